@@ -1,0 +1,64 @@
+# `make` alone prints what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+# the first interpreter that really runs and is one of ours: a version manager's shim may not
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+CODE := app tests alembic
+
+help: ## Print what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.local ## Run everything here, collecting from the real exchange
+	@exec $(BIN)/python -m app run
+
+demo: $(VENV)/.local ## The same with a bundled stand-in exchange and two days of history
+	@exec $(BIN)/python -m app demo
+
+test: $(VENV)/.dev ## Run the tests on a real PostgreSQL and a real Redis of their own
+	@$(BIN)/coverage erase
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/pytest -m "not accept" -n 2 --cov --cov-report=
+	@$(BIN)/coverage report --fail-under=95
+
+accept: $(VENV)/.dev ## Run the long acceptance tests
+	@$(BIN)/pytest -m accept
+
+check: $(VENV)/.dev ## Check format, lint, types and import contracts
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/bandit -q -r app
+
+format: $(VENV)/.dev ## Format the code
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+lock: ## Renew constraints.txt from the requirements
+	@rm -rf $(VENV)/lock && $(BIN)/python -m venv $(VENV)/lock
+	@sed -i.old '2,$$d' constraints.txt && rm constraints.txt.old
+	@$(VENV)/lock/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@{ $(VENV)/lock/bin/pip freeze; echo colorama==0.4.6; echo tzdata==2026.6; } | sort -f >> constraints.txt
+	@rm -rf $(VENV)/lock
+
+clean: ## Remove the environment and caches; collected data stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 is needed"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian: python3-venv)"; exit 1; }
+
+$(VENV)/.local: requirements.txt requirements-local.txt constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-local.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local requirements-dev.txt
+	@echo "installing what tests need into $(VENV), once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.PHONY: help run demo test accept check format lock clean
