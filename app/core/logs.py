@@ -1,0 +1,62 @@
+"""Structured logs: one line an event, JSON for machines or console for people."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from structlog.typing import Processor
+
+
+def configure_logs(level: str, form: Literal["json", "console"] | None = None) -> None:
+    """Send every log of this process, ours and the libraries', to stdout in one form.
+
+    Without a form it is console on a terminal and JSON elsewhere.
+    """
+    form = form or ("console" if sys.stdout.isatty() else "json")
+    shared = _shared_processors()
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(form),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def hush(*names: str) -> None:
+    """Let these libraries speak only of trouble, unless everything is wanted."""
+    if logging.getLogger().level > logging.DEBUG:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _renderers(form: Literal["json", "console"]) -> list[Processor]:
+    if form == "console":
+        return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
