@@ -1,0 +1,90 @@
+"""Recordings: what was promised to be recorded, so that a gap has a meaning."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from app.domain.prices import TickerKey
+from app.domain.slots import LiveEdge, Slot, floor_slot, slot_before
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A promise: this ticker is recorded in every slot from the first to the last, inclusive.
+
+    An open recording has no last slot; one whose last slot precedes its first promises nothing.
+    """
+
+    key: TickerKey
+    interval_seconds: int
+    first_slot: Slot
+    last_slot: Slot | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it still goes on."""
+        return self.last_slot is None
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether it promises no slot at all."""
+        return self.last_slot is not None and self.last_slot < self.first_slot
+
+
+def realign(
+    newest: Mapping[TickerKey, Recording],
+    wanted: Collection[TickerKey],
+    interval_seconds: int,
+    edges: Mapping[TickerKey, LiveEdge],
+    database_us: int,
+) -> list[Recording]:
+    """Tell which recordings change so that exactly the wanted tickers are open at this interval.
+
+    `newest` is each ticker's newest recording. Those that close come first. A recording that
+    closed a moment ago goes on instead of a new one, so two workers that are configured
+    differently for a while leave no heap of pieces.
+    """
+    presents = {key: _present_us(edges.get(key), database_us) for key in {*newest, *wanted}}
+    closed = {
+        key: _close(recording, edges.get(key), presents[key])
+        for key, recording in newest.items()
+        if recording.is_open and not (key in wanted and _fits(recording, interval_seconds))
+    }
+    current = {**newest, **closed}
+    opened = _open(current, wanted, interval_seconds, presents)
+    return [*closed.values(), *opened]
+
+
+def _open(
+    current: Mapping[TickerKey, Recording],
+    wanted: Collection[TickerKey],
+    interval_seconds: int,
+    presents: Mapping[TickerKey, int],
+) -> Iterator[Recording]:
+    for key in wanted:
+        before = current.get(key)
+        present = floor_slot(presents[key], interval_seconds)
+        if before is None or before.is_empty:
+            yield Recording(key, interval_seconds, present)
+        elif before.last_slot is None:
+            continue
+        elif _fits(before, interval_seconds) and before.last_slot >= present - 2 * interval_seconds:
+            yield replace(before, last_slot=None)
+        else:
+            after = floor_slot((before.last_slot + interval_seconds) * 1_000_000, interval_seconds)
+            yield Recording(key, interval_seconds, max(present, after))
+
+
+def _close(recording: Recording, edge: LiveEdge | None, present_us: int) -> Recording:
+    """Close after the newest slot that is over, or stored already."""
+    present = floor_slot(present_us, recording.interval_seconds)
+    last = slot_before(present, recording.interval_seconds)
+    return replace(recording, last_slot=max(last, edge.slot) if edge else last)
+
+
+def _fits(recording: Recording, interval_seconds: int) -> bool:
+    return recording.interval_seconds == interval_seconds
+
+
+def _present_us(edge: LiveEdge | None, database_us: int) -> int:
+    estimate = edge.present_us(database_us) if edge else None
+    return database_us if estimate is None else estimate
