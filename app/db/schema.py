@@ -1,0 +1,39 @@
+"""The schema's version: migrations run one at a time, and old schemas are refused."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from app.core.errors import SchemaOutdated
+from app.db.session import Database
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def migrate() -> None:
+    """Bring the schema to the newest version; several processes may do so at once."""
+    command.upgrade(_config(), "head")
+
+
+async def require_current(database: Database) -> None:
+    """Refuse a schema older than the code; accept one that the code doesn't know, for it is newer.
+
+    Raises:
+        SchemaOutdated: the schema is older, or absent.
+        DatabaseUnavailable: PostgreSQL does not answer.
+    """
+    script = ScriptDirectory.from_config(_config())
+    head = script.get_current_head()
+    found = await database.revision()
+    known = {revision.revision for revision in script.walk_revisions()}
+    if found != head and (found is None or found in known):
+        raise SchemaOutdated(
+            f"the database's schema is at {found or 'nothing'}, this code needs {head}: "
+            "run `alembic upgrade head`"
+        )
+
+
+def _config() -> Config:
+    return Config(PROJECT / "alembic.ini")

@@ -1,0 +1,1 @@
+"""All SQL; every function takes a session and none commits."""

@@ -1,0 +1,89 @@
+"""Recordings in the database: opened and closed as the configuration changes."""
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import ColumnElement, delete, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.models import RecordingRow
+from app.domain.prices import TickerKey
+from app.domain.recordings import Recording
+from app.domain.slots import Slot
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:recordings', 0))")
+
+
+async def take_turn(session: AsyncSession) -> None:
+    """Wait until no other transaction changes recordings; held until this one ends."""
+    await session.execute(_ONE_AT_A_TIME)
+
+
+async def newest(session: AsyncSession) -> dict[TickerKey, Recording]:
+    """Read the newest recording, open or closed, of every ticker that ever had one."""
+    query = (
+        select(RecordingRow)
+        .distinct(RecordingRow.exchange, RecordingRow.ticker)
+        .order_by(RecordingRow.exchange, RecordingRow.ticker, RecordingRow.first_slot.desc())
+    )
+    rows = await session.scalars(query)
+    return {recording.key: recording for recording in map(_recording, rows)}
+
+
+async def put(session: AsyncSession, recordings: Iterable[Recording]) -> None:
+    """Write recordings over those that began in the same slot; empty ones are removed."""
+    for recording in recordings:
+        if recording.is_empty:
+            await session.execute(delete(RecordingRow).where(*_same(recording)))
+        else:
+            await session.execute(_upsert, _columns(recording))
+
+
+async def begin_no_later(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
+    """Let open recordings begin in these slots where they began later."""
+    for key, slot in slots.items():
+        await session.execute(
+            update(RecordingRow)
+            .where(
+                RecordingRow.exchange == key.exchange,
+                RecordingRow.ticker == key.ticker,
+                RecordingRow.last_slot.is_(None),
+                RecordingRow.first_slot > slot,
+            )
+            .values(first_slot=slot)
+        )
+
+
+_insert = insert(RecordingRow)
+_upsert = _insert.on_conflict_do_update(
+    index_elements=["exchange", "ticker", "first_slot"],
+    set_={
+        "last_slot": _insert.excluded.last_slot,
+        "interval_seconds": _insert.excluded.interval_seconds,
+    },
+)
+
+
+def _same(recording: Recording) -> tuple[ColumnElement[bool], ...]:
+    return (
+        RecordingRow.exchange == recording.key.exchange,
+        RecordingRow.ticker == recording.key.ticker,
+        RecordingRow.first_slot == recording.first_slot,
+    )
+
+
+def _columns(recording: Recording) -> dict[str, object]:
+    return {
+        "exchange": recording.key.exchange,
+        "ticker": recording.key.ticker,
+        "first_slot": recording.first_slot,
+        "last_slot": recording.last_slot,
+        "interval_seconds": recording.interval_seconds,
+    }
+
+
+def _recording(row: RecordingRow) -> Recording:
+    last = None if row.last_slot is None else Slot(row.last_slot)
+    return Recording(
+        TickerKey(row.exchange, row.ticker), row.interval_seconds, Slot(row.first_slot), last
+    )
