@@ -1,0 +1,29 @@
+"""What speaks to the outside; `open_exchanges` is the registry."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from app.clients.base import Exchange, Gate
+from app.clients.deribit import DeribitClient
+from app.core.errors import SettingsError
+from app.core.settings import Settings
+
+
+@asynccontextmanager
+async def open_exchanges(settings: Settings, gate: Gate) -> AsyncIterator[Mapping[str, Exchange]]:
+    """Open a client for every exchange that the settings name; a process needs one of each.
+
+    Raises:
+        SettingsError: a ticker names an exchange that is not known.
+    """
+    unknown = {exchange for exchange, _ in settings.indices} - {settings.deribit_name}
+    if unknown:
+        raise SettingsError(
+            f"TICKERS={','.join(settings.tickers)}: unknown exchange {', '.join(sorted(unknown))}; "
+            f"known is {settings.deribit_name}"
+        )
+    async with DeribitClient(settings, gate) as deribit:
+        yield {deribit.name: deribit}
+
+
+__all__ = ["DeribitClient", "Exchange", "Gate", "open_exchanges"]
