@@ -1,0 +1,109 @@
+"""The composition root: everything a process needs, opened and closed as one."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from app.clients import Exchange, open_exchanges
+from app.core.errors import ServersUnknown
+from app.core.settings import Settings
+from app.db.redis import RequestGate, open_redis
+from app.db.session import Database
+from app.domain.prices import TickerKey
+from app.services.collector import Collector
+from app.services.freshness import FreshnessWatch
+from app.services.history import History
+
+WORKER_POOL_SIZE = 2
+"""One connection holds a tick's lock, the other stores."""
+LEASE_MARGIN_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a process works with; the API, the worker, the command line and tests share it."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    exchanges: Mapping[str, Exchange]
+    collector: Collector
+    history: History
+    freshness: FreshnessWatch
+
+    def now(self) -> float:
+        """Read this machine's clock, in UNIX seconds: the one place that does."""
+        return time.time()
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings, *, pool_size: int = WORKER_POOL_SIZE
+) -> AsyncIterator[Runtime]:
+    """Open everything; nothing connects before it is used.
+
+    Raises:
+        ServersUnknown: no database or Redis is configured.
+        SettingsError: a ticker names an exchange that is not known.
+    """
+    async with AsyncExitStack() as stack:
+        database = Database(database_url(settings), pool_size=pool_size)
+        stack.push_async_callback(database.close)
+        redis = open_redis(redis_url(settings))
+        stack.push_async_callback(redis.aclose)
+        gate = RequestGate(
+            redis,
+            settings.deribit_name,
+            rate=settings.exchange_requests_per_second,
+            places=settings.exchange_connections,
+            lease_seconds=settings.request_timeout_seconds + LEASE_MARGIN_SECONDS,
+        )
+        stack.push_async_callback(gate.close)
+        exchanges = await stack.enter_async_context(open_exchanges(settings, gate))
+        keys = tuple(TickerKey(*index) for index in settings.indices)
+        interval = settings.collect_interval_seconds
+        yield Runtime(
+            settings,
+            database,
+            redis,
+            exchanges,
+            collector=Collector(database, exchanges, keys, interval),
+            history=History(database, keys, interval),
+            freshness=FreshnessWatch(database, keys, interval),
+        )
+
+
+def database_url(settings: Settings) -> str:
+    """Give the database's URL.
+
+    Raises:
+        ServersUnknown: none is configured.
+    """
+    if settings.database_url is None:
+        raise ServersUnknown(
+            "no database is known: start the embedded one with `make run`, or set DATABASE_URL"
+        )
+    return settings.database_url.get_secret_value()
+
+
+def redis_url(settings: Settings) -> str:
+    """Give Redis's URL.
+
+    Raises:
+        ServersUnknown: none is configured.
+    """
+    if settings.redis_url is None:
+        raise ServersUnknown(
+            "no Redis is known: start the embedded one with `make run`, or set REDIS_URL"
+        )
+    return settings.redis_url.get_secret_value()
+
+
+def broker_url(settings: Settings) -> str:
+    """Give the broker's URL: Redis unless another one is set."""
+    if settings.celery_broker_url is None:
+        return redis_url(settings)
+    return settings.celery_broker_url.get_secret_value()

@@ -1,0 +1,281 @@
+"""Collection: what one tick does so that every slot gets its price, once.
+
+The database decides what is due and the exchange's clock where a quote belongs; beat only wakes.
+docs/adr/0001 gives the reasons, and the clocks over which the rule was simulated.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from app.clients import Exchange
+from app.core.errors import AppError, CollectionRunning, StampRefused
+from app.core.retry import Patience
+from app.db.session import Database
+from app.domain.prices import Price, Quote, TickerKey
+from app.domain.recordings import Recording, realign
+from app.domain.slots import (
+    MICROSECONDS,
+    LiveEdge,
+    Slot,
+    is_plausible,
+    seconds_left,
+    window_seconds,
+)
+from app.repositories import prices, recordings
+from app.repositories.prices import PriceId
+
+MOST_QUESTIONS = 6
+"""Answers a tick may ask of one ticker: two are the rule, more only when a clock jumps."""
+LONGEST_BACKOFF_SECONDS = 5.0
+LONGEST_HANDOVER_SECONDS = 0.5
+"""A tick ends so long before the next, which would find its lock taken."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tick did, by ticker; each one in `stored` has a row that this tick committed.
+
+    A ticker is in `failed` too when it was stored for one slot and could not be for the next.
+    """
+
+    stored: list[str] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Collector:
+    """Collects the configured tickers; a process has one."""
+
+    def __init__(
+        self,
+        database: Database,
+        exchanges: Mapping[str, Exchange],
+        keys: Sequence[TickerKey],
+        interval_seconds: int,
+    ) -> None:
+        self._database = database
+        self._exchanges = exchanges
+        self._keys = keys
+        self._interval_seconds = interval_seconds
+
+    async def collect(self, share: int = 0, shares: int = 1, *, wait: bool = False) -> Outcome:
+        """Collect one share of the tickers, trying until the next tick is due.
+
+        While another tick is at this share, there is nothing to do: the outcome is empty. With
+        `wait` its end is awaited instead, and what it stored counts as already there.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL stayed away.
+            CollectionRunning: with `wait`, the other tick did not end.
+        """
+        patience = self._patience()
+        keys = self._keys[share::shares]
+
+        async def attempt() -> Outcome | None:
+            async with self._database.try_lock(f"prices:tick:{share}/{shares}") as held:
+                if held:
+                    return await self._collect(keys, patience, realigns=share == 0)
+            if wait:
+                raise CollectionRunning("another collection is under way")
+            return None
+
+        outcome = await patience.persist(attempt)
+        return outcome or Outcome()
+
+    async def unknown_tickers(self) -> list[TickerKey]:
+        """Name the configured tickers that the exchange does not list.
+
+        They are collected all the same: the list that it publishes may lag behind.
+
+        Raises:
+            ExchangeError: the exchange can't be asked.
+        """
+        names = {name: await client.index_names() for name, client in self._exchanges.items()}
+        return [key for key in self._keys if key.ticker not in names[key.exchange]]
+
+    def _patience(self) -> Patience:
+        interval = self._interval_seconds
+        handover = min(LONGEST_HANDOVER_SECONDS, interval / 10)
+        return Patience(
+            interval - handover,
+            first_wait=min(0.5, interval / 20),
+            longest_wait=min(LONGEST_BACKOFF_SECONDS, interval / 6),
+        )
+
+    async def _collect(
+        self, keys: Sequence[TickerKey], patience: Patience, *, realigns: bool
+    ) -> Outcome:
+        known = await self._realigned() if realigns else await self._recordings()
+        async with self._database.read() as session:
+            database_us, edges = await prices.live_edges(session, keys)
+        firsts = {key: recording.first_slot for key, recording in known.items()}
+        database_now = _Clock(database_us)
+        ledger = _Ledger(self._database, patience, firsts)
+        ticks = [
+            _TickerTick(
+                key, self._exchanges[key.exchange], self._interval_seconds, patience, ledger
+            )
+            for key in keys
+        ]
+        async with asyncio.TaskGroup() as group:
+            for tick in ticks:
+                group.create_task(tick.run(edges.get(tick.key), database_now))
+        return _sum_up(ticks)
+
+    async def _recordings(self) -> Mapping[TickerKey, Recording]:
+        async with self._database.read() as session:
+            return await recordings.newest(session)
+
+    async def _realigned(self) -> Mapping[TickerKey, Recording]:
+        """Open and close recordings where the configuration changed."""
+        known = await self._recordings()
+        wanted = set(self._keys)
+        if {key for key, item in known.items() if self._is_current(item)} == wanted:
+            return known
+        async with self._database.transaction() as session:
+            await recordings.take_turn(session)
+            known = await recordings.newest(session)
+            database_us, edges = await prices.live_edges(session, wanted | known.keys())
+            changes = realign(known, self._keys, self._interval_seconds, edges, database_us)
+            await recordings.put(session, changes)
+        for change in changes:
+            event = "recording_opened" if change.is_open else "recording_closed"
+            log.info(event, ticker=str(change.key), interval_seconds=change.interval_seconds)
+        return {**known, **{change.key: change for change in changes}}
+
+    def _is_current(self, recording: Recording) -> bool:
+        return recording.is_open and recording.interval_seconds == self._interval_seconds
+
+
+class _Clock:
+    """A clock elsewhere, carried on by this machine's monotonic one."""
+
+    def __init__(self, now_us: int) -> None:
+        self._anchor_us = now_us
+        self._anchored_at = asyncio.get_running_loop().time()
+
+    def now_us(self) -> int:
+        elapsed = asyncio.get_running_loop().time() - self._anchored_at
+        return self._anchor_us + round(elapsed * MICROSECONDS)
+
+
+class _Ledger:
+    """Stores what comes: prices that arrive while a write is under way go together in the next."""
+
+    def __init__(
+        self, database: Database, patience: Patience, firsts: Mapping[TickerKey, Slot]
+    ) -> None:
+        self._database = database
+        self._patience = patience
+        self._firsts = firsts
+        self._waiting: list[tuple[Price, asyncio.Future[bool]]] = []
+        self._writing = False
+
+    async def add(self, price: Price) -> bool:
+        """Commit a price; tell whether its slot was still free."""
+        committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((price, committed))
+        if not self._writing:
+            await self._write_waiting()
+        return await committed
+
+    async def _write_waiting(self) -> None:
+        self._writing = True
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._settle(batch)
+        finally:
+            self._writing = False
+
+    async def _settle(self, batch: Sequence[tuple[Price, asyncio.Future[bool]]]) -> None:
+        rows = [price for price, _ in batch]
+        try:
+            new = await self._patience.persist(lambda: self._write(rows), rows=len(rows))
+        except Exception as error:  # noqa: BLE001  # each ticker raises it again
+            for _, committed in batch:
+                committed.set_exception(error)
+        else:
+            for price, committed in batch:
+                committed.set_result(PriceId(price.key, price.slot) in new)
+
+    async def _write(self, rows: Sequence[Price]) -> set[PriceId]:
+        async with self._database.transaction() as session:
+            new = await prices.add(session, rows)
+            early = {key: slot for key, slot in new if slot < self._firsts.get(key, slot)}
+            await recordings.begin_no_later(session, early)
+        return new
+
+
+class _TickerTick:
+    """One ticker's part of a tick."""
+
+    def __init__(
+        self,
+        key: TickerKey,
+        exchange: Exchange,
+        interval_seconds: int,
+        patience: Patience,
+        ledger: _Ledger,
+    ) -> None:
+        self.key = key
+        self.stored = 0
+        self.failure: str | None = None
+        self._exchange = exchange
+        self._interval_seconds = interval_seconds
+        self._patience = patience
+        self._ledger = ledger
+
+    async def run(self, edge: LiveEdge | None, database: _Clock) -> None:
+        """Store every slot that is due; a failure stays with this ticker."""
+        try:
+            await self._store_due(edge, database)
+        except AppError as error:
+            self.failure = error.code
+        except Exception:
+            self.failure = AppError.code
+            log.exception("collection_broke", ticker=str(self.key))
+
+    async def _store_due(self, edge: LiveEdge | None, database: _Clock) -> None:
+        present_us = edge.present_us(database.now_us()) if edge else None
+        present = None if present_us is None else _Clock(present_us)
+        newest = edge.slot if edge else None
+        for _ in range(MOST_QUESTIONS):
+            if newest is not None and present is not None and not await self._over(newest, present):
+                return
+            quote = await self._patience.persist(lambda: self._ask(database), ticker=str(self.key))
+            present = _Clock(quote.observed_us)
+            price = Price.live(quote, self._interval_seconds)
+            self.stored += await self._ledger.add(price)
+            newest = max(newest or price.slot, price.slot)
+
+    async def _over(self, newest: Slot, present: _Clock) -> bool:
+        """Tell whether the newest slot is over, waiting out the last part of it."""
+        left = seconds_left(newest, self._interval_seconds, present.now_us())
+        if left > window_seconds(self._interval_seconds):
+            return False
+        if left > 0:
+            await asyncio.sleep(left)
+        return True
+
+    async def _ask(self, database: _Clock) -> Quote:
+        quote = await self._exchange.index_price(self.key.ticker)
+        if not is_plausible(quote.observed_us, database.now_us()):
+            raise StampRefused(f"the answer is stamped {quote.observed_us} µs since the epoch")
+        return quote
+
+
+def _sum_up(ticks: Sequence[_TickerTick]) -> Outcome:
+    outcome = Outcome(
+        stored=[tick.key.ticker for tick in ticks if tick.stored],
+        already=[tick.key.ticker for tick in ticks if not tick.stored and tick.failure is None],
+        failed={tick.key.ticker: tick.failure for tick in ticks if tick.failure is not None},
+    )
+    level = log.warning if outcome.failed else log.info
+    level("prices_collected", **{name: getattr(outcome, name) for name in outcome.__slots__})
+    return outcome
