@@ -1,0 +1,246 @@
+"""The Celery application: how ticks travel, when beat wakes, one event loop per process."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from time import monotonic
+from typing import Any, NoReturn, TypeVar
+
+from celery import Celery, bootsteps, signals
+from celery.worker.consumer import Consumer
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from app.beat import GridSchedule, pulse
+from app.core.errors import AppError
+from app.core.logs import configure_logs, hush
+from app.core.settings import Settings, load_settings
+from app.db.schema import require_current
+from app.runtime import Runtime, broker_url, open_runtime, redis_url
+
+TICKERS_PER_TASK = 50
+RESULTS_KEPT_SECONDS = 86_400
+TICKS_PER_CHILD = 1_000
+GRACE_SECONDS = 30
+"""What a tick may take beyond the interval in which it retries."""
+HEARTBEAT_SECONDS = 1.0
+STUCK_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+def shares_of(settings: Settings) -> int:
+    """Tell over how many tasks a tick is split, so that several workers share many tickers."""
+    return -(-len(settings.indices) // TICKERS_PER_TASK)
+
+
+def configuration(settings: Settings) -> dict[str, object]:
+    """Give Celery's configuration, each choice with its reason."""
+    limit = settings.collect_interval_seconds + 2 * settings.http_timeout_seconds + GRACE_SECONDS
+    broker = broker_url(settings)
+    return {
+        "broker_url": broker,
+        "result_backend": redis_url(settings),
+        "include": ["app.tasks.prices"],
+        # A tick that a dying worker leaves is delivered again; twice is the same as once.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        # A worker takes what it works on and leaves the rest to the others.
+        "worker_prefetch_multiplier": 1,
+        # Recycling keeps a leak from growing for years; the loop and its pool go with the child.
+        "worker_max_tasks_per_child": TICKS_PER_CHILD,
+        "worker_concurrency": 2,
+        # A tick ends by itself with its interval; the limit is for one that hangs.
+        "task_time_limit": limit,
+        # When the broker comes back, running ticks go on: what they store counts.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_connection_timeout": 3,
+        "broker_transport_options": _transport_options(broker, limit),
+        "redis_socket_timeout": 5,
+        "redis_socket_connect_timeout": 3,
+        "redis_retry_on_timeout": True,
+        # No message carries `expires`, `eta` or `countdown`: a worker whose clock is ahead would
+        # revoke every tick.
+        "result_expires": RESULTS_KEPT_SECONDS,
+        "task_track_started": True,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "timezone": "UTC",
+        "worker_redirect_stdouts": False,
+        "worker_consumer": "app.celery_app:PatientConsumer",
+        "beat_scheduler": "app.beat:GridScheduler",
+        "beat_schedule": _beat_schedule(settings),
+        "heartbeat_file": settings.heartbeat_file,
+    }
+
+
+def _transport_options(broker: str, limit: float) -> dict[str, object]:
+    if broker.startswith("amqp"):
+        return {}
+    # Later than any tick's end, so that Redis hands out again only what a lost worker held.
+    return {"visibility_timeout": round(2 * limit), "socket_connect_timeout": 3}
+
+
+def _beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
+    shares = shares_of(settings)
+    schedule: dict[str, dict[str, object]] = {
+        f"collect-{share}": {
+            "task": "app.tasks.prices.collect",
+            "schedule": GridSchedule(settings.collect_interval_seconds),
+            "kwargs": {"share": share, "shares": shares},
+            "options": {"ignore_result": True},
+        }
+        for share in range(shares)
+    }
+    schedule["check-tickers"] = {
+        "task": "app.tasks.prices.check_tickers",
+        "schedule": GridSchedule(3600),
+        "options": {"ignore_result": True},
+    }
+    return schedule
+
+
+class _Process:
+    """The event loop and the runtime of one worker process, opened at its first task.
+
+    A pooled async engine is bound to the loop that opened it, so a loop per task (`asyncio.run`)
+    fails at the second one.
+    """
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+        self._stack = AsyncExitStack()
+        self._runtime: Runtime | None = None
+
+    def run(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        """Run async work on this process's loop and wait for its result."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(self._with_runtime(work), context=contextvars.copy_context())
+
+    def close(self) -> None:
+        """Close the runtime and the loop; a process that ran nothing has nothing to close."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            self._runtime = None
+            runner.run(self._stack.aclose())
+            runner.close()
+
+    async def _with_runtime(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        if self._runtime is None:
+            self._runtime = await self._stack.enter_async_context(open_runtime(settings))
+        return await work(self._runtime)
+
+
+class _Heartbeat:
+    """A worker's sign of life: given while its main loop turns, or waits for the broker."""
+
+    def __init__(self) -> None:
+        self._turned_at = monotonic()
+        self._is_waiting = False
+
+    def turn(self) -> None:
+        """Note that the main loop turned."""
+        self._turned_at = monotonic()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Excuse the main loop while it waits for the broker to come back."""
+        self._is_waiting = True
+        try:
+            yield
+        finally:
+            self._is_waiting = False
+            self.turn()
+
+    def beat_forever(self) -> NoReturn:
+        """Give the sign, again and again, while there is reason to."""
+        nap = threading.Event()
+        while True:
+            if self._is_waiting or monotonic() - self._turned_at < STUCK_SECONDS:
+                pulse(settings.heartbeat_file)
+            nap.wait(HEARTBEAT_SECONDS)
+
+
+class PatientConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
+    """A consumer whose wait for the broker is not taken for a hang."""
+
+    def connect(self) -> Any:  # noqa: ANN401  # kombu's connection
+        """Connect to the broker, however long it is away."""
+        with heartbeat.waiting():
+            return super().connect()
+
+
+class _HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
+    """Ties the heartbeat to the worker's main loop."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, worker: Any) -> None:  # noqa: ANN401  # celery's worker
+        worker.timer.call_repeatedly(HEARTBEAT_SECONDS, heartbeat.turn)
+        threading.Thread(target=heartbeat.beat_forever, name="heartbeat", daemon=True).start()
+
+
+def run_async(work: Callable[[Runtime], Awaitable[T]]) -> T:
+    """Run a task's async work on this worker process's one event loop."""
+    return process.run(work)
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        loaded = load_settings()
+        broker_url(loaded)
+    except AppError as error:
+        raise SystemExit(f"{error.code}: {error}") from None
+    return loaded
+
+
+settings = _settings_or_exit()
+process = _Process()
+heartbeat = _Heartbeat()
+celery = Celery("prices")
+celery.conf.update(configuration(settings))
+if settings.heartbeat_file is not None:
+    celery.steps["worker"].add(_HeartbeatStep)
+
+
+def _set_up_logs(**_: object) -> None:
+    configure_logs(settings.log_level, settings.log_format)
+    hush("celery.beat", "celery.worker.strategy", "celery.app.trace")  # ticks speak for themselves
+
+
+def _require_schema(**_: object) -> None:
+    """End at once with one line where the worker could not work."""
+    try:
+        asyncio.run(_check_schema())
+    except AppError as error:
+        raise SystemExit(f"{error.code}: {error}") from None
+
+
+async def _check_schema() -> None:
+    async with open_runtime(settings) as runtime:
+        await require_current(runtime.database)
+
+
+def _bind_task(task_id: str, **_: object) -> None:
+    bind_contextvars(task_id=task_id)
+
+
+def _unbind_task(**_: object) -> None:
+    clear_contextvars()
+
+
+def _close(**_: object) -> None:
+    process.close()
+
+
+signals.setup_logging.connect(_set_up_logs)
+signals.worker_init.connect(_require_schema)
+signals.task_prerun.connect(_bind_task)
+signals.task_postrun.connect(_unbind_task)
+signals.worker_process_shutdown.connect(_close)
+signals.worker_shutdown.connect(_close)  # the solo pool sends only this one

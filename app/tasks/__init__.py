@@ -1,0 +1,1 @@
+"""Celery tasks of a line or two each, over the services."""
