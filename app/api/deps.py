@@ -1,0 +1,63 @@
+"""What routes ask for: the runtime, a ticker, a right key."""
+
+import hashlib
+import hmac
+from typing import Annotated
+
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import APIKeyHeader
+
+from app.core.errors import KeyMissing, KeyRefused
+from app.domain.prices import TickerKey
+from app.runtime import Runtime
+
+NAME_PATTERN = r"^[A-Za-z0-9_.\-]{1,64}$"
+DEFAULT_EXCHANGE = "deribit"
+
+_key_header = APIKeyHeader(
+    name="X-API-Key", auto_error=False, description="One of the keys in API_KEYS."
+)
+
+
+def get_runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def get_ticker(
+    ticker: Annotated[
+        str,
+        Query(
+            description="The index, without regard to case.",
+            pattern=NAME_PATTERN,
+            examples=["btc_usd"],
+        ),
+    ],
+    exchange: Annotated[
+        str, Query(description="The exchange that quotes it.", pattern=NAME_PATTERN)
+    ] = DEFAULT_EXCHANGE,
+) -> TickerKey:
+    return TickerKey(exchange.lower(), ticker.lower())
+
+
+def require_key(
+    runtime: Annotated[Runtime, Depends(get_runtime)],
+    key: Annotated[str | None, Security(_key_header)] = None,
+) -> None:
+    """Let only a right key pass; keys are compared as digests, in constant time."""
+    allowed = [_digest(allowed.get_secret_value()) for allowed in runtime.settings.api_keys]
+    if not allowed:
+        raise KeyRefused("no key is set on this server: set API_KEYS to allow write requests")
+    if key is None:
+        raise KeyMissing("send one of the server's keys as X-API-Key")
+    given = _digest(key)
+    if not any([hmac.compare_digest(given, digest) for digest in allowed]):  # noqa: C419  # all
+        raise KeyRefused("this key is not one of the server's")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+TickerDep = Annotated[TickerKey, Depends(get_ticker)]

@@ -1,0 +1,111 @@
+"""Errors as answers: `application/problem+json` (RFC 9457), from one place."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.api.schemas import ParametersProblemOut, ProblemOut
+from app.core.errors import AppError, ParametersInvalid
+
+CODES_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed"}
+RETRY_AFTER_SECONDS = "5"
+
+log = structlog.get_logger(__name__)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem, with its own media type."""
+
+    media_type = "application/problem+json"
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let every error leave as a problem, whichever layer it came from."""
+    app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_defect)
+
+
+def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Document error answers: one entry per status, with the codes that it may carry."""
+    entries: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({error.status for error in errors}):
+        codes = [f"`{error.code}`" for error in errors if error.status == status]
+        model = ParametersProblemOut if status == ParametersInvalid.status else ProblemOut
+        entries[status] = {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}",
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": f"#/components/schemas/{model.__name__}"}
+                }
+            },
+        }
+    return entries
+
+
+async def _on_app_error(_: Request, error: Exception) -> ProblemResponse:
+    if not isinstance(error, AppError):
+        raise error
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request_failed", code=error.code, detail=str(error))
+    return _problem(error.status, error.title, str(error), error.code, _parameter_errors(error))
+
+
+async def _on_invalid_request(_: Request, error: Exception) -> ProblemResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    faults = [
+        {"parameter": ".".join(map(str, fault["loc"][1:])), "message": _plain(fault["msg"])}
+        for fault in error.errors()
+    ]
+    detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in faults)
+    invalid = ParametersInvalid
+    return _problem(invalid.status, invalid.title, detail, invalid.code, {"errors": faults})
+
+
+async def _on_http_error(_: Request, error: Exception) -> ProblemResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    phrase = HTTPStatus(error.status_code).phrase
+    code = CODES_BY_STATUS.get(error.status_code, "http_error")
+    return _problem(error.status_code, phrase, str(error.detail), code, headers=error.headers)
+
+
+async def _on_defect(_: Request, error: Exception) -> ProblemResponse:
+    log.error("request_broke", exc_info=error)
+    return _problem(AppError.status, AppError.title, "the log tells more", AppError.code)
+
+
+def _problem(
+    status: int,
+    title: str,
+    detail: str,
+    code: str,
+    more: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    sent = dict(headers or {})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        sent["Retry-After"] = RETRY_AFTER_SECONDS
+    if status == HTTPStatus.UNAUTHORIZED:
+        sent["WWW-Authenticate"] = "ApiKey"
+    return ProblemResponse({**body, **(more or {})}, status_code=status, headers=sent)
+
+
+def _parameter_errors(error: AppError) -> dict[str, object]:
+    if not isinstance(error, ParametersInvalid):
+        return {}
+    faults = [{"parameter": name, "message": text} for name, text in error.errors.items()]
+    return {"errors": faults}
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,137 @@
+"""The shapes of answers, for the documentation; lists are written from columns, not from these."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+Timestamp = Annotated[
+    int, Field(description="UNIX seconds, UTC: the start of the slot.", examples=[1768579260])
+]
+ExactPrice = Annotated[
+    float,
+    Field(
+        description="A JSON number with exactly the digits that the exchange sent.",
+        examples=[95123.45],
+    ),
+]
+SourceName = Annotated[
+    Literal["live", "backfill", "import"],
+    Field(description="Recorded live, repaired from the exchange's chart, or imported."),
+]
+
+
+class PriceOut(BaseModel):
+    """A price in its slot."""
+
+    timestamp: Timestamp
+    price: ExactPrice
+    source: SourceName
+
+
+class PriceListOut(BaseModel):
+    """A page of prices of one ticker."""
+
+    exchange: str = Field(examples=["deribit"])
+    ticker: str = Field(examples=["btc_usd"])
+    count: int = Field(description="Items on this page.", examples=[1])
+    items: list[PriceOut]
+    next: str | None = Field(
+        description="The next page's address, null on the last page; also in the Link header.",
+        examples=["/api/v1/prices?ticker=btc_usd&limit=1000&order=asc&cursor=MTc2ODU3OTI2MC4"],
+    )
+
+
+class PriceAtOut(PriceOut):
+    """The price at a moment."""
+
+    exchange: str = Field(examples=["deribit"])
+    ticker: str = Field(examples=["btc_usd"])
+
+
+class LatestPriceOut(PriceAtOut):
+    """The newest price and its age."""
+
+    age_seconds: int = Field(
+        description="From the slot's start to this server's clock, never below 0.", examples=[12]
+    )
+    stale: bool = Field(description="Older than two intervals.", examples=[False])
+
+
+class TickerOut(BaseModel):
+    """What is stored of a ticker."""
+
+    exchange: str = Field(examples=["deribit"])
+    ticker: str = Field(examples=["btc_usd"])
+    active: bool = Field(description="It is being recorded now.")
+    interval_seconds: int = Field(examples=[60])
+    first: int | None = Field(description="The first slot stored.", examples=[1768492800])
+    last: int | None = Field(description="The last slot stored.", examples=[1768579260])
+    rows: int = Field(examples=[1442])
+
+
+class TickerListOut(BaseModel):
+    """Every ticker that is or was recorded."""
+
+    items: list[TickerOut]
+
+
+class TaskOut(BaseModel):
+    """A task that was started."""
+
+    task_id: str = Field(examples=["0b2f6a0e-6c0e-4b43-9d5c-0a3b2f1f3c11"])
+    status_url: str = Field(examples=["/api/v1/tasks/0b2f6a0e-6c0e-4b43-9d5c-0a3b2f1f3c11"])
+
+
+class CollectionOut(BaseModel):
+    """What a collection did, by ticker, over all of its parts."""
+
+    stored: list[str] = Field(examples=[["btc_usd"]])
+    already: list[str] = Field(examples=[["eth_usd"]])
+    failed: dict[str, str] = Field(
+        description="Error codes by ticker.", examples=[{"sol_usd": "exchange_timeout"}]
+    )
+
+
+class TaskStatusOut(BaseModel):
+    """How far a task is."""
+
+    task_id: str
+    state: Literal["PENDING", "STARTED", "SUCCESS", "FAILURE"]
+    result: CollectionOut | None = Field(description="Null until the task has ended.")
+
+
+class CheckOut(BaseModel):
+    """One thing that was looked at."""
+
+    status: Literal["ok", "failing"]
+    detail: str
+
+
+class HealthOut(BaseModel):
+    """Whether something works, and what was looked at."""
+
+    status: Literal["ok", "failing"]
+    checks: dict[str, CheckOut]
+
+
+class ParameterProblemOut(BaseModel):
+    """What is wrong with a parameter."""
+
+    parameter: str = Field(examples=["limit"])
+    message: str = Field(examples=["Input should be less than or equal to 10000"])
+
+
+class ProblemOut(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["No such ticker"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["no ticker deribit:nope_usd is known; known are …"])
+    code: str = Field(description="Stable, for programs.", examples=["ticker_not_found"])
+
+
+class ParametersProblemOut(ProblemOut):
+    """An error about parameters."""
+
+    errors: list[ParameterProblemOut]

@@ -1,0 +1,108 @@
+"""The API process: everything put together; `app` is what uvicorn serves."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
+
+from app import __version__
+from app.api import health, prices, tasks, tickers
+from app.api.errors import add_error_handlers
+from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
+from app.core.errors import AppError
+from app.core.logs import configure_logs
+from app.core.settings import Settings, load_settings
+from app.db.schema import require_current
+from app.runtime import open_runtime
+
+API_POOL_SIZE = 10
+DESCRIPTION = """
+The index prices of crypto exchanges, recorded every minute, exactly once.
+
+Times come in as UNIX seconds, UNIX milliseconds or ISO 8601 and go out as UNIX seconds, UTC.
+Prices are JSON numbers with exactly the digits that the exchange sent. Errors are
+`application/problem+json` with a stable `code`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Put the API together; it opens its servers when it starts.
+
+    Raises:
+        SettingsError: a setting makes no sense.
+    """
+    chosen = settings or load_settings()
+    configure_logs(chosen.log_level, chosen.log_format)
+    app: FastAPI = FastAPIOffline(
+        title="Deribit price collector",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        favicon_url="data:,",
+    )
+    app.state.settings = chosen
+    v1 = APIRouter(prefix="/api/v1")
+    for routes in (prices.router, tickers.router, tasks.router):
+        v1.include_router(routes)
+    app.include_router(v1)
+    app.include_router(health.router)
+    _add_redirects(app)
+    add_error_handlers(app)
+    _document_problems(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    try:
+        async with open_runtime(app.state.settings, pool_size=API_POOL_SIZE) as runtime:
+            await require_current(runtime.database)
+            app.state.runtime = runtime
+            yield
+    except AppError as error:
+        raise SystemExit(f"{error.code}: {error}") from None
+
+
+def _add_redirects(app: FastAPI) -> None:
+    """Lead short addresses to the routes; 308 keeps the method."""
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse("/docs", status_code=307)
+
+    async def to_v1(request: Request) -> RedirectResponse:
+        url = request.url
+        return RedirectResponse(f"/api/v1{url.path}{url.query and '?'}{url.query}", status_code=308)
+
+    for path in ("/prices", "/prices/{rest:path}", "/tasks/{rest:path}"):
+        app.add_api_route(path, to_v1, methods=["GET", "POST"], include_in_schema=False)
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Add the shapes of problems, which no route returns by itself, to the documentation."""
+    plain = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        document = plain()
+        schemas = document["components"]["schemas"]
+        for model in (ProblemOut, ParameterProblemOut, ParametersProblemOut):
+            schemas[model.__name__] = model.model_json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
+            schemas[model.__name__].pop("$defs", None)
+        return document
+
+    app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _create_or_exit() -> FastAPI:
+    try:
+        return create_app()
+    except AppError as error:
+        raise SystemExit(f"{error.code}: {error}") from None
+
+
+app = _create_or_exit()
