@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import ColumnElement, delete, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import RecordingRow
@@ -23,7 +23,7 @@ async def newest(session: AsyncSession) -> dict[TickerKey, Recording]:
     """Read the newest recording, open or closed, of every ticker that ever had one."""
     query = (
         select(RecordingRow)
-        .distinct(RecordingRow.exchange, RecordingRow.ticker)
+        .ext(distinct_on(RecordingRow.exchange, RecordingRow.ticker))
         .order_by(RecordingRow.exchange, RecordingRow.ticker, RecordingRow.first_slot.desc())
     )
     rows = await session.scalars(query)

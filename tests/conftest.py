@@ -1,0 +1,128 @@
+"""Real servers for every test: a PostgreSQL and a Valkey per pytest worker, a database per test."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from app.core.settings import Settings
+from app.db.session import Database
+from app.local.exchange import Exchange, ExchangeOptions
+from app.local.servers import Embedded, embedded_servers
+from app.runtime import Runtime, open_runtime
+
+TEMPLATE = "template_prices"
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Running servers, with a migrated database to copy."""
+
+    embedded: Embedded
+
+    @property
+    def redis_url(self) -> str:
+        return self.embedded.redis_url
+
+    def database_url(self, name: str) -> str:
+        return self.embedded.database_url.replace("/prices?", f"/{name}?")
+
+    def plain_url(self, name: str = "prices") -> str:
+        """Give a database's URL as asyncpg and psql take it."""
+        return self.database_url(name).replace("+asyncpg", "")
+
+
+@pytest.fixture(scope="session")
+def directory() -> Iterator[Path]:
+    """A short-lived directory that PostgreSQL's own user may enter."""
+    path = Path(tempfile.mkdtemp(prefix="prices-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(directory: Path) -> Iterator[Servers]:
+    with embedded_servers(directory, fast=True, max_connections=200) as embedded:
+        found = Servers(embedded)
+        # Celery's application is made at import, from the environment
+        os.environ["REDIS_URL"] = found.redis_url
+        os.environ["DATABASE_URL"] = found.database_url("prices")
+        from app.db.schema import migrate  # noqa: PLC0415  # reads the environment
+
+        migrate()
+        yield found
+
+
+@pytest.fixture
+async def database_name(servers: Servers) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    admin = await asyncpg.connect(servers.plain_url("postgres"))
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE prices')
+    yield name
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()
+
+
+@pytest.fixture
+async def database(servers: Servers, database_name: str) -> AsyncIterator[Database]:
+    opened = Database(servers.database_url(database_name), pool_size=5)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def sql(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection beside the application's, for the truth."""
+    connection = await asyncpg.connect(servers.plain_url(database_name))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def redis(servers: Servers) -> AsyncIterator[Redis]:
+    client = Redis.from_url(servers.redis_url, decode_responses=True)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    """A stand-in whose clock is ten seconds into a minute, wherever the machine's clock is."""
+    async with Exchange(ExchangeOptions(any_index=True)) as running:
+        set_phase(running, 10)
+        yield running
+
+
+def set_phase(exchange: Exchange, seconds: float, interval: int = 60) -> None:
+    """Set the exchange's clock to so many seconds into a slot."""
+    exchange.set_clock(1000 * (seconds - time.time() % interval))
+
+
+@pytest.fixture
+def settings(servers: Servers, database_name: str, redis: Redis, exchange: Exchange) -> Settings:
+    """Settings of a fast collection from the stand-in; `redis` is empty."""
+    return Settings(
+        database_url=servers.database_url(database_name),
+        redis_url=servers.redis_url,
+        deribit_base_url=exchange.api_url,
+        collect_interval_seconds=60,
+        api_keys="right-key",
+    )
+
+
+@pytest.fixture
+async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    async with open_runtime(settings, pool_size=5) as opened:
+        yield opened
