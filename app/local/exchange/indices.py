@@ -1,0 +1,57 @@
+"""The names of the indices that Deribit was recorded to serve, and those added by hand."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+NAME: Final = re.compile(r"[a-z0-9-]{1,64}_[a-z0-9]{1,32}")
+
+_FILE = Path(__file__).with_name("indices.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Indices:
+    """The lists of names that the exchange publishes, and which names it answers for.
+
+    `priced` is the recorded answer of get_index_price_names, `spot` and `derivative` together that
+    of get_supported_index_names. The split in two follows the order of the recording (its first
+    block is alphabetical) and is a guess.
+    """
+
+    priced: tuple[str, ...]
+    spot: tuple[str, ...]
+    derivative: tuple[str, ...]
+    any_name: bool = False
+    _served: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Collect every name that has a price."""
+        served = frozenset(chain(self.priced, self.spot, self.derivative))
+        object.__setattr__(self, "_served", served)
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether an index is served."""
+        return name in self._served or (self.any_name and NAME.fullmatch(name) is not None)
+
+
+def listed(extra: Collection[str], *, any_name: bool) -> Indices:
+    """Return the recorded lists with further names in each of them."""
+    sections = _sections()
+    priced, spot, derivative = (sections[title] for title in ("priced", "spot", "derivative"))
+    known = {*spot, *derivative}
+    return Indices(
+        tuple(dict.fromkeys((*priced, *extra))),
+        spot,
+        (*derivative, *(name for name in dict.fromkeys(extra) if name not in known)),
+        any_name,
+    )
+
+
+@cache
+def _sections() -> dict[str, tuple[str, ...]]:
+    blocks = (block.partition("]") for block in _FILE.read_text("ascii").split("[")[1:])
+    return {title: tuple(names.split()) for title, _, names in blocks}

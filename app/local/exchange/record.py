@@ -1,0 +1,104 @@
+"""The record of what was asked of the exchange and what it sent."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+_SECOND_US: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request to the exchange; the received and answered times are the machine's own.
+
+    What was not sent is None: an unanswered request has neither `answered_us` nor `status`.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    received_us: int
+    in_flight: int  # at its arrival, itself included
+    http_method: str = "GET"
+    index: str | None = None
+    answered_us: int | None = None
+    us_out: int | None = None
+    price: str | None = None
+    status: int | None = None
+    fault: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields for the control API."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class Record:
+    """The latest requests, oldest first; what no longer fits is only counted."""
+
+    limit: int = 200_000
+    total: int = 0
+    in_flight: int = 0
+    requests: deque[RequestRecord] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make room for the limit."""
+        self.requests = deque(maxlen=self.limit)
+
+    @property
+    def overflowed(self) -> bool:
+        """Say whether requests were dropped since the record was cleared."""
+        return self.total > len(self.requests)
+
+    def open(
+        self, http_method: str, method: str, params: Mapping[str, Any], received_us: int
+    ) -> RequestRecord:
+        """Enter a request that has arrived."""
+        self.total += 1
+        self.in_flight += 1
+        index = params.get("index_name")
+        request = RequestRecord(method, params, received_us, self.in_flight, http_method)
+        request.index = index if isinstance(index, str) else None
+        self.requests.append(request)
+        return request
+
+    def close(self) -> None:
+        """Note that a request has ended, answered or not."""
+        self.in_flight -= 1
+
+    def latest(self, count: int) -> list[RequestRecord]:
+        """Return the latest requests that are kept, oldest first."""
+        return list(islice(self.requests, max(len(self.requests) - count, 0), None))
+
+    def clear(self) -> None:
+        """Forget every request; those in flight remain counted as in flight."""
+        self.requests.clear()
+        self.total = 0
+
+    def summary(self) -> dict[str, Any]:
+        """Count the requests and find how dense they were."""
+        requests = self.requests
+        return {
+            "total": self.total,
+            "overflowed": self.overflowed,
+            "by_method": dict(Counter(request.method for request in requests)),
+            "by_index": dict(Counter(request.index for request in requests if request.index)),
+            "by_status": dict(Counter(str(request.status) for request in requests)),
+            "in_flight": self.in_flight,
+            "max_in_flight": max((request.in_flight for request in requests), default=0),
+            "max_started_in_a_second": _densest(request.received_us for request in requests),
+        }
+
+
+def _densest(times_us: Iterable[int]) -> int:
+    """Return the most times that lie within any window of one second."""
+    return max(_windows(sorted(times_us)), default=0)
+
+
+def _windows(times_us: list[int]) -> Iterator[int]:
+    first = 0
+    for last, time_us in enumerate(times_us):
+        while time_us - times_us[first] >= _SECOND_US:
+            first += 1
+        yield last - first + 1
