@@ -1,5 +1,6 @@
 """The composition root: everything a process needs, opened and closed as one."""
 
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -50,7 +51,9 @@ async def open_runtime(
         SettingsError: a ticker names an exchange that is not known.
     """
     async with AsyncExitStack() as stack:
-        database = Database(database_url(settings), pool_size=pool_size)
+        database = Database(
+            database_url(settings), pool_size=pool_size, application_name=f"prices {os.getpid()}"
+        )
         stack.push_async_callback(database.close)
         redis = open_redis(redis_url(settings))
         stack.push_async_callback(redis.aclose)

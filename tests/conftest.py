@@ -111,8 +111,13 @@ def set_phase(exchange: Exchange, seconds: float, interval: int = 60) -> None:
 
 
 @pytest.fixture
-def settings(servers: Servers, database_name: str, redis: Redis, exchange: Exchange) -> Settings:
-    """Settings of a fast collection from the stand-in; `redis` is empty."""
+def settings(
+    servers: Servers,
+    database_name: str,
+    redis: Redis,  # noqa: ARG001  # emptied
+    exchange: Exchange,
+) -> Settings:
+    """Settings of a collection from the stand-in."""
     return Settings(
         database_url=servers.database_url(database_name),
         redis_url=servers.redis_url,

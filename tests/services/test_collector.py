@@ -1,0 +1,280 @@
+"""One tick, on a real database and against a real exchange."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from app.core.settings import Settings
+from app.db.session import Database
+from app.domain.prices import TickerKey
+from app.local.exchange import Exchange
+from app.runtime import Runtime, open_runtime
+from app.services.collector import Outcome
+from tests.conftest import set_phase
+
+BOTH = ["btc_usd", "eth_usd"]
+
+
+def asked(exchange: Exchange) -> Counter[str | None]:
+    return Counter(request.index for request in exchange.requests)
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(20):  # nothing tells when another process or connection is done
+        while not await condition():  # noqa: ASYNC110  # same
+            await asyncio.sleep(0.02)
+
+
+def in_flight(exchange: Exchange, requests: int) -> Callable[[], Awaitable[bool]]:
+    async def reached() -> bool:
+        return bool(exchange.summary()["max_in_flight"] >= requests)
+
+    return reached
+
+
+@asynccontextmanager
+async def configured(settings: Settings, **changes: object) -> AsyncIterator[Runtime]:
+    """Run with other settings, as after a restart."""
+    changed = Settings.model_validate({**settings.model_dump(), **changes})
+    async with open_runtime(changed) as runtime:
+        yield runtime
+
+
+async def test_committed_tick_is_seen_by_another_connection(
+    runtime: Runtime, sql: asyncpg.Connection
+) -> None:
+    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    rows = await sql.fetch("SELECT exchange, ticker, source FROM prices ORDER BY ticker")
+    assert [tuple(row) for row in rows] == [("deribit", ticker, "live") for ticker in BOTH]
+
+
+async def test_price_is_stored_digit_by_digit_in_the_slot_of_the_exchanges_stamp(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.pin_price("btc_usd", "60123.456789")
+    await runtime.collector.collect()
+    row = await sql.fetchrow("SELECT * FROM prices WHERE ticker = 'btc_usd'")
+    request = next(item for item in exchange.requests if item.index == "btc_usd")
+    assert request.us_out is not None
+    assert row["price"] == Decimal("60123.456789")
+    assert row["observed_us"] == request.us_out
+    assert row["timestamp"] == request.us_out // 60_000_000 * 60
+
+
+async def test_collect_twice_stores_one_row_and_asks_once(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await runtime.collector.collect()
+    assert await runtime.collector.collect() == Outcome(already=BOTH)
+    assert asked(exchange) == {"btc_usd": 1, "eth_usd": 1}
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 2
+
+
+async def test_tick_that_finds_another_at_work_ends_without_a_request(
+    runtime: Runtime, settings: Settings, database: Database, exchange: Exchange
+) -> None:
+    async with database.try_lock("prices:tick:0/1") as held, configured(settings) as other:
+        assert held
+        assert await other.collector.collect() == Outcome()
+    assert not exchange.requests
+    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+
+
+async def test_collection_that_waits_counts_what_the_other_stored_as_already_there(
+    runtime: Runtime, settings: Settings, exchange: Exchange
+) -> None:
+    exchange.set_delay(300)
+    async with configured(settings) as other:
+        first = asyncio.create_task(runtime.collector.collect())
+        await until(in_flight(exchange, 2))
+        assert await other.collector.collect(wait=True) == Outcome(already=BOTH)
+        assert await first == Outcome(stored=BOTH)
+    assert asked(exchange) == {"btc_usd": 1, "eth_usd": 1}
+
+
+async def test_only_what_failed_is_asked_again_and_the_rest_is_stored_at_once(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    fault = exchange.add_fault("error", code=10028, index="eth_usd")
+    tick = asyncio.create_task(runtime.collector.collect())
+    await until(lambda: sql.fetchval("SELECT 1 FROM prices WHERE ticker = 'btc_usd'"))
+    assert not await sql.fetchval("SELECT 1 FROM prices WHERE ticker = 'eth_usd'")
+    assert not tick.done()
+    exchange.remove_fault(fault.id)
+    assert await tick == Outcome(stored=BOTH)
+    assert asked(exchange)["btc_usd"] == 1
+    assert asked(exchange)["eth_usd"] >= 2
+
+
+async def test_what_fails_until_the_next_tick_is_reported_with_its_code(
+    settings: Settings, exchange: Exchange
+) -> None:
+    exchange.add_fault("html", index="eth_usd")
+    set_phase(exchange, 0.1, interval=2)
+    async with configured(settings, collect_interval_seconds=2) as runtime:
+        outcome = await runtime.collector.collect()
+    assert outcome.failed == {"eth_usd": "exchange_unavailable"}
+    assert outcome.stored == ["btc_usd"]
+    assert asked(exchange)["eth_usd"] > 2
+
+
+async def test_error_that_will_not_pass_is_asked_once(runtime: Runtime, exchange: Exchange) -> None:
+    exchange.add_fault(
+        "error", code=-32602, data={"param": "index_name", "reason": "x"}, index="eth_usd"
+    )
+    outcome = await runtime.collector.collect()
+    assert outcome == Outcome(stored=["btc_usd"], failed={"eth_usd": "exchange_unknown_index"})
+    assert asked(exchange)["eth_usd"] == 1
+
+
+async def test_tick_near_an_edge_serves_both_slots(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    set_phase(exchange, 3.4, interval=4)
+    async with configured(settings, collect_interval_seconds=4) as runtime:
+        assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    rows = await sql.fetch("SELECT timestamp FROM prices WHERE ticker = 'btc_usd' ORDER BY 1")
+    first, second = (row[0] for row in rows)
+    assert second - first == 4
+    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
+
+
+async def test_answer_stamped_before_the_edge_that_was_waited_for_is_asked_again(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    set_phase(exchange, 3.4, interval=4)
+    async with configured(settings, collect_interval_seconds=4, tickers="btc_usd") as runtime:
+        tick = asyncio.create_task(runtime.collector.collect())
+        await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
+        exchange.add_fault("stamp", off_seconds=-0.3, times=1)
+        assert (await tick).stored == ["btc_usd"]
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 2
+    assert len(exchange.requests) == 3
+
+
+async def test_stamp_over_an_hour_away_is_refused(settings: Settings, exchange: Exchange) -> None:
+    exchange.set_clock(2 * 3600 * 1000)
+    async with configured(settings, collect_interval_seconds=2) as runtime:
+        outcome = await runtime.collector.collect()
+    assert outcome.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
+
+
+async def test_row_created_in_the_clocks_future_tells_nothing_and_the_exchange_is_asked(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await runtime.collector.collect()
+    await sql.execute("UPDATE prices SET created_at = now() + interval '90 s'")
+    assert await runtime.collector.collect() == Outcome(already=BOTH)
+    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
+
+
+async def test_backfilled_slot_is_left_as_it_is(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await runtime.collector.collect()
+    await sql.execute("UPDATE prices SET source = 'backfill', price = 1")
+    assert await runtime.collector.collect() == Outcome(already=BOTH)
+    assert await sql.fetchval("SELECT sum(price) FROM prices") == 2
+    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
+
+
+async def test_cut_database_connections_do_not_cost_the_slot(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.set_delay(400)
+    tick = asyncio.create_task(runtime.collector.collect())
+    await until(in_flight(exchange, 2))
+    await sql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await tick
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 2
+
+
+async def test_all_tickers_of_a_tick_are_asked_at_the_same_time(
+    settings: Settings, exchange: Exchange
+) -> None:
+    exchange.set_delay(100)
+    many = ",".join(f"coin{number}_usd" for number in range(20))
+    limits = {"exchange_connections": 20, "exchange_requests_per_second": 100}
+    async with configured(settings, tickers=many, **limits) as runtime:
+        outcome = await runtime.collector.collect()
+    assert len(outcome.stored) == 20
+    assert exchange.summary()["max_in_flight"] == 20
+
+
+async def test_shares_split_the_tickers_without_overlap(
+    settings: Settings, exchange: Exchange
+) -> None:
+    many = [f"coin{number}_usd" for number in range(7)]
+    async with configured(settings, tickers=",".join(many)) as runtime:
+        outcomes = [await runtime.collector.collect(share, 3) for share in range(3)]
+    assert sorted(ticker for outcome in outcomes for ticker in outcome.stored) == many
+    assert set(asked(exchange).values()) == {1}
+
+
+async def test_recordings_follow_the_configuration(
+    settings: Settings, sql: asyncpg.Connection
+) -> None:
+    async def recordings() -> list[tuple[str, int, bool]]:
+        rows = await sql.fetch(
+            "SELECT ticker, interval_seconds, last_slot IS NULL FROM recordings"
+            " ORDER BY ticker, first_slot, interval_seconds DESC"
+        )
+        return [tuple(row) for row in rows]
+
+    async with configured(settings) as runtime:
+        await runtime.collector.collect()
+    assert await recordings() == [("btc_usd", 60, True), ("eth_usd", 60, True)]
+    async with configured(settings, tickers="btc_usd") as runtime:
+        await runtime.collector.collect()
+    assert await recordings() == [("btc_usd", 60, True), ("eth_usd", 60, False)]
+    async with configured(settings) as runtime:
+        await runtime.collector.collect()
+    assert await recordings() == [("btc_usd", 60, True), ("eth_usd", 60, True)]
+
+
+async def test_recording_begins_no_later_than_its_first_live_row(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.set_clock(-600_000)
+    await runtime.collector.collect()
+    rows = await sql.fetch(
+        "SELECT first_slot, timestamp FROM recordings JOIN prices USING (exchange, ticker)"
+    )
+    assert [first for first, _ in rows] == [timestamp for _, timestamp in rows]
+
+
+async def test_ticker_that_the_exchange_does_not_list_is_named_and_collected_all_the_same(
+    settings: Settings,
+) -> None:
+    async with configured(settings, tickers="btc_usd,nonsense_usd") as runtime:
+        assert await runtime.collector.unknown_tickers() == [TickerKey("deribit", "nonsense_usd")]
+        assert (await runtime.collector.collect()).stored == ["btc_usd", "nonsense_usd"]
+
+
+async def test_defect_in_one_ticker_leaves_the_others_alone(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await sql.execute("ALTER TABLE prices ADD CHECK (ticker <> 'eth_usd') NOT VALID")
+    exchange.add_fault("error", code=10040, index="eth_usd", times=1)
+    outcome = await runtime.collector.collect()
+    assert outcome == Outcome(stored=["btc_usd"], failed={"eth_usd": "internal_error"})
+
+
+@pytest.mark.accept
+async def test_exchange_down_for_20_seconds_within_a_minute_leaves_the_minute_filled(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    set_phase(exchange, 5)
+    exchange.add_fault("down", seconds=20)
+    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    rows = await sql.fetch("SELECT timestamp, observed_us FROM prices")
+    assert {row["timestamp"] for row in rows} == {rows[0]["observed_us"] // 60_000_000 * 60}
+    assert all(row["observed_us"] / 1e6 - row["timestamp"] < 45 for row in rows)
