@@ -3,12 +3,14 @@
 import asyncio
 import contextvars
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from time import monotonic
 from typing import Any, NoReturn, TypeVar
 
 from celery import Celery, bootsteps, signals
+from celery.exceptions import SecurityWarning
 from celery.worker.consumer import Consumer
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
@@ -16,8 +18,7 @@ from app.beat import GridSchedule, pulse
 from app.core.errors import AppError
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
-from app.db.schema import require_current
-from app.runtime import Runtime, broker_url, open_runtime, redis_url
+from app.runtime import Runtime, broker_url, open_runtime, redis_url, require_servers
 
 TICKERS_PER_TASK = 50
 RESULTS_KEPT_SECONDS = 86_400
@@ -199,6 +200,9 @@ def _settings_or_exit() -> Settings:
     return loaded
 
 
+# Celery warns root of pickled messages, which this application does not accept.
+warnings.simplefilter("ignore", SecurityWarning)
+
 settings = _settings_or_exit()
 process = _Process()
 heartbeat = _Heartbeat()
@@ -213,17 +217,12 @@ def _set_up_logs(**_: object) -> None:
     hush("celery.beat", "celery.worker.strategy", "celery.app.trace")  # ticks speak for themselves
 
 
-def _require_schema(**_: object) -> None:
-    """End at once with one line where the worker could not work."""
+def _require_servers(**_: object) -> None:
+    """End at once with one line where the process could not work."""
     try:
-        asyncio.run(_check_schema())
+        asyncio.run(require_servers(settings, broker=True))
     except AppError as error:
         raise SystemExit(f"{error.code}: {error}") from None
-
-
-async def _check_schema() -> None:
-    async with open_runtime(settings) as runtime:
-        await require_current(runtime.database)
 
 
 def _bind_task(task_id: str, **_: object) -> None:
@@ -239,7 +238,8 @@ def _close(**_: object) -> None:
 
 
 signals.setup_logging.connect(_set_up_logs)
-signals.worker_init.connect(_require_schema)
+signals.worker_init.connect(_require_servers)
+signals.beat_init.connect(_require_servers)
 signals.task_prerun.connect(_bind_task)
 signals.task_postrun.connect(_unbind_task)
 signals.worker_process_shutdown.connect(_close)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from app.clients import Exchange, open_exchanges
-from app.core.errors import ServersUnknown
+from app.core.errors import BrokerUnavailable, DatabaseUnavailable, ServersUnknown
 from app.core.settings import Settings
-from app.db.redis import RequestGate, open_redis
+from app.db.redis import RequestGate, open_redis, ping
+from app.db.schema import require_current
 from app.db.session import Database
 from app.domain.prices import TickerKey
 from app.services.collector import Collector
@@ -77,6 +78,26 @@ async def open_runtime(
             history=History(database, keys, interval),
             freshness=FreshnessWatch(database, keys, interval),
         )
+
+
+async def require_servers(settings: Settings, *, broker: bool) -> None:
+    """Look once, before a process starts to work, whether its servers are there and migrated.
+
+    Raises:
+        ServersUnknown: none is configured.
+        DatabaseUnavailable, BrokerUnavailable: what is configured does not answer.
+        SchemaOutdated: the schema is older than the code.
+    """
+    hint = "start the embedded servers with `make run`, or set"
+    async with open_runtime(settings) as runtime:
+        try:
+            await require_current(runtime.database)
+            if broker:
+                await ping(runtime.redis)
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(f"{error}; {hint} DATABASE_URL") from error
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(f"{error}; {hint} REDIS_URL") from error
 
 
 def database_url(settings: Settings) -> str:

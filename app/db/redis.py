@@ -65,6 +65,16 @@ def translated() -> Iterator[None]:
         raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
 
 
+async def ping(redis: "Redis") -> None:
+    """Make sure that Redis answers.
+
+    Raises:
+        BrokerUnavailable: it does not.
+    """
+    with translated():
+        await redis.ping()
+
+
 class RequestGate:
     """Admits exchange requests under a rate and a number of places shared by all workers.
 

@@ -16,18 +16,13 @@ from app.local.exchange import Exchange
 from app.runtime import Runtime, open_runtime
 from app.services.collector import Outcome
 from tests.conftest import set_phase
+from tests.waiting import until
 
 BOTH = ["btc_usd", "eth_usd"]
 
 
 def asked(exchange: Exchange) -> Counter[str | None]:
     return Counter(request.index for request in exchange.requests)
-
-
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(20):  # nothing tells when another process or connection is done
-        while not await condition():  # noqa: ASYNC110  # same
-            await asyncio.sleep(0.02)
 
 
 def in_flight(exchange: Exchange, requests: int) -> Callable[[], Awaitable[bool]]:

@@ -1,0 +1,101 @@
+"""Collection through real Celery processes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from app.core.settings import Settings
+from app.local.exchange import Exchange
+from tests.conftest import set_phase
+from tests.processes import Processes
+from tests.waiting import until
+
+
+@pytest.fixture
+def fast(settings: Settings, exchange: Exchange) -> Settings:
+    """Settings of a collection every two seconds."""
+    set_phase(exchange, 0.2, interval=2)
+    return settings.model_copy(update={"collect_interval_seconds": 2})
+
+
+@pytest.fixture
+async def processes(fast: Settings, tmp_path: Path) -> AsyncIterator[Processes]:
+    with Processes(fast, tmp_path) as started:
+        yield started
+
+
+async def test_beat_and_worker_fill_slot_after_slot(
+    processes: Processes, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.pin_price("btc_usd", "60123.456789")
+    worker = processes.worker("--max-tasks-per-child=2")
+    processes.beat()
+    await until(lambda: sql.fetchval("SELECT count(*) >= 8 FROM prices"), 40)
+    stamps = [row[0] for row in await sql.fetch("SELECT DISTINCT timestamp FROM prices ORDER BY 1")]
+    assert stamps == list(range(stamps[0], stamps[-1] + 1, 2))
+    assert await sql.fetchval("SELECT DISTINCT price FROM prices WHERE ticker = 'btc_usd'") == (
+        Decimal("60123.456789")
+    )
+    assert worker.stop() == 0
+    assert "attached to a different loop" not in worker.output
+    assert "Traceback" not in worker.output
+
+
+async def test_solo_pool_collects_and_closes_what_it_opened(
+    processes: Processes, sql: asyncpg.Connection
+) -> None:
+    worker = processes.worker("--pool=solo")
+    processes.beat()
+    await until(lambda: sql.fetchval("SELECT count(*) >= 4 FROM prices"), 40)
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.output
+    assert "Unclosed" not in worker.output
+
+
+async def test_tick_that_a_killed_worker_held_is_taken_up_by_the_next(
+    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, redis: Redis
+) -> None:
+    exchange.add_fault("stall", times=2)
+    first = processes.worker()
+    beat = processes.beat()
+    await until(lambda: asyncio.sleep(0, len(exchange.requests) >= 2), 40)
+    first.kill()
+    processes.worker()
+    await until(lambda: sql.fetchval("SELECT count(*) >= 4 FROM prices"), 40)
+    assert beat.popen.poll() is None
+    assert await redis.ping()
+
+
+async def test_beat_wakes_at_once_and_then_on_the_grid(processes: Processes, redis: Redis) -> None:
+    processes.beat()
+    await until(lambda: redis.llen("celery"), 40)
+    assert await redis.llen("celery") <= 3
+
+
+async def test_worker_refuses_a_database_without_schema_with_one_line(
+    processes: Processes, sql: asyncpg.Connection
+) -> None:
+    await sql.execute("DROP TABLE alembic_version")
+    worker = processes.worker()
+    assert worker.popen.wait(30) == 1
+    assert worker.output.count("\n") == 1
+    assert "schema_outdated" in worker.output
+    assert "alembic upgrade head" in worker.output
+
+
+async def test_worker_without_an_answering_database_ends_with_one_line(
+    processes: Processes,
+) -> None:
+    worker = processes.worker(
+        env={"DATABASE_URL": "postgresql+asyncpg://nobody:secret-word@127.0.0.1:9/none"}
+    )
+    assert worker.popen.wait(30) == 1
+    assert worker.output.count("\n") == 1
+    assert "make run" in worker.output
+    assert "DATABASE_URL" in worker.output
+    assert "secret-word" not in worker.output
