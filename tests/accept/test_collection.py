@@ -1,0 +1,260 @@
+"""Long runs of the whole collection: real Celery processes, wrong clocks, doubled tasks."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from app.core.settings import Settings
+from app.local.exchange import Exchange
+from app.runtime import open_runtime
+from tests.conftest import Servers
+from tests.processes import Processes, clock_off_by
+from tests.waiting import until
+
+pytestmark = pytest.mark.accept
+
+INTERVAL = 2
+EXACT = "60123.456789"
+
+
+@pytest.fixture
+async def processes(
+    settings: Settings, exchange: Exchange, tmp_path: Path
+) -> AsyncIterator[Processes]:
+    """Processes that collect every two seconds from an exchange whose clock is right."""
+    exchange.set_clock()
+    fast = settings.model_copy(update={"collect_interval_seconds": INTERVAL, "api_port": 0})
+    with Processes(fast, tmp_path) as started:
+        yield started
+
+
+def reached(sql: asyncpg.Connection, slots: int) -> Callable[[], Awaitable[bool]]:
+    """Tell whether so many slots passed since the first row, stored or not."""
+
+    async def look() -> bool:
+        first, last = await sql.fetchrow("SELECT min(timestamp), max(timestamp) FROM prices")
+        return first is not None and (last - first) // INTERVAL + 1 >= slots
+
+    return look
+
+
+async def missed(sql: asyncpg.Connection) -> dict[str, list[int]]:
+    """Give the slots between first and last row that hold none, by ticker."""
+    rows = await sql.fetch("SELECT ticker, timestamp FROM prices ORDER BY 1, 2")
+    held: dict[str, list[int]] = {}
+    for ticker, timestamp in rows:
+        held.setdefault(ticker, []).append(timestamp)
+    return {
+        ticker: [
+            slot
+            for before, after in pairwise(stamps)
+            for slot in range(before + INTERVAL, after, INTERVAL)
+        ]
+        for ticker, stamps in held.items()
+    }
+
+
+async def misplaced(sql: asyncpg.Connection, exchange: Exchange) -> list[int]:
+    """Give the rows that do not bear a stamp which the exchange sent in that slot."""
+    sent = {(request.index, request.us_out) for request in exchange.requests}
+    rows = await sql.fetch("SELECT ticker, timestamp, observed_us FROM prices")
+    return [
+        timestamp
+        for ticker, timestamp, stamp in rows
+        if (ticker, stamp) not in sent or stamp // 1_000_000 // INTERVAL * INTERVAL != timestamp
+    ]
+
+
+@asynccontextmanager
+async def watched_connections(sql: asyncpg.Connection) -> AsyncIterator[dict[str, int]]:
+    """Watch how many connections each of the service's processes holds at most."""
+    most: dict[str, int] = {}
+
+    async def watch() -> None:
+        while True:
+            rows = await sql.fetch(
+                "SELECT application_name, count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name LIKE 'prices %'"
+                " GROUP BY 1"
+            )
+            for name, number in rows:
+                most[name] = max(most.get(name, 0), number)
+            await asyncio.sleep(0.1)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield most
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+@pytest.mark.parametrize("jitter_ms", [(0, 0), (-200, 50)], ids=["true-clock", "jumping-clock"])
+async def test_200_ticks_in_a_row_miss_no_slot(  # noqa: PLR0913, PLR0917  # fixtures
+    processes: Processes,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    servers: Servers,
+    database_name: str,
+    jitter_ms: tuple[float, float],
+) -> None:
+    exchange.pin_price("btc_usd", EXACT)
+    exchange.set_clock(jitter_ms=jitter_ms)
+    worker = processes.worker("--max-tasks-per-child=7")
+    processes.beat()
+    observer = await asyncpg.connect(servers.plain_url(database_name))
+    async with watched_connections(observer) as most:
+        await until(reached(sql, 200), 200 * INTERVAL + 60)
+    await observer.close()
+    assert worker.stop() == 0
+    assert await missed(sql) == {"btc_usd": [], "eth_usd": []}
+    assert await misplaced(sql, exchange) == []
+    assert not re.search("different loop|Traceback|collection_broke", worker.output)
+    assert len(most) > 200 / 7 / 2, "children were not recycled"
+    assert max(most.values()) <= 2
+    prices = await sql.fetch("SELECT DISTINCT price FROM prices WHERE ticker = 'btc_usd'")
+    assert [row[0] for row in prices] == [Decimal(EXACT)]
+
+
+async def test_price_leaves_in_json_with_the_digits_that_came(
+    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, unused_tcp_port: int
+) -> None:
+    exchange.pin_price("btc_usd", EXACT)
+    processes.worker()
+    processes.beat()
+    processes.start("app", "api", env={"API_PORT": str(unused_tcp_port)})
+    url = f"http://127.0.0.1:{unused_tcp_port}/api/v1/prices/latest?ticker=btc_usd"
+    await until(reached(sql, 1), 40)
+    async with aiohttp.ClientSession() as session:
+
+        async def answer() -> str:
+            with suppress(aiohttp.ClientConnectionError):
+                async with session.get(url) as response:
+                    return await response.text()
+            return ""
+
+        await until(answer, 40)
+        assert f'"price":{EXACT},' in await answer()
+
+
+async def test_three_beats_with_every_task_delivered_twice_store_each_slot_once(
+    processes: Processes,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    servers: Servers,
+    redis: Redis,
+) -> None:
+    elsewhere_url = servers.redis_url.removesuffix("/0") + "/1"
+    elsewhere = Redis.from_url(elsewhere_url)
+    await elsewhere.flushdb()
+
+    async def deliver_twice() -> None:
+        while True:
+            if received := await elsewhere.brpop(["celery"], timeout=1):
+                await redis.lpush("celery", received[1], received[1])
+
+    doubling = asyncio.create_task(deliver_twice())
+    for number in range(2):
+        processes.worker(f"--hostname=worker{number}")
+    for _ in range(3):
+        processes.beat(env={"REDIS_URL": elsewhere_url})
+    await until(reached(sql, 61), 61 * INTERVAL + 60)
+    doubling.cancel()
+    await elsewhere.aclose()
+    first = await sql.fetchval("SELECT min(timestamp) FROM prices")
+    count = "SELECT count(*) FROM prices WHERE timestamp < $1"
+    assert await sql.fetchval(count, first + 60 * INTERVAL) == 120
+    assert await missed(sql) == {"btc_usd": [], "eth_usd": []}
+    rows = await sql.fetchval("SELECT count(*) FROM prices")
+    assert len(exchange.requests) / rows < 1.2
+
+
+@pytest.mark.parametrize("seconds", [-90, 90])
+@pytest.mark.parametrize("who", ["worker", "beat"])
+async def test_clock_off_by_90_seconds_loses_and_misplaces_nothing(
+    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, who: str, seconds: int
+) -> None:
+    wrong = clock_off_by(seconds)
+    worker = processes.worker(env=wrong if who == "worker" else None)
+    processes.beat(env=wrong if who == "beat" else None)
+    await until(reached(sql, 20), 20 * INTERVAL + 60)
+    assert await missed(sql) == {"btc_usd": [], "eth_usd": []}
+    assert await misplaced(sql, exchange) == []
+    assert "revoked" not in worker.output.lower()
+
+
+async def test_worker_that_was_away_for_10_slots_catches_up_with_a_handful_of_requests(
+    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, redis: Redis
+) -> None:
+    worker = processes.worker()
+    processes.beat()
+    await until(reached(sql, 2), 60)
+    worker.stop()
+    await until(lambda: _at_least(redis.llen("celery"), 10), 60)
+    exchange.clear_requests()
+    rows = await sql.fetchval("SELECT count(*) FROM prices")
+    processes.worker()
+
+    async def drained() -> bool:
+        stored = await sql.fetchval("SELECT count(*) FROM prices") - rows
+        return stored >= 2 and not await redis.llen("celery")
+
+    await until(drained, 40)
+    caught_up = await sql.fetchval("SELECT count(*) FROM prices") - rows
+    assert len(exchange.requests) <= caught_up + 4
+
+
+async def _at_least(number: Awaitable[int], least: int) -> bool:
+    return await number >= least
+
+
+async def test_tick_of_20_tickers_takes_less_than_three_answers_time(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.set_delay(200)
+    changes = {
+        "tickers": ",".join(f"coin{number}_usd" for number in range(20)),
+        "exchange_connections": 20,
+        "exchange_requests_per_second": 100,
+    }
+    async with open_runtime(Settings(**{**settings.model_dump(), **changes})) as runtime:
+        took = []
+        for _ in range(5):  # the quickest of a few, for others use this machine too
+            started = asyncio.get_running_loop().time()
+            outcome = await runtime.collector.collect()
+            took.append(asyncio.get_running_loop().time() - started)
+            assert len(outcome.stored) == 20
+            await sql.execute("TRUNCATE prices")
+    assert min(took) < 3 * 0.2
+
+
+@pytest.mark.parametrize("delay_ms", [50, 1500], ids=["rate-binds", "connections-bind"])
+async def test_two_workers_together_stay_within_the_default_limits(
+    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, delay_ms: int
+) -> None:
+    exchange.set_delay(delay_ms)
+    tickers = ",".join(f"coin{number}_usd" for number in range(100))
+    slow = {"TICKERS": tickers, "COLLECT_INTERVAL_SECONDS": "3600"}
+    workers = [processes.worker(f"--hostname=worker{number}", env=slow) for number in range(2)]
+    processes.beat(env=slow)
+    await until(lambda: sql.fetchval("SELECT count(*) >= 100 FROM prices"), 90)
+    assert all("prices_collected" in worker.output for worker in workers), "one did all the work"
+    assert exchange.summary()["max_in_flight"] <= 8
+    arrivals = sorted(
+        request.received_us for request in exchange.requests if request.method == "get_index_price"
+    )
+    unrest_seconds = 0.3  # what was admitted apart may arrive together on a busy machine
+    for begin, first in enumerate(arrivals):
+        for end in range(begin, len(arrivals)):
+            seconds = (arrivals[end] - first) / 1_000_000
+            assert end - begin + 1 <= 10 + 10 * (seconds + unrest_seconds)
