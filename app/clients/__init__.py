@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from app.clients.base import Exchange, Gate
 from app.clients.deribit import DeribitClient
+from app.clients.transport import open_transport
 from app.core.errors import SettingsError
 from app.core.settings import Settings
 
@@ -22,7 +23,8 @@ async def open_exchanges(settings: Settings, gate: Gate) -> AsyncIterator[Mappin
             f"TICKERS={','.join(settings.tickers)}: unknown exchange {', '.join(sorted(unknown))}; "
             f"known is {settings.deribit_name}"
         )
-    async with DeribitClient(settings, gate) as deribit:
+    async with open_transport(settings) as transport:
+        deribit = DeribitClient(settings, gate, transport)
         yield {deribit.name: deribit}
 
 

@@ -19,6 +19,7 @@ class Exchange(Protocol):
 
         Raises:
             ExchangeError: no usable answer; `retryable` tells whether to ask again.
+            BrokerUnavailable: the gate can't tell whether it is our turn.
         """
         ...
 
@@ -27,6 +28,7 @@ class Exchange(Protocol):
 
         Raises:
             ExchangeError: no usable answer.
+            BrokerUnavailable: the gate can't tell whether it is our turn.
         """
         ...
 

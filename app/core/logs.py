@@ -58,5 +58,8 @@ def _shared_processors() -> list[Processor]:
 
 def _renderers(form: Literal["json", "console"]) -> list[Processor]:
     if form == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        plain = structlog.dev.plain_traceback  # the default one shows variables, secrets among them
+        return [
+            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
+        ]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -18,7 +18,7 @@ class Patience:
     """Tries what may pass by itself again, with backoff and jitter, until a deadline.
 
     A library's loop would sleep past the deadline; here the last wait ends with it, so that who
-    comes next finds nobody in the way.
+    comes next finds nobody in the way. A wait that the exchange asks for is kept or not begun.
     """
 
     def __init__(self, seconds: float, *, first_wait: float, longest_wait: float) -> None:
@@ -42,9 +42,9 @@ class Patience:
             try:
                 return await attempt()
             except AppError as error:
-                left = self.left_seconds
-                pause = min(max(_jittered(wait), _asked_for(error)), left)
-                again = error.retryable and left > 0
+                left, asked = self.left_seconds, _asked_for(error)
+                pause = min(max(_jittered(wait), asked), left)
+                again = error.retryable and left > 0 and asked <= left
                 log.warning(
                     "attempt_failed",
                     code=error.code,

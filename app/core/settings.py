@@ -1,25 +1,35 @@
 """Settings of every process: environment first, then `.env`, then what `make run` wrote."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import SettingsError
+from app.core.urls import (
+    Proxy,
+    require_database_url,
+    require_plain_url,
+    require_url,
+    without_login,
+)
 
 SECONDS_PER_DAY = 86_400
 TESTNET_HOST = "test.deribit.com"
+ENV_FILE = ".env"
 SERVERS_FILE = "servers.env"
+LONGEST_SHOWN_CHARACTERS = 120
 
 
 class Settings(BaseSettings):
     """What can be set; `.env.example` describes every name."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
@@ -27,10 +37,12 @@ class Settings(BaseSettings):
     deribit_base_url: str = "https://www.deribit.com/api/v2"
     tickers: Annotated[tuple[str, ...], NoDecode] = ("btc_usd", "eth_usd")
     collect_interval_seconds: int = Field(default=60, ge=1, le=SECONDS_PER_DAY)
-    http_timeout_seconds: float = Field(default=10, gt=0, le=300)
-    exchange_requests_per_second: float = Field(default=10, gt=0, le=100_000)
+    http_timeout_seconds: float = Field(default=10, gt=0, le=300, allow_inf_nan=False)
+    exchange_requests_per_second: float = Field(
+        default=10, ge=0.01, le=100_000, allow_inf_nan=False
+    )
     exchange_connections: int = Field(default=8, ge=1, le=10_000)
-    proxy_url: str | None = None
+    proxy_url: SecretStr | None = None
     proxy_username: str | None = None
     proxy_password: SecretStr | None = None
     api_host: str = "127.0.0.1"
@@ -57,7 +69,14 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("log_level", mode="before")
+    @field_validator("api_host", "data_dir", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("must not be empty")
+        return value
+
+    @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -74,8 +93,7 @@ class Settings(BaseSettings):
     def _known_form(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         lowered = tuple(dict.fromkeys(ticker.lower() for ticker in value))
         if not lowered:
-            msg = "name at least one ticker, such as btc_usd"
-            raise ValueError(msg)
+            raise ValueError("name at least one ticker, such as btc_usd")
         for ticker in lowered:
             _require_ticker(ticker)
         return lowered
@@ -84,52 +102,63 @@ class Settings(BaseSettings):
     @classmethod
     def _divides_a_day(cls, value: int) -> int:
         if SECONDS_PER_DAY % value:
-            msg = "must divide a day (86400 seconds) without remainder"
-            raise ValueError(msg)
+            raise ValueError("must divide a day (86400 seconds) without remainder")
         return value
 
     @field_validator("deribit_base_url")
     @classmethod
     def _base_without_public(cls, value: str) -> str:
-        base = value.rstrip("/").removesuffix("/public").rstrip("/")
-        _require_url(base, ("https", "http"))
+        base = value.strip().rstrip("/").removesuffix("/public").rstrip("/")
+        require_plain_url(base, "https", "http")
         return base
 
     @field_validator("proxy_url")
     @classmethod
-    def _http_proxy(cls, value: str | None) -> str | None:
+    def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _require_url(value, ("http", "https"))
+            require_url(value.get_secret_value(), "http", "https")
         return value
 
     @field_validator("database_url")
     @classmethod
     def _asyncpg(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith("postgresql+asyncpg://"):
-            msg = "must look like postgresql+asyncpg://user:password@host:port/name"
-            raise ValueError(msg)
+        if value is not None:
+            require_database_url(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _require_url(value.get_secret_value(), ("redis", "rediss", "unix"))
+            require_url(value.get_secret_value(), "redis", "rediss")
         return value
 
     @field_validator("celery_broker_url")
     @classmethod
     def _broker(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _require_url(value.get_secret_value(), ("redis", "rediss", "amqp", "amqps"))
+            require_url(value.get_secret_value(), "redis", "rediss", "amqp", "amqps")
         return value
 
     @model_validator(mode="after")
     def _credentials_need_a_proxy(self) -> Self:
         if self.proxy_url is None and (self.proxy_username or self.proxy_password):
-            msg = "PROXY_USERNAME and PROXY_PASSWORD need PROXY_URL"
-            raise ValueError(msg)
+            raise ValueError("PROXY_USERNAME and PROXY_PASSWORD need PROXY_URL")
+        if self.proxy_password is not None and self.proxy_username is None:
+            raise ValueError("PROXY_PASSWORD needs PROXY_USERNAME")
+        if self.proxy is not None and ":" in (self.proxy.username or ""):
+            raise ValueError("PROXY_USERNAME must not hold a colon (RFC 7617)")
         return self
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The exchange client's proxy; PROXY_USERNAME wins over credentials in its URL."""
+        if self.proxy_url is None:
+            return None
+        proxy = Proxy.parse(self.proxy_url.get_secret_value())
+        if self.proxy_username is None:
+            return proxy
+        return proxy.with_login(self.proxy_username, self.proxy_password)
 
     @property
     def deribit_name(self) -> str:
@@ -151,42 +180,52 @@ class Settings(BaseSettings):
         return min(self.http_timeout_seconds, self.collect_interval_seconds / 2)
 
 
-class _Place(BaseSettings):
-    """Where the data lies, known before the other settings are read from there."""
-
-    model_config = SettingsConfigDict(extra="ignore", env_file=".env")
-
-    data_dir: Path = Path(".data")
-
-
 def load_settings(**overrides: object) -> Settings:
     """Read the settings from the environment, `.env` and the embedded servers' file, in this order.
+
+    A server's URL that is set to nothing means the embedded server, wherever it is set so.
 
     Raises:
         SettingsError: a setting makes no sense; the message is one line.
     """
     try:
-        place = Path(str(overrides.get("data_dir") or _Place().data_dir))
-        files = (place / SERVERS_FILE, ".env")
-        return Settings(_env_file=files, **overrides)  # type: ignore[arg-type]  # pydantic checks them
+        stated = _read(overrides)
+        return _read({**_embedded_servers(stated), **overrides})
     except ValidationError as error:
         raise SettingsError("; ".join(_explain(error))) from None
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"{ENV_FILE} or {SERVERS_FILE} can't be read ({type(error).__name__})"
+        ) from None
+
+
+def _read(overrides: Mapping[str, object]) -> Settings:
+    return Settings(_env_file=ENV_FILE, **overrides)  # type: ignore[arg-type]  # pydantic checks them
+
+
+def _embedded_servers(stated: Settings) -> dict[str, object]:
+    """Give the URLs that `make run` wrote for servers that nobody named."""
+    written = dotenv_values(stated.data_dir / SERVERS_FILE)
+    urls = {name: written.get(name.upper()) for name in ("database_url", "redis_url")}
+    return {name: url for name, url in urls.items() if url and getattr(stated, name) is None}
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
     """Put each fault into words: the setting, its value unless secret, what is allowed."""
     for fault in error.errors():
-        if not fault["loc"]:
-            yield fault["msg"].removeprefix("Value error, ")
-            continue
-        name = str(fault["loc"][0])
-        yield f"{name.upper()}={_shown(name, fault)}: {fault['msg'].removeprefix('Value error, ')}"
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["loc"]:
+            name = str(fault["loc"][0])
+            message = f"{name.upper()}={_shown(name, fault)}: {message}"
+        yield message
 
 
 def _shown(name: str, fault: ErrorDetails) -> str:
-    annotation = str(Settings.model_fields[name].annotation)
-    has_secret = "SecretStr" in annotation or name.endswith("_url")
-    return "(hidden)" if has_secret else str(fault["input"])
+    if "SecretStr" in str(Settings.model_fields[name].annotation):
+        return "(hidden)"
+    value = fault["input"]
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return " ".join(without_login(text).split())[:LONGEST_SHOWN_CHARACTERS]
 
 
 def _require_ticker(ticker: str) -> None:
@@ -194,12 +233,6 @@ def _require_ticker(ticker: str) -> None:
     parts = (exchange, name) if colon else (name,)
     allowed = set("abcdefghijklmnopqrstuvwxyz0123456789_-.")
     if not all(part and set(part) <= allowed for part in parts):
-        msg = f"{ticker!r} is not a ticker: write btc_usd or exchange:ticker, separated by commas"
-        raise ValueError(msg)
-
-
-def _require_url(url: str, schemes: tuple[str, ...]) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in schemes or not (parts.netloc or parts.path):
-        msg = "must be a URL that starts with " + " or ".join(f"{s}://" for s in schemes)
-        raise ValueError(msg)
+        raise ValueError(
+            f"{ticker!r} is not a ticker: write btc_usd or exchange:ticker, separated by commas"
+        )

@@ -13,9 +13,11 @@ from app.core.errors import BrokerUnavailable
 
 SOCKET_TIMEOUT_SECONDS = 3.0
 FULL_HOUSE_WAIT_MS = 10
+LARGEST_BATCH = 1_000
 
 _ADMIT = """
--- Admits as many of the named requests as rate and places allow; answers {admitted, wait_ms}.
+-- Admits the first of the named requests, as many as rate and places allow.
+-- Answers {admitted, how many ms to wait before the next can be}.
 -- KEYS: bucket, places.  ARGV: rate per second, most places, lease in ms, wait when full, names...
 local now = redis.call('TIME')
 local now_us = now[1] * 1000000 + now[2]
@@ -39,9 +41,11 @@ redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at_us', string.format('
 redis.call('PEXPIRE', KEYS[1], 10000 + math.ceil(1000 / rate))
 redis.call('PEXPIRE', KEYS[2], lease_ms + 10000)
 if tokens < 1 then
-  return {admitted, math.max(1, math.ceil((1 - tokens) * 1000 / rate))}
+  return {admitted, math.ceil((1 - tokens) * 1000 / rate)}
+elseif free <= admitted then
+  return {admitted, tonumber(ARGV[4])}
 end
-return {admitted, tonumber(ARGV[4])}
+return {admitted, 0}
 """
 
 
@@ -80,7 +84,7 @@ class RequestGate:
 
     A token bucket (a burst of at most one second's rate) and a set of leased places live in Redis
     and on its clock, so a worker's wrong clock changes nothing and a killed worker's places come
-    back when their lease ends. Requests that wait in one process ask together.
+    back when their lease ends. Requests that wait in one process ask together, in their order.
     """
 
     def __init__(
@@ -90,9 +94,9 @@ class RequestGate:
         self._admit_script = redis.register_script(_ADMIT)
         self._keys = [f"prices:gate:{name}:bucket", f"prices:gate:{name}:places"]
         self._limits = [rate, places, round(lease_seconds * 1000), FULL_HOUSE_WAIT_MS]
+        self._batch = min(places, LARGEST_BATCH)
         self._names = (f"{uuid4().hex}:{number}" for number in count())
-        self._most_at_once = places
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, asyncio.Future[BrokerUnavailable | None]] = {}
         self._pump: asyncio.Task[None] | None = None
         self._leaving: list[str] = []
         self._sweeper: asyncio.Task[None] | None = None
@@ -109,44 +113,50 @@ class RequestGate:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._admit_waiting())
         try:
-            await turn
+            refusal = await turn
+            if refusal is not None:
+                raise BrokerUnavailable(str(refusal)) from refusal  # an error of its own for each
             yield
         finally:
             self._waiting.pop(name, None)
             self._leave(name)
 
     async def close(self) -> None:
-        """Wait until every place is given back."""
+        """Turn away who still waits, and wait until every place is given back."""
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.wait([self._pump])
+        self._refuse_waiting(BrokerUnavailable("the gate is closed"))
         if self._sweeper is not None:
             await self._sweeper
 
     async def _admit_waiting(self) -> None:
         while self._waiting:
-            names = list(islice(self._waiting, self._most_at_once))
+            names = list(islice(self._waiting, self._batch))
             try:
                 with translated():
                     admitted, wait_ms = await self._admit_script(
                         self._keys, [*self._limits, *names]
                     )
             except BrokerUnavailable as error:
-                self._fail_waiting(error)
+                self._refuse_waiting(error)
                 return
             for name in names[:admitted]:
                 self._let_in(name)
-            if self._waiting:
+            if self._waiting and wait_ms:
                 await asyncio.sleep(wait_ms / 1000)
 
     def _let_in(self, name: str) -> None:
         turn = self._waiting.pop(name, None)
         if turn is None:
-            self._leave(name)  # who waited has gone meanwhile
+            self._leave(name)  # who waited has gone meanwhile, and the place came too late
         elif not turn.done():
             turn.set_result(None)
 
-    def _fail_waiting(self, error: BrokerUnavailable) -> None:
+    def _refuse_waiting(self, error: BrokerUnavailable) -> None:
         for turn in self._waiting.values():
             if not turn.done():
-                turn.set_exception(error)
+                turn.set_result(error)  # as an exception it would be reported when nobody looks
         self._waiting.clear()
 
     def _leave(self, name: str) -> None:

@@ -1,0 +1,16 @@
+"""Asking what must fail."""
+
+import asyncio
+
+import pytest
+
+from app.clients import Exchange
+from app.core.errors import ExchangeError
+
+
+async def failure(client: Exchange) -> ExchangeError:
+    """Ask what must fail and return the error."""
+    async with asyncio.timeout(30):
+        with pytest.raises(ExchangeError) as caught:
+            await client.index_price("btc_usd")
+    return caught.value

@@ -1,0 +1,84 @@
+"""Gates as workers open them, who passes through them, and a way to Valkey that can be cut."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeAlias
+
+from app.db.redis import RequestGate, open_redis
+from tests.clients.wire import pour
+
+GUARD_SECONDS = 20
+"""Only so that a defect fails instead of hanging."""
+MakeGate: TypeAlias = Callable[..., RequestGate]
+
+
+@asynccontextmanager
+async def gates_at(redis_url: str) -> AsyncIterator[MakeGate]:
+    """Open gates, each with a connection of its own; wide ones unless limits are given."""
+    async with AsyncExitStack() as stack:
+
+        def open_gate(url: str = redis_url, **limits: float) -> RequestGate:
+            client = open_redis(url)
+            stack.push_async_callback(client.aclose)
+            chosen: dict[str, Any] = {
+                "rate": 100_000,
+                "places": 1_000,
+                "lease_seconds": 30,
+                **limits,
+            }
+            gate = RequestGate(client, "test", **chosen)
+            stack.push_async_callback(gate.close)
+            return gate
+
+        yield open_gate
+
+
+async def until_waiting(gate: RequestGate, number: int) -> None:
+    while len(gate._waiting) < number:  # noqa: ASYNC110  # no event tells of it
+        await asyncio.sleep(0)
+
+
+async def pass_through(gate: RequestGate) -> None:
+    async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+        await asyncio.sleep(0)
+
+
+async def cancel(*tasks: "asyncio.Task[None]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Relay:
+    """A way to Valkey that can be closed and opened again."""
+
+    def __init__(self, url: str) -> None:
+        self._target = int(url.rpartition(":")[2].partition("/")[0])
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.is_mute = False
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+        await asyncio.sleep(0)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onwards, there = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers += [writer, there]
+        if self.is_mute:
+            return
+        await asyncio.gather(pour(reader, there), pour(onwards, writer))

@@ -1,0 +1,70 @@
+"""Logs: one line an event, in either form, and no variables in them."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.core.logs import configure_logs, hush
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Put the process's logging back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    structlog.get_logger("ours").info("price_collected", ticker="btc_usd", text="a\nb")
+    logging.getLogger("theirs").warning("said %s", "so")
+    ours, theirs = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (ours["event"], ours["ticker"], ours["level"]) == ("price_collected", "btc_usd", "info")
+    assert (theirs["event"], theirs["logger"]) == ("said so", "theirs")
+
+
+def test_below_the_level_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("warning", "json")
+    structlog.get_logger("ours").info("price_collected")
+    assert capsys.readouterr().out == ""
+
+
+def test_without_a_terminal_the_form_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info")
+    structlog.get_logger("ours").info("price_collected")
+    assert json.loads(capsys.readouterr().out)["event"] == "price_collected"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_exception_shows_its_trace_and_no_variable(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("info", "json" if form == "json" else "console")
+    fail_beside("hunter" + "2")
+    shown = capsys.readouterr().out
+    assert "ZeroDivisionError" in shown
+    assert "hunter2" not in shown
+
+
+def fail_beside(password: str) -> None:
+    try:
+        assert len(password) / 0
+    except ZeroDivisionError:
+        structlog.get_logger("ours").exception("collection_broke")
+
+
+@pytest.mark.parametrize(("level", "is_hushed"), [("info", True), ("debug", False)])
+def test_hushed_library_speaks_of_trouble_alone(level: str, *, is_hushed: bool) -> None:
+    library = logging.getLogger("theirs.talkative")
+    library.setLevel(logging.NOTSET)
+    configure_logs(level, "json")
+    hush("theirs.talkative")
+    assert library.isEnabledFor(logging.INFO) is not is_hushed
+    assert library.isEnabledFor(logging.WARNING)

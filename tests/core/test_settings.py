@@ -1,0 +1,270 @@
+"""Settings: where they come from, what they mean, and what is said of senseless ones."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.core.settings import load_settings
+from tests.core.complaints import complaint
+
+DATABASE = "postgresql+asyncpg://user:hunter2@host:5432/name"
+BASE = "https://www.deribit.com/api/v2"
+DEFAULTS = {
+    "database_url": None,
+    "redis_url": None,
+    "celery_broker_url": None,
+    "deribit_base_url": BASE,
+    "tickers": ("btc_usd", "eth_usd"),
+    "collect_interval_seconds": 60,
+    "http_timeout_seconds": 10,
+    "exchange_requests_per_second": 10,
+    "exchange_connections": 8,
+    "proxy_url": None,
+    "proxy_username": None,
+    "proxy_password": None,
+    "api_host": "127.0.0.1",
+    "api_port": 8000,
+    "api_workers": 1,
+    "api_keys": (),
+    "log_level": "info",
+    "log_format": None,
+    "data_dir": Path(".data"),
+}
+OPTIONAL = {
+    "DATABASE_URL": DATABASE,
+    "REDIS_URL": "redis://host:1/0",
+    "CELERY_BROKER_URL": "amqp://host:1//",
+    "PROXY_URL": "http://host:1",
+    "LOG_FORMAT": "json",
+    "HEARTBEAT_FILE": "file",
+    "API_KEYS": "key",
+}
+pytestmark = pytest.mark.usefixtures("place")
+
+
+@pytest.fixture
+def stated(place: Path, monkeypatch: pytest.MonkeyPatch) -> "Stated":
+    return Stated(place, monkeypatch)
+
+
+class Stated:
+    """Says settings in the environment and in files."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._place = place
+        self._monkeypatch = monkeypatch
+
+    def in_environment(self, **settings: str) -> None:
+        for name, value in settings.items():
+            self._monkeypatch.setenv(name, value)
+
+    def in_file(self, file: str = ".env", **settings: str) -> None:
+        path = self._place / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    settings = load_settings()
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+
+
+def test_environment_wins_over_file_and_file_over_embedded_servers(stated: Stated) -> None:
+    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", DATABASE_URL=DATABASE)
+    stated.in_file(REDIS_URL="redis://file:1/0", API_PORT="1", API_WORKERS="3")
+    stated.in_environment(API_PORT="2")
+    settings = load_settings()
+    assert (settings.api_port, settings.api_workers) == (2, 3)
+    assert settings.redis_url == SecretStr("redis://file:1/0")
+    assert settings.database_url == SecretStr(DATABASE)
+
+
+def test_place_of_embedded_servers_may_be_said_in_the_file(stated: Stated) -> None:
+    stated.in_file(DATA_DIR="elsewhere")
+    stated.in_file("elsewhere/servers.env", REDIS_URL="redis://embedded:1/0")
+    assert load_settings().redis_url == SecretStr("redis://embedded:1/0")
+
+
+def test_place_of_embedded_servers_follows_the_environment(stated: Stated) -> None:
+    stated.in_file(DATA_DIR="elsewhere")
+    stated.in_file("here/servers.env", REDIS_URL="redis://here:1/0")
+    stated.in_environment(DATA_DIR="here")
+    assert load_settings().redis_url == SecretStr("redis://here:1/0")
+
+
+def test_file_of_embedded_servers_sets_nothing_else(stated: Stated) -> None:
+    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", API_PORT="1")
+    assert load_settings().api_port == 8000
+
+
+def test_argument_wins_over_everything(stated: Stated) -> None:
+    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0")
+    stated.in_environment(DATABASE_URL=DATABASE)
+    settings = load_settings(database_url=None, redis_url=None)
+    assert (settings.database_url, settings.redis_url) == (None, None)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_empty_text_means_none_and_wins_over_the_file(name: str, stated: Stated) -> None:
+    stated.in_file(**{name: OPTIONAL[name]})
+    assert getattr(load_settings(), name.lower())
+    stated.in_environment(**{name: ""})
+    assert not getattr(load_settings(), name.lower())
+
+
+def test_empty_login_wins_over_the_file(stated: Stated) -> None:
+    login = {"PROXY_USERNAME": "maria", "PROXY_PASSWORD": "hunter2"}
+    stated.in_file(PROXY_URL="http://host:1", **login)
+    stated.in_environment(**dict.fromkeys(login, ""))
+    settings = load_settings()
+    assert (settings.proxy_username, settings.proxy_password) == (None, None)
+
+
+def test_empty_servers_mean_the_embedded_ones(stated: Stated) -> None:
+    stated.in_file(DATABASE_URL="", REDIS_URL="")  # as .env.example has it
+    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", DATABASE_URL=DATABASE)
+    settings = load_settings()
+    assert settings.redis_url == SecretStr("redis://embedded:1/0")
+    assert settings.database_url == SecretStr(DATABASE)
+
+
+def test_unreadable_file_is_one_line(place: Path) -> None:
+    (place / ".env").write_bytes(b"\xff\xfe\xff")
+    assert complaint() == ".env or servers.env can't be read (UnicodeDecodeError)"
+
+
+@pytest.mark.parametrize(
+    "url", [BASE, f"{BASE}/", f"{BASE}/public", f"{BASE}/public/", f" {BASE} ", f"{BASE}//"]
+)
+def test_base_url_is_kept_without_public(url: str) -> None:
+    assert load_settings(deribit_base_url=url).deribit_base_url == BASE
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        (BASE, "deribit"),
+        ("https://deribit.com/api/v2", "deribit"),
+        ("http://127.0.0.1:8080/api/v2", "deribit"),
+        ("https://test.deribit.com/api/v2", "deribit-test"),
+        ("https://TEST.Deribit.com/api/v2/public", "deribit-test"),
+        ("https://test.deribit.com.evil.example/api/v2", "deribit"),
+    ],
+)
+def test_testnet_is_an_exchange_of_its_own(url: str, name: str) -> None:
+    settings = load_settings(deribit_base_url=url)
+    assert settings.deribit_name == name
+    assert settings.indices[0] == (name, "btc_usd")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        DATABASE,
+        "postgresql+asyncpg://user@/name?host=/socket/dir",
+        "postgresql+asyncpg:///name?host=/socket/dir",
+        "postgresql+asyncpg://host/name",
+        "postgresql+asyncpg://user:p%40ss@[::1]:5432/name",
+    ],
+)
+def test_both_forms_of_a_database_url_are_taken(url: str) -> None:
+    assert load_settings(database_url=url).database_url == SecretStr(url)
+
+
+@pytest.mark.parametrize("interval", [1, 2, 5, 60, 86_400])
+def test_interval_that_divides_a_day_is_taken(interval: int) -> None:
+    settings = load_settings(collect_interval_seconds=interval)
+    assert settings.request_timeout_seconds == min(10, interval / 2)
+
+
+@pytest.mark.parametrize("interval", ["0", "-60", "7", "86401", "172800", "1.5", "minute", ""])
+def test_interval_that_does_not_divide_a_day_is_refused(interval: str) -> None:
+    assert complaint(collect_interval_seconds=interval).startswith(
+        f"COLLECT_INTERVAL_SECONDS={interval}: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "tickers"),
+    [
+        ("btc_usd", ("btc_usd",)),
+        (" BTC_USD , eth_usd ,", ("btc_usd", "eth_usd")),
+        ("btc_usd,BTC_usd,btc_usd", ("btc_usd",)),
+        ("drbfix-btc_usdc,1000pepe_usdc", ("drbfix-btc_usdc", "1000pepe_usdc")),
+        ("other:btc_usd,btc_usd", ("other:btc_usd", "btc_usd")),
+    ],
+)
+def test_tickers_are_split_lowered_and_taken_once(
+    text: str, tickers: tuple[str, ...], stated: Stated
+) -> None:
+    stated.in_environment(TICKERS=text)
+    assert load_settings().tickers == tickers
+
+
+def test_ticker_with_and_without_its_exchange_is_one_index() -> None:
+    settings = load_settings(tickers="btc_usd,deribit:btc_usd,other:btc_usd")
+    assert settings.indices == (("deribit", "btc_usd"), ("other", "btc_usd"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", " , ,", "btc usd", "a:b:c", ":btc_usd", "deribit:", "btc/usd"]
+)
+def test_senseless_tickers_are_refused(text: str) -> None:
+    assert complaint(tickers=text).startswith("TICKERS=")
+
+
+def test_keys_are_split(stated: Stated) -> None:
+    stated.in_environment(API_KEYS="one, two,,one")
+    assert load_settings().api_keys == (SecretStr("one"), SecretStr("two"))
+
+
+@pytest.mark.parametrize(("level", "form"), [("INFO", "JSON"), ("Debug", "console")])
+def test_words_are_taken_in_any_case(level: str, form: str) -> None:
+    settings = load_settings(log_level=level, log_format=form)
+    assert (settings.log_level, settings.log_format) == (level.lower(), form.lower())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("deribit_base_url", "", "must be a URL with a host that starts with https:// or http://"),
+        ("deribit_base_url", "www.deribit.com", "starts with https:// or http://"),
+        ("deribit_base_url", "ftp://www.deribit.com", "starts with https:// or http://"),
+        ("deribit_base_url", "https:///api/v2", "with a host"),
+        ("deribit_base_url", "https:/www.deribit.com", "with a host"),
+        ("deribit_base_url", "https://host:99999", "with a host"),
+        ("deribit_base_url", "https://host:0", "with a host"),
+        ("deribit_base_url", "https://[::1", "with a host"),
+        ("deribit_base_url", "https://host/?a=1", "without credentials, query and fragment"),
+        ("http_timeout_seconds", "0", "greater than 0"),
+        ("http_timeout_seconds", "nan", "finite"),
+        ("http_timeout_seconds", "inf", "finite"),
+        ("http_timeout_seconds", "301", "less than or equal to 300"),
+        ("exchange_requests_per_second", "0", "greater than or equal to 0.01"),
+        ("exchange_requests_per_second", "nan", "finite"),
+        ("exchange_requests_per_second", "1e-300", "greater than or equal to 0.01"),
+        ("exchange_connections", "0", "greater than or equal to 1"),
+        ("exchange_connections", "many", "integer"),
+        ("api_host", "", "must not be empty"),
+        ("api_port", "65536", "less than or equal to 65535"),
+        ("api_port", "-1", "greater than or equal to 0"),
+        ("api_workers", "0", "greater than or equal to 1"),
+        ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("log_format", "xml", "'json' or 'console'"),
+        ("data_dir", "", "must not be empty"),
+    ],
+)
+def test_senseless_setting_is_named_with_its_value_and_what_is_allowed(
+    name: str, value: str, allowed: str, stated: Stated
+) -> None:
+    stated.in_environment(**{name.upper(): value})
+    line = complaint()
+    assert line.startswith(f"{name.upper()}={value}: ")
+    assert allowed in line
+
+
+def test_two_senseless_settings_are_one_line() -> None:
+    line = complaint(api_port="x", tickers="a b\nc")
+    assert "API_PORT=x: " in line
+    assert "TICKERS=a b c: " in line

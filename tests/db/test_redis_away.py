@@ -1,0 +1,96 @@
+"""A Valkey that goes, is silent, and comes back: what those who wait for it hear."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+import app.db.redis
+from app.core.errors import BrokerUnavailable
+from app.db.redis import translated
+from tests.clients.gates import MakeGate, Relay, gates_at, pass_through, until_waiting
+from tests.conftest import Servers
+
+
+@pytest.fixture
+async def make_gate(servers: Servers, redis: Redis) -> AsyncIterator[MakeGate]:
+    """Open gates on a Valkey that is empty."""
+    assert await redis.dbsize() == 0
+    async with gates_at(servers.redis_url) as make:
+        yield make
+
+
+@pytest.fixture
+async def relay(servers: Servers) -> AsyncIterator[Relay]:
+    relay = Relay(servers.redis_url)
+    await relay.open()
+    yield relay
+    await relay.cut()
+
+
+async def test_server_that_is_away_is_one_error_and_back_again_none(
+    make_gate: MakeGate, relay: Relay
+) -> None:
+    gate = make_gate(relay.url)
+    await pass_through(gate)
+    await relay.cut()
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable, match="Redis does not answer"):
+            await pass_through(gate)
+    await relay.open()
+    await pass_through(gate)
+
+
+async def test_every_waiter_hears_that_the_server_is_away(
+    make_gate: MakeGate, relay: Relay
+) -> None:
+    gate = make_gate(relay.url, places=1)
+    async with gate.admit():
+        visits = [asyncio.create_task(pass_through(gate)) for _ in range(5)]
+        await until_waiting(gate, 5)
+        await relay.cut()
+        errors = await asyncio.gather(*visits, return_exceptions=True)
+    assert {type(error) for error in errors} == {BrokerUnavailable}
+    assert len(set(map(id, errors))) == 5  # each raises its own, with its own traceback
+    assert not gate._waiting
+
+
+async def test_server_that_is_silent_is_away(
+    make_gate: MakeGate, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.db.redis, "SOCKET_TIMEOUT_SECONDS", 0.2)
+    relay.is_mute = True
+    with pytest.raises(BrokerUnavailable):
+        await pass_through(make_gate(relay.url))
+
+
+async def test_error_that_nobody_waits_for_is_not_reported(
+    make_gate: MakeGate, relay: Relay
+) -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reported.append(report))
+    gate = make_gate(relay.url)
+    await relay.cut()
+
+    async def visit() -> None:
+        async with asyncio.TaskGroup() as group:  # the first failure cancels the others
+            for _ in range(5):
+                group.create_task(pass_through(gate))
+
+    with pytest.raises(ExceptionGroup):
+        await visit()
+    gc.collect()
+    assert not reported
+
+
+@pytest.mark.parametrize("error", [OSError("away"), TimeoutError(), ConnectionResetError()])
+def test_what_a_lost_server_raises_is_translated(error: OSError) -> None:
+    with pytest.raises(BrokerUnavailable, match=type(error).__name__), translated():
+        raise error
+
+
+def test_what_is_no_failure_of_the_server_is_not_translated() -> None:
+    with pytest.raises(ZeroDivisionError), translated():
+        raise ZeroDivisionError

@@ -1,0 +1,291 @@
+"""The gate on a real Valkey: two workers together, workers that are lost, requests that give up."""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.core.errors import BrokerUnavailable
+from app.db.redis import RequestGate
+from tests.clients.gates import (
+    GUARD_SECONDS,
+    MakeGate,
+    cancel,
+    gates_at,
+    pass_through,
+    until_waiting,
+)
+from tests.clients.processes import PROJECT
+from tests.conftest import Servers
+
+BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
+
+
+@pytest.fixture
+async def make_gate(servers: Servers, redis: Redis) -> AsyncIterator[MakeGate]:
+    """Open gates on a Valkey that is empty."""
+    assert await redis.dbsize() == 0
+    async with gates_at(servers.redis_url) as make:
+        yield make
+
+
+async def redis_time(redis: Redis) -> float:
+    """Read Valkey's clock, the one that counts."""
+    seconds, microseconds = await redis.time()
+    return float(seconds) + float(microseconds) / 1_000_000
+
+
+async def lease_end_us(redis: Redis) -> float:
+    """Read when the only place that is taken comes back, on Valkey's clock."""
+    found: Any = await redis.zrange(PLACES, 0, -1, withscores=True)
+    [(_, ends_at_us)] = found
+    return float(ends_at_us)
+
+
+async def script_calls(redis: Redis) -> int:
+    """Count the scripts that ran since the statistics were reset."""
+    statistics = await redis.info("commandstats")
+    return int(statistics.get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+class House:
+    """Counts who is in at once."""
+
+    def __init__(self) -> None:
+        self.most = self.present = 0
+
+    async def visit(self, gate: RequestGate, steps: int = 20) -> None:
+        async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+            self.present += 1
+            self.most = max(self.most, self.present)
+            try:
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            finally:
+                self.present -= 1
+
+
+async def test_rate_holds_over_two_workers_together(make_gate: MakeGate, redis: Redis) -> None:
+    rate, requests = 100, 160
+    gates = [make_gate(rate=rate) for _ in range(2)]
+    begun = await redis_time(redis)
+    await asyncio.gather(*(pass_through(gates[number % 2]) for number in range(requests)))
+    elapsed = await redis_time(redis) - begun
+    assert requests <= rate + elapsed * rate + 1  # a burst of one second's rate, then the rate
+
+
+async def test_burst_is_at_most_one_seconds_rate(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(rate=5)
+    begun = await redis_time(redis)
+    visits = [asyncio.create_task(pass_through(gate)) for _ in range(20)]
+    await asyncio.wait(visits, return_when=asyncio.FIRST_COMPLETED)
+    admitted = sum(visit.done() for visit in visits)
+    elapsed = await redis_time(redis) - begun
+    assert 1 <= admitted <= 5 + elapsed * 5 + 1
+    await cancel(*visits)
+
+
+async def test_idle_time_saves_up_no_more_than_the_burst(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(rate=3)
+    await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "0"})  # idle since 1970
+    await pass_through(gate)
+    assert float(await redis.hget(BUCKET, "tokens") or 0) <= 2
+
+
+async def test_clock_that_went_back_stops_nobody(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(rate=1_000)
+    await redis.hset(BUCKET, mapping={"tokens": "1", "at_us": "9" * 16})
+    await pass_through(gate)
+    await pass_through(gate)
+
+
+async def test_rate_below_one_admits_one_at_a_time(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(rate=0.01)
+    await pass_through(gate)
+    waiter = asyncio.create_task(pass_through(gate))
+    await until_waiting(gate, 1)
+    await asyncio.wait([waiter], timeout=0.05)
+    assert not waiter.done()
+    assert float(await redis.hget(BUCKET, "tokens") or 0) < 1
+    await cancel(waiter)
+
+
+async def test_places_hold_over_two_workers_together(make_gate: MakeGate) -> None:
+    gates = [make_gate(places=3) for _ in range(2)]
+    house = House()
+    await asyncio.gather(*(house.visit(gates[number % 2]) for number in range(40)))
+    assert house.most == 3
+
+
+async def test_place_is_given_back_after_an_error(make_gate: MakeGate) -> None:
+    gate = make_gate(places=1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            async with gate.admit():
+                raise ZeroDivisionError
+
+
+async def test_requests_are_admitted_in_their_order(make_gate: MakeGate) -> None:
+    gate = make_gate(places=2)
+    order: list[int] = []
+
+    async def visit(number: int) -> None:
+        async with gate.admit():
+            order.append(number)
+
+    await asyncio.gather(*map(visit, range(50)))
+    assert order == list(range(50))
+
+
+@pytest.mark.parametrize("places", [1_000, 10_000])
+async def test_thousand_waiting_requests_ask_together(
+    places: int, make_gate: MakeGate, redis: Redis
+) -> None:
+    gate = make_gate(places=places)
+    await pass_through(gate)  # loads the script
+    await redis.config_resetstat()
+    await asyncio.gather(*(pass_through(gate) for _ in range(1_000)))
+    assert await script_calls(redis) <= 3
+
+
+async def test_many_requests_beyond_the_places_ask_in_batches(
+    make_gate: MakeGate, redis: Redis
+) -> None:
+    gate = make_gate(places=50)
+    await pass_through(gate)
+    await redis.config_resetstat()
+    await asyncio.gather(*(pass_through(gate) for _ in range(200)))
+    assert await script_calls(redis) < 100
+
+
+async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(places=4)
+    await asyncio.gather(*(pass_through(gate) for _ in range(40)))
+    await gate.close()
+    assert await redis.zcard(PLACES) == 0
+    assert not gate._waiting
+
+
+HOLD = """
+import asyncio, sys
+from app.db.redis import RequestGate, open_redis
+
+async def main():
+    gate = RequestGate(open_redis(sys.argv[1]), "test", rate=1000, places=1, lease_seconds=0.5)
+    async with gate.admit():
+        print("in", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_place_of_a_killed_worker_comes_back_with_its_lease(
+    make_gate: MakeGate, redis: Redis, servers: Servers
+) -> None:
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLD, servers.redis_url),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=PROJECT,
+    )
+    assert worker.stdout is not None
+    assert await worker.stdout.readline() == b"in\n"
+    ends_at_us = await lease_end_us(redis)
+    worker.kill()
+    await worker.communicate()
+    async with asyncio.timeout(GUARD_SECONDS), make_gate(places=1).admit():
+        assert await redis_time(redis) * 1_000_000 >= ends_at_us
+
+
+async def test_lease_lies_on_valkeys_clock(
+    make_gate: MakeGate, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = make_gate(lease_seconds=7)
+    monkeypatch.setattr(time, "time", lambda: 12_345.0)
+    monkeypatch.setattr(time, "time_ns", lambda: 12_345 * 10**9)
+    before = await redis_time(redis)
+    async with gate.admit():
+        ends_at_us = await lease_end_us(redis)
+    after = await redis_time(redis)
+    assert before + 7 - 0.001 <= ends_at_us / 1_000_000 <= after + 7 + 0.001
+
+
+async def test_cancelled_waiter_leaves_the_others_their_turn(
+    make_gate: MakeGate, redis: Redis
+) -> None:
+    gate = make_gate(places=1)
+    async with gate.admit():
+        visits = [asyncio.create_task(pass_through(gate)) for _ in range(3)]
+        await until_waiting(gate, 3)
+        await cancel(visits[1])
+    await asyncio.gather(visits[0], visits[2])
+    await gate.close()
+    assert await redis.zcard(PLACES) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_cancelling_at_any_moment_leaks_no_place(
+    seed: int, make_gate: MakeGate, redis: Redis
+) -> None:
+    dice = random.Random(seed)  # noqa: S311  # no secret
+    gate = make_gate(places=3)
+    house = House()
+    visits = [asyncio.create_task(house.visit(gate, dice.randrange(5))) for _ in range(60)]
+    for visit in dice.sample(visits, 30):
+        await asyncio.sleep(dice.choice([0, 0, 0.001]))
+        visit.cancel()
+    results = await asyncio.gather(*visits, return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
+    assert house.most <= 3
+    await gate.close()
+    assert await redis.zcard(PLACES) == 0
+
+
+async def test_waiter_cancelled_during_the_call_gives_its_place_back(
+    make_gate: MakeGate, redis: Redis
+) -> None:
+    gate = make_gate(places=1)
+    await pass_through(gate)
+    await gate.close()
+    lost = asyncio.create_task(pass_through(gate))
+    await asyncio.sleep(0)  # it waits
+    await asyncio.sleep(0)  # the script is on its way
+    await cancel(lost)
+    await pass_through(gate)
+    await gate.close()
+    assert await redis.zcard(PLACES) == 0
+
+
+async def test_flushed_server_stops_nobody(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(places=2)
+    async with gate.admit():
+        await redis.flushall()
+        await redis.script_flush()
+        await pass_through(gate)
+    await pass_through(gate)
+
+
+async def test_closed_gate_turns_away_who_waits(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(places=1)
+    async with gate.admit():
+        waiter = asyncio.create_task(pass_through(gate))
+        await until_waiting(gate, 1)
+        await gate.close()
+        with pytest.raises(BrokerUnavailable, match="closed"):
+            await waiter
+    await gate.close()
+    assert await redis.zcard(PLACES) == 0
+
+
+async def test_gates_of_two_exchanges_know_nothing_of_each_other(
+    make_gate: MakeGate, redis: Redis
+) -> None:
+    other = RequestGate(redis, "other", rate=1, places=1, lease_seconds=30)
+    async with make_gate(rate=1, places=1).admit():
+        await pass_through(other)
+    await other.close()
