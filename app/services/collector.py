@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.clients import Exchange
-from app.core.errors import AppError, CollectionRunning, StampRefused
+from app.core.errors import AppError, CollectionRunning, ExchangeTimeout, StampRefused
 from app.core.retry import Patience
 from app.db.session import Database
 from app.domain.prices import Price, Quote, TickerKey
@@ -100,9 +100,8 @@ class Collector:
 
     def _patience(self) -> Patience:
         interval = self._interval_seconds
-        handover = min(LONGEST_HANDOVER_SECONDS, interval / 10)
         return Patience(
-            interval - handover,
+            interval - _handover_seconds(interval),
             first_wait=min(0.5, interval / 20),
             longest_wait=min(LONGEST_BACKOFF_SECONDS, interval / 6),
         )
@@ -264,10 +263,19 @@ class _TickerTick:
         return True
 
     async def _ask(self, database: _Clock) -> Quote:
-        quote = await self._exchange.index_price(self.key.ticker)
+        left = max(0, self._patience.left_seconds) + _handover_seconds(self._interval_seconds)
+        try:
+            async with asyncio.timeout(left):
+                quote = await self._exchange.index_price(self.key.ticker)
+        except TimeoutError:
+            raise ExchangeTimeout("no turn, or no answer, before the next tick is due") from None
         if not is_plausible(quote.observed_us, database.now_us()):
             raise StampRefused(f"the answer is stamped {quote.observed_us} µs since the epoch")
         return quote
+
+
+def _handover_seconds(interval_seconds: int) -> float:
+    return min(LONGEST_HANDOVER_SECONDS, interval_seconds / 10)
 
 
 def _sum_up(ticks: Sequence[_TickerTick]) -> Outcome:

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from app.db.session import Database
 from app.domain.prices import TickerKey
-from app.domain.slots import MICROSECONDS, LiveEdge
+from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LiveEdge
 from app.repositories import prices
-
-STALE_AFTER_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.db.session import Database
 from app.domain.prices import Order, Price, PriceSeries, Span, TickerKey, TickerSummary
+from app.domain.recordings import Recording
+from app.domain.slots import STALE_AFTER_INTERVALS
 from app.repositories import prices, recordings
-
-STALE_AFTER_INTERVALS = 2
+from app.repositories.prices import Extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class History:
         if price is None:
             await self._require_known(key)
             raise NoPriceYet(f"no price of {key} is stored yet")
-        age = max(0, int(now - price.slot))
+        age = max(0, int(now) - price.slot)
         if max_age_seconds is not None and age > max_age_seconds:
             raise PriceTooOld(f"the newest price of {key} is {age} s old")
         interval = await self._interval_of(key)
@@ -90,17 +91,17 @@ class History:
         return price
 
     async def tickers(self) -> list[TickerSummary]:
-        """Tell what is stored of every ticker that is or was recorded."""
+        """Tell what is stored of every ticker that is or was recorded, or of which there is any."""
         async with self._database.read() as session:
-            known = await recordings.newest(session)
-            summaries = []
-            for key in sorted({*known, *self._configured}):
-                recording = known.get(key)
-                first, last, rows = await prices.extent(session, key)
-                interval = recording.interval_seconds if recording else self._interval_seconds
-                active = key in self._configured if recording is None else recording.is_open
-                summaries.append(TickerSummary(key, active, interval, first, last, rows))
-        return summaries
+            recorded = await recordings.newest(session)
+            extents = await prices.extents(session)
+        keys = sorted({*recorded, *extents, *self._configured})
+        return [self._sum_up(key, recorded.get(key), extents.get(key, Extent())) for key in keys]
+
+    def _sum_up(self, key: TickerKey, recording: Recording | None, extent: Extent) -> TickerSummary:
+        if recording is None:
+            return TickerSummary(key, key in self._configured, self._interval_seconds, *extent)
+        return TickerSummary(key, recording.is_open, recording.interval_seconds, *extent)
 
     async def _interval_of(self, key: TickerKey) -> int:
         if key in self._configured:
@@ -113,7 +114,7 @@ class History:
         if key in self._configured:
             return
         async with self._database.read() as session:
-            known = await recordings.newest(session)
+            known = {*await recordings.newest(session), *await prices.keys(session)}
         if key not in known:
-            names = ", ".join(sorted(map(str, {*known, *self._configured})))
+            names = ", ".join(sorted(map(str, known | self._configured)))
             raise TickerNotFound(f"no ticker {key} is known; known are {names}")

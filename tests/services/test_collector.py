@@ -273,3 +273,15 @@ async def test_exchange_down_for_20_seconds_within_a_minute_leaves_the_minute_fi
     rows = await sql.fetch("SELECT timestamp, observed_us FROM prices")
     assert {row["timestamp"] for row in rows} == {rows[0]["observed_us"] // 60_000_000 * 60}
     assert all(row["observed_us"] / 1e6 - row["timestamp"] < 45 for row in rows)
+
+
+async def test_tickers_whose_turn_comes_too_late_fail_before_the_next_tick(
+    settings: Settings, exchange: Exchange
+) -> None:
+    many = ",".join(f"coin{number}_usd" for number in range(30))
+    set_phase(exchange, 0.1, interval=2)
+    changes = {"collect_interval_seconds": 2, "exchange_requests_per_second": 10}
+    async with configured(settings, tickers=many, **changes) as runtime:
+        outcome = await runtime.collector.collect()
+    assert 20 <= len(outcome.stored) < 30
+    assert set(outcome.failed.values()) == {"exchange_timeout"}
