@@ -1,15 +1,17 @@
 """Runs migrations over the service's own engine, one process at a time."""
 
 import asyncio
+from contextlib import aclosing
 
 from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.core.errors import AppError
+from app.core.errors import AppError, DatabaseUnavailable
 from app.core.settings import load_settings
 from app.db.models import Base
+from app.db.session import translated
 from app.runtime import database_url
 
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:migrate', 0))")
@@ -24,19 +26,18 @@ def migrate(connection: Connection) -> None:
 
 async def main() -> None:
     engine = create_async_engine(database_url(load_settings()), poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            await connection.run_sync(migrate)
-    finally:
-        await engine.dispose()
+    connection = engine.connect()
+    with translated():
+        await connection.start()
+    async with aclosing(connection):
+        await connection.run_sync(migrate)
 
 
 try:
     asyncio.run(main())
+except DatabaseUnavailable as error:
+    raise SystemExit(
+        f"{error.code}: {error}; start the embedded servers with `make run`, or set DATABASE_URL"
+    ) from None
 except AppError as error:
     raise SystemExit(f"{error.code}: {error}") from None
-except OSError as error:
-    raise SystemExit(
-        f"database_unavailable: PostgreSQL does not answer ({type(error).__name__}): "
-        "start it with `make run` or set DATABASE_URL"
-    ) from None

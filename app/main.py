@@ -12,11 +12,12 @@ from app import __version__
 from app.api import health, prices, tasks, tickers
 from app.api.errors import add_error_handlers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
+from app.api.startup import PlainStartup
 from app.core.errors import AppError
 from app.core.logs import configure_logs
 from app.core.settings import Settings, load_settings
-from app.db.schema import require_current
-from app.runtime import open_runtime
+from app.runtime import open_runtime, require_servers
+from app.tasks.collections import deaf_to_results
 
 API_POOL_SIZE = 10
 DESCRIPTION = """
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         lifespan=_lifespan,
         favicon_url="data:,",
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = chosen
     v1 = APIRouter(prefix="/api/v1")
@@ -52,18 +54,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _add_redirects(app)
     add_error_handlers(app)
     _document_problems(app)
+    app.add_middleware(PlainStartup)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    try:
-        async with open_runtime(app.state.settings, pool_size=API_POOL_SIZE) as runtime:
-            await require_current(runtime.database)
-            app.state.runtime = runtime
+    settings = app.state.settings
+    await require_servers(settings, broker=False)
+    async with open_runtime(settings, pool_size=API_POOL_SIZE) as runtime:
+        app.state.runtime = runtime
+        with deaf_to_results():
             yield
-    except AppError as error:
-        raise SystemExit(f"{error.code}: {error}") from None
 
 
 def _add_redirects(app: FastAPI) -> None:
@@ -74,8 +76,10 @@ def _add_redirects(app: FastAPI) -> None:
         return RedirectResponse("/docs", status_code=307)
 
     async def to_v1(request: Request) -> RedirectResponse:
-        url = request.url
-        return RedirectResponse(f"/api/v1{url.path}{url.query and '?'}{url.query}", status_code=308)
+        path, query = (
+            request.scope[part].decode("latin-1") for part in ("raw_path", "query_string")
+        )
+        return RedirectResponse(f"/api/v1{path}{query and '?'}{query}", status_code=308)
 
     for path in ("/prices", "/prices/{rest:path}", "/tasks/{rest:path}"):
         app.add_api_route(path, to_v1, methods=["GET", "POST"], include_in_schema=False)

@@ -7,7 +7,7 @@ import re
 
 from app.core.errors import ParametersInvalid
 
-PAYLOAD = re.compile(r"(-?[0-9]{1,15})\.([0-9a-f]{16})")
+PAYLOAD = re.compile(r"(-?[0-9]{1,18})\.([0-9a-f]{16})")
 
 
 def write_cursor(position: int, scope: str) -> str:

@@ -15,6 +15,10 @@ from app.core.errors import AppError, ParametersInvalid
 
 CODES_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed"}
 RETRY_AFTER_SECONDS = "5"
+HEADERS_BY_STATUS = {
+    401: {"WWW-Authenticate": "ApiKey"},
+    503: {"Retry-After": RETRY_AFTER_SECONDS},
+}
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,10 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
         model = ParametersProblemOut if status == ParametersInvalid.status else ProblemOut
         entries[status] = {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}",
+            "headers": {
+                name: {"schema": {"type": "string"}, "example": value}
+                for name, value in HEADERS_BY_STATUS.get(status, {}).items()
+            },
             "content": {
                 "application/problem+json": {
                     "schema": {"$ref": f"#/components/schemas/{model.__name__}"}
@@ -92,11 +100,7 @@ def _problem(
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    sent = dict(headers or {})
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        sent["Retry-After"] = RETRY_AFTER_SECONDS
-    if status == HTTPStatus.UNAUTHORIZED:
-        sent["WWW-Authenticate"] = "ApiKey"
+    sent = {**(headers or {}), **HEADERS_BY_STATUS.get(status, {})}
     return ProblemResponse({**body, **(more or {})}, status_code=status, headers=sent)
 
 

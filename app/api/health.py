@@ -9,9 +9,8 @@ from fastapi import APIRouter, Response
 from app.api.deps import RuntimeDep
 from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
-from app.db.redis import translated
+from app.db.redis import ping
 from app.db.schema import require_current
-from app.runtime import Runtime
 from app.services.freshness import Freshness
 
 CHECK_TIMEOUT_SECONDS = 3.0
@@ -23,22 +22,22 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 
 @router.get("/live", summary="Whether the process answers")
-async def live() -> HealthOut:
+async def health_live() -> HealthOut:
     """Answer whenever the process can."""
     return HealthOut(status="ok", checks={})
 
 
 @router.get("/ready", summary="Whether requests can be served", responses=FAILING)
-async def ready(runtime: RuntimeDep, response: Response) -> HealthOut:
+async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the database, its schema, and the broker."""
     database, broker = await asyncio.gather(
-        _check(require_current(runtime.database)), _check(_ping(runtime))
+        _check(require_current(runtime.database)), _check(ping(runtime.redis))
     )
     return _health({"database": database, "broker": broker}, response)
 
 
 @router.get("/collector", summary="Whether every ticker is fresh", responses=FAILING)
-async def collector(runtime: RuntimeDep, response: Response) -> HealthOut:
+async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the age of every configured ticker's newest live price, by the exchange's clock."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
@@ -46,11 +45,6 @@ async def collector(runtime: RuntimeDep, response: Response) -> HealthOut:
     except (AppError, TimeoutError) as error:
         return _health({"database": _failing(error)}, response)
     return _health({str(freshness.key): _judge(freshness) for freshness in found}, response)
-
-
-async def _ping(runtime: Runtime) -> None:
-    with translated():
-        await runtime.redis.ping()
 
 
 async def _check(work: Awaitable[None]) -> CheckOut:

@@ -1,7 +1,7 @@
 """The routes that read prices."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
@@ -18,6 +18,7 @@ from app.core.errors import (
     NoPriceYet,
     ParametersInvalid,
     PriceTooOld,
+    SchemaOutdated,
     TickerNotFound,
 )
 from app.domain.prices import Order, Span, TickerKey
@@ -26,12 +27,23 @@ from app.runtime import Runtime
 ALL_PATH = "/api/v1/prices"
 MOST_ROWS = 10_000
 EVER = Span()
+LINKED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page of prices.",
+        "headers": {
+            "Link": {
+                "description": 'The next page, `<…>; rel="next"`; absent on the last one.',
+                "schema": {"type": "string"},
+            }
+        },
+    }
+}
 LONGEST_TOLERANCE_SECONDS = 10_000_000_000
 
 router = APIRouter(
     prefix="/prices",
     tags=["prices"],
-    responses=problems(TickerNotFound, ParametersInvalid, DatabaseUnavailable),
+    responses=problems(TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
 )
 
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Prices on a page.")]
@@ -42,18 +54,27 @@ OrderParameter = Annotated[Order, Query(description="Oldest first or newest firs
 FromMoment = Annotated[
     Moment | None,
     Query(
-        description="The first moment, inclusive: UNIX seconds, milliseconds or ISO 8601.",
+        description="The first moment, inclusive: UNIX seconds, milliseconds or ISO 8601; "
+        "a date alone means its start.",
         examples=[1768579260],
     ),
 ]
 ToMoment = Annotated[
     Moment | None,
-    Query(description="The last moment, inclusive.", examples=["2026-01-16T16:01:00Z"]),
+    Query(
+        description="The last moment, inclusive, in the same forms.",
+        examples=["2026-01-16T16:01:00Z"],
+    ),
 ]
 Seconds = Annotated[int | None, Query(ge=0, le=LONGEST_TOLERANCE_SECONDS)]
 
 
-@router.get("", summary="Everything stored of a ticker", response_model=PriceListOut)
+@router.get(
+    "",
+    summary="Everything stored of a ticker",
+    response_model=PriceListOut,
+    responses=LINKED,
+)
 async def list_prices(
     runtime: RuntimeDep,
     key: TickerDep,
@@ -82,7 +103,12 @@ async def latest_price(
     return _json(encode_latest(await runtime.history.latest(key, runtime.now(), max_age_seconds)))
 
 
-@router.get("/history", summary="The newest prices, newest first", response_model=PriceListOut)
+@router.get(
+    "/history",
+    summary="The newest prices, newest first",
+    response_model=PriceListOut,
+    responses=LINKED,
+)
 async def price_history(
     runtime: RuntimeDep, key: TickerDep, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -91,8 +117,19 @@ async def price_history(
     return await _page(runtime, listed, cursor)
 
 
-@router.get("/period", summary="The prices of a period", response_model=PriceListOut)
-@router.get("/filter", summary="The prices of a period", response_model=PriceListOut)
+@router.get(
+    "/period",
+    summary="The prices of a period",
+    response_model=PriceListOut,
+    responses=LINKED,
+)
+@router.get(
+    "/filter",
+    name="filter_prices",
+    summary="The prices of a period, by its other name",
+    response_model=PriceListOut,
+    responses=LINKED,
+)
 async def prices_of_period(
     runtime: RuntimeDep,
     key: TickerDep,
@@ -104,8 +141,9 @@ async def prices_of_period(
     """The prices of a period, oldest first; both bounds are inclusive, either may be left out."""
     if from_dt is not None and to_dt is not None and from_dt > to_dt:
         raise ParametersInvalid({"from_dt": "must not be after to_dt"})
-    span = Span(seconds_from(from_dt), seconds_until(to_dt))
-    listed = _List("/api/v1/prices/period", key, Order.ASC, limit, span)
+    start = None if from_dt is None else seconds_from(from_dt)
+    end = None if to_dt is None else seconds_until(to_dt)
+    listed = _List("/api/v1/prices/period", key, Order.ASC, limit, Span(start, end))
     return await _page(runtime, listed, cursor)
 
 
@@ -125,7 +163,7 @@ async def price_at(
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
     moment = seconds_until(timestamp)
-    return _json(encode_price(await runtime.history.at(key, moment or 0, tolerance_seconds)))
+    return _json(encode_price(await runtime.history.at(key, moment, tolerance_seconds)))
 
 
 @dataclass(frozen=True, slots=True)

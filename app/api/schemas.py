@@ -95,23 +95,23 @@ class CollectionOut(BaseModel):
 class TaskStatusOut(BaseModel):
     """How far a task is."""
 
-    task_id: str
-    state: Literal["PENDING", "STARTED", "SUCCESS", "FAILURE"]
+    task_id: str = Field(examples=["0b2f6a0e-6c0e-4b43-9d5c-0a3b2f1f3c11"])
+    state: Literal["PENDING", "STARTED", "SUCCESS", "FAILURE"] = Field(examples=["SUCCESS"])
     result: CollectionOut | None = Field(description="Null until the task has ended.")
 
 
 class CheckOut(BaseModel):
     """One thing that was looked at."""
 
-    status: Literal["ok", "failing"]
-    detail: str
+    status: Literal["ok", "failing"] = Field(examples=["ok"])
+    detail: str = Field(examples=["answers"])
 
 
 class HealthOut(BaseModel):
     """Whether something works, and what was looked at."""
 
-    status: Literal["ok", "failing"]
-    checks: dict[str, CheckOut]
+    status: Literal["ok", "failing"] = Field(examples=["ok"])
+    checks: dict[str, CheckOut] = Field(description="By name; empty where nothing was looked at.")
 
 
 class ParameterProblemOut(BaseModel):

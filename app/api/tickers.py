@@ -5,9 +5,11 @@ from fastapi import APIRouter
 from app.api.deps import RuntimeDep
 from app.api.errors import problems
 from app.api.schemas import TickerListOut, TickerOut
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable, SchemaOutdated
 
-router = APIRouter(prefix="/tickers", tags=["tickers"], responses=problems(DatabaseUnavailable))
+router = APIRouter(
+    prefix="/tickers", tags=["tickers"], responses=problems(DatabaseUnavailable, SchemaOutdated)
+)
 
 
 @router.get("", summary="Every ticker that is or was recorded")

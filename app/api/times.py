@@ -10,9 +10,12 @@ from app.domain.slots import MICROSECONDS
 
 FIRST_MILLISECONDS = 100_000_000_000
 """From here on (5138 AD in seconds, 1973 in milliseconds) a number counts milliseconds."""
+FIRST_SECOND = -62_135_596_800
+"""The year 1 begins."""
 LAST_SECOND = 253_402_300_799
-ZONE_AFTER_SPACE = re.compile(r"(\d) (\d\d:?\d\d)$")
-"""An unescaped + in a URL arrives as a space."""
+"""The year 9999 ends."""
+ZONE_AFTER_SPACE = re.compile(r"([T:][\d:.,]+) (\d\d(?::?\d\d){0,2})$")
+"""An unescaped + in a URL arrives as a space; one between date and time is no such zone."""
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
 ALLOWED = "UNIX seconds, UNIX milliseconds, or ISO 8601 such as 2026-01-16T16:01:00Z"
 
@@ -25,14 +28,14 @@ def parse_moment(text: object) -> int:
     """
     words = str(text).strip()
     moment_us = _number(words) if WHOLE_NUMBER.fullmatch(words) else _iso(words)
-    if abs(moment_us) > LAST_SECOND * MICROSECONDS:
-        raise ValueError(f"must lie before the year 10000; allowed are {ALLOWED}")
+    if not FIRST_SECOND <= moment_us // MICROSECONDS <= LAST_SECOND:
+        raise ValueError(f"must lie in the years 1 to 9999; allowed are {ALLOWED}")
     return moment_us
 
 
 def _number(words: str) -> int:
     value = int(words)
-    return value * 1000 if abs(value) >= FIRST_MILLISECONDS else value * MICROSECONDS
+    return value * 1000 if value >= FIRST_MILLISECONDS else value * MICROSECONDS
 
 
 def _iso(words: str) -> int:
@@ -44,14 +47,14 @@ def _iso(words: str) -> int:
         raise ValueError(f"must be {ALLOWED}") from None
 
 
-def seconds_from(moment_us: int | None) -> int | None:
+def seconds_from(moment_us: int) -> int:
     """Round up to the first whole second that is not before a moment."""
-    return None if moment_us is None else -(-moment_us // MICROSECONDS)
+    return -(-moment_us // MICROSECONDS)
 
 
-def seconds_until(moment_us: int | None) -> int | None:
+def seconds_until(moment_us: int) -> int:
     """Round down to the last whole second that is not after a moment."""
-    return None if moment_us is None else moment_us // MICROSECONDS
+    return moment_us // MICROSECONDS
 
 
 Moment = Annotated[
@@ -60,9 +63,15 @@ Moment = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": LAST_SECOND * 1000},
+                {
+                    "type": "integer",
+                    "minimum": FIRST_SECOND,
+                    "maximum": LAST_SECOND * 1000 + 999,
+                },
                 {"type": "string", "format": "date-time"},
-            ]
+                {"type": "string", "format": "date"},
+            ],
+            "examples": [1768579260, "2026-01-16T16:01:00Z"],
         }
     ),
 ]

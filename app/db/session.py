@@ -1,22 +1,26 @@
 """The connection to PostgreSQL: sessions to read, transactions to write, locks to take turns."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
-from asyncpg.exceptions import PostgresError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import AppError, DatabaseUnavailable, SchemaOutdated, SettingsError
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
 POOL_TIMEOUT_SECONDS = 10
-AWAY_STATES = ("08", "53", "57P", "25006")
-"""SQLSTATEs of a server that is away: connection, resources (disk full), shutdown, read-only."""
+AWAY_STATES = ("08", "28", "3D", "53", "57P", "25006")
+"""SQLSTATEs of a server that is away.
+
+Connection, login, no such database, resources (disk full), shutdown, read-only.
+"""
+OUTDATED_STATES = ("42P01", "42703")
+"""SQLSTATEs of a table or a column that is not there."""
 LOCK_IDLE_SECONDS = 9
 """A lock's holder that shows no sign of life for so long loses it; it shows one every third."""
 
@@ -24,19 +28,30 @@ LOCK_IDLE_SECONDS = 9
 class Database:
     """One pool of connections; a process has one, opened in its event loop."""
 
-    def __init__(self, url: str, *, pool_size: int, application_name: str = "prices") -> None:
-        self._engine = create_async_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=POOL_TIMEOUT_SECONDS,
-            pool_pre_ping=True,
-            connect_args={
-                "timeout": CONNECT_TIMEOUT_SECONDS,
-                "command_timeout": COMMAND_TIMEOUT_SECONDS,
-                "server_settings": {"application_name": application_name, "jit": "off"},
-            },
-        )
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        application_name: str = "prices",
+        pool_timeout_seconds: float = POOL_TIMEOUT_SECONDS,
+        lock_idle_seconds: float = LOCK_IDLE_SECONDS,
+    ) -> None:
+        with _url_understood():
+            self._engine = create_async_engine(
+                url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=pool_timeout_seconds,
+                pool_pre_ping=True,
+                connect_args={
+                    "timeout": CONNECT_TIMEOUT_SECONDS,
+                    "command_timeout": COMMAND_TIMEOUT_SECONDS,
+                    "server_settings": {"application_name": application_name, "jit": "off"},
+                },
+            )
+        self._reading = self._engine.execution_options(postgresql_readonly=True)
+        self._lock_idle_seconds = lock_idle_seconds
 
     async def close(self) -> None:
         """Close every connection."""
@@ -44,13 +59,14 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """Open a session that only reads; nothing is committed.
+        """Open a session that only reads: PostgreSQL itself refuses that it writes.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
+            SchemaOutdated: a table or a column is not there.
         """
-        with _translated():
-            async with AsyncSession(self._engine, autoflush=False) as session:
+        with translated():
+            async with AsyncSession(self._reading, autoflush=False) as session:
                 yield session
 
     @asynccontextmanager
@@ -59,8 +75,9 @@ class Database:
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer; whether it committed is unknown.
+            SchemaOutdated: a table or a column is not there.
         """
-        with _translated():
+        with translated():
             async with AsyncSession(self._engine, autoflush=False) as session, session.begin():
                 yield session
 
@@ -69,12 +86,17 @@ class Database:
         """Hold an advisory lock while the block runs; yield False at once if another has it.
 
         The server ends a session that is idle too long, so a host that was cut off loses the lock.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
         """
-        with _translated():
-            async with self._engine.connect() as plain:
-                connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-                async with _held(connection, name) as held:
-                    yield held
+        async with AsyncExitStack() as stack:
+            with translated():  # not around the block, whose errors are its own
+                connection = await stack.enter_async_context(self._engine.connect())
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                holding = _held(connection, name, self._lock_idle_seconds)
+                held = await stack.enter_async_context(holding)
+            yield held
 
     async def revision(self) -> str | None:
         """Tell which migration the schema is at; None for an empty database.
@@ -93,14 +115,15 @@ class Database:
 
 
 @asynccontextmanager
-async def _held(connection: AsyncConnection, name: str) -> AsyncIterator[bool]:
+async def _held(connection: AsyncConnection, name: str, idle_seconds: float) -> AsyncIterator[bool]:
     query = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
     if not await connection.scalar(query, {"name": name}):
         yield False
         return
-    await connection.execute(text(f"SET idle_session_timeout = '{LOCK_IDLE_SECONDS}s'"))
+    timeout_ms = round(idle_seconds * 1000)
+    await connection.execute(text(f"SET idle_session_timeout = {timeout_ms}"))
     released = asyncio.Event()
-    signs_of_life = asyncio.create_task(_show_life(connection, released))
+    signs_of_life = asyncio.create_task(_show_life(connection, idle_seconds / 3, released))
     try:
         yield True
     finally:
@@ -109,10 +132,12 @@ async def _held(connection: AsyncConnection, name: str) -> AsyncIterator[bool]:
         await _release(connection, name)
 
 
-async def _show_life(connection: AsyncConnection, released: asyncio.Event) -> None:
+async def _show_life(
+    connection: AsyncConnection, pause_seconds: float, released: asyncio.Event
+) -> None:
     while not released.is_set():
         with suppress(TimeoutError):
-            await asyncio.wait_for(released.wait(), LOCK_IDLE_SECONDS / 3)
+            await asyncio.wait_for(released.wait(), pause_seconds)
             return
         try:
             await connection.execute(text("SELECT 1"))
@@ -130,25 +155,50 @@ async def _release(connection: AsyncConnection, name: str) -> None:
         await connection.invalidate()
 
 
-class _translated:  # noqa: N801  # used as a function, a class because it is entered around yields
-    """Turn the many ways in which PostgreSQL is away into one error."""
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the many ways in which PostgreSQL is away into one error.
 
-    def __enter__(self) -> None:
-        return None
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer.
+        SchemaOutdated: a table or a column is not there.
+    """
+    try:
+        yield
+    except Exception as error:
+        named = _named(error)
+        if named is None:
+            raise
+        raise named from error
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and _is_away(error):
-            raise DatabaseUnavailable(_reason(error)) from error
+
+def _named(error: Exception) -> AppError | None:
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    if state in OUTDATED_STATES:
+        return SchemaOutdated("the database's schema is not whole: run `alembic upgrade head`")
+    if _is_away(error, state or ""):
+        return DatabaseUnavailable(f"PostgreSQL does not answer ({type(_cause(error)).__name__})")
+    return None
 
 
-def _is_away(error: BaseException) -> bool:
+def _is_away(error: Exception, state: str) -> bool:
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None) or ""
         return error.connection_invalidated or state.startswith(AWAY_STATES)
-    # what asyncpg raises while it connects arrives without SQLAlchemy's wrapping
-    return isinstance(error, OSError | PoolTimeoutError | PostgresError)
+    # what the operating system says comes without SQLAlchemy's wrapping
+    return isinstance(error, OSError | PoolTimeoutError)
 
 
-def _reason(error: BaseException) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return f"PostgreSQL does not answer ({type(cause).__name__})"
+def _cause(error: BaseException) -> BaseException:
+    """Give the driver's own error, whose name tells more: DiskFullError rather than Error."""
+    orig = error.orig if isinstance(error, DBAPIError) else None
+    return (orig.__cause__ or orig) if orig else error
+
+
+@contextmanager
+def _url_understood() -> Iterator[None]:
+    try:
+        yield
+    except (ArgumentError, ValueError):
+        raise SettingsError(
+            "DATABASE_URL=(hidden): must look like postgresql+asyncpg://user:password@host:port/name"
+        ) from None

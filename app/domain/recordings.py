@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain.prices import TickerKey
-from app.domain.slots import LiveEdge, Slot, floor_slot, slot_before
+from app.domain.slots import MICROSECONDS, LiveEdge, Slot, floor_slot, slot_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,29 @@ def _open(
     for key in wanted:
         before = current.get(key)
         present = floor_slot(presents[key], interval_seconds)
-        if before is None or before.is_empty:
+        if before is None:
             yield Recording(key, interval_seconds, present)
         elif before.last_slot is None:
             continue
-        elif _fits(before, interval_seconds) and before.last_slot >= present - 2 * interval_seconds:
+        elif _goes_on(before, present, interval_seconds):
             yield replace(before, last_slot=None)
         else:
-            after = floor_slot((before.last_slot + interval_seconds) * 1_000_000, interval_seconds)
-            yield Recording(key, interval_seconds, max(present, after))
+            # an empty one is removed, and what came before it ended before its first slot
+            promised = max(before.last_slot, before.first_slot - 1)
+            yield Recording(
+                key, interval_seconds, max(present, _beyond(promised, interval_seconds))
+            )
+
+
+def _goes_on(before: Recording, present: Slot, interval_seconds: int) -> bool:
+    if before.last_slot is None or before.is_empty or not _fits(before, interval_seconds):
+        return False
+    return before.last_slot >= present - 2 * interval_seconds
+
+
+def _beyond(second: int, interval_seconds: int) -> Slot:
+    """Give the first slot of this grid after a second, which may lie on another grid."""
+    return floor_slot((second + interval_seconds) * MICROSECONDS, interval_seconds)
 
 
 def _close(recording: Recording, edge: LiveEdge | None, present_us: int) -> Recording:

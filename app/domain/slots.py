@@ -8,6 +8,7 @@ from typing import NamedTuple, NewType
 MICROSECONDS = 1_000_000
 LONGEST_WINDOW_SECONDS = 15.0
 STAMP_TOLERANCE_US = 3_600 * MICROSECONDS
+STALE_AFTER_INTERVALS = 2
 
 Slot = NewType("Slot", int)
 """The start of a slot in UNIX seconds; made only by `floor_slot`."""

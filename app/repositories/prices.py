@@ -39,7 +39,31 @@ _EDGES = text(
     """
 ).bindparams(bindparam("exchanges", type_=ARRAY(Text)), bindparam("tickers", type_=ARRAY(Text)))
 
+_KEYS = text(
+    """
+    WITH RECURSIVE found AS (
+        (SELECT exchange, ticker FROM prices ORDER BY exchange, ticker LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM found CROSS JOIN LATERAL (
+            SELECT exchange, ticker FROM prices
+            WHERE (exchange, ticker) > (found.exchange, found.ticker)
+            ORDER BY exchange, ticker LIMIT 1
+        ) AS following
+    )
+    SELECT exchange, ticker FROM found
+    """
+)
+"""Leaps from ticker to ticker along the primary key, however many rows lie between."""
+
 _CLOCK = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+
+
+class Extent(NamedTuple):
+    """How far a ticker's rows reach: the first and the last slot, and how many there are."""
+
+    first: int | None = None
+    last: int | None = None
+    rows: int = 0
 
 
 class PriceId(NamedTuple):
@@ -54,13 +78,15 @@ async def add(session: AsyncSession, prices: Sequence[Price]) -> set[PriceId]:
 
     A row that exists stays as it is. Prices of one slot given twice count once, the first.
     """
+    # in one order everywhere, or two writers with rows in common could wait for one another
+    rows_in_order = sorted(prices, key=lambda price: (price.key, price.slot))
     columns = {
-        "exchanges": [price.key.exchange for price in prices],
-        "tickers": [price.key.ticker for price in prices],
-        "timestamps": [price.slot for price in prices],
-        "prices": [price.price for price in prices],
-        "observed": [price.observed_us for price in prices],
-        "sources": [price.source.value for price in prices],
+        "exchanges": [price.key.exchange for price in rows_in_order],
+        "tickers": [price.key.ticker for price in rows_in_order],
+        "timestamps": [price.slot for price in rows_in_order],
+        "prices": [price.price for price in rows_in_order],
+        "observed": [price.observed_us for price in rows_in_order],
+        "sources": [price.source.value for price in rows_in_order],
     }
     rows = await session.execute(_ADD, columns)
     return {PriceId(TickerKey(row[0], row[1]), Slot(row[2])) for row in rows}
@@ -126,11 +152,14 @@ async def clock_us(session: AsyncSession) -> int:
     return int(await session.scalar(_CLOCK) or 0)
 
 
-async def extent(session: AsyncSession, key: TickerKey) -> tuple[int | None, int | None, int]:
-    """Tell the first and the last slot stored of a ticker, and how many."""
-    stamp = PriceRow.timestamp
-    query = select(func.min(stamp), func.max(stamp), func.count()).where(
-        PriceRow.exchange == key.exchange, PriceRow.ticker == key.ticker
-    )
-    first, last, rows = (await session.execute(query)).one()
-    return first, last, rows
+async def keys(session: AsyncSession) -> set[TickerKey]:
+    """Name every ticker of which something is stored."""
+    return {TickerKey(*row) for row in await session.execute(_KEYS)}
+
+
+async def extents(session: AsyncSession) -> dict[TickerKey, Extent]:
+    """Tell how far the rows of every ticker reach; it counts them all."""
+    key, stamp = (PriceRow.exchange, PriceRow.ticker), PriceRow.timestamp
+    query = select(*key, func.min(stamp), func.max(stamp), func.count()).group_by(*key)
+    rows = await session.execute(query)
+    return {TickerKey(row[0], row[1]): Extent(row[2], row[3], row[4]) for row in rows}

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import ColumnElement, delete, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.db.models import RecordingRow
 from app.domain.prices import TickerKey
@@ -40,8 +41,17 @@ async def put(session: AsyncSession, recordings: Iterable[Recording]) -> None:
 
 
 async def begin_no_later(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
-    """Let open recordings begin in these slots where they began later."""
+    """Let open recordings begin in these slots where they began later.
+
+    One stays as it is where an earlier recording promises the slot, for they never overlap.
+    """
     for key, slot in slots.items():
+        earlier = aliased(RecordingRow)
+        promised = exists().where(
+            earlier.exchange == key.exchange,
+            earlier.ticker == key.ticker,
+            earlier.last_slot >= slot,
+        )
         await session.execute(
             update(RecordingRow)
             .where(
@@ -49,6 +59,7 @@ async def begin_no_later(session: AsyncSession, slots: Mapping[TickerKey, Slot])
                 RecordingRow.ticker == key.ticker,
                 RecordingRow.last_slot.is_(None),
                 RecordingRow.first_slot > slot,
+                ~promised,
             )
             .values(first_slot=slot)
         )

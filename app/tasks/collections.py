@@ -1,13 +1,14 @@
 """Collections that someone asked for: started as tasks, followed as one."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, NamedTuple
 from uuid import uuid4
 
 from celery.exceptions import CeleryError
-from celery.result import AsyncResult
+from celery.result import denied_join_result
 from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,16 +21,36 @@ from app.services.collector import Outcome
 from app.tasks.prices import collect
 
 BROKER_DEADLINE_SECONDS = 4.0
+FAILED_STATES = {"FAILURE", "REVOKED"}
+ENDED_STATES = {"SUCCESS", *FAILED_STATES}
 
-T = TypeVar("T")
+State = Literal["PENDING", "STARTED", "SUCCESS", "FAILURE"]
+
+
+class Part(NamedTuple):
+    """One task of a collection: Celery's word for its state, and its result or exception."""
+
+    state: str
+    result: object
 
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
     """How far a collection is; its outcome once every part has ended."""
 
-    state: str
+    state: State
     outcome: Outcome | None
+
+
+@contextmanager
+def deaf_to_results() -> Iterator[None]:
+    """Keep Celery from subscribing to every result of what this process starts.
+
+    The switch is one for the whole process, so it is not thrown around each call: two threads
+    would turn it back for one another.
+    """
+    with denied_join_result():
+        yield
 
 
 async def start(settings: Settings, redis: "Redis") -> str:
@@ -42,7 +63,7 @@ async def start(settings: Settings, redis: "Redis") -> str:
     shares = shares_of(settings)
     with translated():
         await redis.set(_key(task_id), shares, ex=RESULTS_KEPT_SECONDS)
-    await _off_loop(lambda: _publish(task_id, shares))
+    await _in_thread(lambda: _publish(task_id, shares))
     return task_id
 
 
@@ -57,12 +78,12 @@ async def look(settings: Settings, redis: "Redis", task_id: str) -> TaskStatus:
         shares = int(await redis.get(_key(task_id)) or 0)
     if not shares:
         raise TaskNotFound(f"no task {task_id} was started within a day")
-    parts = await _off_loop(lambda: [_read(task_id, share) for share in range(shares)])
-    state = _joint_state([state for state, _ in parts])
-    if state not in ("SUCCESS", "FAILURE"):
+    parts = await _read(redis, task_id, shares)
+    state = _joint_state({part.state for part in parts})
+    if state not in ENDED_STATES:
         return TaskStatus(state, None)
     tickers = [ticker for _, ticker in settings.indices]
-    outcomes = [_outcome(result, tickers[share::shares]) for share, (_, result) in enumerate(parts)]
+    outcomes = [_outcome(part.result, tickers[share::shares]) for share, part in enumerate(parts)]
     return TaskStatus(state, _merge(outcomes))
 
 
@@ -75,16 +96,25 @@ def _publish(task_id: str, shares: int) -> None:
         )
 
 
-def _read(task_id: str, share: int) -> tuple[str, object]:
-    result = AsyncResult(_part_id(task_id, share), app=celery)
-    meta = result.backend.get_task_meta(result.id)
-    return meta["status"], meta["result"]
+async def _read(redis: "Redis", task_id: str, shares: int) -> list[Part]:
+    """Read every part at once, as Celery's backend keeps it."""
+    keys = [celery.backend.get_key_for_task(_part_id(task_id, share)) for share in range(shares)]
+    with translated():
+        payloads = await redis.mget(keys)
+    return [_decode(payload) for payload in payloads]
 
 
-def _joint_state(states: Sequence[str]) -> str:
-    if all(state in ("SUCCESS", "FAILURE") for state in states):
-        return "FAILURE" if "FAILURE" in states else "SUCCESS"
-    return "PENDING" if set(states) == {"PENDING"} else "STARTED"
+def _decode(payload: bytes | str | None) -> Part:
+    if payload is None:
+        return Part("PENDING", None)
+    meta = celery.backend.decode_result(payload)
+    return Part(meta["status"], meta["result"])
+
+
+def _joint_state(states: set[str]) -> State:
+    if states <= ENDED_STATES:
+        return "FAILURE" if states & FAILED_STATES else "SUCCESS"
+    return "PENDING" if states == {"PENDING"} else "STARTED"
 
 
 def _outcome(result: object, tickers: Sequence[str]) -> Outcome:
@@ -106,10 +136,10 @@ def _merge(outcomes: Sequence[Outcome]) -> Outcome:
     return whole
 
 
-async def _off_loop(work: Callable[[], T]) -> T:
-    """Do Celery's blocking work in a thread, within a deadline, so that no request hangs."""
+async def _in_thread(publish: Callable[[], None]) -> None:
+    """Publish in a thread, for it blocks; within a deadline, so that no request hangs."""
     try:
-        return await asyncio.wait_for(asyncio.to_thread(work), BROKER_DEADLINE_SECONDS)
+        await asyncio.wait_for(asyncio.to_thread(publish), BROKER_DEADLINE_SECONDS)
     except (CeleryError, OperationalError, RedisError, OSError) as error:
         raise BrokerUnavailable(f"the broker does not answer ({type(error).__name__})") from error
 

@@ -1,0 +1,41 @@
+"""A start that fails says why in one line, where Starlette would send a traceback."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.errors import AppError
+
+
+class PlainStartup:
+    """Puts the failures that have a name into one line; every other one keeps its traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or start and stop."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failures: list[Message] = []
+
+        async def hold_failures(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(message)  # it comes before the error that caused it
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, hold_failures)
+        except BaseException as error:
+            for message in failures:
+                await send(_in_one_line(message, error))
+            raise
+
+
+def _in_one_line(message: Message, error: BaseException) -> Message:
+    if not isinstance(error, AppError):
+        return message
+    return {**message, "message": f"{error.code}: {error}"}

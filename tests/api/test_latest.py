@@ -1,0 +1,124 @@
+"""The newest price, and the price at a moment."""
+
+import asyncpg
+
+from tests.api.client import Api
+from tests.repositories.rows import store
+
+LATEST = "/api/v1/prices/latest?ticker=btc_usd"
+AT = "/api/v1/prices/at?ticker=btc_usd"
+
+
+async def _slot(sql: asyncpg.Connection, age: int) -> int:
+    """Store a price so many seconds old and give its slot."""
+    slot = int(await sql.fetchval("SELECT floor(extract(epoch FROM clock_timestamp()))")) - age
+    await store(sql, [slot])
+    return slot
+
+
+async def test_latest_has_the_shape_of_the_contract(api: Api, sql: asyncpg.Connection) -> None:
+    await store(sql, [60, 0])
+    slot = await _slot(sql, 12)
+    found = (await api.get(LATEST)).json()
+    assert 12 <= found.pop("age_seconds") < 40
+    assert found == {
+        "exchange": "deribit",
+        "ticker": "btc_usd",
+        "timestamp": slot,
+        "price": 60123.5,
+        "source": "live",
+        "stale": False,
+    }
+
+
+async def test_latest_is_stale_when_older_than_two_intervals(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    await _slot(sql, 121)
+    assert (await api.get(LATEST)).json()["stale"] is True
+    await _slot(sql, 100)
+    assert (await api.get(LATEST)).json()["stale"] is False
+
+
+async def test_age_is_never_below_zero(api: Api, sql: asyncpg.Connection) -> None:
+    await _slot(sql, -3600)
+    found = (await api.get(f"{LATEST}&max_age_seconds=0")).json()
+    assert (found["age_seconds"], found["stale"]) == (0, False)
+
+
+async def test_latest_older_than_asked_for_is_a_404(api: Api, sql: asyncpg.Connection) -> None:
+    await _slot(sql, 100)
+    answer = await api.get(f"{LATEST}&max_age_seconds=99")
+    assert (answer.status, answer.code) == (404, "price_too_old")
+    assert (await api.get(f"{LATEST}&max_age_seconds=200")).status == 200
+
+
+async def test_latest_before_anything_is_stored_says_so(api: Api) -> None:
+    for path in (LATEST, f"{LATEST}&max_age_seconds=1"):
+        answer = await api.get(path)
+        assert (answer.status, answer.code) == (404, "no_price_yet")
+    at = await api.get(f"{AT}&timestamp=60")
+    assert (at.status, at.code) == (404, "no_price_near")
+
+
+async def test_ages_that_make_no_sense_are_refused(api: Api) -> None:
+    for text in ("-1", "1e20", "9" * 25, "NaN", "", "%00", "ten"):
+        answer = await api.get(f"{LATEST}&max_age_seconds={text}")
+        assert set(answer.faults) == {"max_age_seconds"}
+        answer = await api.get(f"{AT}&timestamp=1&tolerance_seconds={text}")
+        assert set(answer.faults) == {"tolerance_seconds"}
+
+
+async def test_every_bad_parameter_has_its_entry(api: Api) -> None:
+    answer = await api.get("/api/v1/prices/at?ticker=%20&timestamp=x&tolerance_seconds=y")
+    assert set(answer.faults) == {"ticker", "timestamp", "tolerance_seconds"}
+    missing = await api.get("/api/v1/prices/at")
+    assert set(missing.faults) == {"ticker", "timestamp"}
+
+
+async def test_at_takes_the_newest_price_within_the_tolerance(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [600, 660, 6000])
+    expected = {
+        "timestamp=660": 660,
+        "timestamp=659": 600,
+        "timestamp=780": 660,
+        "timestamp=660&tolerance_seconds=0": 660,
+        "timestamp=5999&tolerance_seconds=5339": 660,
+        "timestamp=9999&tolerance_seconds=10000000000": 6000,
+        "timestamp=253402300799999&tolerance_seconds=10000000000": None,
+        "timestamp=599": None,
+        "timestamp=781": None,
+        "timestamp=661&tolerance_seconds=0": None,
+        "timestamp=-62135596800": None,
+    }
+    for query, slot in expected.items():
+        answer = await api.get(f"{AT}&{query}")
+        if slot is None:
+            assert (answer.status, answer.code) == (404, "no_price_near"), query
+        else:
+            assert answer.json()["timestamp"] == slot, query
+
+
+async def test_price_at_a_moment_has_the_shape_of_the_contract(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [660], source="backfill")
+    assert (await api.get(f"{AT}&timestamp=700.")).status == 422
+    assert (await api.get(f"{AT}&timestamp=700")).json() == {
+        "exchange": "deribit",
+        "ticker": "btc_usd",
+        "timestamp": 660,
+        "price": 60123.5,
+        "source": "backfill",
+    }
+
+
+async def test_upper_case_ticker_finds_the_same_rows(api: Api, sql: asyncpg.Connection) -> None:
+    """Elsewhere upper-case tickers were accepted and matched nothing."""
+    await store(sql, [660])
+    lower = await api.get(f"{AT}&timestamp=700")
+    for ticker in ("BTC_USD", "Btc_Usd"):
+        path = f"/api/v1/prices/at?ticker={ticker}&exchange=DERIBIT&timestamp=700"
+        assert (await api.get(path)).body == lower.body

@@ -1,0 +1,199 @@
+"""The description of the API is whole, valid, and true."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import jsonschema  # type: ignore[import-untyped]  # it ships no types
+
+from tests.api.client import Answer, Api
+from tests.repositories.rows import store
+
+METHODS = {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
+PRICES_ERRORS = {"404", "422", "503"}
+
+
+async def _document(api: Api) -> dict[str, Any]:
+    answer = await api.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        assert set(item) <= METHODS
+        for method, operation in item.items():
+            yield method, path, operation
+
+
+def _references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for child in node.values():
+            yield from _references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _references(child)
+
+
+async def test_every_route_of_the_contract_is_described(api: Api) -> None:
+    operations = {(method, path): o for method, path, o in _operations(await _document(api))}
+    assert {key: operation["operationId"] for key, operation in operations.items()} == {
+        ("get", "/api/v1/prices"): "list_prices",
+        ("get", "/api/v1/prices/latest"): "latest_price",
+        ("get", "/api/v1/prices/history"): "price_history",
+        ("get", "/api/v1/prices/period"): "prices_of_period",
+        ("get", "/api/v1/prices/filter"): "filter_prices",
+        ("get", "/api/v1/prices/at"): "price_at",
+        ("get", "/api/v1/tickers"): "list_tickers",
+        ("post", "/api/v1/tasks/fetch-prices"): "fetch_prices",
+        ("get", "/api/v1/tasks/{task_id}"): "task_status",
+        ("get", "/health/live"): "health_live",
+        ("get", "/health/ready"): "health_ready",
+        ("get", "/health/collector"): "health_collector",
+    }
+
+
+async def test_every_operation_is_told_in_words_with_an_example(api: Api) -> None:
+    document = await _document(api)
+    for method, path, operation in _operations(document):
+        assert operation["summary"], path
+        assert operation["description"], path
+        assert operation["tags"], path
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (path, parameter["name"])
+        success = operation["responses"]["202" if method == "post" else "200"]
+        schema = success["content"]["application/json"]["schema"]
+        assert "'examples'" in str(_inlined(document, schema)), path
+
+
+def _inlined(document: dict[str, Any], node: object) -> dict[str, Any]:
+    """Replace references by what they name."""
+    inlined: dict[str, Any] = _replaced(document, node)
+    return inlined
+
+
+def _replaced(document: dict[str, Any], node: Any) -> Any:  # noqa: ANN401  # any JSON
+    if isinstance(node, dict):
+        if "$ref" in node:
+            return _replaced(document, document["components"]["schemas"][_name(node["$ref"])])
+        return {key: _replaced(document, child) for key, child in node.items()}
+    return [_replaced(document, child) for child in node] if isinstance(node, list) else node
+
+
+def _name(reference: str) -> str:
+    return reference.removeprefix("#/components/schemas/")
+
+
+async def test_every_error_is_described_as_a_problem(api: Api) -> None:
+    document = await _document(api)
+    expected = {
+        "/api/v1/tickers": {"503"},
+        "/api/v1/tasks/fetch-prices": {"401", "403", "503"},
+        "/api/v1/tasks/{task_id}": {"404", "422", "503"},
+        "/health/live": set(),
+    }
+    for _, path, operation in _operations(document):
+        errors = {status for status in operation["responses"] if status >= "400"}
+        if path in {"/health/ready", "/health/collector"}:
+            assert errors == {"503"}
+            continue
+        assert errors == expected.get(path, PRICES_ERRORS), path
+        for status in errors:
+            content = operation["responses"][status]["content"]
+            assert list(content) == ["application/problem+json"]
+            name = "ParametersProblemOut" if status == "422" else "ProblemOut"
+            assert _name(content["application/problem+json"]["schema"]["$ref"]) == name
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_document_is_valid(api: Api) -> None:
+    document = await _document(api)
+    assert re.fullmatch(r"3\.1\.\d", document["openapi"])
+    assert document["info"]["title"]
+    schemas = document["components"]["schemas"]
+    assert {_name(reference) for reference in _references(document)} == set(schemas)
+    for schema in schemas.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for _, path, operation in _operations(document):
+        declared = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", path))
+        for parameter in operation.get("parameters", []):
+            jsonschema.Draft202012Validator.check_schema(parameter["schema"])
+
+
+async def test_limits_of_numbers_are_described(api: Api) -> None:
+    document = await _document(api)
+    for _, path, operation in _operations(document):
+        for parameter in operation.get("parameters", []):
+            schemas = parameter["schema"].get("anyOf", [parameter["schema"]])
+            for schema in schemas:
+                if schema.get("type") == "integer":
+                    assert {"minimum", "maximum"} <= set(schema), (path, parameter["name"])
+    by_path = document["paths"]["/api/v1/prices/history"]["get"]["parameters"]
+    limit = next(parameter["schema"] for parameter in by_path if parameter["name"] == "limit")
+    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 10_000, 100)
+
+
+async def test_write_endpoints_ask_for_the_key(api: Api) -> None:
+    document = await _document(api)
+    schemes = document["components"]["securitySchemes"]
+    assert [(s["type"], s["in"], s["name"]) for s in schemes.values()] == [
+        ("apiKey", "header", "X-API-Key")
+    ]
+    for method, path, operation in _operations(document):
+        assert bool(operation.get("security")) == (method == "post"), path
+
+
+async def test_real_answers_match_what_is_described(api: Api, sql: asyncpg.Connection) -> None:
+    document = await _document(api)
+    await store(sql, [60, 120])
+    started = await api.post("/api/v1/tasks/fetch-prices")
+    prices = "/api/v1/prices"
+    real = [
+        (started, "post", "/api/v1/tasks/fetch-prices"),
+        (await api.get(started.json()["status_url"]), "get", "/api/v1/tasks/{task_id}"),
+        (await api.get("/api/v1/tasks/0"), "get", "/api/v1/tasks/{task_id}"),
+        (await api.get("/api/v1/tasks/x"), "get", "/api/v1/tasks/{task_id}"),
+        (
+            await api.post("/api/v1/tasks/fetch-prices", key=None),
+            "post",
+            "/api/v1/tasks/fetch-prices",
+        ),
+        (
+            await api.post("/api/v1/tasks/fetch-prices", key="no"),
+            "post",
+            "/api/v1/tasks/fetch-prices",
+        ),
+        (await api.get(f"{prices}?ticker=btc_usd&limit=1"), "get", prices),
+        (await api.get(f"{prices}?ticker=nope"), "get", prices),
+        (await api.get(f"{prices}?limit=0"), "get", prices),
+        (await api.get(f"{prices}/latest?ticker=btc_usd"), "get", f"{prices}/latest"),
+        (await api.get(f"{prices}/latest?ticker=eth_usd"), "get", f"{prices}/latest"),
+        (await api.get(f"{prices}/history?ticker=btc_usd"), "get", f"{prices}/history"),
+        (await api.get(f"{prices}/period?ticker=btc_usd"), "get", f"{prices}/period"),
+        (await api.get(f"{prices}/filter?ticker=btc_usd"), "get", f"{prices}/filter"),
+        (await api.get(f"{prices}/at?ticker=btc_usd&timestamp=90"), "get", f"{prices}/at"),
+        (await api.get("/api/v1/tickers"), "get", "/api/v1/tickers"),
+        (await api.get("/health/live"), "get", "/health/live"),
+        (await api.get("/health/ready"), "get", "/health/ready"),
+        (await api.get("/health/collector"), "get", "/health/collector"),
+    ]
+    await sql.execute("DROP TABLE prices")
+    real.append((await api.get("/api/v1/tickers"), "get", "/api/v1/tickers"))
+    for answer, method, path in real:
+        _assert_described(document, answer, document["paths"][path][method])
+
+
+def _assert_described(document: dict[str, Any], answer: Answer, operation: dict[str, Any]) -> None:
+    response = operation["responses"][str(answer.status)]
+    schema = response["content"][answer.headers["content-type"]]["schema"]
+    whole = {**schema, "components": document["components"]}
+    jsonschema.Draft202012Validator(whole).validate(answer.json())
+    names = _inlined(document, schema)["properties"]
+    assert list(answer.json()) == list(names) or set(answer.json()) == set(names)
+    for header in response.get("headers", {}):
+        assert header.lower() in answer.headers or answer.json().get("next", "") is None

@@ -1,0 +1,64 @@
+"""Servers of a test's own, which it may stop and start."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from app.local.postgres import Postgres
+from app.local.probes import answers
+from app.local.processes import Child, identity
+from app.local.valkey import Valkey
+from tests.waiting import until
+
+
+class Private:
+    """A server that runs from `start` to `stop`, again and again."""
+
+    def __init__(self, child: Child, url: str) -> None:
+        self.url = url
+        self._child = child
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        assert self._child.ready is not None
+        ready = self._child.ready
+        self._popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the server's own program
+            self._child.argv,
+            **identity(self._child.user),
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        await until(lambda: answers(ready))
+
+    async def stop(self) -> None:
+        if self._popen is not None:
+            self._popen.send_signal(self._child.stop_signal)
+            await asyncio.to_thread(self._popen.wait, 20)
+            self._popen = None
+
+
+@asynccontextmanager
+async def private_postgres(directory: Path) -> AsyncIterator[Private]:
+    """A running PostgreSQL below a directory that others may enter."""
+    server = await asyncio.to_thread(Postgres.prepare, directory / "postgres", fast=True)
+    private = Private(server.child(directory / "postgres.log"), server.url)
+    await private.start()
+    try:
+        yield private
+    finally:
+        await private.stop()
+
+
+@asynccontextmanager
+async def private_valkey(directory: Path) -> AsyncIterator[Private]:
+    """A running Valkey below a directory."""
+    server = Valkey.prepare(directory / "valkey")
+    private = Private(server.child(directory / "valkey.log"), server.url)
+    await private.start()
+    try:
+        yield private
+    finally:
+        await private.stop()

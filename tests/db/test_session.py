@@ -1,0 +1,318 @@
+"""The connection to a real PostgreSQL."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.errors import DatabaseUnavailable, SchemaOutdated, SettingsError
+from app.db.session import Database
+from tests.conftest import Servers
+from tests.db.private import Private, private_postgres
+from tests.processes import PROJECT
+from tests.waiting import until
+
+INSERT = text("INSERT INTO prices VALUES ('deribit', 'btc_usd', 60, 1.5, 0, 'live')")
+COUNT = "SELECT count(*) FROM prices"
+BACKENDS = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = $1"
+)
+HOLDER = """
+import asyncio, sys
+from app.db.session import Database
+
+async def main():
+    database = Database(sys.argv[1], pool_size=1, lock_idle_seconds=0.6)
+    async with database.try_lock("turn") as held:
+        print("held" if held else "refused", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def _break_off(
+    opened: AbstractAsyncContextManager[AsyncSession], statement: TextClause
+) -> None:
+    async with opened as session:
+        await session.execute(statement)
+        raise ZeroDivisionError
+
+
+async def test_transaction_that_raises_rolls_back(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await _break_off(database.transaction(), INSERT)
+    assert await sql.fetchval(COUNT) == 0
+
+
+async def test_committed_transaction_is_seen_by_another_connection(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    """Elsewhere a SELECT came first, the commit did nothing, and all tests passed."""
+    async with database.transaction() as session:
+        assert await session.scalar(text(COUNT)) == 0
+        await session.execute(INSERT)
+        assert await sql.fetchval(COUNT) == 0
+    assert await sql.fetchval(COUNT) == 1
+
+
+async def test_reading_leaves_no_transaction_open(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    async with database.read() as session:
+        await session.scalar(text(COUNT))
+    with pytest.raises(ZeroDivisionError):
+        await _break_off(database.read(), text(COUNT))
+    states = await sql.fetch(
+        "SELECT state, backend_xmin FROM pg_stat_activity WHERE application_name = 'prices'"
+        " AND datname = current_database()"
+    )
+    assert [tuple(row) for row in states] == [("idle", None)]
+
+
+async def test_reading_can_not_write(database: Database, sql: asyncpg.Connection) -> None:
+    with pytest.raises(DatabaseUnavailable, match="ReadOnly"):
+        async with database.read() as session:
+            await session.execute(INSERT)
+    async with database.transaction() as session:
+        await session.execute(INSERT)
+    assert await sql.fetchval(COUNT) == 1
+
+
+async def test_pool_never_exceeds_its_size(database: Database, sql: asyncpg.Connection) -> None:
+    async def read() -> int:
+        async with database.read() as session:
+            await session.execute(text("SELECT pg_sleep(0.01)"))
+            return int(await sql_count())
+
+    guard = asyncio.Lock()
+
+    async def sql_count() -> int:
+        async with guard:
+            return int(await sql.fetchval(BACKENDS, "prices"))
+
+    counts = await asyncio.gather(*(read() for _ in range(40)))
+    assert max(counts) == 5
+
+
+async def test_exhausted_pool_is_said_in_bounded_time(servers: Servers, database_name: str) -> None:
+    url = servers.database_url(database_name)
+    database = Database(url, pool_size=1, pool_timeout_seconds=0.1)
+    async with database.read() as session:
+        await session.execute(text("SELECT 1"))
+        with pytest.raises(DatabaseUnavailable, match="TimeoutError"):
+            async with database.read() as second:
+                await second.execute(text("SELECT 1"))
+    async with database.read() as session:
+        assert await session.scalar(text("SELECT 1")) == 1
+    await database.close()
+
+
+async def test_lock_has_one_holder_at_a_time(database: Database) -> None:
+    async with database.try_lock("turn") as first, database.try_lock("turn") as second:
+        assert (first, second) == (True, False)
+        async with database.try_lock("another") as other:
+            assert other
+    async with database.try_lock("turn") as again:
+        assert again
+
+
+async def test_lock_is_free_after_an_error_in_its_block(database: Database) -> None:
+    for error in (ZeroDivisionError, TimeoutError):
+        with pytest.raises(error):  # the block's errors are its own, even those that PostgreSQL has
+            async with database.try_lock("turn"):
+                raise error
+    async with database.try_lock("turn") as held:
+        assert held
+
+
+async def test_connection_that_held_a_lock_is_as_before(
+    servers: Servers, database_name: str
+) -> None:
+    database = Database(servers.database_url(database_name), pool_size=1)
+    async with database.try_lock("turn"):
+        pass
+    async with database.transaction() as session:
+        assert await session.scalar(text("SHOW idle_session_timeout")) == "0"
+        locks = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        assert await session.scalar(text(locks)) == 0
+        await session.execute(INSERT)
+    await database.close()
+
+
+async def test_lock_is_kept_by_signs_of_life_and_lost_with_the_connection(
+    servers: Servers, database_name: str, database: Database, sql: asyncpg.Connection
+) -> None:
+    holder = Database(
+        servers.database_url(database_name),
+        pool_size=1,
+        lock_idle_seconds=0.3,
+        application_name="holder",
+    )
+    started = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'holder'"
+    async with holder.try_lock("turn") as held:
+        assert held
+        seen: set[object] = set()
+
+        async def showed_life_often() -> bool:
+            seen.add(await sql.fetchval(started))
+            return len(seen) >= 8  # longer than the lock may be idle
+
+        await until(showed_life_often)
+        async with database.try_lock("turn") as second:
+            assert not second
+        await sql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'holder'"
+        )
+
+        async def free() -> bool:
+            async with database.try_lock("turn") as taken:
+                return taken
+
+        await until(free)
+    async with holder.try_lock("turn") as again:
+        assert again
+    await holder.close()
+
+
+async def test_holder_that_was_cut_off_loses_the_lock(
+    servers: Servers, database_name: str, database: Database
+) -> None:
+    holder = subprocess.Popen(  # noqa: ASYNC220, S603  # our own program
+        [sys.executable, "-c", HOLDER, servers.database_url(database_name)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        assert await asyncio.to_thread(holder.stdout.readline) == b"held\n"
+        async with database.try_lock("turn") as taken:
+            assert not taken
+        holder.send_signal(signal.SIGSTOP)
+
+        async def free() -> bool:
+            async with database.try_lock("turn") as taken:
+                return taken
+
+        await until(free)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+STATES: dict[str, type[Exception]] = {
+    "53100": DatabaseUnavailable,  # disk full
+    "53300": DatabaseUnavailable,  # too many connections
+    "57P01": DatabaseUnavailable,  # shutdown
+    "08006": DatabaseUnavailable,  # connection failure
+    "25006": DatabaseUnavailable,  # read-only: a standby that is no master yet
+    "42P01": SchemaOutdated,  # no such table
+    "42703": SchemaOutdated,  # no such column
+    "22012": DBAPIError,  # a defect stays one
+}
+
+
+async def test_states_of_the_server_have_names(database: Database) -> None:
+    for state, error in STATES.items():
+        provoked = text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END $$")
+        with pytest.raises(error) as caught:
+            async with database.transaction() as session:
+                await session.execute(provoked)
+        assert state != "53100" or "DiskFullError" in str(caught.value)
+
+
+async def test_servers_that_can_not_be_reached_are_away(servers: Servers, tmp_path: Path) -> None:
+    good = servers.database_url("prices")
+    for url in (
+        "postgresql+asyncpg://user@127.0.0.1:1/prices",
+        f"postgresql+asyncpg://user@/prices?host={tmp_path}",
+        "postgresql+asyncpg://user@no-such-host.invalid/prices",
+        servers.database_url("no_such_database"),
+        good.replace("postgres@", "no_such_user@"),
+    ):
+        database = Database(url, pool_size=1)
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await database.revision()
+        assert "user" not in str(caught.value)
+        with pytest.raises(DatabaseUnavailable):
+            async with database.try_lock("turn"):
+                pytest.fail("there is nothing to lock")
+        await database.close()
+
+
+async def test_wrong_password_is_away(tmp_path: Path) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        fields = b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0\0"
+        writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(refuse, tmp_path / ".s.PGSQL.5432")
+    async with server:
+        database = Database(f"postgresql+asyncpg://a:hush@/b?host={tmp_path}", pool_size=1)
+        with pytest.raises(DatabaseUnavailable, match="InvalidPassword") as caught:
+            await database.revision()
+        assert "hush" not in str(caught.value)
+        await database.close()
+
+
+def test_url_that_makes_no_sense_is_a_settings_error() -> None:
+    for url in ("postgresql+asyncpg://a:hush@host:port/b", "postgresql+asyncpg://[::1/b", "nope"):
+        with pytest.raises(SettingsError, match="DATABASE_URL") as caught:
+            Database(url, pool_size=1)
+        assert "hush" not in str(caught.value)
+
+
+@pytest.fixture
+async def private(directory: Path, database_name: str) -> AsyncIterator[Private]:
+    place = directory / f"private-{database_name}"
+    place.mkdir(mode=0o755)
+    async with private_postgres(place) as server:
+        yield server
+
+
+async def test_restart_is_survived(private: Private) -> None:
+    database = Database(private.url, pool_size=3)
+
+    async def one() -> object:
+        async with database.read() as session:
+            return await session.scalar(text("SELECT 1"))
+
+    async def endless() -> None:
+        async with database.read() as session:
+            await session.execute(text("SELECT pg_sleep(60)"))
+
+    assert set(await asyncio.gather(one(), one(), one())) == {1}
+    query = asyncio.create_task(endless())
+    watcher = await asyncpg.connect(private.url.replace("+asyncpg", ""))
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    await until(lambda: watcher.fetchval(sleeping))
+    watcher.terminate()
+    async with database.try_lock("turn") as held:
+        assert held
+        await private.stop()
+        with pytest.raises(DatabaseUnavailable):
+            await query
+        with pytest.raises(DatabaseUnavailable):
+            await one()
+        await private.start()
+    assert set(await asyncio.gather(one(), one(), one())) == {1}
+    async with database.try_lock("turn") as held:
+        assert held
+    await database.close()

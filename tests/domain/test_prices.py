@@ -1,0 +1,37 @@
+"""Prices and columns of them."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.prices import Price, PriceSeries, Quote, Source, TickerKey
+
+BTC = TickerKey("deribit", "btc_usd")
+
+
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False),
+    st.integers(0, 2**52),
+    st.integers(1, 86_400),
+)
+def test_quote_lands_in_the_slot_of_its_stamp(price: Decimal, stamp_us: int, seconds: int) -> None:
+    kept = Price.live(Quote(BTC, price, stamp_us), seconds)
+    assert (kept.key, kept.observed_us, kept.source) == (BTC, stamp_us, Source.LIVE)
+    assert kept.price.as_tuple() == price.as_tuple()
+    assert kept.slot <= stamp_us / 1_000_000
+    assert kept.slot % seconds == 0
+
+
+@given(st.lists(st.integers()), st.integers(0, 20))
+def test_head_keeps_the_first_rows_of_every_column(stamps: list[int], count: int) -> None:
+    prices = [Decimal(stamp) for stamp in stamps]
+    sources = [Source.LIVE.value for _ in stamps]
+    head = PriceSeries(BTC, stamps, prices, sources).head(count)
+    assert list(head.timestamps) == stamps[:count]
+    assert len(head) == len(head.prices) == len(head.sources) == min(count, len(stamps))
+
+
+def test_ticker_is_written_with_its_exchange() -> None:
+    assert str(BTC) == "deribit:btc_usd"
+    assert min(TickerKey("other", "a"), BTC) == BTC

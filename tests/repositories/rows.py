@@ -1,0 +1,25 @@
+"""Rows written by plain SQL, beside the application."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import asyncpg
+
+_INSERT = """
+INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
+VALUES ($1, $2, $3::bigint, $4, $3::bigint * 1000000, $5)
+"""
+
+
+async def store(  # noqa: PLR0913  # each has a default
+    sql: asyncpg.Connection,
+    slots: Iterable[int],
+    *,
+    ticker: str = "btc_usd",
+    exchange: str = "deribit",
+    price: str = "60123.5",
+    source: str = "live",
+) -> None:
+    """Store one price in every slot."""
+    rows = [(exchange, ticker, slot, Decimal(price), source) for slot in slots]
+    await sql.executemany(_INSERT, rows)

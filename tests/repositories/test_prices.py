@@ -1,0 +1,209 @@
+"""Prices in a real database."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+
+import asyncpg
+
+from app.db.session import Database
+from app.domain.prices import Order, Price, PriceSeries, Source, Span, TickerKey
+from app.domain.slots import LiveEdge, Slot, floor_slot
+from app.repositories import prices
+from app.repositories.prices import Extent, PriceId
+from tests.conftest import Servers
+from tests.repositories.rows import store
+from tests.waiting import until
+
+BTC = TickerKey("deribit", "btc_usd")
+ETH = TickerKey("deribit", "eth_usd")
+OTHER = TickerKey("other", "btc_usd")
+
+
+def _slot(seconds: int) -> Slot:
+    return floor_slot(seconds * 1_000_000, 1)
+
+
+def _price(
+    seconds: int, price: str = "1.5", key: TickerKey = BTC, source: Source = Source.LIVE
+) -> Price:
+    return Price(key, _slot(seconds), Decimal(price), seconds * 1_000_000 + 7, source)
+
+
+async def _add(database: Database, rows: Sequence[Price]) -> set[PriceId]:
+    async with database.transaction() as session:
+        return await prices.add(session, rows)
+
+
+async def test_add_tells_which_slots_were_free(database: Database, sql: asyncpg.Connection) -> None:
+    assert await _add(database, [_price(0), _price(60)]) == {
+        PriceId(BTC, _slot(0)),
+        PriceId(BTC, _slot(60)),
+    }
+    assert await _add(database, [_price(60), _price(120), _price(60, key=ETH)]) == {
+        PriceId(BTC, _slot(120)),
+        PriceId(ETH, _slot(60)),
+    }
+    assert await _add(database, []) == set()
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 4
+
+
+async def test_doubles_in_one_batch_count_once_the_first(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    added = await _add(database, [_price(60, "2"), _price(0), _price(60, "3"), _price(0)])
+    assert added == {PriceId(BTC, _slot(0)), PriceId(BTC, _slot(60))}
+    assert await sql.fetchval("SELECT price FROM prices WHERE timestamp = 60") == 2
+
+
+async def test_row_that_exists_stays_as_it_is(database: Database, sql: asyncpg.Connection) -> None:
+    await _add(database, [_price(60, "2")])
+    before = await sql.fetchrow("SELECT * FROM prices")
+    for source in Source:
+        assert await _add(database, [_price(60, "3", source=source)]) == set()
+    assert await sql.fetchrow("SELECT * FROM prices") == before
+
+
+async def test_ten_thousand_rows_go_in_one_statement(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    added = await _add(database, [_price(slot) for slot in range(10_000)])
+    assert len(added) == await sql.fetchval("SELECT count(*) FROM prices") == 10_000
+
+
+async def test_writers_with_rows_in_common_do_not_wait_for_one_another(
+    database: Database, sql: asyncpg.Connection, servers: Servers, database_name: str
+) -> None:
+    """Each held a row that the other wanted, and PostgreSQL ended one of them."""
+    common = [_price(slot) for slot in (10, 20)]
+    middle = _price(15)
+    blocker = sql.transaction()
+    await blocker.start()
+    await store(sql, [15])
+    writers = [
+        asyncio.create_task(_add(database, [common[0], middle, common[1]])),
+        asyncio.create_task(_add(database, [common[1], middle, common[0]])),
+    ]
+    waiting = (
+        "SELECT count(*) >= 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+    )
+    watcher = await asyncpg.connect(servers.plain_url())
+    await until(lambda: watcher.fetchval(waiting, database_name))
+    await watcher.close()
+    await blocker.rollback()
+    added = await asyncio.gather(*writers)
+    assert len(added[0]) + len(added[1]) == 3
+
+
+async def _between(
+    database: Database, span: Span, order: Order = Order.ASC, limit: int = 10
+) -> PriceSeries:
+    async with database.read() as session:
+        return await prices.between(session, BTC, span, order, limit)
+
+
+async def test_between_reads_columns_of_an_inclusive_span(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [0, 60, 120, 180], price="1.50")
+    await store(sql, [60], ticker="eth_usd")
+    await store(sql, [60], exchange="other")
+    series = await _between(database, Span(60, 120))
+    assert series == PriceSeries(BTC, (60, 120), (Decimal("1.50"),) * 2, ("live", "live"))
+    assert [str(price) for price in series.prices] == ["1.50", "1.50"]
+    expected = {
+        (Span(), Order.ASC, 2): (0, 60),
+        (Span(), Order.DESC, 2): (180, 120),
+        (Span(61), Order.ASC, 9): (120, 180),
+        (Span(None, 119), Order.DESC, 9): (60, 0),
+        (Span(61, 119), Order.ASC, 9): (),
+        (Span(120, 60), Order.ASC, 9): (),
+    }
+    for (span, order, limit), slots in expected.items():
+        found = await _between(database, span, order, limit)
+        assert tuple(found.timestamps) == slots
+        assert len(found.prices) == len(found.sources) == len(slots)
+
+
+async def test_newest_and_newest_at_a_moment(database: Database, sql: asyncpg.Connection) -> None:
+    await store(sql, [60, 120], source="backfill")
+    async with database.read() as session:
+        newest = await prices.newest(session, BTC)
+        assert newest == Price(BTC, _slot(120), Decimal("60123.5"), 120_000_000, Source.BACKFILL)
+        found = [await prices.newest(session, BTC, at_or_before=at) for at in (59, 60, 119, 120)]
+        assert await prices.newest(session, ETH) is None
+    assert [price and price.slot for price in found] == [None, 60, 60, 120]
+
+
+async def test_live_edges_are_the_newest_live_rows_and_the_clock(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [60, 120])
+    await store(sql, [180], source="backfill")
+    await store(sql, [240], ticker="eth_usd", source="import")
+    await store(sql, [300], exchange="other")
+    async with database.read() as session:
+        clock_us, edges = await prices.live_edges(session, [BTC, ETH, OTHER])
+        assert (await prices.live_edges(session, []))[1] == {}
+    created = await sql.fetchval(
+        "SELECT (extract(epoch FROM created_at) * 1000000)::bigint "
+        "FROM prices WHERE timestamp = 120"
+    )
+    assert edges[BTC] == LiveEdge(_slot(120), 120_000_000, created)
+    assert edges[OTHER].slot == 300
+    assert ETH not in edges
+    assert created <= clock_us < created + 60_000_000
+
+
+async def test_keys_and_extents_tell_of_every_ticker(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    async with database.read() as session:
+        assert (await prices.keys(session), await prices.extents(session)) == (set(), {})
+    await store(sql, [60, 120, 180])
+    await store(sql, [0], ticker="eth_usd")
+    await store(sql, [30], exchange="other")
+    async with database.read() as session:
+        assert await prices.keys(session) == {BTC, ETH, OTHER}
+        assert await prices.extents(session) == {
+            BTC: Extent(60, 180, 3),
+            ETH: Extent(0, 0, 1),
+            OTHER: Extent(30, 30, 1),
+        }
+
+
+async def test_reads_along_the_primary_key_sort_nothing(
+    database: Database, sql: asyncpg.Connection, statements: list[str]
+) -> None:
+    for ticker in ("btc_usd", "eth_usd", "sol_usd"):
+        await sql.execute(
+            "INSERT INTO prices SELECT 'deribit', $1, n * 60, 1.5, n, 'live' "
+            "FROM generate_series(1, 20000) n",
+            ticker,
+        )
+    await sql.execute("ANALYZE prices")
+    async with database.read() as session:
+        await prices.newest(session, BTC)
+        await prices.newest(session, BTC, at_or_before=600)
+        await prices.between(session, BTC, Span(600, 90_000), Order.ASC, 1001)
+        await prices.between(session, BTC, Span(), Order.DESC, 101)
+        await prices.live_edges(session, [BTC, ETH])
+        await prices.keys(session)
+    plans = [await _plan(sql, statement) for statement in statements if "FROM prices" in statement]
+    assert len(plans) == 6
+    for plan in plans:
+        assert '"prices_pkey"' in plan
+        assert '"Sort"' not in plan
+        assert '"Seq Scan"' not in plan
+
+
+async def _plan(sql: asyncpg.Connection, statement: str) -> str:
+    await sql.execute("SET plan_cache_mode = force_generic_plan")
+    prepared = await sql.prepare(statement)
+    by_kind = {"array": ["deribit"], "scalar": 10}
+    arguments = [
+        "deribit" if kind.name in {"text", "varchar"} else by_kind[kind.kind]
+        for kind in prepared.get_parameters()
+    ]
+    return json.dumps(await prepared.explain(*arguments))
