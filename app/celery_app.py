@@ -12,12 +12,13 @@ from typing import Any, NoReturn, TypeVar
 from celery import Celery, bootsteps, signals
 from celery.exceptions import SecurityWarning
 from celery.worker.consumer import Consumer
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from app.beat import GridSchedule, pulse
 from app.core.errors import AppError
-from app.core.logs import configure_logs, hush
+from app.core.logs import REQUEST_ID, configure_logs, hush
 from app.core.settings import Settings, load_settings
+from app.db.metrics import hand_on
 from app.domain.slots import window_seconds
 from app.runtime import Runtime, broker_url, open_runtime, redis_url, require_servers
 
@@ -140,7 +141,10 @@ class _Process:
     async def _with_runtime(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
         if self._runtime is None:
             self._runtime = await self._stack.enter_async_context(open_runtime(settings))
-        return await work(self._runtime)
+        try:
+            return await work(self._runtime)
+        finally:
+            await hand_on(self._runtime.redis)
 
 
 class _Heartbeat:
@@ -231,8 +235,16 @@ def _require_servers(**_: object) -> None:
         raise SystemExit(f"{error.code}: {error}") from None
 
 
-def _bind_task(task_id: str, **_: object) -> None:
+def _carry_request(headers: dict[str, object], **_: object) -> None:
+    """Let a task know the request that started it."""
+    if request_id := get_contextvars().get(REQUEST_ID):
+        headers[REQUEST_ID] = request_id
+
+
+def _bind_task(task_id: str, task: Any, **_: object) -> None:  # noqa: ANN401  # celery's task
     bind_contextvars(task_id=task_id)
+    if request_id := (task.request.headers or {}).get(REQUEST_ID):
+        bind_contextvars(**{REQUEST_ID: request_id})
 
 
 def _unbind_task(**_: object) -> None:
@@ -246,6 +258,7 @@ def _close(**_: object) -> None:
 signals.setup_logging.connect(_set_up_logs)
 signals.worker_init.connect(_require_servers)
 signals.beat_init.connect(_require_servers)
+signals.before_task_publish.connect(_carry_request)
 signals.task_prerun.connect(_bind_task)
 signals.task_postrun.connect(_unbind_task)
 signals.worker_process_shutdown.connect(_close)

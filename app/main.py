@@ -9,12 +9,13 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import health, prices, tasks, tickers
+from app.api import health, metrics, prices, tasks, tickers
 from app.api.errors import add_error_handlers
+from app.api.requests import RequestLog
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.api.startup import PlainStartup
 from app.core.errors import AppError
-from app.core.logs import configure_logs
+from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
 from app.runtime import open_runtime, require_servers
 from app.tasks.collections import deaf_to_results
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     chosen = settings or load_settings()
     configure_logs(chosen.log_level, chosen.log_format)
+    hush("uvicorn.access")  # every request has a line of ours, with its id
     app: FastAPI = FastAPIOffline(
         title="Deribit price collector",
         version=__version__,
@@ -51,10 +53,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         v1.include_router(routes)
     app.include_router(v1)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     _add_redirects(app)
     add_error_handlers(app)
     _document_problems(app)
     app.add_middleware(PlainStartup)
+    app.add_middleware(RequestLog)
     return app
 
 
@@ -65,7 +69,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with open_runtime(settings, pool_size=API_POOL_SIZE) as runtime:
         app.state.runtime = runtime
         with deaf_to_results():
-            yield
+            async with metrics.handed_on(runtime.redis):
+                yield
 
 
 def _add_redirects(app: FastAPI) -> None:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from app.api.schemas import ParametersProblemOut, ProblemOut
 from app.core.errors import AppError, ParametersInvalid
+from app.core.logs import REQUEST_ID
 
 CODES_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed"}
 RETRY_AFTER_SECONDS = "5"
@@ -86,8 +87,8 @@ async def _on_http_error(_: Request, error: Exception) -> ProblemResponse:
     return _problem(error.status_code, phrase, str(error.detail), code, headers=error.headers)
 
 
-async def _on_defect(_: Request, error: Exception) -> ProblemResponse:
-    log.error("request_broke", exc_info=error)
+async def _on_defect(request: Request, error: Exception) -> ProblemResponse:
+    log.error("request_broke", request_id=request.scope.get(REQUEST_ID), exc_info=error)
     return _problem(AppError.status, AppError.title, "the log tells more", AppError.code)
 
 

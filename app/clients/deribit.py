@@ -1,12 +1,15 @@
 """Deribit's public HTTP API v2 (docs.deribit.com), as far as an index recorder needs it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Final
 
 from app.clients.base import Gate
 from app.clients.envelope import Envelope, parse_envelope
 from app.clients.transport import Transport
-from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused
+from app.core.errors import AnswerMalformed, AppError, EnvironmentMismatch, PriceRefused
+from app.core.metrics import EXCHANGE_REQUESTS, count
 from app.core.settings import Settings
 from app.domain.prices import Quote, TickerKey
 
@@ -32,10 +35,11 @@ class DeribitClient:
             ExchangeError: no usable answer; `retryable` tells whether to ask again.
             BrokerUnavailable: the gate can't tell whether it is our turn.
         """
-        envelope = await self._ask("get_index_price", {"index_name": ticker})
-        if envelope.observed_us is None:
-            raise AnswerMalformed("an answer without usOut can't be placed in time")
-        return Quote(TickerKey(self.name, ticker), _read_price(envelope), envelope.observed_us)
+        with self._counted("get_index_price"):
+            envelope = await self._ask("get_index_price", {"index_name": ticker})
+            if envelope.observed_us is None:
+                raise AnswerMalformed("an answer without usOut can't be placed in time")
+            return Quote(TickerKey(self.name, ticker), _read_price(envelope), envelope.observed_us)
 
     async def index_names(self) -> frozenset[str]:
         """Ask which indices exist; the answer holds names, or objects with a name.
@@ -44,10 +48,21 @@ class DeribitClient:
             ExchangeError: no usable answer.
             BrokerUnavailable: the gate can't tell whether it is our turn.
         """
-        envelope = await self._ask("get_index_price_names", {})
-        if not isinstance(envelope.result, list):
-            raise AnswerMalformed("the index names are no list")
-        return frozenset(map(_read_name, envelope.result))
+        with self._counted("get_index_price_names"):
+            envelope = await self._ask("get_index_price_names", {})
+            if not isinstance(envelope.result, list):
+                raise AnswerMalformed("the index names are no list")
+            return frozenset(map(_read_name, envelope.result))
+
+    @contextmanager
+    def _counted(self, method: str) -> Iterator[None]:
+        """Count a request by its outcome."""
+        try:
+            yield
+        except AppError as error:
+            count(EXCHANGE_REQUESTS, self.name, method, error.code)
+            raise
+        count(EXCHANGE_REQUESTS, self.name, method, "ok")
 
     async def _ask(self, method: str, params: dict[str, str]) -> Envelope:
         async with self._gate.admit():

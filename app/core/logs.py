@@ -7,6 +7,9 @@ from typing import Literal
 import structlog
 from structlog.typing import Processor
 
+REQUEST_ID = "request_id"
+"""Under this name a request's id stands in logs, and in the headers of the tasks it starts."""
+
 
 def configure_logs(level: str, form: Literal["json", "console"] | None = None) -> None:
     """Send every log of this process, ours and the libraries', to stdout in one form.

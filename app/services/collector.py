@@ -12,9 +12,10 @@ import structlog
 
 from app.clients import Exchange
 from app.core.errors import AppError, CollectionRunning, ExchangeTimeout, StampRefused
+from app.core.metrics import ROWS_STORED, count
 from app.core.retry import Patience
 from app.db.session import Database
-from app.domain.prices import Price, Quote, TickerKey
+from app.domain.prices import Price, Quote, Source, TickerKey
 from app.domain.recordings import Recording, realign
 from app.domain.slots import (
     MICROSECONDS,
@@ -208,6 +209,7 @@ class _Ledger:
             new = await prices.add(session, rows)
             early = {key: slot for key, slot in new if slot < self._firsts.get(key, slot)}
             await recordings.begin_no_later(session, early)
+        count(ROWS_STORED, Source.LIVE, amount=len(new))
         return new
 
 

@@ -1,0 +1,79 @@
+"""Every request gets an id, a line in the log and a place in the metrics."""
+
+import re
+from time import perf_counter
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from app.core.logs import REQUEST_ID
+from app.core.metrics import HTTP_REQUESTS, count
+
+HEADER = "X-Request-ID"
+SANE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+UNMATCHED = "unmatched"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+log = structlog.get_logger(__name__)
+
+
+class RequestLog:
+    """Binds the request's id, its own or a new one, and tells what became of the request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope[REQUEST_ID] = _request_id(scope)
+        status = 500
+        began = perf_counter()
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        with bound_contextvars(**{REQUEST_ID: request_id}):
+            try:
+                await self._app(scope, receive, noting)
+            finally:
+                _tell(scope, status, perf_counter() - began)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(HEADER, "")
+    return given if SANE_ID.fullmatch(given) else uuid4().hex
+
+
+def _tell(scope: Scope, status: int, seconds: float) -> None:
+    """Count by route and known method, so that nobody can fill the metrics from outside."""
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    count(HTTP_REQUESTS, method, _route(scope), status)
+    level = log.debug if status < 400 else log.info  # noqa: PLR2004  # the first error status
+    level(
+        "request_served",
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        milliseconds=round(1000 * seconds, 1),
+    )
+
+
+def _route(scope: Scope) -> str:
+    """Give the route's template; FastAPI keeps only the part below the router's prefix."""
+    if "route" not in scope:
+        return UNMATCHED
+    path: str = scope["path"]
+    for name, value in scope.get("path_params", {}).items():
+        head, _, tail = path.rpartition(str(value))
+        path = f"{head}{{{name}}}{tail}"
+    return path

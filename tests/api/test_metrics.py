@@ -1,0 +1,151 @@
+"""The metrics, over every process that counts."""
+
+import json
+import re
+from pathlib import Path
+
+import asyncpg
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.core.metrics import COUNTERS
+from app.core.settings import Settings
+from app.local.exchange import Exchange
+from app.runtime import Runtime
+from tests.api.client import Api, serving
+from tests.conftest import set_phase
+from tests.processes import PROJECT, Processes
+from tests.waiting import until
+
+Samples = dict[tuple[str, tuple[str, ...]], float]
+
+
+async def scrape(api: Api) -> Samples:
+    answer = await api.get("/metrics")
+    assert answer.status == 200
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+
+
+async def test_requests_are_counted_by_route_and_status(api: Api) -> None:
+    for path in ("/api/v1/tickers", "/api/v1/tickers", "/api/v1/tasks/abc", "/no/such/thing"):
+        await api.get(path)
+    samples = await scrape(api)
+    served = "prices_http_requests_total"
+    assert samples[served, ("GET", "/api/v1/tickers", "200")] == 2
+    assert samples[served, ("GET", "/api/v1/tasks/{task_id}", "404")] == 1
+    assert samples[served, ("GET", "unmatched", "404")] == 1
+
+
+async def test_several_api_processes_give_the_same_sum(settings: Settings, api: Api) -> None:
+    async with serving(settings) as other:
+        for asked in (api, other):
+            await asked.get("/api/v1/tickers")
+
+        async def summed() -> bool:
+            samples = await scrape(api)
+            return (
+                samples.get(("prices_http_requests_total", ("GET", "/api/v1/tickers", "200"))) == 2
+            )
+
+        await until(summed)
+
+
+@pytest.mark.parametrize("outcome", ["ok", "exchange_unavailable"])
+async def test_exchange_requests_are_counted_by_outcome(
+    runtime: Runtime, exchange: Exchange, api: Api, outcome: str
+) -> None:
+    if outcome != "ok":
+        exchange.add_fault("html", times=1)
+    await runtime.collector.collect()
+    samples = await scrape(api)
+    assert samples["prices_exchange_requests_total", ("deribit", "get_index_price", outcome)] >= 1
+    assert samples["prices_rows_stored_total", ("live",)] == 2
+
+
+async def test_price_age_is_told_by_ticker(runtime: Runtime, api: Api) -> None:
+    assert not any(name == "prices_age_seconds" for name, _ in await scrape(api))
+    await runtime.collector.collect()
+    samples = await scrape(api)
+    assert 0 <= samples["prices_age_seconds", ("deribit", "btc_usd")] < 60
+
+
+async def test_prefork_children_that_are_recycled_lose_no_count(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    set_phase(exchange, 0.2, interval=2)
+    fast = settings.model_copy(update={"collect_interval_seconds": 2})
+    with Processes(fast, tmp_path) as processes:
+        worker = processes.worker("--max-tasks-per-child=3")
+        beat = processes.beat()
+        await until(lambda: sql.fetchval("SELECT count(*) >= 6 FROM prices"), 40)
+        beat.stop()
+        worker.stop()
+    asked = len([item for item in exchange.requests if item.method == "get_index_price"])
+    async with serving(fast) as api:
+        samples = await scrape(api)
+    rows = await sql.fetchval("SELECT count(*) FROM prices")
+    assert samples["prices_rows_stored_total", ("live",)] == rows
+    assert samples["prices_exchange_requests_total", ("deribit", "get_index_price", "ok")] == asked
+
+
+async def test_every_metric_is_documented(api: Api) -> None:
+    page = (PROJECT / "docs/metrics.md").read_text()
+    documented = set(re.findall(r"\| `(prices_\w+)`", page))
+    text = (await api.get("/metrics")).body.decode()
+    declared = set(re.findall(r"^# TYPE (prices_\w+)", text, re.MULTILINE))
+    assert documented == declared
+    assert len(documented) == len(COUNTERS) + 1
+
+
+async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_path: Path) -> None:
+    with Processes(settings, tmp_path) as processes:
+        worker = processes.worker("--loglevel=info")
+        async with serving(settings) as api:
+            answer = await api.send(
+                "POST",
+                "/api/v1/tasks/fetch-prices",
+                headers={"X-API-Key": "right-key", "X-Request-ID": "traced-7"},
+            )
+            assert answer.status == 202
+            assert answer.headers["x-request-id"] == "traced-7"
+            task_id = answer.json()["task_id"]
+
+            async def done() -> bool:
+                return bool((await api.get(f"/api/v1/tasks/{task_id}")).json()["result"])
+
+            await until(done, 40)
+        worker.stop()
+    lines = [json.loads(line) for line in worker.output.splitlines() if line.startswith("{")]
+    collected = [line for line in lines if line["event"] == "prices_collected"]
+    assert [line["request_id"] for line in collected] == ["traced-7"]
+    assert collected[0]["task_id"].startswith(task_id)
+
+
+async def test_id_that_makes_no_sense_is_replaced(api: Api) -> None:
+    answer = await api.get("/health/live", **{"X-Request-ID": "a b\tc"})
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+async def test_secrets_stand_in_no_line_of_any_process(
+    settings: Settings, exchange: Exchange, tmp_path: Path
+) -> None:
+    secrets = {"PROXY_PASSWORD": "proxy-pass-word", "API_KEYS": "key-to-write"}
+    env = {**secrets, "PROXY_URL": "http://127.0.0.1:9", "PROXY_USERNAME": "me"}
+    with Processes(settings, tmp_path) as processes:
+        loud = {**env, "LOG_LEVEL": "debug", "COLLECT_INTERVAL_SECONDS": "2"}
+        worker = processes.worker("--loglevel=debug", env=loud)
+        beat = processes.beat(env=loud)
+        api = processes.start("app", "api", env={**loud, "API_PORT": "0"})
+
+        async def failed() -> bool:
+            return "attempt_failed" in worker.output and "startup complete" in api.output
+
+        await until(failed, 40)
+    assert not exchange.requests
+    for process in (worker, beat, api):
+        for secret in secrets.values():
+            assert secret not in process.output
