@@ -20,7 +20,7 @@ demo: $(VENV)/.local ## The same with a bundled stand-in exchange and two days o
 
 test: $(VENV)/.dev ## Run the tests on a real PostgreSQL and a real Redis of their own
 	@$(BIN)/coverage erase
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/pytest -m "not accept" -n 2 --cov --cov-report=
+	@$(BIN)/pytest -m "not accept" -n 4 --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
 
 accept: $(VENV)/.dev ## Run the long acceptance tests

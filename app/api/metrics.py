@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -20,11 +21,19 @@ from app.services.freshness import Freshness
 
 AGE = "prices_age_seconds"
 PAUSE_SECONDS = 1.0
+SHOWN = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
 
 router = APIRouter(tags=["health"], responses=problems(DatabaseUnavailable, BrokerUnavailable))
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=PlainTextResponse,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string", "examples": [SHOWN]}}}}
+    },
+)
 async def metrics(runtime: RuntimeDep) -> Response:
     """Counters over all processes of the service, and the age of every ticker's newest price."""
     scrape = _Scrape(await totals(runtime.redis), await runtime.freshness.look())

@@ -38,7 +38,6 @@ def configure_logs(level: str, form: Literal["json", "console"] | None = None) -
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
 
 
