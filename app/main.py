@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -94,6 +95,7 @@ def _document_problems(app: FastAPI) -> None:
     """Add the shapes of problems, which no route returns by itself, to the documentation."""
     plain = app.openapi
 
+    @cache
     def with_problems() -> dict[str, Any]:
         document = plain()
         schemas = document["components"]["schemas"]

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import asyncpg
@@ -18,9 +17,7 @@ from app.db.session import Database
 from app.local.exchange import Exchange, ExchangeOptions
 from app.local.servers import Embedded, embedded_servers
 from app.runtime import Runtime, open_runtime
-
-TEMPLATE = "template_prices"
-_numbers = count()
+from tests.databases import Databases
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +60,17 @@ def servers(directory: Path) -> Iterator[Servers]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def databases(servers: Servers) -> Databases:
+    return Databases(servers.plain_url())
+
+
 @pytest.fixture
-async def database_name(servers: Servers) -> AsyncIterator[str]:
-    """A migrated database of the test's own."""
-    name = f"test_{next(_numbers)}"
-    admin = await asyncpg.connect(servers.plain_url("postgres"))
-    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE prices')
+async def database_name(databases: Databases) -> AsyncIterator[str]:
+    """A migrated, empty database of the test's own."""
+    name = await databases.take()
     yield name
-    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await admin.close()
+    await databases.give_back(name)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, HTTPException, Path
 
 from app.api.deps import RuntimeDep, require_key
 from app.api.errors import problems
@@ -33,6 +33,12 @@ async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     return TaskOut(task_id=task_id, status_url=f"/api/v1/tasks/{task_id}")
 
 
+@router.get("/fetch-prices", include_in_schema=False)
+async def refuse_to_read_fetch_prices() -> None:
+    """Keep a GET from being taken for the question about a task of that name."""
+    raise HTTPException(status_code=405, headers={"Allow": "POST"})
+
+
 @router.get(
     "/{task_id}",
     summary="How far a task is",
@@ -40,7 +46,7 @@ async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
 )
 async def task_status(
     runtime: RuntimeDep,
-    task_id: Annotated[str, Path(description="From `task_id`.", pattern=r"^[0-9a-f\-]{1,64}$")],
+    task_id: Annotated[str, Path(description="What a POST answered as `task_id`.", max_length=64)],
 ) -> TaskStatusOut:
     """How far a task is; ids are kept for a day."""
     status = await collections.look(runtime.settings, runtime.redis, task_id)

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import event, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from app.core.errors import AppError, DatabaseUnavailable, SchemaOutdated, SettingsError
@@ -42,15 +42,18 @@ class Database:
                 url,
                 pool_size=pool_size,
                 max_overflow=0,
-                pool_timeout=pool_timeout_seconds,
-                pool_pre_ping=True,
                 connect_args={
                     "timeout": CONNECT_TIMEOUT_SECONDS,
                     "command_timeout": COMMAND_TIMEOUT_SECONDS,
                     "server_settings": {"application_name": application_name, "jit": "off"},
                 },
             )
-        self._reading = self._engine.execution_options(postgresql_readonly=True)
+        # one round trip per query: no BEGIN before it, no ROLLBACK after it
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        # The pool serves who comes last as readily as who waits longest; this queue is fair.
+        self._places = asyncio.Semaphore(pool_size)
+        self._pool_timeout_seconds = pool_timeout_seconds
         self._lock_idle_seconds = lock_idle_seconds
 
     async def close(self) -> None:
@@ -59,15 +62,16 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """Open a session that only reads: PostgreSQL itself refuses that it writes.
+        """Open a session that only reads; each query sees what is committed when it runs.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
             SchemaOutdated: a table or a column is not there.
         """
-        with translated():
-            async with AsyncSession(self._reading, autoflush=False) as session:
-                yield session
+        async with self._place():
+            with translated():
+                async with AsyncSession(self._reading, autoflush=False) as session:
+                    yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -77,9 +81,10 @@ class Database:
             DatabaseUnavailable: PostgreSQL does not answer; whether it committed is unknown.
             SchemaOutdated: a table or a column is not there.
         """
-        with translated():
-            async with AsyncSession(self._engine, autoflush=False) as session, session.begin():
-                yield session
+        async with self._place():
+            with translated():
+                async with AsyncSession(self._engine, autoflush=False) as session, session.begin():
+                    yield session
 
     @asynccontextmanager
     async def try_lock(self, name: str) -> AsyncIterator[bool]:
@@ -90,13 +95,25 @@ class Database:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with AsyncExitStack() as stack:
+        async with self._place(), AsyncExitStack() as stack:
             with translated():  # not around the block, whose errors are its own
                 connection = await stack.enter_async_context(self._engine.connect())
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 holding = _held(connection, name, self._lock_idle_seconds)
                 held = await stack.enter_async_context(holding)
             yield held
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait for one of the pool's connections to be free."""
+        try:
+            await asyncio.wait_for(self._places.acquire(), self._pool_timeout_seconds)
+        except TimeoutError:
+            raise DatabaseUnavailable("every connection to PostgreSQL is in use") from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def revision(self) -> str | None:
         """Tell which migration the schema is at; None for an empty database.
@@ -112,6 +129,12 @@ class Database:
                 text("SELECT version_num FROM alembic_version")
             )
             return revision
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:  # noqa: ANN401  # asyncpg's, adapted
+    """Let the pool replace a connection that the server closed, without asking the server."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the server closed this connection")
 
 
 @asynccontextmanager
@@ -185,7 +208,7 @@ def _is_away(error: Exception, state: str) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or state.startswith(AWAY_STATES)
     # what the operating system says comes without SQLAlchemy's wrapping
-    return isinstance(error, OSError | PoolTimeoutError)
+    return isinstance(error, OSError)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -69,10 +69,16 @@ async def test_odd_id_is_refused(api: Api) -> None:
     for task_id in ("%00", "a" * 65, str(uuid4()).upper(), "*", "%D9%A1", "a" * 9999, "'"):
         answer = await api.get(f"/api/v1/tasks/{task_id}")
         assert answer.status in {404, 422}, task_id
-        assert answer.code in {"parameters_invalid", "route_not_found"}
+        assert answer.code in {"parameters_invalid", "task_not_found"}
 
 
 async def test_part_of_a_task_is_no_task(api: Api, redis: Redis) -> None:
     task_id = (await api.post(FETCH)).json()["task_id"]
     assert await redis.exists(f"prices:task:{task_id}")
-    assert (await api.get(f"/api/v1/tasks/{task_id}.0")).status == 422
+    assert (await api.get(f"/api/v1/tasks/{task_id}.0")).code == "task_not_found"
+
+
+async def test_reading_the_address_of_a_post_is_a_405(api: Api) -> None:
+    answer = await api.get(FETCH)
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"

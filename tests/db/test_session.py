@@ -82,15 +82,6 @@ async def test_reading_leaves_no_transaction_open(
     assert [tuple(row) for row in states] == [("idle", None)]
 
 
-async def test_reading_can_not_write(database: Database, sql: asyncpg.Connection) -> None:
-    with pytest.raises(DatabaseUnavailable, match="ReadOnly"):
-        async with database.read() as session:
-            await session.execute(INSERT)
-    async with database.transaction() as session:
-        await session.execute(INSERT)
-    assert await sql.fetchval(COUNT) == 1
-
-
 async def test_pool_never_exceeds_its_size(database: Database, sql: asyncpg.Connection) -> None:
     async def read() -> int:
         async with database.read() as session:
@@ -112,7 +103,7 @@ async def test_exhausted_pool_is_said_in_bounded_time(servers: Servers, database
     database = Database(url, pool_size=1, pool_timeout_seconds=0.1)
     async with database.read() as session:
         await session.execute(text("SELECT 1"))
-        with pytest.raises(DatabaseUnavailable, match="TimeoutError"):
+        with pytest.raises(DatabaseUnavailable, match="in use"):
             async with database.read() as second:
                 await second.execute(text("SELECT 1"))
     async with database.read() as session:

@@ -238,7 +238,7 @@ async def test_recordings_follow_the_configuration(
 async def test_recording_begins_no_later_than_its_first_live_row(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    exchange.set_clock(-600_000)
+    set_phase(exchange, 10 - 600)
     await runtime.collector.collect()
     rows = await sql.fetch(
         "SELECT first_slot, timestamp FROM recordings JOIN prices USING (exchange, ticker)"

@@ -1,0 +1,71 @@
+"""Databases for tests: emptied between tests, thrown away when one changed the schema."""
+
+from dataclasses import dataclass, field
+
+import asyncpg
+
+TEMPLATE = "prices"
+_CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+_FINGERPRINT = """
+SELECT (SELECT array_agg(version_num) FROM alembic_version),
+       (SELECT count(*) FROM pg_class),
+       (SELECT count(*) FROM pg_constraint),
+       (SELECT count(*) FROM pg_proc),
+       (SELECT count(*) FROM pg_trigger),
+       (SELECT count(*) FROM pg_attribute WHERE NOT attisdropped),
+       (SELECT count(*) FROM pg_db_role_setting)
+"""
+
+
+@dataclass
+class Databases:
+    """Hands out migrated, empty databases of one server."""
+
+    url: str
+    spare: list[str] = field(default_factory=list)
+    made: int = 0
+    fingerprint: asyncpg.Record | None = None
+
+    async def take(self) -> str:
+        """Give the name of a migrated, empty database that nobody else uses."""
+        if self.spare:
+            return self.spare.pop()
+        self.made += 1
+        name = f"test_{self.made}"
+        admin = await self._connect("postgres")
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+        await admin.close()
+        return name
+
+    async def give_back(self, name: str) -> None:
+        """Empty a database for the next test; drop it if its schema was changed."""
+        admin = await self._connect("postgres")
+        await admin.execute(_CUT_OFF, name)
+        if await self._emptied(name):
+            self.spare.append(name)
+        else:
+            await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await admin.close()
+
+    async def _emptied(self, name: str) -> bool:
+        try:
+            if self.fingerprint is None:
+                self.fingerprint = await self._look(TEMPLATE)
+            if await self._look(name) != self.fingerprint:
+                return False
+            connection = await self._connect(name)
+            await connection.execute("TRUNCATE prices, recordings")
+            await connection.close()
+        except asyncpg.PostgresError:
+            return False
+        return True
+
+    async def _look(self, name: str) -> asyncpg.Record:
+        connection = await self._connect(name)
+        try:
+            return await connection.fetchrow(_FINGERPRINT)
+        finally:
+            await connection.close()
+
+    async def _connect(self, name: str) -> asyncpg.Connection:
+        return await asyncpg.connect(self.url.replace("/prices?", f"/{name}?"))
