@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from celery.beat import Scheduler
+import structlog
+from celery.beat import Scheduler, SchedulingError
 from celery.schedules import BaseSchedule, schedstate
 
 LONGEST_NAP_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 class GridSchedule(BaseSchedule):  # type: ignore[misc]  # celery ships no types
@@ -42,10 +45,17 @@ class GridScheduler(Scheduler):  # type: ignore[misc]  # celery ships no types
         for entry in list(self.schedule.values()):
             is_due, nap = entry.is_due()
             if is_due:
-                self.reserve(entry)
-                self.apply_entry(entry, producer=self.producer)
+                self._send(entry)
             naps.append(nap)
         return float(min(naps))
+
+    def _send(self, entry: Any) -> None:  # noqa: ANN401  # celery's entry
+        """Send one task; while the broker is away the next wake tries again."""
+        self.reserve(entry)
+        try:
+            self.apply_async(entry, producer=self.producer, advance=False)
+        except SchedulingError as error:
+            log.warning("task_not_sent", task=entry.name, detail=str(error))
 
 
 def pulse(heartbeat_file: Path | None) -> None:

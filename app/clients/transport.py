@@ -27,6 +27,8 @@ KEEP_ALIVE_SECONDS: Final = 14.0
 """Deribit closes idle connections after 15 s; ours go first."""
 LONGEST_ANSWER_BYTES: Final = 8 * 1024 * 1024
 MOST_REDIRECTS: Final = 3
+LOGIN_WANTED: Final = frozenset({401, 407})
+"""What proxies answer to a wrong login; tinyproxy says 401 where others say 407."""
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNLIMITED: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
@@ -74,7 +76,7 @@ class Transport:
         """GET with redirects followed by hand, so that none leads away from https."""
         for _ in range(MOST_REDIRECTS + 1):
             async with self._request(url, params) as response:
-                if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                if self._proxy and _is_from_proxy(response):
                     raise self._proxy_error(response.status)
                 if response.status not in REDIRECTS:
                     return await _read(response)
@@ -99,10 +101,17 @@ class Transport:
             yield response
 
     def _proxy_error(self, status: int) -> ExchangeError:
-        if status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        if status not in LOGIN_WANTED:
             return ExchangeUnreachable(f"the proxy answers HTTP {status}")
         verb = "refuses" if _login(self._proxy) else "asks for"
-        return ProxyRefused(f"the proxy {verb} PROXY_USERNAME and PROXY_PASSWORD (HTTP 407)")
+        return ProxyRefused(f"the proxy {verb} PROXY_USERNAME and PROXY_PASSWORD (HTTP {status})")
+
+
+def _is_from_proxy(response: aiohttp.ClientResponse) -> bool:
+    """Tell a proxy's refusal from an answer of the exchange, which is JSON under any status."""
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return True
+    return response.status in LOGIN_WANTED and response.content_type != "application/json"
 
 
 @asynccontextmanager
