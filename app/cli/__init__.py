@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import exchange, local, services
+from app.cli import exchange, healthcheck, local, services
 from app.core.errors import AppError
 
 cli = typer.Typer(
@@ -22,6 +22,7 @@ for command in (
     services.migrate,
     services.collect,
     exchange.exchange,
+    healthcheck.healthcheck,
 ):
     cli.command()(command)
 

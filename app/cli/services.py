@@ -2,51 +2,39 @@
 
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+Watched = Annotated[
+    bool, typer.Option("--watched", help="Start it again whenever it dies or hangs.")
+]
 
-def api() -> None:
+
+def api(*, watched: Watched = False) -> None:
     """Serve the API."""
-    import uvicorn
-
-    from app.core.settings import load_settings
-    from app.runtime import require_servers
-
-    settings = load_settings()
-    asyncio.run(require_servers(settings, broker=False))
-    uvicorn.run(
-        "app.main:app",
-        host=settings.api_host,
-        port=settings.api_port,
-        workers=settings.api_workers,
-        log_config=None,
-        access_log=False,
-    )
+    if watched:
+        _keep("api")
+    else:
+        _serve()
 
 
-def worker() -> None:
+def worker(*, watched: Watched = False) -> None:
     """Run a Celery worker."""
-    from app.celery_app import celery, settings
-
-    celery.worker_main(
-        [
-            "--quiet",
-            "worker",
-            f"--loglevel={settings.log_level}",
-            "--without-gossip",
-            "--without-mingle",
-        ]
-    )
+    if watched:
+        _keep("worker")
+    else:
+        _work()
 
 
-def beat() -> None:
+def beat(*, watched: Watched = False) -> None:
     """Run Celery beat."""
-    from app.celery_app import celery, settings
-
-    celery.start(["--quiet", "beat", f"--loglevel={settings.log_level}"])
+    if watched:
+        _keep("beat")
+    else:
+        _beat()
 
 
 def migrate() -> None:
@@ -64,6 +52,56 @@ def collect(
     print(json.dumps(outcome) if as_json else _in_words(outcome))
     if outcome["failed"]:
         raise typer.Exit(1)
+
+
+def _keep(name: str) -> None:
+    """Run a service as the child of this process, which watches it."""
+    from app.core.settings import load_settings
+    from app.local.processes import CannotStart
+    from app.local.watched import keep
+
+    try:
+        keep(load_settings(), name)
+    except CannotStart as error:
+        sys.exit(str(error).partition(":\n")[0])  # its last words were handed on already
+
+
+def _serve() -> None:
+    import uvicorn
+
+    from app.core.settings import load_settings
+    from app.runtime import require_servers
+
+    settings = load_settings()
+    asyncio.run(require_servers(settings, broker=False))
+    uvicorn.run(
+        "app.main:app",
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=settings.api_workers,
+        log_config=None,
+        access_log=False,
+    )
+
+
+def _work() -> None:
+    from app.celery_app import celery, settings
+
+    celery.worker_main(
+        [
+            "--quiet",
+            "worker",
+            f"--loglevel={settings.log_level}",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
+
+
+def _beat() -> None:
+    from app.celery_app import celery, settings
+
+    celery.start(["--quiet", "beat", f"--loglevel={settings.log_level}"])
 
 
 async def _collect_once() -> dict[str, Any]:

@@ -1,0 +1,153 @@
+"""`--watched`: a service as the child of a process that starts it again."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.core.settings import Settings
+from app.local.services import Services
+from app.local.watched import describe
+from tests.local.children import PROJECT, lives, number_in, until
+
+KEEP = """
+import sys
+from app.core.settings import Settings
+from app.local.watched import keep
+keep(Settings(), "worker", [sys.executable, *sys.argv[1:]])
+"""
+BEATING = """
+import os, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+print('{"event": "begun"}', flush=True)
+for beats in range(10_000):
+    pathlib.Path(os.environ["HEARTBEAT_FILE"]).touch()
+    time.sleep(0.02)
+    if beats == 25:  # it was seen to be ready
+        (folder / "child").write_text(str(os.getpid()))
+"""
+ADOPT = """
+import ctypes, subprocess, time
+from app.local.watched import reap_orphans
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+kept = subprocess.Popen(["sleep", "60"])
+for _ in range(3):
+    subprocess.run(["sh", "-c", "sleep 0.1 &"], check=True)
+time.sleep(0.5)
+zombies = lambda: subprocess.run(
+    ["ps", "-o", "stat=", "--ppid", str(__import__("os").getpid())],
+    capture_output=True, text=True).stdout.count("Z")
+before = zombies()
+reap_orphans(kept.pid)
+print(before, zombies(), kept.poll())
+kept.kill()
+time.sleep(0.1)
+reap_orphans(kept.pid)
+print(kept.wait())
+"""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Give an environment without any setting but the heartbeat's."""
+    names = {name.upper() for name in Settings.model_fields}
+    inherited = {k: v for k, v in os.environ.items() if k.upper() not in names}
+    heartbeat = str(folder / "heartbeat")
+    return {**inherited, "PYTHONPATH": str(PROJECT), "HEARTBEAT_FILE": heartbeat}
+
+
+async def start(folder: Path, *arguments: object) -> asyncio.subprocess.Process:
+    """Start a Python program in an empty folder, where no `.env` is."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *map(str, arguments),
+        cwd=folder,
+        env=environment(folder),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@asynccontextmanager
+async def keeping(folder: Path, program: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Keep a program that plays the worker."""
+    process = await start(folder, "-c", KEEP, "-c", program, folder)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.communicate()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(collect_interval_seconds=60, api_port=8123)
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "beat"])
+def test_a_service_is_watched_with_the_limits_of_run(
+    settings: Settings, name: str, tmp_path: Path
+) -> None:
+    of_run = Services(settings, tmp_path, {"API_PORT": "8123"}).children()
+    children = {child.name: child for child in of_run}
+    child = describe(settings, name, tmp_path / "heartbeat")
+
+    assert child.argv == children[name].argv
+    assert child.silence_seconds == children[name].silence_seconds == 120
+
+
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_a_service_touches_the_file_that_is_watched(
+    settings: Settings, name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "heartbeat"
+    assert describe(settings, name, file).env["HEARTBEAT_FILE"] == str(file)
+
+
+async def test_lines_pass_unchanged_and_a_restart_is_an_event_among_them(tmp_path: Path) -> None:
+    async with keeping(tmp_path, BEATING) as process:
+        await until(lambda: number_in(tmp_path / "child"))
+        first = number_in(tmp_path / "child")
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: number_in(tmp_path / "child") not in {0, first})
+        process.terminate()
+        output, errors = await process.communicate()
+
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert [line["event"] for line in lines] == ["begun", "service_lost", "begun"]
+    assert lines[1]["detail"] == "worker was ended by SIGKILL; starting it again now"
+    assert errors == b""
+
+
+async def test_a_signal_ends_the_service_too(tmp_path: Path) -> None:
+    async with keeping(tmp_path, BEATING) as process:
+        await until(lambda: number_in(tmp_path / "child"))
+        process.terminate()
+        await process.communicate()
+
+    assert process.returncode == 0
+    assert not lives(number_in(tmp_path / "child"))
+
+
+async def test_a_service_that_never_started_ends_it_with_one_line(tmp_path: Path) -> None:
+    process = await start(tmp_path, "-m", "app", "beat", "--watched")
+    output, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert output.startswith(b"servers_unknown: ")
+    assert len(output.splitlines()) == 1
+    assert errors == b"beat ended with 1\n"
+
+
+async def test_process_1_reaps_orphans_and_leaves_its_child_alone(tmp_path: Path) -> None:
+    process = await start(tmp_path, "-c", ADOPT)
+    output, errors = await process.communicate()
+
+    assert (output, errors) == (b"3 0 None\n-9\n", b"")
