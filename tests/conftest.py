@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from app.core.metrics import take
 from app.core.settings import Settings
 from app.db.session import Database
 from app.local.exchange import Exchange, ExchangeOptions
@@ -90,6 +91,8 @@ async def sql(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Con
 
 @pytest.fixture
 async def redis(servers: Servers) -> AsyncIterator[Redis]:
+    """An empty Redis, and nothing counted in this process that would soon be handed on to it."""
+    take()
     client = Redis.from_url(servers.redis_url, decode_responses=True)
     await client.flushdb()
     yield client
