@@ -24,7 +24,11 @@ test: $(VENV)/.dev ## Run the tests on a real PostgreSQL and a real Redis of the
 	@$(BIN)/coverage report --fail-under=95
 
 accept: $(VENV)/.dev ## Run the long acceptance tests
-	@$(BIN)/pytest -m accept
+	@$(BIN)/pytest -m accept -p no:randomly -n 4 --maxschedchunk 1 --ignore tests/accept/test_compose.py
+	@$(BIN)/pytest -m accept -p no:randomly tests/accept/test_compose.py
+
+prove: $(VENV)/.dev ## Put known defects back, one by one, and see that their tests turn red
+	@$(BIN)/python -m tests.prove.run
 
 check: $(VENV)/.dev ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check $(CODE)
@@ -61,4 +65,4 @@ $(VENV)/.dev: $(VENV)/.local requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run demo test accept check format lock clean
+.PHONY: help run demo test accept prove check format lock clean

@@ -126,27 +126,6 @@ async def test_200_ticks_in_a_row_miss_no_slot(  # noqa: PLR0913, PLR0917  # fix
     assert [row[0] for row in prices] == [Decimal(EXACT)]
 
 
-async def test_price_leaves_in_json_with_the_digits_that_came(
-    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, unused_tcp_port: int
-) -> None:
-    exchange.pin_price("btc_usd", EXACT)
-    processes.worker()
-    processes.beat()
-    processes.start("app", "api", env={"API_PORT": str(unused_tcp_port)})
-    url = f"http://127.0.0.1:{unused_tcp_port}/api/v1/prices/latest?ticker=btc_usd"
-    await until(reached(sql, 1), 40)
-    async with aiohttp.ClientSession() as session:
-
-        async def answer() -> str:
-            with suppress(aiohttp.ClientConnectionError):
-                async with session.get(url) as response:
-                    return await response.text()
-            return ""
-
-        await until(answer, 40)
-        assert f'"price":{EXACT},' in await answer()
-
-
 async def test_three_beats_with_every_task_delivered_twice_store_each_slot_once(
     processes: Processes,
     exchange: Exchange,
@@ -258,3 +237,24 @@ async def test_two_workers_together_stay_within_the_default_limits(
         for end in range(begin, len(arrivals)):
             seconds = (arrivals[end] - first) / 1_000_000
             assert end - begin + 1 <= 10 + 10 * (seconds + unrest_seconds)
+
+
+async def test_price_leaves_in_json_with_the_digits_that_came(
+    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, unused_tcp_port: int
+) -> None:
+    exchange.pin_price("btc_usd", EXACT)
+    processes.worker()
+    processes.beat()
+    processes.start("app", "api", env={"API_PORT": str(unused_tcp_port)})
+    url = f"http://127.0.0.1:{unused_tcp_port}/api/v1/prices/latest?ticker=btc_usd"
+    await until(reached(sql, 1), 40)
+    async with aiohttp.ClientSession() as session:
+
+        async def answer() -> str:
+            with suppress(aiohttp.ClientConnectionError):
+                async with session.get(url) as response:
+                    return await response.text()
+            return ""
+
+        await until(answer, 40)
+        assert f'"price":{EXACT},' in await answer()
