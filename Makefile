@@ -35,7 +35,6 @@ check: $(VENV)/.dev ## Check format, lint, types and import contracts
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/bandit -q -r app
 
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format $(CODE)

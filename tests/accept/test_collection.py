@@ -224,7 +224,7 @@ async def test_two_workers_together_stay_within_the_default_limits(
     exchange.set_delay(delay_ms)
     tickers = ",".join(f"coin{number}_usd" for number in range(100))
     slow = {"TICKERS": tickers, "COLLECT_INTERVAL_SECONDS": "3600"}
-    workers = [processes.worker(f"--hostname=worker{number}", env=slow) for number in range(2)]
+    workers = [processes.worker("--concurrency=1", env=slow) for number in range(2)]
     processes.beat(env=slow)
     await until(lambda: sql.fetchval("SELECT count(*) >= 100 FROM prices"), 90)
     assert all("prices_collected" in worker.output for worker in workers), "one did all the work"
