@@ -12,7 +12,9 @@ SELECT (SELECT array_agg(version_num) FROM alembic_version),
        (SELECT count(*) FROM pg_constraint),
        (SELECT count(*) FROM pg_proc),
        (SELECT count(*) FROM pg_trigger),
-       (SELECT count(*) FROM pg_attribute WHERE NOT attisdropped),
+       (SELECT md5(string_agg(concat(attrelid, attname, atttypid, attnotnull), ','
+                              ORDER BY attrelid, attnum))
+        FROM pg_attribute WHERE NOT attisdropped AND attrelid >= 16384),
        (SELECT count(*) FROM pg_db_role_setting)
 """
 

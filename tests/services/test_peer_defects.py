@@ -1,0 +1,55 @@
+"""What others who do this job got wrong in a tick; docs/defects.md lists it."""
+
+import asyncio
+
+import asyncpg
+
+from app.local.exchange import Exchange
+from app.runtime import Runtime
+from app.services.collector import Outcome
+
+BOTH = ["btc_usd", "eth_usd"]
+AWAY_TWICE = """
+CREATE SEQUENCE attempts;
+CREATE FUNCTION fail_twice() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('attempts') <= 2 THEN
+        RAISE EXCEPTION 'shutting down' USING ERRCODE = '57P01';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER away BEFORE INSERT ON prices EXECUTE FUNCTION fail_twice();
+"""
+"""A sequence counts attempts that are rolled back, too."""
+
+
+async def test_write_that_is_tried_again_keeps_the_exchanges_stamp(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    """Elsewhere a retry stamped the price with its own time."""
+    await sql.execute(AWAY_TWICE)
+    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await sql.fetchval("SELECT last_value FROM attempts") >= 3
+    rows = await sql.fetch("SELECT ticker, observed_us FROM prices")
+    assert {tuple(row) for row in rows} == {
+        (request.index, request.us_out) for request in exchange.requests
+    }
+
+
+async def test_quote_lies_in_the_slot_of_its_stamp_however_far_the_clocks_are_apart(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.set_clock(-600_000)
+    await runtime.collector.collect()
+    rows = await sql.fetch("SELECT ticker, timestamp FROM prices")
+    assert {tuple(row) for row in rows} == {
+        (request.index, (request.us_out or 0) // 60_000_000 * 60) for request in exchange.requests
+    }
+
+
+async def test_shares_of_a_tick_are_collected_side_by_side(
+    runtime: Runtime, exchange: Exchange
+) -> None:
+    exchange.set_delay(300)
+    shares = await asyncio.gather(*(runtime.collector.collect(share, 2) for share in range(2)))
+    assert [outcome.stored for outcome in shares] == [["btc_usd"], ["eth_usd"]]

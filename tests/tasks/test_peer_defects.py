@@ -1,0 +1,111 @@
+"""What others who do this job got wrong with Celery; docs/defects.md lists it."""
+
+import asyncio
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from redis.asyncio import Redis
+
+from app.core.errors import CollectionFailed
+from app.core.settings import Settings
+from app.local.exchange import Exchange
+from app.services.collector import Outcome
+from tests.processes import Processes
+from tests.waiting import until
+
+BOTH = ["btc_usd", "eth_usd"]
+SEVEN_SECONDS_INTO_A_MINUTE = dt.datetime(2026, 1, 16, 16, 1, 7, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def celery_app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The module, with a worker process's loop of the test's own."""
+    from app import celery_app as module  # noqa: PLC0415  # Celery reads the environment
+
+    monkeypatch.setattr(module, "settings", settings)
+    monkeypatch.setattr(module, "process", module._Process())
+    yield module
+    module.process.close()
+
+
+async def test_tasks_of_a_worker_process_share_its_connections(celery_app: ModuleType) -> None:
+    """Elsewhere every second tick failed, for its pool belonged to a loop that was closed."""
+
+    def three_ticks() -> list[Outcome]:
+        return [celery_app.run_async(lambda runtime: runtime.collector.collect()) for _ in range(3)]
+
+    outcomes = await asyncio.to_thread(three_ticks)
+    assert outcomes == [Outcome(stored=BOTH), Outcome(already=BOTH), Outcome(already=BOTH)]
+
+
+@pytest.mark.usefixtures("celery_app")
+async def test_task_fails_if_one_of_its_tickers_did(exchange: Exchange) -> None:
+    """Elsewhere errors were swallowed ticker by ticker, and the task was a SUCCESS."""
+    from app.tasks.prices import collect  # noqa: PLC0415  # Celery reads the environment
+
+    exchange.add_fault("error", code=-32602, data={"param": "index_name"}, index="eth_usd")
+    ended = await asyncio.to_thread(collect.apply)
+    assert ended.state == "FAILURE"
+    assert isinstance(ended.result, CollectionFailed)
+    assert ended.result.args[0]["failed"] == {"eth_usd": "exchange_unknown_index"}
+
+
+def test_broker_hands_out_again_only_what_no_tick_can_still_hold(
+    celery_app: ModuleType, settings: Settings
+) -> None:
+    """Elsewhere Redis delivered a task again while it ran."""
+    for interval in (1, 60, 86_400):
+        conf = celery_app.configuration(
+            settings.model_copy(update={"collect_interval_seconds": interval})
+        )
+        again_after = conf["broker_transport_options"]["visibility_timeout"]
+        assert again_after > conf["task_time_limit"] > interval
+
+
+async def test_backlog_of_an_outage_costs_one_question_a_ticker(
+    settings: Settings, exchange: Exchange, redis: Redis, tmp_path: Path
+) -> None:
+    """Elsewhere every tick that had waited did its full work."""
+    from app.tasks.prices import collect  # noqa: PLC0415  # Celery reads the environment
+
+    for _ in range(8):
+        await asyncio.to_thread(collect.apply_async, ignore_result=True)
+
+    async def drained() -> bool:
+        return not (await redis.llen("celery") or await redis.hlen("unacked"))
+
+    with Processes(settings, tmp_path) as processes:
+        processes.worker("--pool=solo")  # one after the other: none finds another at work
+        await until(drained, 40)
+    assert Counter(request.index for request in exchange.requests) == {"btc_usd": 1, "eth_usd": 1}
+
+
+async def test_beats_messages_carry_no_time_of_its_clock(
+    celery_app: ModuleType, redis: Redis
+) -> None:
+    """A worker whose clock is ahead would take every tick for expired."""
+    from app.beat import GridScheduler  # noqa: PLC0415  # Celery reads the environment
+
+    await asyncio.to_thread(lambda: GridScheduler(app=celery_app.celery).tick())
+    headers = [json.loads(raw)["headers"] for raw in await redis.lrange("celery", 0, -1)]
+    assert {head["task"] for head in headers} >= {"app.tasks.prices.collect"}
+    assert {(head["eta"], head["expires"]) for head in headers} == {(None, None)}
+
+
+def test_beat_wakes_on_the_grid_whenever_it_was_started(
+    celery_app: ModuleType, settings: Settings
+) -> None:
+    """A `timedelta` counts from beat's own start, so two beats would wake at two phases."""
+    from app.beat import GridScheduler  # noqa: PLC0415  # Celery reads the environment
+
+    scheduler = GridScheduler(app=celery_app.celery, lazy=True)
+    conf = celery_app.configuration(settings)
+    scheduler.update_from_dict(conf["beat_schedule"])
+    schedule = scheduler.schedule["collect-0"].schedule
+    schedule.nowfun = lambda: SEVEN_SECONDS_INTO_A_MINUTE
+    assert schedule.is_due(SEVEN_SECONDS_INTO_A_MINUTE).next == 8
