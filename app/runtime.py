@@ -49,7 +49,6 @@ async def open_runtime(
 
     Raises:
         ServersUnknown: no database or Redis is configured.
-        SettingsError: a ticker names an exchange that is not known.
     """
     async with AsyncExitStack() as stack:
         database = Database(

@@ -74,6 +74,7 @@ def _route(scope: Scope) -> str:
         return UNMATCHED
     path: str = scope["path"]
     for name, value in scope.get("path_params", {}).items():
-        head, _, tail = path.rpartition(str(value))
-        path = f"{head}{{{name}}}{tail}"
+        if value:
+            head, _, tail = path.rpartition(str(value))
+            path = f"{head}{{{name}}}{tail}"
     return path

@@ -58,3 +58,6 @@ def keep(stack: Callable[[], None]) -> None:
     except (AppError, CannotStart) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+    except OSError as error:
+        typer.echo(f"DATA_DIR can't be used: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -105,10 +105,12 @@ def _beat() -> None:
 
 
 async def _collect_once() -> dict[str, Any]:
+    from app.core.logs import configure_logs
     from app.core.settings import load_settings
     from app.runtime import open_runtime, require_servers
 
     settings = load_settings()
+    configure_logs(settings.log_level, settings.log_format, sys.stderr)
     await require_servers(settings, broker=True)
     async with open_runtime(settings) as runtime:
         return asdict(await runtime.collector.collect(wait=True))

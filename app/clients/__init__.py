@@ -6,23 +6,12 @@ from contextlib import asynccontextmanager
 from app.clients.base import Exchange, Gate
 from app.clients.deribit import DeribitClient
 from app.clients.transport import open_transport
-from app.core.errors import SettingsError
 from app.core.settings import Settings
 
 
 @asynccontextmanager
 async def open_exchanges(settings: Settings, gate: Gate) -> AsyncIterator[Mapping[str, Exchange]]:
-    """Open a client for every exchange that the settings name; a process needs one of each.
-
-    Raises:
-        SettingsError: a ticker names an exchange that is not known.
-    """
-    unknown = {exchange for exchange, _ in settings.indices} - {settings.deribit_name}
-    if unknown:
-        raise SettingsError(
-            f"TICKERS={','.join(settings.tickers)}: unknown exchange {', '.join(sorted(unknown))}; "
-            f"known is {settings.deribit_name}"
-        )
+    """Open a client for every exchange that the settings know; a process needs one of each."""
     async with open_transport(settings) as transport:
         deribit = DeribitClient(settings, gate, transport)
         yield {deribit.name: deribit}

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -11,14 +11,19 @@ REQUEST_ID = "request_id"
 """Under this name a request's id stands in logs, and in the headers of the tasks it starts."""
 
 
-def configure_logs(level: str, form: Literal["json", "console"] | None = None) -> None:
+def configure_logs(
+    level: str, form: Literal["json", "console"] | None = None, stream: TextIO | None = None
+) -> None:
     """Send every log of this process, ours and the libraries', to stdout in one form.
+
+    A command whose stdout is its result gives another stream.
 
     Without a form it is console on a terminal and JSON elsewhere.
     """
-    form = form or ("console" if sys.stdout.isatty() else "json")
+    stream = stream or sys.stdout
+    form = form or ("console" if stream.isatty() else "json")
     shared = _shared_processors()
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

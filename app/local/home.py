@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
 from app.core.settings import SERVERS_FILE
 from app.local.processes import CannotStart
 
@@ -76,10 +78,9 @@ def _noted_owner(directory: Path) -> int:
 
 
 def _lives(pid: int) -> bool:
-    with suppress(ProcessLookupError):
-        with suppress(PermissionError):  # another user's, so it lives
-            os.kill(pid, 0)
-        return pid > 0
+    """Tell whether a process runs; one that ended and was not reaped yet does not."""
+    with suppress(psutil.NoSuchProcess, ValueError):
+        return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
 
 

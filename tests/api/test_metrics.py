@@ -149,3 +149,9 @@ async def test_secrets_stand_in_no_line_of_any_process(
     for process in (worker, beat, api):
         for secret in secrets.values():
             assert secret not in process.output
+
+
+async def test_address_that_ends_where_its_parameter_begins_is_counted_too(api: Api) -> None:
+    assert (await api.get("/prices/")).status == 308
+    served = "prices_http_requests_total"
+    assert (await scrape(api))[served, ("GET", "/prices/", "308")] == 1

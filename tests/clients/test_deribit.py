@@ -15,7 +15,6 @@ from app.core.errors import (
     ExchangeTimeout,
     ExchangeUnavailable,
     ExchangeUnreachable,
-    SettingsError,
     UnknownIndex,
 )
 from app.local.exchange import Exchange as StandIn
@@ -216,8 +215,3 @@ async def test_testnet_price_is_stored_as_another_exchange(connect: Connect) -> 
         client = await connect("http://test.deribit.com/api/v2", proxy_url=testnet.url)
         quote = await client.index_price("btc_usd")
     assert quote.key.exchange == client.name == "deribit-test"
-
-
-async def test_unknown_exchange_is_named_at_the_start(connect: Connect) -> None:
-    with pytest.raises(SettingsError, match=r"unknown exchange other; known is deribit$"):
-        await connect("http://127.0.0.1:1", tickers="btc_usd,other:btc_usd")

@@ -192,7 +192,7 @@ def test_interval_that_does_not_divide_a_day_is_refused(interval: str) -> None:
         (" BTC_USD , eth_usd ,", ("btc_usd", "eth_usd")),
         ("btc_usd,BTC_usd,btc_usd", ("btc_usd",)),
         ("drbfix-btc_usdc,1000pepe_usdc", ("drbfix-btc_usdc", "1000pepe_usdc")),
-        ("other:btc_usd,btc_usd", ("other:btc_usd", "btc_usd")),
+        ("deribit:btc_usd,eth_usd", ("deribit:btc_usd", "eth_usd")),
     ],
 )
 def test_tickers_are_split_lowered_and_taken_once(
@@ -203,8 +203,14 @@ def test_tickers_are_split_lowered_and_taken_once(
 
 
 def test_ticker_with_and_without_its_exchange_is_one_index() -> None:
-    settings = load_settings(tickers="btc_usd,deribit:btc_usd,other:btc_usd")
-    assert settings.indices == (("deribit", "btc_usd"), ("other", "btc_usd"))
+    settings = load_settings(tickers="btc_usd,deribit:btc_usd,eth_usd")
+    assert settings.indices == (("deribit", "btc_usd"), ("deribit", "eth_usd"))
+
+
+def test_unknown_exchange_is_refused_by_name() -> None:
+    assert complaint(tickers="btc_usd,other:btc_usd") == (
+        "TICKERS=btc_usd,other:btc_usd: unknown exchange other; known is deribit"
+    )
 
 
 @pytest.mark.parametrize(
