@@ -198,6 +198,10 @@ class _Ledger:
         try:
             new = await self._patience.persist(lambda: self._write(rows), rows=len(rows))
         except Exception as error:  # noqa: BLE001  # each ticker raises it again
+            if len(batch) > 1 and not isinstance(error, AppError):
+                for one in batch:  # a price that can't be stored must not take the others along
+                    await self._settle([one])
+                return
             for _, committed in batch:
                 committed.set_exception(error)
         else:
