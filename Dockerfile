@@ -6,7 +6,11 @@ RUN python -m venv --without-pip /opt/venv
 COPY requirements.txt constraints.txt ./
 RUN python -m pip --python /opt/venv/bin/python install \
         --no-cache-dir --disable-pip-version-check --only-binary :all: -r requirements.txt \
- && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
+ && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
+    # of Arrow, what Parquet files don't need: remote procedures, S3, headers
+ && find /opt/venv -path '*/pyarrow/*' \
+        \( -name 'libarrow_flight*' -o -name 'libarrow_s3*' -o -name include \) \
+        -prune -exec rm -rf {} +
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="Deribit price collector" \

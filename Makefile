@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
-CODE := app tests alembic
+# they measure ratios, or use ports of their own
+ALONE := $(addprefix tests/accept/,test_candles.py test_compose.py test_exports.py test_gaps.py test_imports.py)
+CODE := app tests benchmarks alembic
 
 help: ## Print what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,15 +22,21 @@ demo: $(VENV)/.local ## The same with a bundled stand-in exchange and two days o
 
 test: $(VENV)/.dev ## Run the tests on a real PostgreSQL and a real Redis of their own
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -m "not accept" -n 4 --cov --cov-report=
+	@$(BIN)/pytest -m "not accept and not chaos" -n 4 --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
 
 accept: $(VENV)/.dev ## Run the long acceptance tests
-	@$(BIN)/pytest -m accept -p no:randomly -n 4 --maxschedchunk 1 --ignore tests/accept/test_compose.py
-	@$(BIN)/pytest -m accept -p no:randomly tests/accept/test_compose.py
+	@$(BIN)/pytest -m accept -p no:randomly -n 4 --maxschedchunk 1 $(ALONE:%=--ignore %)
+	@$(BIN)/pytest -m accept -p no:randomly $(ALONE)
+
+chaos: $(VENV)/.dev ## Break everything, with real faults in real processes, and see it heal
+	@$(BIN)/pytest tests/chaos -m chaos -p no:randomly -n 6 --dist worksteal
 
 prove: $(VENV)/.dev ## Put known defects back, one by one, and see that their tests turn red
 	@$(BIN)/python -m tests.prove.run
+
+bench: $(VENV)/.dev ## Measure it beside others, as a table of ratios (BENCH=--short: within a minute)
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: $(VENV)/.dev ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check $(CODE)
@@ -64,4 +72,4 @@ $(VENV)/.dev: $(VENV)/.local requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run demo test accept prove check format lock clean
+.PHONY: help run demo test accept chaos bench prove check format lock clean

@@ -1,11 +1,12 @@
 """Beat's clockwork: a grid aligned to the epoch, and a scheduler that shows signs of life."""
 
-from pathlib import Path
 from typing import Any
 
 import structlog
 from celery.beat import Scheduler, SchedulingError
 from celery.schedules import BaseSchedule, schedstate
+
+from app.heartbeat import progress
 
 LONGEST_NAP_SECONDS = 1.0
 
@@ -40,9 +41,9 @@ class GridScheduler(Scheduler):  # type: ignore[misc]  # celery ships no types
 
     def tick(self, *_: Any, **__: Any) -> float:  # noqa: ANN401  # celery passes its internals
         """Send what is due; tell for how long there is nothing to do."""
-        pulse(self.app.conf.heartbeat_file)
         naps = [LONGEST_NAP_SECONDS]
         for entry in list(self.schedule.values()):
+            progress.turn()
             is_due, nap = entry.is_due()
             if is_due:
                 self._send(entry)
@@ -56,9 +57,3 @@ class GridScheduler(Scheduler):  # type: ignore[misc]  # celery ships no types
             self.apply_async(entry, producer=self.producer, advance=False)
         except SchedulingError as error:
             log.warning("task_not_sent", task=entry.name, detail=str(error))
-
-
-def pulse(heartbeat_file: Path | None) -> None:
-    """Show the parent process that this one makes progress."""
-    if heartbeat_file is not None:
-        heartbeat_file.touch()

@@ -1,36 +1,43 @@
-"""The Celery application: how ticks travel, when beat wakes, one event loop per process."""
+"""The Celery application: how ticks travel, when beat wakes, what processes do at their ends."""
 
 import asyncio
-import contextvars
+import socket
 import threading
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from time import monotonic
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-from celery import Celery, bootsteps, signals
+import structlog
+from celery import Celery, signals
 from celery.exceptions import SecurityWarning
-from celery.worker.consumer import Consumer
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-from app.beat import GridSchedule, pulse
+from app.beat import GridSchedule
 from app.core.errors import AppError
 from app.core.logs import REQUEST_ID, configure_logs, hush
 from app.core.settings import Settings, load_settings
-from app.db.metrics import hand_on
+from app.db.signs import Role, SignOfLife
 from app.domain.slots import window_seconds
-from app.runtime import Runtime, broker_url, open_runtime, redis_url, require_servers
+from app.heartbeat import show_life, touching
+from app.runtime import Runtime, broker_url, redis_url, require_servers
+from app.services.repair import ASKED_SECONDS
+from app.worker import HeartbeatStep, WorkerProcess
 
 TICKERS_PER_TASK = 50
 RESULTS_KEPT_SECONDS = 86_400
 TICKS_PER_CHILD = 1_000
 GRACE_SECONDS = 30
 """What a tick may take beyond the interval in which it retries."""
-HEARTBEAT_SECONDS = 1.0
-STUCK_SECONDS = 5.0
+
+REPAIR_TASK = "app.tasks.repairs.repair"
+REPAIR_LIMIT_SECONDS = ASKED_SECONDS + GRACE_SECONDS
+"""What a repair that someone asked for may take."""
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 def shares_of(settings: Settings) -> int:
@@ -45,7 +52,7 @@ def configuration(settings: Settings) -> dict[str, object]:
     return {
         "broker_url": broker,
         "result_backend": redis_url(settings),
-        "include": ["app.tasks.prices"],
+        "include": ["app.tasks.prices", "app.tasks.repairs"],
         # A tick that a dying worker leaves is delivered again; twice is the same as once.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -76,7 +83,7 @@ def configuration(settings: Settings) -> dict[str, object]:
         "accept_content": ["json"],
         "timezone": "UTC",
         "worker_redirect_stdouts": False,
-        "worker_consumer": "app.celery_app:PatientConsumer",
+        "worker_consumer": "app.worker:PatientConsumer",
         "beat_scheduler": "app.beat:GridScheduler",
         "beat_schedule": _beat_schedule(settings),
         "heartbeat_file": settings.heartbeat_file,
@@ -86,8 +93,9 @@ def configuration(settings: Settings) -> dict[str, object]:
 def _transport_options(broker: str, limit: float) -> dict[str, object]:
     if broker.startswith("amqp"):
         return {}
-    # Later than any tick's end, so that Redis hands out again only what a lost worker held.
-    return {"visibility_timeout": round(2 * limit), "socket_connect_timeout": 3}
+    # Later than any task's end, so that Redis hands out again only what a lost worker held.
+    longest = max(limit, REPAIR_LIMIT_SECONDS)
+    return {"visibility_timeout": round(2 * longest), "socket_connect_timeout": 3}
 
 
 def _beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
@@ -109,91 +117,18 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         "schedule": GridSchedule(3600),
         "options": {"ignore_result": True},
     }
+    schedule["tidy"] = {
+        "task": "app.tasks.prices.tidy",
+        "schedule": GridSchedule(600),
+        "options": {"ignore_result": True},
+    }
+    # Often enough that a gap is whole before anyone looks twice; most wakes find nothing missing.
+    schedule["repair"] = {
+        "task": REPAIR_TASK,
+        "schedule": GridSchedule(min(max(settings.collect_interval_seconds, 10), 300)),
+        "options": {"ignore_result": True},
+    }
     return schedule
-
-
-class _Process:
-    """The event loop and the runtime of one worker process, opened at its first task.
-
-    A pooled async engine is bound to the loop that opened it, so a loop per task (`asyncio.run`)
-    fails at the second one.
-    """
-
-    def __init__(self) -> None:
-        self._runner: asyncio.Runner | None = None
-        self._stack = AsyncExitStack()
-        self._runtime: Runtime | None = None
-
-    def run(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
-        """Run async work on this process's loop and wait for its result."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(self._with_runtime(work), context=contextvars.copy_context())
-
-    def close(self) -> None:
-        """Close the runtime and the loop; a process that ran nothing has nothing to close."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            self._runtime = None
-            runner.run(self._stack.aclose())
-            runner.close()
-
-    async def _with_runtime(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
-        if self._runtime is None:
-            self._runtime = await self._stack.enter_async_context(open_runtime(settings))
-        try:
-            return await work(self._runtime)
-        finally:
-            await hand_on(self._runtime.redis)
-
-
-class _Heartbeat:
-    """A worker's sign of life: given while its main loop turns, or waits for the broker."""
-
-    def __init__(self) -> None:
-        self._turned_at = monotonic()
-        self._is_waiting = False
-
-    def turn(self) -> None:
-        """Note that the main loop turned."""
-        self._turned_at = monotonic()
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Excuse the main loop while it waits for the broker to come back."""
-        self._is_waiting = True
-        try:
-            yield
-        finally:
-            self._is_waiting = False
-            self.turn()
-
-    def beat_forever(self) -> NoReturn:
-        """Give the sign, again and again, while there is reason to."""
-        nap = threading.Event()
-        while True:
-            if self._is_waiting or monotonic() - self._turned_at < STUCK_SECONDS:
-                pulse(settings.heartbeat_file)
-            nap.wait(HEARTBEAT_SECONDS)
-
-
-class PatientConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
-    """A consumer whose wait for the broker is not taken for a hang."""
-
-    def connect(self) -> Any:  # noqa: ANN401  # kombu's connection
-        """Connect to the broker, however long it is away."""
-        with heartbeat.waiting():
-            return super().connect()
-
-
-class _HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
-    """Ties the heartbeat to the worker's main loop."""
-
-    requires = ("celery.worker.components:Timer",)
-
-    def start(self, worker: Any) -> None:  # noqa: ANN401  # celery's worker
-        worker.timer.call_repeatedly(HEARTBEAT_SECONDS, heartbeat.turn)
-        threading.Thread(target=heartbeat.beat_forever, name="heartbeat", daemon=True).start()
 
 
 def run_async(work: Callable[[Runtime], Awaitable[T]]) -> T:
@@ -214,12 +149,10 @@ def _settings_or_exit() -> Settings:
 warnings.simplefilter("ignore", SecurityWarning)
 
 settings = _settings_or_exit()
-process = _Process()
-heartbeat = _Heartbeat()
+process = WorkerProcess(settings)
 celery = Celery("prices")
 celery.conf.update(configuration(settings))
-if settings.heartbeat_file is not None:
-    celery.steps["worker"].add(_HeartbeatStep)
+celery.steps["worker"].add(HeartbeatStep)
 
 
 def _set_up_logs(**_: object) -> None:
@@ -233,6 +166,23 @@ def _require_servers(**_: object) -> None:
         asyncio.run(require_servers(settings, broker=True))
     except AppError as error:
         raise SystemExit(f"{error.code}: {error}") from None
+
+
+def _show_beats_life(**_: object) -> None:
+    sign = SignOfLife(redis_url(settings), Role.BEAT, socket.gethostname())
+    show_life(sign.give, *touching(settings.heartbeat_file))
+
+
+def _repair_at_start(**_: object) -> None:
+    """Repair what was missed while no worker ran, without keeping this one from its start."""
+    threading.Thread(target=_send_repair, name="repair at start", daemon=True).start()
+
+
+def _send_repair() -> None:
+    try:
+        celery.send_task(REPAIR_TASK, ignore_result=True, retry=False)
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next wake sends it
 
 
 def _carry_request(headers: dict[str, object], **_: object) -> None:
@@ -258,6 +208,9 @@ def _close(**_: object) -> None:
 signals.setup_logging.connect(_set_up_logs)
 signals.worker_init.connect(_require_servers)
 signals.beat_init.connect(_require_servers)
+signals.beat_init.connect(_show_beats_life)
+signals.beat_embedded_init.connect(_show_beats_life)
+signals.worker_ready.connect(_repair_at_start)
 signals.before_task_publish.connect(_carry_request)
 signals.task_prerun.connect(_bind_task)
 signals.task_postrun.connect(_unbind_task)

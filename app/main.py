@@ -10,16 +10,17 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import health, metrics, prices, tasks, tickers
+from app.api import candles, coverage, exports, health, metrics, prices, tasks, tickers
+from app.api.encoding import JSON_ITEM
 from app.api.errors import add_error_handlers
-from app.api.requests import RequestLog
+from app.api.hot import Desk
+from app.api.layers import add_layers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
-from app.api.startup import PlainStartup
 from app.core.errors import AppError
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
-from app.runtime import open_runtime, require_servers
-from app.tasks.collections import deaf_to_results
+from app.runtime import alerting, open_runtime, remembering, require_servers
+from app.tasks.asked import deaf_to_results
 
 API_POOL_SIZE = 10
 DESCRIPTION = """
@@ -50,16 +51,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = chosen
     v1 = APIRouter(prefix="/api/v1")
-    for routes in (prices.router, tickers.router, tasks.router):
-        v1.include_router(routes)
+    for module in (prices, candles, exports, tickers, coverage, tasks):
+        v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(health.router)
     app.include_router(metrics.router)
     _add_redirects(app)
     add_error_handlers(app)
     _document_problems(app)
-    app.add_middleware(PlainStartup)
-    app.add_middleware(RequestLog)
+    add_layers(app, chosen)
     return app
 
 
@@ -70,7 +70,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with open_runtime(settings, pool_size=API_POOL_SIZE) as runtime:
         app.state.runtime = runtime
         with deaf_to_results():
-            async with metrics.handed_on(runtime.redis):
+            async with (
+                metrics.handed_on(runtime.redis),
+                alerting(runtime),
+                remembering(runtime, JSON_ITEM) as memory,
+            ):
+                app.state.memory = memory
+                app.state.desk = Desk(runtime, memory)
                 yield
 
 

@@ -1,5 +1,6 @@
 """The composition root: everything a process needs, opened and closed as one."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -8,20 +9,36 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from app.clients import Exchange, open_exchanges
+from app.clients import Exchange, open_exchanges, open_webhook
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable, ServersUnknown
 from app.core.settings import Settings
+from app.db.alerts import AlertRecord
+from app.db.listening import listen_forever
+from app.db.metrics import hand_on
 from app.db.redis import RequestGate, open_redis, ping
 from app.db.schema import require_current
 from app.db.session import Database
+from app.db.signs import Failures
+from app.domain.lines import LineFormat
 from app.domain.prices import TickerKey
+from app.repositories.changes import CHANNEL
+from app.services.alerts import AlertWatch
+from app.services.candles import Candles
 from app.services.collector import Collector
+from app.services.coverage import Accounts
+from app.services.exports import Exports
 from app.services.freshness import FreshnessWatch
 from app.services.history import History
+from app.services.housekeeping import Housekeeping
+from app.services.imports import Imports
+from app.services.memory import Memory
+from app.services.repair import Repair
+from app.services.summaries import Summaries
 
 WORKER_POOL_SIZE = 2
 """One connection holds a tick's lock, the other stores."""
 LEASE_MARGIN_SECONDS = 5
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,14 @@ class Runtime:
     exchanges: Mapping[str, Exchange]
     collector: Collector
     history: History
+    candles: Candles
+    accounts: Accounts
+    summaries: Summaries
+    housekeeping: Housekeeping
     freshness: FreshnessWatch
+    repair: Repair
+    exports: Exports
+    imports: Imports
 
     def now(self) -> float:
         """Read this machine's clock, in UNIX seconds: the one place that does."""
@@ -57,6 +81,7 @@ async def open_runtime(
         stack.push_async_callback(database.close)
         redis = open_redis(redis_url(settings))
         stack.push_async_callback(redis.aclose)
+        stack.push_async_callback(hand_on, redis)
         gate = RequestGate(
             redis,
             settings.deribit_name,
@@ -73,10 +98,52 @@ async def open_runtime(
             database,
             redis,
             exchanges,
-            collector=Collector(database, exchanges, keys, interval),
+            collector=Collector(database, exchanges, keys, interval, Failures(redis, interval)),
             history=History(database, keys, interval),
-            freshness=FreshnessWatch(database, keys, interval),
+            candles=Candles(database),
+            accounts=Accounts(database),
+            summaries=Summaries(database),
+            housekeeping=Housekeeping(database),
+            freshness=FreshnessWatch(database, redis, keys, interval),
+            repair=Repair(database, exchanges, keys, interval, settings.backfill_lookback_hours),
+            exports=Exports(database),
+            imports=Imports(database),
         )
+
+
+@asynccontextmanager
+async def alerting(runtime: Runtime) -> AsyncIterator[None]:
+    """Tell the endpoint of ALERT_WEBHOOK_URL, if one is set, of stale tickers meanwhile."""
+    url = runtime.settings.alert_webhook_url
+    if url is None:
+        yield
+        return
+    async with open_webhook(url) as webhook:
+        record = AlertRecord(runtime.redis)
+        watch = AlertWatch(
+            lambda: runtime.freshness.look(runtime.now()), runtime.now, record, webhook
+        )
+        async with watch.running():
+            yield
+
+
+@asynccontextmanager
+async def remembering(runtime: Runtime, form: LineFormat) -> AsyncIterator[Memory]:
+    """Open a memory for reads, which learns of every write while the block runs."""
+    most_bytes = runtime.settings.read_memory_megabytes * MEGABYTE
+    memory = Memory(runtime.database, form, most_bytes)
+    told = asyncio.Event()
+    url = database_url(runtime.settings)
+    tasks = [
+        asyncio.create_task(memory.ask_forever(told)),
+        asyncio.create_task(listen_forever(url, CHANNEL, told.set)),
+    ]
+    try:
+        yield memory
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def require_servers(settings: Settings, *, broker: bool) -> None:

@@ -7,10 +7,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import event
 
 from app.core.metrics import take
 from app.core.settings import Settings
@@ -79,6 +81,25 @@ async def database(servers: Servers, database_name: str) -> AsyncIterator[Databa
     opened = Database(servers.database_url(database_name), pool_size=5)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def statements(database: Database) -> Iterator[list[str]]:
+    """Every statement that the database under test is asked from now on."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    def note_without_session(connection: Any, _: object) -> None:  # noqa: ANN401  # asyncpg's
+        connection.driver_connection.add_query_logger(lambda asked: seen.append(asked.query))
+
+    engine = database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "connect", note_without_session)
+    yield seen
+    event.remove(engine, "before_cursor_execute", note)
+    event.remove(engine, "connect", note_without_session)
 
 
 @pytest.fixture

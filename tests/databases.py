@@ -56,8 +56,10 @@ class Databases:
             if await self._look(name) != self.fingerprint:
                 return False
             connection = await self._connect(name)
-            await connection.execute("TRUNCATE prices, recordings")
-            await connection.close()
+            try:
+                await connection.execute("TRUNCATE prices, recordings, unfillable, price_changes")
+            finally:
+                await connection.close()
         except asyncpg.PostgresError:
             return False
         return True

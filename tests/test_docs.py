@@ -38,7 +38,11 @@ def test_every_route_is_in_the_readme() -> None:
 
 def test_every_command_is_in_the_documentation() -> None:
     pages = README + "".join(page.read_text() for page in (PROJECT / "docs").rglob("*.md"))
-    names = [command.callback.__name__ for command in cli.registered_commands if command.callback]
+    names = [
+        command.name or command.callback.__name__
+        for command in cli.registered_commands
+        if command.callback
+    ]
     shown = {"run": "make run", "demo": "make demo", "migrate": "alembic upgrade head"}
     missing = [name for name in names if shown.get(name, f"python -m app {name}") not in pages]
     assert not missing

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from app.core.errors import KeyMissing, KeyRefused
 from app.domain.prices import TickerKey
 from app.runtime import Runtime
+from app.services.memory import Memory
 
 NAME_PATTERN = r"^[A-Za-z0-9_.\-]{1,64}$"
 DEFAULT_EXCHANGE = "deribit"
@@ -22,12 +23,17 @@ _key_header = APIKeyHeader(
 )
 
 
-def get_runtime(request: Request) -> Runtime:
+async def get_runtime(request: Request) -> Runtime:
     runtime: Runtime = request.app.state.runtime
     return runtime
 
 
-def get_ticker(
+async def get_memory(request: Request) -> Memory:
+    memory: Memory = request.app.state.memory
+    return memory
+
+
+async def get_ticker(
     ticker: Annotated[
         str,
         Query(
@@ -43,7 +49,7 @@ def get_ticker(
     return TickerKey(exchange.lower(), ticker.lower())
 
 
-def require_key(
+async def require_key(
     runtime: Annotated[Runtime, Depends(get_runtime)],
     key: Annotated[str | None, Security(_key_header)] = None,
 ) -> None:
@@ -68,5 +74,6 @@ def _is_among(given: bytes, digests: Sequence[bytes]) -> bool:
     return sum(hmac.compare_digest(given, digest) for digest in digests) > 0
 
 
+MemoryDep = Annotated[Memory, Depends(get_memory)]
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
 TickerDep = Annotated[TickerKey, Depends(get_ticker)]

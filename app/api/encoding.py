@@ -1,25 +1,31 @@
-"""Prices as bytes: JSON with exactly the digits that are stored."""
+"""How prices are written: JSON with exactly the digits that are stored."""
 
 import json
+from typing import Final
 
-from app.domain.prices import Price, PriceSeries
+from app.domain.lines import Column, LineFormat, LinePage
+from app.domain.prices import Price, TickerKey
 from app.services.history import LatestPrice
 
+ITEM_START: Final = '{"timestamp":'
+ITEM_END: Final = '"}'
+JSON_ITEM: Final = LineFormat(
+    (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE),
+    between=f"{ITEM_END},{ITEM_START}",
+)
+"""Items of a list, without the first one's start and the last one's end.
 
-def encode_list(series: PriceSeries, next_url: str | None) -> bytes:
-    """Write a page of prices from its columns."""
-    items = ",".join(
-        [
-            f'{{"timestamp":{timestamp},"price":{price:f},"source":"{source}"}}'
-            for timestamp, price, source in zip(
-                series.timestamps, series.prices, series.sources, strict=True
-            )
-        ]
-    )
-    return (
-        f'{{"exchange":"{series.key.exchange}","ticker":"{series.key.ticker}",'
-        f'"count":{len(series)},"items":[{items}],"next":{json.dumps(next_url)}}}'
-    ).encode()
+The database writes them, so that no object is made of a row.
+"""
+
+
+def encode_page(key: TickerKey, page: LinePage, next_url: str | None) -> bytes:
+    """Write a page of items around those that the database wrote."""
+    head = f'{{"exchange":"{key.exchange}","ticker":"{key.ticker}","count":{page.count},"items":['
+    tail = f'],"next":{json.dumps(next_url)}}}'
+    if page.count:
+        head, tail = head + ITEM_START, ITEM_END + tail
+    return b"".join((head.encode(), JSON_ITEM.joint.join(page.pieces), tail.encode()))
 
 
 def encode_price(price: Price) -> bytes:

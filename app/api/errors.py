@@ -18,6 +18,7 @@ CODES_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed"}
 RETRY_AFTER_SECONDS = "5"
 HEADERS_BY_STATUS = {
     401: {"WWW-Authenticate": "ApiKey"},
+    429: {"Retry-After": RETRY_AFTER_SECONDS},
     503: {"Retry-After": RETRY_AFTER_SECONDS},
 }
 

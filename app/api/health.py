@@ -1,7 +1,7 @@
 """The routes that tell whether the service works."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -11,7 +11,7 @@ from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
 from app.db.redis import ping
 from app.db.schema import require_current
-from app.services.freshness import Freshness
+from app.domain.freshness import WORST_CLOCK_SECONDS, Findings, Freshness
 
 CHECK_TIMEOUT_SECONDS = 3.0
 FAILING: dict[int | str, dict[str, Any]] = {
@@ -36,15 +36,61 @@ async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
     return _health({"database": database, "broker": broker}, response)
 
 
-@router.get("/collector", summary="Whether every ticker is fresh", responses=FAILING)
+@router.get("/collector", summary="Whether every ticker is fresh, else why", responses=FAILING)
 async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut:
-    """Look at the age of every configured ticker's newest live price, by the exchange's clock."""
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            found = await runtime.freshness.look()
-    except (AppError, TimeoutError) as error:
-        return _health({"database": _failing(error)}, response)
-    return _health({str(freshness.key): _judge(freshness) for freshness in found}, response)
+    """Look at the age of every ticker's newest live price, at beat, the workers and the clocks."""
+    findings = await runtime.freshness.look(runtime.now())
+    return _health(dict(_checks(findings)), response)
+
+
+def _checks(findings: Findings) -> Iterator[tuple[str, CheckOut]]:
+    for ticker in findings.tickers:
+        status = "ok" if ticker.is_fresh else "failing"
+        yield str(ticker.key), CheckOut(status=status, detail=_age(ticker, findings))
+    for name in ("database", "broker"):
+        if trouble := getattr(findings, f"{name}_trouble"):
+            yield name, CheckOut(status="failing", detail=trouble)
+    if findings.signs is not None:
+        yield "beat", _lively(findings.beat_trouble(), _beats(findings))
+        yield "worker", _lively(findings.worker_trouble(), _workers(findings))
+    if not findings.database_trouble:
+        yield "clock", _clock(findings)
+
+
+def _age(ticker: Freshness, findings: Findings) -> str:
+    if ticker.age_seconds is not None:
+        age = f"the newest slot is {ticker.age_seconds} s old"
+    elif findings.database_trouble:
+        age = "the age of the newest slot is unknown"
+    else:
+        age = "no live price is stored yet"
+    return age if ticker.is_fresh else f"{age}: {findings.reason(ticker.key)}"
+
+
+def _lively(trouble: str, otherwise: str) -> CheckOut:
+    return CheckOut(status="failing" if trouble else "ok", detail=trouble or otherwise)
+
+
+def _beats(findings: Findings) -> str:
+    beats = findings.signs.beats if findings.signs else {}
+    return f"reported {min(beats.values()):.0f} s ago" if beats else "none has reported"
+
+
+def _workers(findings: Findings) -> str:
+    workers = findings.signs.workers if findings.signs else {}
+    silent = findings.silent_workers()
+    words = [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items()]
+    return "; ".join(
+        [f"{len(workers) - len(silent)} at work" if workers else "none has reported", *words]
+    )
+
+
+def _clock(findings: Findings) -> CheckOut:
+    words = "; ".join(map(str, findings.clocks)) or "no live price to compare with"
+    worst = max((abs(clocks.database_seconds) for clocks in findings.clocks), default=0)
+    if worst > WORST_CLOCK_SECONDS:
+        return CheckOut(status="failing", detail=f"{words}; beyond an hour prices are refused")
+    return CheckOut(status="ok", detail=words)
 
 
 async def _check(work: Awaitable[None]) -> CheckOut:
@@ -59,13 +105,6 @@ async def _check(work: Awaitable[None]) -> CheckOut:
 def _failing(error: Exception) -> CheckOut:
     words = str(error) if isinstance(error, AppError) else "no answer in time"
     return CheckOut(status="failing", detail=words)
-
-
-def _judge(freshness: Freshness) -> CheckOut:
-    if freshness.age_seconds is None:
-        return CheckOut(status="failing", detail="no live price is stored yet")
-    status = "ok" if freshness.is_fresh else "failing"
-    return CheckOut(status=status, detail=f"the newest slot is {freshness.age_seconds} s old")
 
 
 def _health(checks: Mapping[str, CheckOut], response: Response) -> HealthOut:

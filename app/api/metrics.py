@@ -1,7 +1,7 @@
 """The route that Prometheus scrapes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Response
@@ -17,10 +17,13 @@ from app.api.errors import problems
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.metrics import COUNTERS, Sample
 from app.db.metrics import hand_on, totals
-from app.services.freshness import Freshness
+from app.domain.coverage import Coverage
+from app.domain.freshness import Findings, Signs
+from app.domain.gaps import PENDING
+from app.domain.prices import Span
 
-AGE = "prices_age_seconds"
 PAUSE_SECONDS = 1.0
+SECONDS_PER_HOUR = 3600
 SHOWN = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
 
 router = APIRouter(tags=["health"], responses=problems(DatabaseUnavailable, BrokerUnavailable))
@@ -35,8 +38,14 @@ router = APIRouter(tags=["health"], responses=problems(DatabaseUnavailable, Brok
     },
 )
 async def metrics(runtime: RuntimeDep) -> Response:
-    """Counters over all processes of the service, and the age of every ticker's newest price."""
-    scrape = _Scrape(await totals(runtime.redis), await runtime.freshness.look())
+    """Counters over all processes, ages and missing slots of tickers, silence and clocks."""
+    counted = await totals(runtime.redis)
+    findings = await runtime.freshness.look(runtime.now())
+    if findings.database_trouble:
+        raise DatabaseUnavailable(findings.database_trouble)
+    hours = runtime.settings.backfill_lookback_hours
+    since = int(runtime.now()) - hours * SECONDS_PER_HOUR
+    scrape = _Scrape(counted, findings, await runtime.accounts.look(Span(since)))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(scrape)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -44,7 +53,7 @@ async def metrics(runtime: RuntimeDep) -> Response:
 
 @asynccontextmanager
 async def handed_on(redis: Redis) -> AsyncIterator[None]:
-    """Hand on what this process counts, every second and at the end."""
+    """Hand on what this process counts every second; its runtime does so at the end."""
 
     async def forever() -> None:
         while True:
@@ -56,30 +65,75 @@ async def handed_on(redis: Redis) -> AsyncIterator[None]:
         yield
     finally:
         handing_on.cancel()
-        await hand_on(redis)
 
 
 class _Scrape(Collector):
     """What one scrape found."""
 
-    def __init__(self, counted: Mapping[Sample, int], fresh: Iterable[Freshness]) -> None:
+    def __init__(
+        self, counted: Mapping[Sample, int], findings: Findings, coverages: Sequence[Coverage]
+    ) -> None:
         self._counted = counted
-        self._fresh = fresh
+        self._findings = findings
+        self._coverages = coverages
 
     def collect(self) -> Iterable[Metric]:
         """Give every metric with its samples."""
+        yield from self._counters()
+        yield self._ages()
+        yield self._missing()
+        yield self._silences()
+        yield self._clocks()
+
+    def _counters(self) -> Iterable[Metric]:
         for metric in COUNTERS:
             family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
             for sample, amount in self._counted.items():
                 if sample.metric == metric.name:
                     family.add_metric(sample.values, amount)
             yield family
+
+    def _ages(self) -> Metric:
         ages = GaugeMetricFamily(
-            AGE,
+            "prices_age_seconds",
             "Age of the newest live price's slot, by the exchange's clock.",
             labels=("exchange", "ticker"),
         )
-        for freshness in self._fresh:
+        for freshness in self._findings.tickers:
             if freshness.age_seconds is not None:
                 ages.add_metric(tuple(freshness.key), freshness.age_seconds)
-        yield ages
+        return ages
+
+    def _missing(self) -> Metric:
+        missing = GaugeMetricFamily(
+            "prices_slots_missing",
+            "Promised slots without a price, as far back as the scheduled repair looks.",
+            labels=("exchange", "ticker", "reason"),
+        )
+        for coverage in self._coverages:
+            for reason, slots in {PENDING: 0, **coverage.missing_by_reason()}.items():
+                missing.add_metric((*coverage.key, reason), slots)
+        return missing
+
+    def _silences(self) -> Metric:
+        silences = GaugeMetricFamily(
+            "prices_silent_seconds",
+            "Seconds since the newest sign of life of any beat, and of any worker.",
+            labels=("process",),
+        )
+        signs = self._findings.signs or Signs()
+        for process, seconds in (("beat", signs.beats), ("worker", signs.workers)):
+            if seconds:
+                silences.add_metric((process,), min(seconds.values()))
+        return silences
+
+    def _clocks(self) -> Metric:
+        differences = GaugeMetricFamily(
+            "prices_clock_difference_seconds",
+            "Seconds by which a clock of ours is ahead of an exchange's.",
+            labels=("exchange", "clock"),
+        )
+        for exchange, database, server in self._findings.clocks:
+            differences.add_metric((exchange, "database"), database)
+            differences.add_metric((exchange, "api"), server)
+        return differences

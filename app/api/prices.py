@@ -1,17 +1,18 @@
 """The routes that read prices."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from collections.abc import Mapping
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.cursors import read_cursor, write_cursor
-from app.api.deps import RuntimeDep, TickerDep
-from app.api.encoding import encode_latest, encode_list, encode_price
+from app.api.cursors import read_cursor
+from app.api.deps import MemoryDep, RuntimeDep, TickerDep
+from app.api.encoding import JSON_ITEM, encode_latest, encode_price
 from app.api.errors import problems
+from app.api.lists import ALL_PATH, HISTORY_PATH, PERIOD_PATH, PriceList, page_answer
+from app.api.pages import DEFAULT_ITEMS, LINKED, Cursor, Limit
 from app.api.schemas import LatestPriceOut, PriceAtOut, PriceListOut
-from app.api.times import Moment, seconds_from, seconds_until
+from app.api.times import Moment, SpanDep
 from app.core.errors import (
     DatabaseUnavailable,
     NoPriceNear,
@@ -21,23 +22,12 @@ from app.core.errors import (
     SchemaOutdated,
     TickerNotFound,
 )
-from app.domain.prices import Order, Span, TickerKey
+from app.domain.lines import LinePage
+from app.domain.prices import Order, Span
+from app.domain.times import seconds_until
 from app.runtime import Runtime
+from app.services.memory import Memory
 
-ALL_PATH = "/api/v1/prices"
-MOST_ROWS = 10_000
-EVER = Span()
-LINKED: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A page of prices.",
-        "headers": {
-            "Link": {
-                "description": 'The next page, `<…>; rel="next"`; absent on the last one.',
-                "schema": {"type": "string"},
-            }
-        },
-    }
-}
 LONGEST_TOLERANCE_SECONDS = 10_000_000_000
 
 router = APIRouter(
@@ -46,26 +36,7 @@ router = APIRouter(
     responses=problems(TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
 )
 
-Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Prices on a page.")]
-Cursor = Annotated[
-    str | None, Query(max_length=100, description="Where the page before ended: from `next`.")
-]
 OrderParameter = Annotated[Order, Query(description="Oldest first or newest first.")]
-FromMoment = Annotated[
-    Moment | None,
-    Query(
-        description="The first moment, inclusive: UNIX seconds, milliseconds or ISO 8601; "
-        "a date alone means its start.",
-        examples=[1768579260],
-    ),
-]
-ToMoment = Annotated[
-    Moment | None,
-    Query(
-        description="The last moment, inclusive, in the same forms.",
-        examples=["2026-01-16T16:01:00Z"],
-    ),
-]
 Seconds = Annotated[int | None, Query(ge=0, le=LONGEST_TOLERANCE_SECONDS)]
 
 
@@ -77,13 +48,14 @@ Seconds = Annotated[int | None, Query(ge=0, le=LONGEST_TOLERANCE_SECONDS)]
 )
 async def list_prices(
     runtime: RuntimeDep,
+    memory: MemoryDep,
     key: TickerDep,
-    limit: Limit = 1000,
+    limit: Limit = DEFAULT_ITEMS,
     cursor: Cursor = None,
     order: OrderParameter = Order.ASC,
 ) -> Response:
     """Every price stored of a ticker, page by page; the cost of a page does not grow."""
-    return await _page(runtime, _List(ALL_PATH, key, order, limit), cursor)
+    return await _page(runtime, memory, PriceList(ALL_PATH, key, order, limit), cursor)
 
 
 @router.get(
@@ -94,13 +66,16 @@ async def list_prices(
 )
 async def latest_price(
     runtime: RuntimeDep,
+    memory: MemoryDep,
     key: TickerDep,
     max_age_seconds: Annotated[
         Seconds, Query(description="Answer 404 `price_too_old` when it is older.")
     ] = None,
 ) -> Response:
     """The newest price with its age, and whether it is stale (older than two intervals)."""
-    return _json(encode_latest(await runtime.history.latest(key, runtime.now(), max_age_seconds)))
+    price = await memory.newest(key)
+    latest = await runtime.history.latest(key, price, runtime.now(), max_age_seconds)
+    return _json(encode_latest(latest))
 
 
 @router.get(
@@ -110,11 +85,15 @@ async def latest_price(
     responses=LINKED,
 )
 async def price_history(
-    runtime: RuntimeDep, key: TickerDep, limit: Limit = 100, cursor: Cursor = None
+    runtime: RuntimeDep,
+    memory: MemoryDep,
+    key: TickerDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Response:
     """The newest prices, newest first; `next` leads to older ones."""
-    listed = _List("/api/v1/prices/history", key, Order.DESC, limit)
-    return await _page(runtime, listed, cursor)
+    listed = PriceList(HISTORY_PATH, key, Order.DESC, limit)
+    return await _page(runtime, memory, listed, cursor)
 
 
 @router.get(
@@ -132,19 +111,15 @@ async def price_history(
 )
 async def prices_of_period(
     runtime: RuntimeDep,
+    memory: MemoryDep,
     key: TickerDep,
-    from_dt: FromMoment = None,
-    to_dt: ToMoment = None,
-    limit: Limit = 1000,
+    span: SpanDep,
+    limit: Limit = DEFAULT_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The prices of a period, oldest first; both bounds are inclusive, either may be left out."""
-    if from_dt is not None and to_dt is not None and from_dt > to_dt:
-        raise ParametersInvalid({"from_dt": "must not be after to_dt"})
-    start = None if from_dt is None else seconds_from(from_dt)
-    end = None if to_dt is None else seconds_until(to_dt)
-    listed = _List("/api/v1/prices/period", key, Order.ASC, limit, Span(start, end))
-    return await _page(runtime, listed, cursor)
+    listed = PriceList(PERIOD_PATH, key, Order.ASC, limit, span)
+    return await _page(runtime, memory, listed, cursor)
 
 
 @router.get(
@@ -163,53 +138,26 @@ async def price_at(
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
     moment = seconds_until(timestamp)
-    return _json(encode_price(await runtime.history.at(key, moment, tolerance_seconds)))
+    price = await runtime.history.at(key, moment, tolerance_seconds)
+    return _json(encode_price(price))
 
 
-@dataclass(frozen=True, slots=True)
-class _List:
-    """A list that is read page by page: its address, its ticker, its direction."""
-
-    path: str
-    key: TickerKey
-    order: Order
-    limit: int
-    span: Span = EVER
-
-    @property
-    def scope(self) -> str:
-        return f"{self.path} {self.key} {self.order}"
-
-    def beyond(self, position: int) -> Span:
-        """Give what is left of the span after a position, in the list's direction."""
-        start, end = self.span
-        if self.order is Order.ASC:
-            return Span(position + 1 if start is None else max(start, position + 1), end)
-        return Span(start, position - 1 if end is None else min(end, position - 1))
-
-    def url(self, cursor: str) -> str:
-        """Give the address of the page that a cursor leads to."""
-        query = {
-            "ticker": self.key.ticker,
-            "exchange": self.key.exchange,
-            "order": self.order.value if self.path == ALL_PATH else None,
-            "from_dt": self.span.start,
-            "to_dt": self.span.end,
-            "limit": self.limit,
-            "cursor": cursor,
-        }
-        given = {name: value for name, value in query.items() if value is not None}
-        return f"{self.path}?{urlencode(given)}"
-
-
-async def _page(runtime: Runtime, listed: _List, cursor: str | None) -> Response:
+async def _page(
+    runtime: Runtime, memory: Memory, listed: PriceList, cursor: str | None
+) -> Response:
     span = listed.span if cursor is None else listed.beyond(read_cursor(cursor, listed.scope))
-    page = await runtime.history.page(listed.key, span, listed.order, listed.limit)
-    if not page.has_more:
-        return _json(encode_list(page.series, None))
-    url = listed.url(write_cursor(page.series.timestamps[-1], listed.scope))
-    return _json(encode_list(page.series, url), {"Link": f'<{url}>; rel="next"'})
+    page = await _read(runtime, memory, listed, span)
+    return _json(*page_answer(listed, span, page, runtime.settings.collect_interval_seconds))
 
 
-def _json(body: bytes, headers: dict[str, str] | None = None) -> Response:
+async def _read(runtime: Runtime, memory: Memory, listed: PriceList, span: Span) -> LinePage:
+    """Read a page from memory, or from the database where that does not help."""
+    if listed.order is Order.ASC:
+        page = await memory.between(listed.key, span, listed.limit)
+        if page is not None and page.count:
+            return page
+    return await runtime.history.page(listed.key, span, listed.order, listed.limit, form=JSON_ITEM)
+
+
+def _json(body: bytes, headers: Mapping[str, str] | None = None) -> Response:
     return Response(body, media_type="application/json", headers=headers)

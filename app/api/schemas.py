@@ -1,8 +1,8 @@
-"""The shapes of answers, for the documentation; lists are written from columns, not from these."""
+"""The shapes of answers, for the documentation; the database itself writes lists."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Timestamp = Annotated[
     int, Field(description="UNIX seconds, UTC: the start of the slot.", examples=[1768579260])
@@ -57,6 +57,32 @@ class LatestPriceOut(PriceAtOut):
     stale: bool = Field(description="Older than two intervals.", examples=[False])
 
 
+class CandleOut(BaseModel):
+    """The prices of an interval in brief; the four are null where `fill=null` filled."""
+
+    timestamp: int = Field(description="UNIX seconds, UTC: its start.", examples=[1768579200])
+    open: ExactPrice | None
+    high: ExactPrice | None
+    low: ExactPrice | None
+    close: ExactPrice | None
+    samples: int = Field(description="Prices in it; 0 if it was filled.", examples=[60])
+    closed: bool = Field(description="No live price can come for it any more.", examples=[True])
+
+
+class CandleListOut(BaseModel):
+    """A page of candles of one ticker."""
+
+    exchange: str = Field(examples=["deribit"])
+    ticker: str = Field(examples=["btc_usd"])
+    interval: Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"] = Field(examples=["1h"])
+    count: int = Field(description="Items on this page.", examples=[1])
+    items: list[CandleOut]
+    next: str | None = Field(
+        description="The next page's address, null on the last page; also in the Link header.",
+        examples=["/api/v1/prices/candles?ticker=btc_usd&interval=1h&cursor=MTc2ODU3OTI2MC4"],
+    )
+
+
 class TickerOut(BaseModel):
     """What is stored of a ticker."""
 
@@ -73,6 +99,48 @@ class TickerListOut(BaseModel):
     """Every ticker that is or was recorded."""
 
     items: list[TickerOut]
+
+
+class GapOut(BaseModel):
+    """A run of slots without a price."""
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    first: int = Field(alias="from", description="Its first slot.", examples=[1768579260])
+    last: int = Field(alias="to", description="Its last slot.", examples=[1768579320])
+    missing: int = Field(description="Its slots.", examples=[2])
+    reason: Literal["pending", "chart_too_coarse", "chart_has_no_point", "before_chart"] = Field(
+        description="Why the exchange could not give it; `pending`: it was not asked yet."
+    )
+
+
+class CoverageOut(BaseModel):
+    """What was promised of a ticker, what is stored of it, and what is missing.
+
+    All numbers are about the whole period, `gaps` is a page of it.
+    """
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    exchange: str = Field(examples=["deribit"])
+    ticker: str = Field(examples=["btc_usd"])
+    first: int | None = Field(
+        alias="from", description="The first slot promised.", examples=[1768492800]
+    )
+    last: int | None = Field(alias="to", description="The last one.", examples=[1768579260])
+    interval_seconds: int = Field(examples=[60])
+    expected: int = Field(description="Slots that were to be recorded.", examples=[1442])
+    stored: int = Field(description="Those that have a price.", examples=[1440])
+    live: int = Field(examples=[1437])
+    backfilled: int = Field(examples=[3])
+    imported: int = Field(examples=[0])
+    missing: int = Field(examples=[2])
+    longest_gap: int = Field(description="Slots of the longest gap.", examples=[2])
+    gaps: list[GapOut]
+    next: str | None = Field(
+        description="The address of the gaps that follow, null on the last page.",
+        examples=["/api/v1/coverage?ticker=btc_usd&limit=1000&cursor=MTc2ODU3OTI2MC4"],
+    )
 
 
 class TaskOut(BaseModel):
@@ -92,12 +160,28 @@ class CollectionOut(BaseModel):
     )
 
 
+class BackfillOut(BaseModel):
+    """What a repair did, in slots; those that were missing are one of the three."""
+
+    filled: int = Field(description="From the exchange's charts.", examples=[30])
+    unfillable: int = Field(
+        description="The exchange can't give them, now or when it was asked.", examples=[0]
+    )
+    remaining: int = Field(description="Worth another repair.", examples=[0])
+    failed: dict[str, str] = Field(
+        description="Error codes by ticker; `*` if the repair as a whole broke.",
+        examples=[{"sol_usd": "exchange_timeout"}],
+    )
+
+
 class TaskStatusOut(BaseModel):
     """How far a task is."""
 
     task_id: str = Field(examples=["0b2f6a0e-6c0e-4b43-9d5c-0a3b2f1f3c11"])
     state: Literal["PENDING", "STARTED", "SUCCESS", "FAILURE"] = Field(examples=["SUCCESS"])
-    result: CollectionOut | None = Field(description="Null until the task has ended.")
+    result: CollectionOut | BackfillOut | None = Field(
+        description="Null until the task has ended; then what a collection or a repair did."
+    )
 
 
 class CheckOut(BaseModel):

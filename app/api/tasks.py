@@ -3,19 +3,24 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 
-from app.api.deps import RuntimeDep, require_key
+from app.api.deps import NAME_PATTERN, RuntimeDep, require_key
 from app.api.errors import problems
-from app.api.schemas import CollectionOut, TaskOut, TaskStatusOut
+from app.api.schemas import BackfillOut, CollectionOut, TaskOut, TaskStatusOut
+from app.api.times import SpanDep
 from app.core.errors import (
     BrokerUnavailable,
+    DatabaseUnavailable,
     KeyMissing,
     KeyRefused,
     ParametersInvalid,
     TaskNotFound,
+    TickerNotFound,
 )
-from app.tasks import collections
+from app.domain.repairs import Repaired, Wish
+from app.tasks import collections, repairs
+from app.tasks.status import TaskStatus, look
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(BrokerUnavailable))
 
@@ -29,12 +34,56 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(BrokerUna
 )
 async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     """Start a collection of every ticker now; a slot that has its price keeps it."""
-    task_id = await collections.start(runtime.settings, runtime.redis)
-    return TaskOut(task_id=task_id, status_url=f"/api/v1/tasks/{task_id}")
+    return _started(await collections.start(runtime.settings, runtime.redis))
+
+
+@router.post(
+    "/backfill",
+    name="backfill",
+    summary="Repair what is missing",
+    status_code=202,
+    dependencies=[Depends(require_key)],
+    responses=problems(
+        KeyMissing,
+        KeyRefused,
+        TickerNotFound,
+        ParametersInvalid,
+        BrokerUnavailable,
+        DatabaseUnavailable,
+    ),
+)
+async def backfill(
+    runtime: RuntimeDep,
+    span: SpanDep,
+    *,
+    ticker: Annotated[
+        str | None,
+        Query(
+            description="The index, without regard to case; all of them if left out.",
+            pattern=NAME_PATTERN,
+            examples=["btc_usd"],
+        ),
+    ] = None,
+    exchange: Annotated[
+        str | None,
+        Query(description="The exchange; all of them if left out.", pattern=NAME_PATTERN),
+    ] = None,
+    force: Annotated[
+        bool, Query(description="Ask again for what the exchange could not give.")
+    ] = False,
+) -> TaskOut:
+    """Start the repair of a period, or of everything that was ever recorded.
+
+    It works for two minutes at most; `remaining` in its result is what it left.
+    """
+    wish = Wish(exchange and exchange.lower(), ticker and ticker.lower(), span, force)
+    await runtime.repair.require_known(wish)
+    return _started(await repairs.start(runtime.redis, wish))
 
 
 @router.get("/fetch-prices", include_in_schema=False)
-async def refuse_to_read_fetch_prices() -> None:
+@router.get("/backfill", include_in_schema=False)
+async def refuse_to_read_a_post() -> None:
     """Keep a GET from being taken for the question about a task of that name."""
     raise HTTPException(status_code=405, headers={"Allow": "POST"})
 
@@ -49,6 +98,16 @@ async def task_status(
     task_id: Annotated[str, Path(description="What a POST answered as `task_id`.", max_length=64)],
 ) -> TaskStatusOut:
     """How far a task is; ids are kept for a day."""
-    status = await collections.look(runtime.settings, runtime.redis, task_id)
-    result = CollectionOut(**asdict(status.outcome)) if status.outcome else None
-    return TaskStatusOut(task_id=task_id, state=status.state, result=result)
+    status = await look(runtime.settings, runtime.redis, task_id)
+    return TaskStatusOut(task_id=task_id, state=status.state, result=_result(status))
+
+
+def _started(task_id: str) -> TaskOut:
+    return TaskOut(task_id=task_id, status_url=f"/api/v1/tasks/{task_id}")
+
+
+def _result(status: TaskStatus) -> CollectionOut | BackfillOut | None:
+    if status.outcome is None:
+        return None
+    shape = BackfillOut if isinstance(status.outcome, Repaired) else CollectionOut
+    return shape(**asdict(status.outcome))

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import exchange, healthcheck, local, services
+from app.cli import exchange, exports, healthcheck, imports, local, record, repair, services
 from app.core.errors import AppError
 
 cli = typer.Typer(
@@ -21,10 +21,16 @@ for command in (
     services.beat,
     services.migrate,
     services.collect,
+    repair.backfill,
+    record.gaps,
+    record.report,
+    record.verify,
+    exports.export,
     exchange.exchange,
     healthcheck.healthcheck,
 ):
     cli.command()(command)
+cli.command("import")(imports.import_)  # a keyword of Python
 
 
 def main() -> None:

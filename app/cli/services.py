@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.opening import opened_runtime
+
 Watched = Annotated[
     bool, typer.Option("--watched", help="Start it again whenever it dies or hangs.")
 ]
@@ -105,14 +107,7 @@ def _beat() -> None:
 
 
 async def _collect_once() -> dict[str, Any]:
-    from app.core.logs import configure_logs
-    from app.core.settings import load_settings
-    from app.runtime import open_runtime, require_servers
-
-    settings = load_settings()
-    configure_logs(settings.log_level, settings.log_format, sys.stderr)
-    await require_servers(settings, broker=True)
-    async with open_runtime(settings) as runtime:
+    async with opened_runtime(broker=True) as runtime:
         return asdict(await runtime.collector.collect(wait=True))
 
 

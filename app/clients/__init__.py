@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from app.clients.base import Exchange, Gate
 from app.clients.deribit import DeribitClient
 from app.clients.transport import open_transport
+from app.clients.webhook import open_webhook
 from app.core.settings import Settings
 
 
@@ -17,4 +18,4 @@ async def open_exchanges(settings: Settings, gate: Gate) -> AsyncIterator[Mappin
         yield {deribit.name: deribit}
 
 
-__all__ = ["DeribitClient", "Exchange", "Gate", "open_exchanges"]
+__all__ = ["DeribitClient", "Exchange", "Gate", "open_exchanges", "open_webhook"]

@@ -3,19 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Final
 
 from app.clients.base import Gate
+from app.clients.chart import RANGES, read_chart
 from app.clients.envelope import Envelope, parse_envelope
+from app.clients.sanity import require_price
 from app.clients.transport import Transport
-from app.core.errors import AnswerMalformed, AppError, EnvironmentMismatch, PriceRefused
+from app.core.errors import AnswerMalformed, AppError, EnvironmentMismatch
 from app.core.metrics import EXCHANGE_REQUESTS, count
 from app.core.settings import Settings
+from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
-
-HIGHEST_PRICE: Final = Decimal(10) ** 12
-MOST_DECIMAL_PLACES: Final = 40
-LONGEST_SHOWN_CHARACTERS: Final = 40
 
 
 class DeribitClient:
@@ -23,6 +21,7 @@ class DeribitClient:
 
     def __init__(self, settings: Settings, gate: Gate, transport: Transport) -> None:
         self.name = settings.deribit_name
+        self.charts = RANGES
         self._base_url = settings.deribit_base_url
         self._is_testnet = self.name != "deribit"
         self._gate = gate
@@ -54,6 +53,17 @@ class DeribitClient:
                 raise AnswerMalformed("the index names are no list")
             return frozenset(map(_read_name, envelope.result))
 
+    async def chart(self, ticker: str, chart_range: ChartRange) -> Chart:
+        """Ask the chart of an index, giving way to whoever asks for a live price.
+
+        Raises:
+            ExchangeError: no usable answer; `retryable` tells whether to ask again.
+            BrokerUnavailable: the gate can't tell whether it is our turn.
+        """
+        params = {"index_name": ticker, "range": chart_range.name}
+        with self._counted("get_index_chart_data"):
+            return read_chart(await self._ask("get_index_chart_data", params, gives_way=True))
+
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:
         """Count a request by its outcome."""
@@ -64,8 +74,10 @@ class DeribitClient:
             raise
         count(EXCHANGE_REQUESTS, self.name, method, "ok")
 
-    async def _ask(self, method: str, params: dict[str, str]) -> Envelope:
-        async with self._gate.admit():
+    async def _ask(
+        self, method: str, params: dict[str, str], *, gives_way: bool = False
+    ) -> Envelope:
+        async with self._gate.admit(gives_way=gives_way):
             answer = await self._transport.get(f"{self._base_url}/public/{method}", params)
         envelope = parse_envelope(answer)
         self._require_environment(envelope)
@@ -79,18 +91,7 @@ class DeribitClient:
 
 def _read_price(envelope: Envelope) -> Decimal:
     result = envelope.result
-    value = result.get("index_price") if isinstance(result, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise AnswerMalformed("no number as index_price")
-    price = Decimal(value)
-    if not 0 < price <= HIGHEST_PRICE or _decimal_places(price) > MOST_DECIMAL_PLACES:
-        raise PriceRefused(f"a price of {str(value)[:LONGEST_SHOWN_CHARACTERS]}")
-    return price
-
-
-def _decimal_places(price: Decimal) -> int:
-    exponent = price.as_tuple().exponent
-    return -exponent if isinstance(exponent, int) else 0  # text only for NaN, which is not JSON
+    return require_price(result.get("index_price") if isinstance(result, dict) else None)
 
 
 def _read_name(item: object) -> str:

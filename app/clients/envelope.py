@@ -112,7 +112,7 @@ def _parse(status: int, body: bytes) -> Envelope:
 
 def _read_json(status: int, body: bytes) -> object:
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        return _JSON.decode(body.decode())
     # ValueError: also text that is no UTF-8, and integers of thousands of digits;
     # ArithmeticError: an exponent that no decimal can hold
     except (ValueError, ArithmeticError, RecursionError):
@@ -122,6 +122,9 @@ def _read_json(status: int, body: bytes) -> object:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are Python's inventions, not JSON
+
+
+_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
 
 
 def _refuse_status(status: int) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from app import __version__
 from app.core.errors import (
@@ -29,6 +30,8 @@ LONGEST_ANSWER_BYTES: Final = 8 * 1024 * 1024
 MOST_REDIRECTS: Final = 3
 LOGIN_WANTED: Final = frozenset({401, 407})
 """What proxies answer to a wrong login; tinyproxy says 401 where others say 407."""
+ADDRESSES: Final = 4_096
+"""That are put together once: putting one together takes as long as parsing its answer."""
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNLIMITED: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
@@ -50,6 +53,7 @@ class Transport:
     ) -> None:
         self._session = session
         self._proxy = proxy
+        self._login = _login(proxy)
         self._timeout_seconds = timeout_seconds
 
     async def get(self, url: str, params: Mapping[str, str]) -> HttpAnswer:
@@ -60,7 +64,7 @@ class Transport:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._follow(url, params)
+                return await self._follow(_address(url, tuple(params.items())))
         except TimeoutError as error:
             raise ExchangeTimeout(f"no answer within {self._timeout_seconds:g} s") from error
         except aiohttp.ClientHttpProxyError as error:
@@ -72,38 +76,34 @@ class Transport:
         except (aiohttp.ClientError, OSError, UnicodeError) as error:  # Unicode: of a host's name
             raise ExchangeUnreachable(_reason(error)) from error
 
-    async def _follow(self, url: str, params: Mapping[str, str]) -> HttpAnswer:
+    async def _follow(self, url: URL) -> HttpAnswer:
         """GET with redirects followed by hand, so that none leads away from https."""
         for _ in range(MOST_REDIRECTS + 1):
-            async with self._request(url, params) as response:
+            async with self._request(url) as response:
                 if self._proxy and _is_from_proxy(response):
                     raise self._proxy_error(response.status)
                 if response.status not in REDIRECTS:
                     return await _read(response)
-                url, params = _target(url, response.headers.get("Location", "")), {}
+                url = _target(url, response.headers.get("Location", ""))
         raise RedirectRefused(f"more than {MOST_REDIRECTS} redirects")
 
-    @asynccontextmanager
-    async def _request(
-        self, url: str, params: Mapping[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one GET; of both parties, only the proxy sees the proxy's credentials."""
-        login = _login(self._proxy)
-        tunnelled = urlsplit(url).scheme == "https"
-        async with self._session.get(
+    def _request(self, url: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Begin one GET; of both parties, only the proxy sees the proxy's credentials."""
+        if self._proxy is None:
+            return self._session.get(url, allow_redirects=False)
+        is_tunnelled = url.scheme == "https"
+        return self._session.get(
             url,
-            params=params,
             allow_redirects=False,
-            headers={} if tunnelled else login,
-            proxy=self._proxy.url if self._proxy else None,
-            proxy_headers={"User-Agent": USER_AGENT, **login} if tunnelled else None,
-        ) as response:
-            yield response
+            headers={} if is_tunnelled else self._login,
+            proxy=self._proxy.url,
+            proxy_headers={"User-Agent": USER_AGENT, **self._login} if is_tunnelled else None,
+        )
 
     def _proxy_error(self, status: int) -> ExchangeError:
         if status not in LOGIN_WANTED:
             return ExchangeUnreachable(f"the proxy answers HTTP {status}")
-        verb = "refuses" if _login(self._proxy) else "asks for"
+        verb = "refuses" if self._login else "asks for"
         return ProxyRefused(f"the proxy {verb} PROXY_USERNAME and PROXY_PASSWORD (HTTP {status})")
 
 
@@ -145,13 +145,17 @@ async def _read(response: aiohttp.ClientResponse) -> HttpAnswer:
     return HttpAnswer(response.status, bytes(body), response.headers.get("Retry-After"))
 
 
-def _target(url: str, location: str) -> str:
+@lru_cache(maxsize=ADDRESSES)
+def _address(url: str, params: tuple[tuple[str, str], ...]) -> URL:
+    return URL(url).with_query(params)
+
+
+def _target(url: URL, location: str) -> URL:
     try:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
+        target = url.join(URL(location))
     except ValueError:
         raise RedirectRefused("a redirect to no URL") from None
-    if not location or parts.scheme != "https" or not parts.hostname:
+    if not location or target.scheme != "https" or not target.host:
         raise RedirectRefused("a redirect to anything but https is not followed")
     return target
 

@@ -20,9 +20,11 @@ from app.core.urls import (
 )
 
 SECONDS_PER_DAY = 86_400
+HOURS_PER_CENTURY = 876_600
 TESTNET_HOST = "test.deribit.com"
 ENV_FILE = ".env"
 SERVERS_FILE = "servers.env"
+EMBEDDED_URLS = ("database_url", "redis_url", "deribit_base_url")
 LONGEST_SHOWN_CHARACTERS = 120
 
 
@@ -37,6 +39,7 @@ class Settings(BaseSettings):
     deribit_base_url: str = "https://www.deribit.com/api/v2"
     tickers: Annotated[tuple[str, ...], NoDecode] = ("btc_usd", "eth_usd")
     collect_interval_seconds: int = Field(default=60, ge=1, le=SECONDS_PER_DAY)
+    backfill_lookback_hours: int = Field(default=48, ge=1, le=HOURS_PER_CENTURY)
     http_timeout_seconds: float = Field(default=10, gt=0, le=300, allow_inf_nan=False)
     exchange_requests_per_second: float = Field(
         default=10, ge=0.01, le=100_000, allow_inf_nan=False
@@ -49,8 +52,11 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8000, ge=0, le=65_535)
     api_workers: int = Field(default=1, ge=1, le=64)
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    read_memory_megabytes: int = Field(default=64, ge=0, le=1_000_000)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] | None = None
+    alert_webhook_url: SecretStr | None = None
     data_dir: Path = Path(".data")
     heartbeat_file: Path | None = None
 
@@ -62,6 +68,7 @@ class Settings(BaseSettings):
         "proxy_username",
         "proxy_password",
         "log_format",
+        "alert_webhook_url",
         "heartbeat_file",
         mode="before",
     )
@@ -81,7 +88,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("tickers", "api_keys", mode="before")
+    @field_validator("tickers", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -112,9 +119,9 @@ class Settings(BaseSettings):
         require_plain_url(base, "https", "http")
         return base
 
-    @field_validator("proxy_url")
+    @field_validator("proxy_url", "alert_webhook_url")
     @classmethod
-    def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+    def _http(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             require_url(value.get_secret_value(), "http", "https")
         return value
@@ -214,10 +221,14 @@ def _read(overrides: Mapping[str, object]) -> Settings:
 
 
 def _embedded_servers(stated: Settings) -> dict[str, object]:
-    """Give the URLs that `make run` wrote for servers that nobody named."""
+    """Give the URLs that `make run` or `make demo` wrote, of servers that nobody named."""
     written = dotenv_values(stated.data_dir / SERVERS_FILE)
-    urls = {name: written.get(name.upper()) for name in ("database_url", "redis_url")}
-    return {name: url for name, url in urls.items() if url and getattr(stated, name) is None}
+    urls = {name: written.get(name.upper()) for name in EMBEDDED_URLS}
+    return {name: url for name, url in urls.items() if url and not _is_stated(stated, name)}
+
+
+def _is_stated(stated: Settings, name: str) -> bool:
+    return name in stated.model_fields_set and getattr(stated, name) is not None
 
 
 def _explain(error: ValidationError) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, DateTime, Index, Integer, Numeric, Text, text
+from sqlalchemy import BigInteger, DateTime, Identity, Index, Integer, Numeric, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -46,3 +46,60 @@ class RecordingRow(Base):
     first_slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     last_slot: Mapped[int | None] = mapped_column(BigInteger)
     interval_seconds: Mapped[int] = mapped_column(Integer)
+
+
+class HourRow(Base):
+    """An hour's prices in brief; triggers on `prices` write it with the rows, see ADR 12.
+
+    `grid_seconds` is the greatest common divisor of a day and all stamps in the hour.
+    """
+
+    __tablename__ = "price_hours"
+
+    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    open: Mapped[Decimal] = mapped_column(Numeric)
+    high: Mapped[Decimal] = mapped_column(Numeric)
+    low: Mapped[Decimal] = mapped_column(Numeric)
+    close: Mapped[Decimal] = mapped_column(Numeric)
+    first_slot: Mapped[int] = mapped_column(BigInteger)
+    last_slot: Mapped[int] = mapped_column(BigInteger)
+    samples: Mapped[int] = mapped_column(BigInteger)
+    backfilled: Mapped[int] = mapped_column(BigInteger)
+    imported: Mapped[int] = mapped_column(BigInteger)
+    grid_seconds: Mapped[int] = mapped_column(BigInteger)
+
+
+class UnfillableRow(Base):
+    """A run of slots, both ends inclusive, that the exchange could not give when asked."""
+
+    __tablename__ = "unfillable"
+
+    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    first_slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    last_slot: Mapped[int] = mapped_column(BigInteger)
+    interval_seconds: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[dt.datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("now()")
+    )
+
+
+class ChangeRow(Base):
+    """Slots that a transaction changed; triggers on `prices` write it. All NULL: everything."""
+
+    __tablename__ = "price_changes"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    transaction: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("pg_current_xact_id()::text::bigint"), index=True
+    )
+    exchange: Mapped[str | None] = mapped_column(Text)
+    ticker: Mapped[str | None] = mapped_column(Text)
+    first_slot: Mapped[int | None] = mapped_column(BigInteger)
+    last_slot: Mapped[int | None] = mapped_column(BigInteger)
+    noted_at: Mapped[dt.datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("now()")
+    )

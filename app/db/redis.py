@@ -1,8 +1,9 @@
 """The connection to Redis, and the gate that paces all workers' requests together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from functools import partial
 from itertools import count, islice
 from uuid import uuid4
 
@@ -13,39 +14,65 @@ from app.core.errors import BrokerUnavailable
 
 SOCKET_TIMEOUT_SECONDS = 3.0
 FULL_HOUSE_WAIT_MS = 10
+GATHERING_SECONDS = 0.003
+"""Places of this process that become free within it are given back together."""
 LARGEST_BATCH = 1_000
 
 _ADMIT = """
 -- Admits the first of the named requests, as many as rate and places allow.
 -- Answers {admitted, how many ms to wait before the next can be}.
--- KEYS: bucket, places.  ARGV: rate per second, most places, lease in ms, wait when full, names...
+-- Who gives way leaves half of the burst and of the places free, and waits while anyone else does.
+-- KEYS: bucket, places.
+-- ARGV: rate per second, most places, lease in ms, wait when full, 1 to give way, names...
 local now = redis.call('TIME')
 local now_us = now[1] * 1000000 + now[2]
 local rate, most, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local asked = #ARGV - 4
+local full_wait_ms, gives_way = tonumber(ARGV[4]), ARGV[5] == '1'
+local hurry_ms = 100  -- how late who waits may ask again without losing precedence
+local asked = #ARGV - 5
 
-local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at_us')
+local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at_us', 'hurried_us')
 local burst = math.max(1, rate)
 local tokens = tonumber(bucket[1]) or burst
 local at_us = tonumber(bucket[2]) or now_us
 tokens = math.min(burst, tokens + math.max(0, now_us - at_us) * rate / 1000000)
-
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now_us)
 local free = most - redis.call('ZCARD', KEYS[2])
-local admitted = math.max(0, math.min(asked, free, math.floor(tokens)))
-for i = 1, admitted do
-  redis.call('ZADD', KEYS[2], now_us + lease_ms * 1000, ARGV[4 + i])
+
+-- where there is but one token or place, it can't be halved: being last must do
+local kept_tokens, kept_places, hurried_ms = 0, 0, 0
+if gives_way then
+  kept_tokens = math.min(burst / 2, burst - 1)
+  kept_places = math.min(math.ceil(most / 2), most - 1)
+  hurried_ms = math.ceil(((tonumber(bucket[3]) or 0) - now_us) / 1000)
 end
-tokens = tokens - admitted
+-- at_us holds whole microseconds, so that a full bucket may look a hair less than full
+local payable = math.floor(tokens - kept_tokens + 0.000001)
+local admitted = math.max(0, math.min(asked, free - kept_places, payable))
+if hurried_ms > 0 and hurried_ms <= 1000 / rate + full_wait_ms + hurry_ms then
+  admitted = 0
+else
+  hurried_ms = 0  -- over, or of a clock that went back since
+end
+for i = 1, admitted do
+  redis.call('ZADD', KEYS[2], now_us + lease_ms * 1000, ARGV[5 + i])
+end
+tokens = math.max(0, tokens - admitted)
+
+local wait_ms = hurried_ms
+if tokens - kept_tokens < 1 - 0.000001 then
+  wait_ms = math.max(wait_ms, math.ceil((1 + kept_tokens - tokens) * 1000 / rate))
+elseif free - kept_places <= admitted then
+  wait_ms = math.max(wait_ms, full_wait_ms)
+end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at_us', string.format('%.0f', now_us))
+if admitted < asked and not gives_way then
+  local until_us = now_us + (wait_ms + hurry_ms) * 1000
+  redis.call('HSET', KEYS[1], 'hurried_us', string.format('%.0f', until_us))
+end
 redis.call('PEXPIRE', KEYS[1], 10000 + math.ceil(1000 / rate))
 redis.call('PEXPIRE', KEYS[2], lease_ms + 10000)
-if tokens < 1 then
-  return {admitted, math.ceil((1 - tokens) * 1000 / rate)}
-elseif free <= admitted then
-  return {admitted, tonumber(ARGV[4])}
-end
-return {admitted, 0}
+return {admitted, wait_ms}
 """
 
 
@@ -85,6 +112,7 @@ class RequestGate:
     A token bucket (a burst of at most one second's rate) and a set of leased places live in Redis
     and on its clock, so a worker's wrong clock changes nothing and a killed worker's places come
     back when their lease ends. Requests that wait in one process ask together, in their order.
+    Those that give way ask only while no other does, and leave half of everything free.
     """
 
     def __init__(
@@ -94,70 +122,39 @@ class RequestGate:
         self._admit_script = redis.register_script(_ADMIT)
         self._keys = [f"prices:gate:{name}:bucket", f"prices:gate:{name}:places"]
         self._limits = [rate, places, round(lease_seconds * 1000), FULL_HOUSE_WAIT_MS]
-        self._batch = min(places, LARGEST_BATCH)
-        self._names = (f"{uuid4().hex}:{number}" for number in count())
-        self._waiting: dict[str, asyncio.Future[BrokerUnavailable | None]] = {}
-        self._pump: asyncio.Task[None] | None = None
+        batch = min(places, LARGEST_BATCH)
+        process = uuid4().hex
+        self._names = (f"{process}:{number}" for number in count())
+        self._first = _Queue(partial(self._ask, 0), self._leave, batch)
+        self._last = _Queue(partial(self._ask, 1), self._leave, batch, behind=self._first)
         self._leaving: list[str] = []
         self._sweeper: asyncio.Task[None] | None = None
+        self._is_closing = False
 
-    @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
+    def admit(self, *, gives_way: bool = False) -> AbstractAsyncContextManager[None]:
         """Wait for a turn and hold a place while the block runs.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        name = next(self._names)
-        turn = self._waiting[name] = asyncio.get_running_loop().create_future()
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._admit_waiting())
-        try:
-            refusal = await turn
-            if refusal is not None:
-                raise BrokerUnavailable(str(refusal)) from refusal  # an error of its own for each
-            yield
-        finally:
-            self._waiting.pop(name, None)
-            self._leave(name)
+        queue = self._last if gives_way else self._first
+        return _Turn(queue, next(self._names), self._leave)
 
     async def close(self) -> None:
         """Turn away who still waits, and wait until every place is given back."""
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait([self._pump])
-        self._refuse_waiting(BrokerUnavailable("the gate is closed"))
+        self._is_closing = True
+        for queue in (self._last, self._first):
+            await queue.close()
         if self._sweeper is not None:
             await self._sweeper
 
-    async def _admit_waiting(self) -> None:
-        while self._waiting:
-            names = list(islice(self._waiting, self._batch))
-            try:
-                with translated():
-                    admitted, wait_ms = await self._admit_script(
-                        self._keys, [*self._limits, *names]
-                    )
-            except BrokerUnavailable as error:
-                self._refuse_waiting(error)
-                return
-            for name in names[:admitted]:
-                self._let_in(name)
-            if self._waiting and wait_ms:
-                await asyncio.sleep(wait_ms / 1000)
-
-    def _let_in(self, name: str) -> None:
-        turn = self._waiting.pop(name, None)
-        if turn is None:
-            self._leave(name)  # who waited has gone meanwhile, and the place came too late
-        elif not turn.done():
-            turn.set_result(None)
-
-    def _refuse_waiting(self, error: BrokerUnavailable) -> None:
-        for turn in self._waiting.values():
-            if not turn.done():
-                turn.set_result(error)  # as an exception it would be reported when nobody looks
-        self._waiting.clear()
+    async def _ask(self, gives_way: int, names: Sequence[str]) -> tuple[int, int]:
+        """Ask for turns; give how many were admitted, and the wait in ms before the next can be."""
+        with translated():
+            admitted, wait_ms = await self._admit_script(
+                self._keys, [*self._limits, gives_way, *names]
+            )
+        return int(admitted), int(wait_ms)
 
     def _leave(self, name: str) -> None:
         self._leaving.append(name)
@@ -166,11 +163,112 @@ class RequestGate:
 
     async def _give_back(self) -> None:
         while self._leaving:
+            if not self._is_closing:
+                await asyncio.sleep(GATHERING_SECONDS)
             names, self._leaving = self._leaving, []
             await self._remove(names)
+            for queue in (self._first, self._last):
+                queue.freed.set()
 
     async def _remove(self, names: Sequence[str]) -> None:
         try:
             await self._redis.zrem(self._keys[1], *names)
         except (RedisError, OSError):
             return  # the lease ends by itself
+
+
+class _Turn(AbstractAsyncContextManager[None]):
+    """A request's turn: waited for at the start, its place given back at the end."""
+
+    def __init__(self, queue: "_Queue", name: str, leave: Callable[[str], None]) -> None:
+        self._queue = queue
+        self._name = name
+        self._leave = leave
+
+    async def __aenter__(self) -> None:
+        try:
+            refusal = await self._queue.join(self._name)
+        except asyncio.CancelledError:
+            self._end()
+            raise
+        if refusal is not None:
+            self._end()
+            raise BrokerUnavailable(str(refusal)) from refusal  # an error of its own for each
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._queue.waiting.pop(self._name, None)
+        self._leave(self._name)
+
+
+class _Queue:
+    """Requests of this process that wait for their turn and ask for it together."""
+
+    def __init__(
+        self,
+        ask: Callable[[Sequence[str]], Awaitable[tuple[int, int]]],
+        leave: Callable[[str], None],
+        batch: int,
+        *,
+        behind: "_Queue | None" = None,
+    ) -> None:
+        self.waiting: dict[str, asyncio.Future[BrokerUnavailable | None]] = {}
+        self.freed = asyncio.Event()
+        self._ask = ask
+        self._leave = leave
+        self._batch = batch
+        self._behind = behind
+        self._pump: asyncio.Task[None] | None = None
+
+    async def join(self, name: str) -> BrokerUnavailable | None:
+        """Wait for a turn; give the reason where it is refused."""
+        turn: asyncio.Future[BrokerUnavailable | None]
+        turn = self.waiting[name] = asyncio.get_running_loop().create_future()
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._admit_waiting())
+        return await turn
+
+    async def close(self) -> None:
+        """Turn away who still waits."""
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.wait([self._pump])
+        self._refuse_waiting(BrokerUnavailable("the gate is closed"))
+
+    async def _admit_waiting(self) -> None:
+        while self.waiting:
+            if self._behind is not None and self._behind.waiting:
+                await asyncio.sleep(FULL_HOUSE_WAIT_MS / 1000)
+                continue
+            names = list(islice(self.waiting, self._batch))
+            self.freed.clear()
+            try:
+                admitted, wait_ms = await self._ask(names)
+            except BrokerUnavailable as error:
+                self._refuse_waiting(error)
+                return
+            for name in names[:admitted]:
+                self._let_in(name)
+            if self.waiting and wait_ms:
+                await self._pause(wait_ms / 1000)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait until there may be a turn to be had; a place that this process gave back is one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.freed.wait()
+
+    def _let_in(self, name: str) -> None:
+        turn = self.waiting.pop(name, None)
+        if turn is None:
+            self._leave(name)  # who waited has gone meanwhile, and the place came too late
+        elif not turn.done():
+            turn.set_result(None)
+
+    def _refuse_waiting(self, error: BrokerUnavailable) -> None:
+        for turn in self.waiting.values():
+            if not turn.done():
+                turn.set_result(error)  # as an exception it would be reported when nobody looks
+        self.waiting.clear()

@@ -1,15 +1,23 @@
 """The connection to PostgreSQL: sessions to read, transactions to write, locks to take turns."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol, cast
 
+from asyncpg import InterfaceError, InternalClientError
 from sqlalchemy import event, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
-from app.core.errors import AppError, DatabaseUnavailable, SchemaOutdated, SettingsError
+from app.core.errors import (
+    AppError,
+    DatabaseFull,
+    DatabaseUnavailable,
+    SchemaOutdated,
+    SettingsError,
+)
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
@@ -17,12 +25,21 @@ POOL_TIMEOUT_SECONDS = 10
 AWAY_STATES = ("08", "28", "3D", "53", "57P", "25006")
 """SQLSTATEs of a server that is away.
 
-Connection, login, no such database, resources (disk full), shutdown, read-only.
+Connection, login, no such database, resources, shutdown, read-only.
 """
+FULL_STATE = "53100"
 OUTDATED_STATES = ("42P01", "42703")
 """SQLSTATEs of a table or a column that is not there."""
 LOCK_IDLE_SECONDS = 9
 """A lock's holder that shows no sign of life for so long loses it; it shows one every third."""
+
+
+class Driver(Protocol):
+    """A connection of asyncpg, as far as reads need it; it prepares what it is asked, once."""
+
+    async def fetch(self, query: str, /, *values: object) -> Sequence[Sequence[Any]]:
+        """Ask a query whose parameters are $1, $2 and so on; give its rows."""
+        ...
 
 
 class Database:
@@ -50,6 +67,9 @@ class Database:
             )
         # one round trip per query: no BEGIN before it, no ROLLBACK after it
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._one_moment = self._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         # The pool serves who comes last as readily as who waits longest; this queue is fair.
         self._places = asyncio.Semaphore(pool_size)
@@ -74,6 +94,35 @@ class Database:
                     yield session
 
     @asynccontextmanager
+    async def driver(self) -> AsyncIterator[Driver]:
+        """Lend a connection without a session around it, which would take longer than a read.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+            SchemaOutdated: a table or a column is not there.
+        """
+        async with self._place():
+            with translated():
+                pooled = await self._engine.raw_connection()
+                try:
+                    yield cast("Driver", pooled.driver_connection)
+                finally:
+                    await greenlet_spawn(pooled.close)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """Open a session that only reads, and whose queries all see the same moment.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+            SchemaOutdated: a table or a column is not there.
+        """
+        async with self._place():
+            with translated():
+                async with AsyncSession(self._one_moment, autoflush=False) as session:
+                    yield session
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Open a session and commit it at the end, or roll it back on an error.
 
@@ -85,6 +134,22 @@ class Database:
             with translated():
                 async with AsyncSession(self._engine, autoflush=False) as session, session.begin():
                     yield session
+
+    @asynccontextmanager
+    async def workspace(self) -> AsyncIterator[AsyncSession]:
+        """Open a session whose statements commit one by one; its temporary tables end with it.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer; what was committed stays.
+            SchemaOutdated: a table or a column is not there.
+        """
+        async with self.read() as session:
+            try:
+                yield session
+            except BaseException:
+                await session.invalidate()  # what was under way may still be
+                raise
+            await session.execute(text("DISCARD TEMP"))
 
     @asynccontextmanager
     async def try_lock(self, name: str) -> AsyncIterator[bool]:
@@ -107,7 +172,8 @@ class Database:
     async def _place(self) -> AsyncIterator[None]:
         """Wait for one of the pool's connections to be free."""
         try:
-            await asyncio.wait_for(self._places.acquire(), self._pool_timeout_seconds)
+            async with asyncio.timeout(self._pool_timeout_seconds):
+                await self._places.acquire()
         except TimeoutError:
             raise DatabaseUnavailable("every connection to PostgreSQL is in use") from None
         try:
@@ -174,7 +240,7 @@ async def _release(connection: AsyncConnection, name: str) -> None:
         await connection.execute(
             text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": name}
         )
-    except (DBAPIError, OSError):
+    except (SQLAlchemyError, OSError):  # also one that broke unnoticed
         await connection.invalidate()
 
 
@@ -196,9 +262,11 @@ def translated() -> Iterator[None]:
 
 
 def _named(error: Exception) -> AppError | None:
-    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
     if state in OUTDATED_STATES:
         return SchemaOutdated("the database's schema is not whole: run `alembic upgrade head`")
+    if state == FULL_STATE:
+        return DatabaseFull("PostgreSQL refuses writes: its disk is full")
     if _is_away(error, state or ""):
         return DatabaseUnavailable(f"PostgreSQL does not answer ({type(_cause(error)).__name__})")
     return None
@@ -207,8 +275,9 @@ def _named(error: Exception) -> AppError | None:
 def _is_away(error: Exception, state: str) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or state.startswith(AWAY_STATES)
-    # what the operating system says comes without SQLAlchemy's wrapping
-    return isinstance(error, OSError)
+    # what the operating system says, or the driver at a COPY, comes without SQLAlchemy's wrapping
+    broken = (OSError, InterfaceError, InternalClientError)
+    return isinstance(error, broken) or state.startswith(AWAY_STATES)
 
 
 def _cause(error: BaseException) -> BaseException:

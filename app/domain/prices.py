@@ -1,12 +1,14 @@
-"""Prices: as the exchange quotes them, as they are kept, and as a column of them travels."""
+"""Prices: as the exchange quotes them, and as they are kept."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from app.domain.slots import Slot, floor_slot
+
+HIGHEST_PRICE: Final = Decimal(10) ** 12
+MOST_DECIMAL_PLACES: Final = 40
 
 
 class Source(StrEnum):
@@ -65,25 +67,6 @@ class Price:
         """Put a quote where the exchange's clock says that it belongs."""
         slot = floor_slot(quote.observed_us, interval_seconds)
         return cls(quote.key, slot, quote.price, quote.observed_us, Source.LIVE)
-
-
-@dataclass(frozen=True, slots=True)
-class PriceSeries:
-    """Prices of one ticker as columns of equal length, in the order asked for."""
-
-    key: TickerKey
-    timestamps: Sequence[int]
-    prices: Sequence[Decimal]
-    sources: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.timestamps)
-
-    def head(self, count: int) -> "PriceSeries":
-        """Keep the first rows only."""
-        return PriceSeries(
-            self.key, self.timestamps[:count], self.prices[:count], self.sources[:count]
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Recordings: what was promised to be recorded, so that a gap has a meaning."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain.prices import TickerKey
-from app.domain.slots import MICROSECONDS, LiveEdge, Slot, floor_slot, slot_before
+from app.domain.slots import MICROSECONDS, LiveEdge, Slot, floor_slot, present_of, slot_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def realign(
     closed a moment ago goes on instead of a new one, so two workers that are configured
     differently for a while leave no heap of pieces.
     """
-    presents = {key: _present_us(edges.get(key), database_us) for key in {*newest, *wanted}}
+    presents = {key: present_of(edges.get(key), database_us) for key in {*newest, *wanted}}
     closed = {
         key: _close(recording, edges.get(key), presents[key])
         for key, recording in newest.items()
@@ -52,6 +52,28 @@ def realign(
     current = {**newest, **closed}
     opened = _open(current, wanted, interval_seconds, presents)
     return [*closed.values(), *opened]
+
+
+def unpromised(wished: Recording, known: Iterable[Recording]) -> list[Recording]:
+    """Give the parts of a closed recording that overlap none of its ticker's others."""
+    parts = [wished]
+    for other in known:
+        if not other.is_empty:
+            parts = [piece for part in parts for piece in _outside(part, other)]
+    return parts
+
+
+def _outside(part: Recording, other: Recording) -> Iterator[Recording]:
+    """Give what of a closed recording ends before another begins, and begins after its end."""
+    step = part.interval_seconds
+    until = floor_slot((other.first_slot - step) * MICROSECONDS, step)
+    pieces = [
+        replace(part, last_slot=until if part.last_slot is None else min(part.last_slot, until))
+    ]
+    if other.last_slot is not None:
+        begin = _beyond(other.last_slot + other.interval_seconds - 1, step)
+        pieces.append(replace(part, first_slot=max(part.first_slot, begin)))
+    return (piece for piece in pieces if not piece.is_empty)
 
 
 def _open(
@@ -97,8 +119,3 @@ def _close(recording: Recording, edge: LiveEdge | None, present_us: int) -> Reco
 
 def _fits(recording: Recording, interval_seconds: int) -> bool:
     return recording.interval_seconds == interval_seconds
-
-
-def _present_us(edge: LiveEdge | None, database_us: int) -> int:
-    estimate = edge.present_us(database_us) if edge else None
-    return database_us if estimate is None else estimate

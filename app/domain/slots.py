@@ -58,3 +58,9 @@ class LiveEdge(NamedTuple):
         """
         elapsed_us = database_us - self.created_us
         return self.observed_us + elapsed_us if elapsed_us >= 0 else None
+
+
+def present_of(edge: LiveEdge | None, database_us: int) -> int:
+    """Estimate the exchange's present; the database's clock where no live row tells."""
+    estimate = edge.present_us(database_us) if edge else None
+    return database_us if estimate is None else estimate

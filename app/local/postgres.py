@@ -19,6 +19,7 @@ from app.local.processes import Child
 DATABASE: Final = "prices"
 ROLE: Final = "postgres"
 
+_SOCKET_LOCK: Final = ".s.PGSQL.5432.lock"
 _LONGEST_PATH: Final = 85  # of a socket's directory: macOS allows 103 bytes with the file's name
 _PLAIN_PATH: Final = re.compile(r"[\w./ +@~-]+")
 _FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -53,7 +54,10 @@ class Postgres:
             end_leftover(directory / "postmaster.pid", directory, signal.SIGINT)
         else:
             make_cluster(directory, user, ROLE, fast=fast)
-        return cls(directory, _socket_directory(directory), user, max_connections, fast)
+        sockets = _socket_directory(directory)
+        # Left by a killed server; its number may be a zombie's, which PostgreSQL takes for alive.
+        (sockets / _SOCKET_LOCK).unlink(missing_ok=True)
+        return cls(directory, sockets, user, max_connections, fast)
 
     @property
     def url(self) -> str:

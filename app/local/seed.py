@@ -17,16 +17,23 @@ MOST_ROWS: Final = 100_000  # of all tickers together
 
 
 async def seed(settings: Settings, database_url: str) -> None:
-    """Store the slots before the present one of every ticker; what is there stays."""
+    """Store the last two days of every ticker, as far as they lie before all that is stored.
+
+    What was missed while the demo did not run is left to the repair.
+    """
     database = Database(database_url, pool_size=1)
     keys = [TickerKey(*index) for index in settings.indices]
     interval = settings.collect_interval_seconds
     try:
         async with database.read() as session:
             present_us = await prices.clock_us(session)
+            known = await prices.extents(session)
         slots = past_slots(present_us, interval, len(keys))
         firsts = await _record(database, keys, interval, slots[0])
-        rows = [price for key in keys for price in _history(key, slots, firsts[key])]
+        earliest = {key: extent.first for key, extent in known.items()}
+        rows = [
+            price for key in keys for price in _history(key, slots, firsts[key], earliest.get(key))
+        ]
         async with database.transaction() as session:
             await prices.add(session, rows)
     finally:
@@ -57,7 +64,11 @@ async def _record(
     return {key: recording.first_slot for key, recording in current.items()} | new
 
 
-def _history(key: TickerKey, slots: Sequence[Slot], first: Slot) -> Iterator[Price]:
-    promised = [slot for slot in slots if slot >= first]
+def _history(
+    key: TickerKey, slots: Sequence[Slot], first: Slot, earliest: int | None
+) -> Iterator[Price]:
+    """Give a ticker's prices from the first slot promised to the earliest that is stored."""
+    beyond = slots[-1] + 1 if earliest is None else earliest
+    promised = [slot for slot in slots if first <= slot < beyond]
     for slot, price in zip(promised, index_prices(key.ticker, promised), strict=True):
         yield Price(key, slot, price, slot * MICROSECONDS, Source.IMPORT)

@@ -13,6 +13,9 @@ from app.local.processes import Child
 PROGRAM: Final = (sys.executable, "-m", "app")
 
 _SHORTEST_SILENCE_SECONDS: Final = 10.0
+"""Longer than a call to a broker may block (3 to 5 s)."""
+_LONGEST_SILENCE_SECONDS: Final = 30.0
+"""Long enough for a machine that swaps."""
 _GRACE_SECONDS: Final = 5.0
 _EXCHANGE_STAGE: Final = 1
 _SERVICE_STAGE: Final = 2
@@ -34,6 +37,12 @@ class Services:
         host = _WILDCARDS.get(self.settings.api_host, self.settings.api_host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.env['API_PORT']}"
 
+    @property
+    def silence_seconds(self) -> float:
+        """Tell for how long a process may show no sign of life: two intervals, within reason."""
+        two_intervals = 2.0 * self.settings.collect_interval_seconds
+        return min(max(_SHORTEST_SILENCE_SECONDS, two_intervals), _LONGEST_SILENCE_SECONDS)
+
     def migrate(self) -> Child:
         """Describe the migration, which ends by itself."""
         return Child(
@@ -51,7 +60,7 @@ class Services:
             env=self.env,
             ready=http_ok(f"{self.base_url}/health/ready"),
             alive=http_ok(f"{self.base_url}/health/live"),
-            silence_seconds=self._silence_seconds,
+            silence_seconds=self.silence_seconds,
             grace_seconds=_GRACE_SECONDS,
             stage=_SERVICE_STAGE,
         )
@@ -65,14 +74,10 @@ class Services:
             env={**self.env, "HEARTBEAT_FILE": str(file)},
             ready=heartbeat,
             alive=heartbeat,
-            silence_seconds=self._silence_seconds,
+            silence_seconds=self.silence_seconds,
             grace_seconds=_GRACE_SECONDS,
             stage=_SERVICE_STAGE,
         )
-
-    @property
-    def _silence_seconds(self) -> float:
-        return max(2.0 * self.settings.collect_interval_seconds, _SHORTEST_SILENCE_SECONDS)
 
 
 def exchange(settings: Settings, port: int, program: Sequence[str] = PROGRAM) -> Child:
@@ -83,8 +88,9 @@ def exchange(settings: Settings, port: int, program: Sequence[str] = PROGRAM) ->
         name="exchange",
         argv=[*program, "exchange", "--port", str(port), *indices],
         ready=http_ok(f"{exchange_url(port)}/public/get_time"),
-        alive=http_ok(f"{exchange_url(port)}/public/get_time"),
+        alive=http_ok(f"http://127.0.0.1:{port}/control/state"),  # faults on demand are no hang
         look_seconds=2.0,
+        silence_seconds=60.0,
         stage=_EXCHANGE_STAGE,
     )
 

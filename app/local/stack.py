@@ -100,7 +100,7 @@ class Stack:
             self.settings, self.home, {**self.environment, **embedded.urls}, self.program
         )
         await self._start_servers(supervisor, embedded, services)
-        tell_servers(self.home, embedded.urls)
+        tell_servers(self.home, {**embedded.urls, **self._stand_in_url()})
         self.terminal.note("Starting the API, the worker and beat …")
         await together(*map(supervisor.start, services.children()))
         self._announce(services)
@@ -109,6 +109,10 @@ class Stack:
     def _embedded(self) -> list[str]:
         """Name the servers that the user did not set."""
         return [name for name in EMBEDDED if getattr(self.settings, name.lower()) is None]
+
+    def _stand_in_url(self) -> dict[str, str]:
+        """Give other commands beside a demo its exchange, or they would ask the real one."""
+        return {"DERIBIT_BASE_URL": self.settings.deribit_base_url} if self.stand_in else {}
 
     async def _start_servers(
         self, supervisor: Supervisor, embedded: Embedded, services: Services

@@ -3,14 +3,16 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from app.local.guardian import Guardian
 from app.local.output import Output
 from app.local.processes import CannotStart, Child, Process
 from app.local.watch import why_dead, why_unready
+
+_GUARDIAN_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,10 @@ class Supervisor:
         self._processes: dict[str, Process] = {}
         self._keepers: set[asyncio.Task[None]] = set()
         self._asked_to_end = asyncio.Event()
+        self._guarding: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._guarding = asyncio.create_task(self._keep_guardian())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -88,9 +92,10 @@ class Supervisor:
 
     async def end(self) -> None:
         """End all children, those of the last stage first, and whatever they started."""
-        for keeper in self._keepers:
+        keepers = [*self._keepers, *([self._guarding] if self._guarding else [])]
+        for keeper in keepers:
             keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*keepers, return_exceptions=True)
         processes = list(self._processes.values())
         for stage in sorted({process.child.stage for process in processes}, reverse=True):
             await asyncio.gather(*(self._end(p) for p in processes if p.child.stage == stage))
@@ -140,6 +145,13 @@ class Supervisor:
                 process.child, f"{process.child.name} {trouble}", failures
             )
             began, trouble = clock(), await why_unready(process) or await why_dead(process)
+
+    async def _keep_guardian(self) -> None:
+        while True:
+            await asyncio.sleep(_GUARDIAN_LOOK_SECONDS)
+            with suppress(OSError):  # no memory, no free process: that may pass
+                if self._guardian.revive():
+                    self._output.note("the guardian died; started it again")
 
     async def _restart(self, child: Child, what: str, failures: int) -> Process:
         while True:

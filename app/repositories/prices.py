@@ -1,4 +1,4 @@
-"""Prices in the database: added once, read as columns."""
+"""Prices in the database: added once, found again."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -6,9 +6,9 @@ from typing import NamedTuple
 from sqlalchemy import ARRAY, BigInteger, Numeric, Text, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import PriceRow
-from app.domain.prices import Order, Price, PriceSeries, Source, Span, TickerKey
-from app.domain.slots import LiveEdge, Slot
+from app.db.models import HourRow, PriceRow
+from app.domain.prices import Price, Source, TickerKey
+from app.domain.slots import LiveEdge, Slot, present_of
 
 _ADD = text(
     """
@@ -26,14 +26,22 @@ _ADD = text(
     bindparam("sources", type_=ARRAY(Text)),
 )
 
+# By the hours' summaries, for a ticker may have years of rows without a live one among them.
 _EDGES = text(
     """
     SELECT asked.exchange, asked.ticker, newest.timestamp, newest.observed_us,
            (extract(epoch FROM newest.created_at) * 1000000)::bigint AS created_us
     FROM unnest(:exchanges, :tickers) AS asked (exchange, ticker)
     CROSS JOIN LATERAL (
+        SELECT hour FROM price_hours
+        WHERE exchange = asked.exchange AND ticker = asked.ticker
+          AND samples > backfilled + imported
+        ORDER BY hour DESC LIMIT 1
+    ) AS lively
+    CROSS JOIN LATERAL (
         SELECT timestamp, observed_us, created_at FROM prices
         WHERE exchange = asked.exchange AND ticker = asked.ticker AND source = 'live'
+          AND timestamp >= hour AND timestamp < hour + 3600
         ORDER BY timestamp DESC LIMIT 1
     ) AS newest
     """
@@ -92,24 +100,6 @@ async def add(session: AsyncSession, prices: Sequence[Price]) -> set[PriceId]:
     return {PriceId(TickerKey(row[0], row[1]), Slot(row[2])) for row in rows}
 
 
-async def between(
-    session: AsyncSession, key: TickerKey, span: Span, order: Order, limit: int
-) -> PriceSeries:
-    """Read at most `limit` prices of a span, from its start or from its end."""
-    stamp = PriceRow.timestamp
-    query = select(stamp, PriceRow.price, PriceRow.source).where(
-        PriceRow.exchange == key.exchange, PriceRow.ticker == key.ticker
-    )
-    if span.start is not None:
-        query = query.where(stamp >= span.start)
-    if span.end is not None:
-        query = query.where(stamp <= span.end)
-    query = query.order_by(stamp.desc() if order is Order.DESC else stamp).limit(limit)
-    rows = (await session.execute(query)).all()
-    timestamps, prices, sources = zip(*rows, strict=True) if rows else ((), (), ())
-    return PriceSeries(key, timestamps, prices, sources)
-
-
 async def newest(
     session: AsyncSession, key: TickerKey, *, at_or_before: int | None = None
 ) -> Price | None:
@@ -147,6 +137,13 @@ async def live_edges(
     return await clock_us(session), edges
 
 
+async def presents(session: AsyncSession, keys: Iterable[TickerKey]) -> dict[TickerKey, int]:
+    """Estimate the exchange's present of each ticker, in microseconds."""
+    wanted = list(keys)
+    database_us, edges = await live_edges(session, wanted)
+    return {key: present_of(edges.get(key), database_us) for key in wanted}
+
+
 async def clock_us(session: AsyncSession) -> int:
     """Read the database's clock in microseconds since the epoch."""
     return int(await session.scalar(_CLOCK) or 0)
@@ -158,8 +155,10 @@ async def keys(session: AsyncSession) -> set[TickerKey]:
 
 
 async def extents(session: AsyncSession) -> dict[TickerKey, Extent]:
-    """Tell how far the rows of every ticker reach; it counts them all."""
-    key, stamp = (PriceRow.exchange, PriceRow.ticker), PriceRow.timestamp
-    query = select(*key, func.min(stamp), func.max(stamp), func.count()).group_by(*key)
-    rows = await session.execute(query)
-    return {TickerKey(row[0], row[1]): Extent(row[2], row[3], row[4]) for row in rows}
+    """Tell how far the rows of every ticker reach, by the summaries of hours."""
+    key = (HourRow.exchange, HourRow.ticker)
+    first, last = func.min(HourRow.first_slot), func.max(HourRow.last_slot)
+    rows = await session.execute(
+        select(*key, first, last, func.sum(HourRow.samples)).group_by(*key)
+    )
+    return {TickerKey(row[0], row[1]): Extent(row[2], row[3], int(row[4])) for row in rows}

@@ -1,6 +1,7 @@
 """Recordings in the database: opened and closed as the configuration changes."""
 
 from collections.abc import Iterable, Mapping
+from itertools import starmap
 
 from sqlalchemy import ColumnElement, delete, exists, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
@@ -12,6 +13,13 @@ from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
 
+_COLUMNS = (
+    RecordingRow.exchange,
+    RecordingRow.ticker,
+    RecordingRow.interval_seconds,
+    RecordingRow.first_slot,
+    RecordingRow.last_slot,
+)
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:recordings', 0))")
 
 
@@ -23,12 +31,22 @@ async def take_turn(session: AsyncSession) -> None:
 async def newest(session: AsyncSession) -> dict[TickerKey, Recording]:
     """Read the newest recording, open or closed, of every ticker that ever had one."""
     query = (
-        select(RecordingRow)
+        select(*_COLUMNS)
         .ext(distinct_on(RecordingRow.exchange, RecordingRow.ticker))
         .order_by(RecordingRow.exchange, RecordingRow.ticker, RecordingRow.first_slot.desc())
     )
-    rows = await session.scalars(query)
-    return {recording.key: recording for recording in map(_recording, rows)}
+    rows = await session.execute(query)
+    return {recording.key: recording for recording in starmap(_recording, rows)}
+
+
+async def of_ticker(session: AsyncSession, key: TickerKey) -> list[Recording]:
+    """Read every recording of a ticker, the oldest first."""
+    query = (
+        select(*_COLUMNS)
+        .where(RecordingRow.exchange == key.exchange, RecordingRow.ticker == key.ticker)
+        .order_by(RecordingRow.first_slot)
+    )
+    return list(starmap(_recording, await session.execute(query)))
 
 
 async def put(session: AsyncSession, recordings: Iterable[Recording]) -> None:
@@ -93,8 +111,8 @@ def _columns(recording: Recording) -> dict[str, object]:
     }
 
 
-def _recording(row: RecordingRow) -> Recording:
-    last = None if row.last_slot is None else Slot(row.last_slot)
-    return Recording(
-        TickerKey(row.exchange, row.ticker), row.interval_seconds, Slot(row.first_slot), last
-    )
+def _recording(
+    exchange: str, ticker: str, interval_seconds: int, first: int, last: int | None
+) -> Recording:
+    last_slot = None if last is None else Slot(last)
+    return Recording(TickerKey(exchange, ticker), interval_seconds, Slot(first), last_slot)

@@ -7,24 +7,34 @@ docs/adr/0001 gives the reasons, and the clocks over which the rule was simulate
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
 from app.clients import Exchange
-from app.core.errors import AppError, CollectionRunning, ExchangeTimeout, StampRefused
+from app.core.batches import Batches
+from app.core.clocks import CarriedClock
+from app.core.errors import (
+    AppError,
+    CollectionRunning,
+    DatabaseFull,
+    ExchangeTimeout,
+    StampRefused,
+)
 from app.core.metrics import ROWS_STORED, count
 from app.core.retry import Patience
 from app.db.session import Database
+from app.db.signs import Failures
 from app.domain.prices import Price, Quote, Source, TickerKey
 from app.domain.recordings import Recording, realign
 from app.domain.slots import (
-    MICROSECONDS,
     LiveEdge,
     Slot,
     is_plausible,
     seconds_left,
     window_seconds,
 )
+from app.domain.stamps import agree, is_doubtful
 from app.repositories import prices, recordings
 from app.repositories.prices import PriceId
 
@@ -58,11 +68,13 @@ class Collector:
         exchanges: Mapping[str, Exchange],
         keys: Sequence[TickerKey],
         interval_seconds: int,
+        failures: Failures,
     ) -> None:
         self._database = database
         self._exchanges = exchanges
         self._keys = keys
         self._interval_seconds = interval_seconds
+        self._failures = failures
 
     async def collect(self, share: int = 0, shares: int = 1, *, wait: bool = False) -> Outcome:
         """Collect one share of the tickers, trying for an interval.
@@ -85,8 +97,11 @@ class Collector:
                 raise CollectionRunning("another collection is under way")
             return None
 
-        outcome = await patience.persist(attempt)
-        return outcome or Outcome()
+        try:
+            return await patience.persist(attempt) or Outcome()
+        except DatabaseFull as error:  # which nobody sees by reading
+            await self._failures.note(dict.fromkeys(keys, error))
+            raise
 
     async def unknown_tickers(self) -> list[TickerKey]:
         """Name the configured tickers that the exchange does not list.
@@ -114,8 +129,8 @@ class Collector:
         async with self._database.read() as session:
             database_us, edges = await prices.live_edges(session, keys)
         firsts = {key: recording.first_slot for key, recording in known.items()}
-        database_now = _Clock(database_us)
-        ledger = _Ledger(self._database, patience, firsts)
+        database_now = CarriedClock(database_us)
+        ledger = Batches[Price](lambda rows: self._store(rows, patience, firsts), len(keys))
         ticks = [
             _TickerTick(
                 key, self._exchanges[key.exchange], self._interval_seconds, patience, ledger
@@ -123,9 +138,29 @@ class Collector:
             for key in keys
         ]
         async with asyncio.TaskGroup() as group:
+            group.create_task(ledger.write_all())
             for tick in ticks:
                 group.create_task(tick.run(edges.get(tick.key), database_now))
+        await self._failures.note(
+            {tick.key: tick.failure for tick in ticks if tick.failure},
+            [tick.key for tick in ticks if tick.stored],
+        )
         return _sum_up(ticks)
+
+    async def _store(
+        self, rows: Sequence[Price], patience: Patience, firsts: Mapping[TickerKey, Slot]
+    ) -> list[bool]:
+        """Commit prices, trying as long as patience lasts; tell which slots were free."""
+        new = await patience.persist(lambda: self._write(rows, firsts), rows=len(rows))
+        return [PriceId(price.key, price.slot) in new for price in rows]
+
+    async def _write(self, rows: Sequence[Price], firsts: Mapping[TickerKey, Slot]) -> set[PriceId]:
+        async with self._database.transaction() as session:
+            new = await prices.add(session, rows)
+            early = {key: slot for key, slot in new if slot < firsts.get(key, slot)}
+            await recordings.begin_no_later(session, early)
+        count(ROWS_STORED, Source.LIVE, amount=len(new))
+        return new
 
     async def _recordings(self) -> Mapping[TickerKey, Recording]:
         async with self._database.read() as session:
@@ -152,71 +187,6 @@ class Collector:
         return recording.is_open and recording.interval_seconds == self._interval_seconds
 
 
-class _Clock:
-    """A clock elsewhere, carried on by this machine's monotonic one."""
-
-    def __init__(self, now_us: int) -> None:
-        self._anchor_us = now_us
-        self._anchored_at = asyncio.get_running_loop().time()
-
-    def now_us(self) -> int:
-        elapsed = asyncio.get_running_loop().time() - self._anchored_at
-        return self._anchor_us + round(elapsed * MICROSECONDS)
-
-
-class _Ledger:
-    """Stores what comes: prices that arrive while a write is under way go together in the next."""
-
-    def __init__(
-        self, database: Database, patience: Patience, firsts: Mapping[TickerKey, Slot]
-    ) -> None:
-        self._database = database
-        self._patience = patience
-        self._firsts = firsts
-        self._waiting: list[tuple[Price, asyncio.Future[bool]]] = []
-        self._writing = False
-
-    async def add(self, price: Price) -> bool:
-        """Commit a price; tell whether its slot was still free."""
-        committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((price, committed))
-        if not self._writing:
-            await self._write_waiting()
-        return await committed
-
-    async def _write_waiting(self) -> None:
-        self._writing = True
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._settle(batch)
-        finally:
-            self._writing = False
-
-    async def _settle(self, batch: Sequence[tuple[Price, asyncio.Future[bool]]]) -> None:
-        rows = [price for price, _ in batch]
-        try:
-            new = await self._patience.persist(lambda: self._write(rows), rows=len(rows))
-        except Exception as error:  # noqa: BLE001  # each ticker raises it again
-            if len(batch) > 1 and not isinstance(error, AppError):
-                for one in batch:  # a price that can't be stored must not take the others along
-                    await self._settle([one])
-                return
-            for _, committed in batch:
-                committed.set_exception(error)
-        else:
-            for price, committed in batch:
-                committed.set_result(PriceId(price.key, price.slot) in new)
-
-    async def _write(self, rows: Sequence[Price]) -> set[PriceId]:
-        async with self._database.transaction() as session:
-            new = await prices.add(session, rows)
-            early = {key: slot for key, slot in new if slot < self._firsts.get(key, slot)}
-            await recordings.begin_no_later(session, early)
-        count(ROWS_STORED, Source.LIVE, amount=len(new))
-        return new
-
-
 class _TickerTick:
     """One ticker's part of a tick."""
 
@@ -226,40 +196,43 @@ class _TickerTick:
         exchange: Exchange,
         interval_seconds: int,
         patience: Patience,
-        ledger: _Ledger,
+        ledger: Batches[Price],
     ) -> None:
         self.key = key
         self.stored = 0
-        self.failure: str | None = None
+        self.failure: AppError | None = None
         self._exchange = exchange
         self._interval_seconds = interval_seconds
         self._patience = patience
         self._ledger = ledger
 
-    async def run(self, edge: LiveEdge | None, database: _Clock) -> None:
+    async def run(self, edge: LiveEdge | None, database: CarriedClock) -> None:
         """Store every slot that is due; a failure stays with this ticker."""
         try:
             await self._store_due(edge, database)
         except AppError as error:
-            self.failure = error.code
+            self.failure = error
         except Exception:
-            self.failure = AppError.code
+            self.failure = AppError("a defect: the log tells more")
             log.exception("collection_broke", ticker=str(self.key))
+        finally:
+            self._ledger.leave()
 
-    async def _store_due(self, edge: LiveEdge | None, database: _Clock) -> None:
+    async def _store_due(self, edge: LiveEdge | None, database: CarriedClock) -> None:
         present_us = edge.present_us(database.now_us()) if edge else None
-        present = None if present_us is None else _Clock(present_us)
+        present = None if present_us is None else CarriedClock(present_us)
         newest = edge.slot if edge else None
         for _ in range(MOST_QUESTIONS):
             if newest is not None and present is not None and not await self._over(newest, present):
                 return
-            quote = await self._patience.persist(lambda: self._ask(database), ticker=str(self.key))
-            present = _Clock(quote.observed_us)
+            ask = partial(self._ask_surely, present, database)
+            quote = await self._patience.persist(ask, ticker=str(self.key))
+            present = CarriedClock(quote.observed_us)
             price = Price.live(quote, self._interval_seconds)
             self.stored += await self._ledger.add(price)
             newest = max(newest or price.slot, price.slot)
 
-    async def _over(self, newest: Slot, present: _Clock) -> bool:
+    async def _over(self, newest: Slot, present: CarriedClock) -> bool:
         """Tell whether the newest slot is over, waiting out the last part of it."""
         left = seconds_left(newest, self._interval_seconds, present.now_us())
         if left > window_seconds(self._interval_seconds):
@@ -268,7 +241,24 @@ class _TickerTick:
             await asyncio.sleep(left)
         return True
 
-    async def _ask(self, database: _Clock) -> Quote:
+    async def _ask_surely(self, present: CarriedClock | None, database: CarriedClock) -> Quote:
+        """Ask, and once more where the stamp is far from the supposed present."""
+
+        def is_far(quote: Quote) -> bool:
+            supposed_us = None if present is None else present.now_us()
+            return is_doubtful(
+                quote.observed_us, supposed_us, database.now_us(), self._interval_seconds
+            )
+
+        if not is_far(first := await self._ask(database)):
+            return first
+        carried_on = CarriedClock(first.observed_us)
+        second = await self._ask(database)
+        if is_far(second) and not agree(second.observed_us, carried_on.now_us()):
+            raise StampRefused(f"stamped {first.observed_us} µs, then {second.observed_us} µs")
+        return second
+
+    async def _ask(self, database: CarriedClock) -> Quote:
         left = max(0, self._patience.left_seconds) + _handover_seconds(self._interval_seconds)
         try:
             async with asyncio.timeout(left):
@@ -287,8 +277,8 @@ def _handover_seconds(interval_seconds: int) -> float:
 def _sum_up(ticks: Sequence[_TickerTick]) -> Outcome:
     outcome = Outcome(
         stored=[tick.key.ticker for tick in ticks if tick.stored],
-        already=[tick.key.ticker for tick in ticks if not tick.stored and tick.failure is None],
-        failed={tick.key.ticker: tick.failure for tick in ticks if tick.failure is not None},
+        already=[tick.key.ticker for tick in ticks if not (tick.stored or tick.failure)],
+        failed={tick.key.ticker: tick.failure.code for tick in ticks if tick.failure},
     )
     level = log.warning if outcome.failed else log.info if outcome.stored else log.debug
     level("prices_collected", **{name: getattr(outcome, name) for name in outcome.__slots__})

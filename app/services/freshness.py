@@ -1,47 +1,99 @@
-"""Freshness: how far each configured ticker is behind the exchange's present."""
+"""Freshness: how far each configured ticker is behind the exchange's present, and why."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from redis.asyncio import Redis
+
+from app.core.errors import AppError
 from app.db.session import Database
+from app.db.signs import read_signs
+from app.domain.freshness import Clocks, Findings, Freshness
 from app.domain.prices import TickerKey
-from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LiveEdge
+from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LiveEdge, present_of
 from app.repositories import prices
+
+LOOK_TIMEOUT_SECONDS = 3.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
-    """The age of a ticker's newest live slot in seconds, None while there is none."""
+class Edges:
+    """The newest live row of each ticker, and the database's clock when they were read."""
 
-    key: TickerKey
-    age_seconds: int | None
-    is_fresh: bool
+    keys: Sequence[TickerKey]
+    by_key: Mapping[TickerKey, LiveEdge]
+    database_us: int
+
+    def judge(self, limit_seconds: int) -> list[Freshness]:
+        """Tell of every ticker how old its newest live price is, by the exchange's clock."""
+        return [self._judge(key, limit_seconds) for key in self.keys]
+
+    def clocks(self, now: float) -> list[Clocks]:
+        """Compare the clocks with each exchange's, by its newest live row."""
+        newest: dict[str, LiveEdge] = {}
+        for key, edge in self.by_key.items():
+            newest[key.exchange] = max(edge, newest.get(key.exchange, edge))
+        compared = (self._compare(exchange, edge, now) for exchange, edge in newest.items())
+        return [clocks for clocks in compared if clocks is not None]
+
+    def _judge(self, key: TickerKey, limit_seconds: int) -> Freshness:
+        edge = self.by_key.get(key)
+        if edge is None:
+            return Freshness(key, None, is_fresh=False)
+        age = max(0, present_of(edge, self.database_us) // MICROSECONDS - edge.slot)
+        return Freshness(key, age, is_fresh=age <= limit_seconds)
+
+    def _compare(self, exchange: str, edge: LiveEdge, now: float) -> Clocks | None:
+        present_us = edge.present_us(self.database_us)
+        if present_us is None:
+            return None
+        database_seconds = (edge.created_us - edge.observed_us) / MICROSECONDS
+        return Clocks(exchange, database_seconds, now - present_us / MICROSECONDS)
 
 
 class FreshnessWatch:
     """Watches the configured tickers; a process has one."""
 
     def __init__(
-        self, database: Database, keys: Sequence[TickerKey], interval_seconds: int
+        self, database: Database, redis: "Redis", keys: Sequence[TickerKey], interval_seconds: int
     ) -> None:
         self._database = database
+        self._redis = redis
         self._keys = keys
-        self._limit_seconds = STALE_AFTER_INTERVALS * interval_seconds
+        self._interval_seconds = interval_seconds
 
-    async def look(self) -> list[Freshness]:
-        """Tell of every ticker how old its newest live price is, by the exchange's clock.
+    async def look(self, now: float) -> Findings:
+        """Look at every ticker, and at what may be the reason if one is stale.
 
-        Raises:
-            DatabaseUnavailable: PostgreSQL does not answer.
+        `now` is this server's clock, to be compared. What is away makes a trouble, not an error.
         """
+        (edges, database_trouble), (signs, broker_trouble) = await asyncio.gather(
+            _within_time(self._edges()), _within_time(read_signs(self._redis))
+        )
+        edges = edges or Edges(self._keys, {}, 0)
+        return Findings(
+            self._interval_seconds,
+            tickers=edges.judge(STALE_AFTER_INTERVALS * self._interval_seconds),
+            clocks=edges.clocks(now),
+            signs=signs,
+            database_trouble=database_trouble,
+            broker_trouble=broker_trouble,
+        )
+
+    async def _edges(self) -> Edges:
         async with self._database.read() as session:
             database_us, edges = await prices.live_edges(session, self._keys)
-        return [self._judge(key, edges.get(key), database_us) for key in self._keys]
+        return Edges(self._keys, edges, database_us)
 
-    def _judge(self, key: TickerKey, edge: LiveEdge | None, database_us: int) -> Freshness:
-        if edge is None:
-            return Freshness(key, None, is_fresh=False)
-        estimate_us = edge.present_us(database_us)
-        present_us = database_us if estimate_us is None else estimate_us
-        age = max(0, present_us // MICROSECONDS - edge.slot)
-        return Freshness(key, age, is_fresh=age <= self._limit_seconds)
+
+async def _within_time(look: Awaitable[T]) -> tuple[T | None, str]:
+    """Give what a look found, else in words why it found nothing."""
+    try:
+        async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+            return await look, ""
+    except (AppError, TimeoutError) as error:
+        return None, str(error) or "no answer in time"

@@ -1,23 +1,17 @@
-"""History: what is stored, read a price or a page of columns at a time."""
+"""History: what is stored, read a price or a page of lines at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.db.session import Database
-from app.domain.prices import Order, Price, PriceSeries, Span, TickerKey, TickerSummary
+from app.domain.lines import LineFormat, LinePage
+from app.domain.prices import Order, Price, Span, TickerKey, TickerSummary
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
-from app.repositories import prices, recordings
+from app.repositories import lines, prices, recordings
 from app.repositories.prices import Extent
-
-
-@dataclass(frozen=True, slots=True)
-class PricePage:
-    """Prices in the order asked for, and whether there are more beyond."""
-
-    series: PriceSeries
-    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +21,12 @@ class LatestPrice:
     price: Price
     age_seconds: int
     is_stale: bool
+
+    @classmethod
+    def at(cls, price: Price, now: float, interval_seconds: int) -> Self:
+        """Tell how old a price is; it is stale after two intervals."""
+        age = max(0, int(now) - price.slot)
+        return cls(price, age, age > STALE_AFTER_INTERVALS * interval_seconds)
 
 
 class History:
@@ -39,38 +39,37 @@ class History:
         self._configured = frozenset(configured)
         self._interval_seconds = interval_seconds
 
-    async def page(self, key: TickerKey, span: Span, order: Order, limit: int) -> PricePage:
-        """Read at most `limit` prices of a span.
+    async def page(
+        self, key: TickerKey, span: Span, order: Order, limit: int, *, form: LineFormat
+    ) -> LinePage:
+        """Read at most `limit` prices of a span, written in a form.
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
         """
-        async with self._database.read() as session:
-            series = await prices.between(session, key, span, order, limit + 1)
-        if not series:
-            await self._require_known(key)
-        return PricePage(series.head(limit), has_more=len(series) > limit)
+        async with self._database.driver() as driver:
+            page = await lines.page(driver, key, span, order, limit, form=form)
+        if not page.count:
+            await self.require_known(key)
+        return page
 
     async def latest(
-        self, key: TickerKey, now: float, max_age_seconds: int | None = None
+        self, key: TickerKey, price: Price | None, now: float, max_age_seconds: int | None = None
     ) -> LatestPrice:
-        """Read the newest price; `now` is the reader's clock in UNIX seconds.
+        """Judge the newest price; `now` is the reader's clock in UNIX seconds.
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
             NoPriceYet: nothing is stored of it.
             PriceTooOld: its age exceeds the given one.
         """
-        async with self._database.read() as session:
-            price = await prices.newest(session, key)
         if price is None:
-            await self._require_known(key)
+            await self.require_known(key)
             raise NoPriceYet(f"no price of {key} is stored yet")
-        age = max(0, int(now) - price.slot)
-        if max_age_seconds is not None and age > max_age_seconds:
-            raise PriceTooOld(f"the newest price of {key} is {age} s old")
-        interval = await self._interval_of(key)
-        return LatestPrice(price, age, is_stale=age > STALE_AFTER_INTERVALS * interval)
+        latest = LatestPrice.at(price, now, await self.interval_of(key))
+        if max_age_seconds is not None and latest.age_seconds > max_age_seconds:
+            raise PriceTooOld(f"the newest price of {key} is {latest.age_seconds} s old")
+        return latest
 
     async def at(self, key: TickerKey, moment: int, tolerance_seconds: int | None = None) -> Price:
         """Read the newest price at or before a moment, at most the tolerance away.
@@ -84,9 +83,9 @@ class History:
         async with self._database.read() as session:
             price = await prices.newest(session, key, at_or_before=moment)
         if tolerance_seconds is None:
-            tolerance_seconds = STALE_AFTER_INTERVALS * await self._interval_of(key)
+            tolerance_seconds = STALE_AFTER_INTERVALS * await self.interval_of(key)
         if price is None or moment - price.slot > tolerance_seconds:
-            await self._require_known(key)
+            await self.require_known(key)
             raise NoPriceNear(f"no price of {key} within {tolerance_seconds} s before {moment}")
         return price
 
@@ -98,19 +97,12 @@ class History:
         keys = sorted({*recorded, *extents, *self._configured})
         return [self._sum_up(key, recorded.get(key), extents.get(key, Extent())) for key in keys]
 
-    def _sum_up(self, key: TickerKey, recording: Recording | None, extent: Extent) -> TickerSummary:
-        if recording is None:
-            return TickerSummary(key, key in self._configured, self._interval_seconds, *extent)
-        return TickerSummary(key, recording.is_open, recording.interval_seconds, *extent)
+    async def require_known(self, key: TickerKey) -> None:
+        """Make sure that a ticker is configured, recorded, or stored.
 
-    async def _interval_of(self, key: TickerKey) -> int:
-        if key in self._configured:
-            return self._interval_seconds
-        async with self._database.read() as session:
-            recording = (await recordings.newest(session)).get(key)
-        return recording.interval_seconds if recording else self._interval_seconds
-
-    async def _require_known(self, key: TickerKey) -> None:
+        Raises:
+            TickerNotFound: nothing is known of it.
+        """
         if key in self._configured:
             return
         async with self._database.read() as session:
@@ -118,3 +110,16 @@ class History:
         if key not in known:
             names = ", ".join(sorted(map(str, known | self._configured)))
             raise TickerNotFound(f"no ticker {key} is known; known are {names}")
+
+    def _sum_up(self, key: TickerKey, recording: Recording | None, extent: Extent) -> TickerSummary:
+        if recording is None:
+            return TickerSummary(key, key in self._configured, self._interval_seconds, *extent)
+        return TickerSummary(key, recording.is_open, recording.interval_seconds, *extent)
+
+    async def interval_of(self, key: TickerKey) -> int:
+        """Tell at which interval a ticker is recorded, or was the last time."""
+        if key in self._configured:
+            return self._interval_seconds
+        async with self._database.read() as session:
+            recording = (await recordings.newest(session)).get(key)
+        return recording.interval_seconds if recording else self._interval_seconds

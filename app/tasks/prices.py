@@ -29,3 +29,9 @@ def check_tickers() -> list[str]:
     for ticker in unknown:
         log.warning("ticker_not_listed", ticker=ticker)
     return unknown
+
+
+@celery.task(name="app.tasks.prices.tidy", throws=(AppError,))  # type: ignore[untyped-decorator]
+def tidy() -> None:
+    """Throw away what nobody needs any more."""
+    run_async(lambda runtime: runtime.housekeeping.tidy())

@@ -47,12 +47,17 @@ MISSING = {"/api/v1/tasks/00000000-0000-0000-0000-000000000000": 404}
 
 
 async def fill(connection: asyncpg.Connection) -> None:
-    """Store a month of two tickers."""
+    """Store a month of two tickers, and a newest price that stays fresh for the whole run."""
     await connection.execute(
         f"""
         INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
-        SELECT 'deribit', ticker, 1700000000 / 60 * 60 + 60 * n, 95000 + n * 0.01, 0, 'live'
+        SELECT 'deribit', ticker, 1700000000 / 60 * 60 + 60 * n, 95000 + n * 0.01,
+               (1700000000 / 60 * 60 + 60 * n) * 1000000::bigint, 'live'
         FROM generate_series(1, {ROWS}) AS n, unnest(ARRAY['btc_usd', 'eth_usd']) AS ticker
+        UNION ALL
+        SELECT 'deribit', ticker, floor(extract(epoch FROM now()) / 60) * 60 + 3600, 95000,
+               extract(epoch FROM now()) * 1000000, 'live'
+        FROM unnest(ARRAY['btc_usd', 'eth_usd']) AS ticker
         """  # noqa: S608  # a constant
     )
     await connection.execute("ANALYZE prices")

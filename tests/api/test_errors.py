@@ -94,7 +94,7 @@ async def test_repeated_parameter_is_taken_once(api: Api, sql: asyncpg.Connectio
 
 
 async def test_missing_table_is_an_outdated_schema(api: Api, sql: asyncpg.Connection) -> None:
-    await sql.execute("DROP TABLE prices")
+    await sql.execute("DROP TABLE prices, price_hours")
     for path in READS:
         answer = await api.get(path)
         assert (answer.status, answer.code) == (503, "schema_outdated"), path
@@ -112,9 +112,13 @@ async def test_defect_is_a_500_that_says_nothing(
     api: Api, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await sql.execute("ALTER TABLE prices ALTER COLUMN timestamp TYPE text USING timestamp::text")
-    answer = await api.get("/api/v1/prices/period?ticker=btc_usd&from_dt=5")
-    assert (answer.status, answer.code) == (500, "internal_error")
-    assert not INSIDES.search(answer.body), answer.body
+    for path in (
+        "/prices/period?ticker=btc_usd&from_dt=5",
+        "/prices/at?ticker=btc_usd&timestamp=5",
+    ):
+        answer = await api.get(f"/api/v1{path}")
+        assert (answer.status, answer.code) == (500, "internal_error")
+        assert not INSIDES.search(answer.body), answer.body
     assert "request_broke" in caplog.text
     assert (await api.get("/health/live")).status == 200
 

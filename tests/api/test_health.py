@@ -1,15 +1,30 @@
 """Whether the service works."""
 
 import asyncio
+import re
 
 import asyncpg
+from pydantic import SecretStr
+from redis.asyncio import Redis
 
-from tests.api.client import Api
+from app.core.settings import Settings
+from app.db.signs import Role, SignOfLife
+from app.local.exchange import Exchange
+from app.runtime import open_runtime
+from tests.api.client import Api, serving
+from tests.conftest import set_phase
 from tests.repositories.rows import store
 
 _LIVE = """
 INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source, created_at)
 VALUES ('deribit', $1, $2::bigint, 1, $2::bigint * 1000000, 'live', to_timestamp($2::bigint))
+"""
+
+
+_REFUSE_WRITES = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON prices EXECUTE FUNCTION refuse();
 """
 
 
@@ -51,7 +66,14 @@ async def test_collector_is_healthy_while_every_ticker_is_fresh(
         await sql.execute(_LIVE, ticker, now - 30)
     answer = await api.get("/health/collector")
     assert (answer.status, answer.json()["status"]) == (200, "ok")
-    assert set(answer.json()["checks"]) == {"deribit:btc_usd", "deribit:eth_usd"}
+    details = {name: check["detail"] for name, check in answer.json()["checks"].items()}
+    assert details.keys() == {"deribit:btc_usd", "deribit:eth_usd", "beat", "worker", "clock"}
+    assert (details["beat"], details["worker"]) == ("none has reported", "none has reported")
+    assert re.fullmatch(
+        r"the database's clock is [\d.]+ s (ahead of|behind) deribit's,"
+        r" this server's [\d.]+ s (ahead of|behind) it",
+        details["clock"],
+    )
 
 
 async def test_one_stale_ticker_fails_the_collector(api: Api, sql: asyncpg.Connection) -> None:
@@ -63,8 +85,16 @@ async def test_one_stale_ticker_fails_the_collector(api: Api, sql: asyncpg.Conne
     statuses = {name: check["status"] for name, check in answer.json()["checks"].items()}
     assert (answer.status, statuses) == (
         503,
-        {"deribit:btc_usd": "ok", "deribit:eth_usd": "failing"},
+        {
+            "deribit:btc_usd": "ok",
+            "deribit:eth_usd": "failing",
+            "beat": "failing",
+            "worker": "failing",
+            "clock": "ok",
+        },
     )
+    detail = answer.json()["checks"]["deribit:eth_usd"]["detail"]
+    assert re.fullmatch(r"the newest slot is (199|20\d) s old: no beat has reported", detail)
 
 
 async def test_backfilled_rows_do_not_make_a_collector_fresh(
@@ -73,7 +103,10 @@ async def test_backfilled_rows_do_not_make_a_collector_fresh(
     await store(sql, [await _now(sql)], source="backfill")
     answer = await api.get("/health/collector")
     check = answer.json()["checks"]["deribit:btc_usd"]
-    assert (answer.status, check["detail"]) == (503, "no live price is stored yet")
+    assert (answer.status, check["detail"]) == (
+        503,
+        "no live price is stored yet: no beat has reported",
+    )
 
 
 async def test_locked_table_does_not_block_the_loop(api: Api, sql: asyncpg.Connection) -> None:
@@ -86,3 +119,79 @@ async def test_locked_table_does_not_block_the_loop(api: Api, sql: asyncpg.Conne
         answers = [await task for task in slow]
     assert [answer.status for answer in answers] == [503, 503]
     assert all("no answer in time" in str(answer.body) for answer in answers)
+
+
+async def test_why_the_exchange_gives_no_price_is_said(
+    api: Api, settings: Settings, exchange: Exchange
+) -> None:
+    show_life(settings)
+    exchange.add_fault("error", code=11051, index="btc_usd")
+    changed = settings.model_copy(update={"collect_interval_seconds": 1})
+    async with open_runtime(changed) as runtime:
+        assert (await runtime.collector.collect()).failed
+    checks = (await api.get("/health/collector")).json()["checks"]
+    assert re.fullmatch(
+        r"no live price is stored yet: exchange_maintenance \(.*11051.*\) since \d+ s",
+        checks["deribit:btc_usd"]["detail"],
+    )
+    assert (checks["beat"]["status"], checks["worker"]["status"]) == ("ok", "ok")
+    assert checks["worker"]["detail"] == "1 at work"
+
+
+async def test_full_disk_is_told_although_reads_work(
+    api: Api, settings: Settings, sql: asyncpg.Connection, exchange: Exchange
+) -> None:
+    show_life(settings)
+    set_phase(exchange, 0.1, interval=2)
+    await sql.execute(_REFUSE_WRITES)
+    changed = settings.model_copy(update={"collect_interval_seconds": 2})
+    async with open_runtime(changed) as runtime:
+        outcome = await runtime.collector.collect()
+    assert set(outcome.failed.values()) == {"database_full"}
+    checks = (await api.get("/health/collector")).json()["checks"]
+    assert checks["deribit:eth_usd"]["detail"] == (
+        "no live price is stored yet: the database refuses writes: disk full"
+    )
+    assert "database" not in checks
+
+
+async def test_broker_that_is_away_is_a_check_of_its_own(
+    settings: Settings, sql: asyncpg.Connection
+) -> None:
+    await sql.execute(_LIVE, "btc_usd", await _now(sql) - 200)
+    away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
+    async with serving(away) as api:
+        checks = (await api.get("/health/collector")).json()["checks"]
+    assert "Redis does not answer" in checks["broker"]["detail"]
+    assert checks["deribit:btc_usd"]["detail"].endswith(" s old: the broker is away")
+    assert "beat" not in checks
+
+
+async def test_clock_that_nears_the_hour_of_refusal_fails(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    now = await _now(sql)
+    for ticker in ("btc_usd", "eth_usd"):
+        await sql.execute(_LIVE, ticker, now - 30)
+    await sql.execute("UPDATE prices SET observed_us = observed_us + 3400::bigint * 1000000")
+    check = (await api.get("/health/collector")).json()["checks"]["clock"]
+    assert check["status"] == "failing"
+    assert check["detail"].startswith("the database's clock is 3400.0 s behind deribit's")
+
+
+async def test_silent_worker_is_named_beside_one_that_works(
+    api: Api, settings: Settings, redis: Redis
+) -> None:
+    show_life(settings)
+    seconds, _ = await redis.time()
+    await redis.zadd("prices:signs:worker", {"celery@gone": (seconds - 100) * 1000})
+    check = (await api.get("/health/collector")).json()["checks"]["worker"]
+    assert check["status"] == "ok"
+    assert check["detail"].startswith("1 at work; celery@gone has been silent for 10")
+
+
+def show_life(settings: Settings) -> None:
+    """Give the signs that a beat and a worker would give."""
+    assert settings.redis_url is not None
+    for role in Role:
+        SignOfLife(settings.redis_url.get_secret_value(), role, f"a {role}").give()

@@ -10,10 +10,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.core.metrics import COUNTERS
 from app.core.settings import Settings
+from app.db.session import Database
+from app.db.signs import Role, SignOfLife
+from app.domain.gaps import Gap, Reason
+from app.domain.prices import TickerKey
+from app.domain.slots import Slot
 from app.local.exchange import Exchange
+from app.repositories import unfillable
 from app.runtime import Runtime
 from tests.api.client import Api, serving
-from tests.conftest import set_phase
+from tests.conftest import Servers, set_phase
 from tests.processes import PROJECT, Processes
 from tests.waiting import until
 
@@ -73,6 +79,41 @@ async def test_price_age_is_told_by_ticker(runtime: Runtime, api: Api) -> None:
     assert 0 <= samples["prices_age_seconds", ("deribit", "btc_usd")] < 60
 
 
+async def test_missing_slots_are_told_by_reason(
+    runtime: Runtime, api: Api, database: Database, sql: asyncpg.Connection
+) -> None:
+    await runtime.collector.collect()
+
+    async def missing(reason: str) -> float:  # labels come in the order of their names
+        return (await scrape(api))["prices_slots_missing", ("deribit", reason, "btc_usd")]
+
+    assert await missing("pending") == 0
+    await sql.execute("UPDATE recordings SET first_slot = first_slot - 300")
+    first = Slot(await sql.fetchval("SELECT min(first_slot) FROM recordings"))
+    async with database.transaction() as session:
+        gap = Gap(first, Slot(first + 60), 60, Reason.CHART_TOO_COARSE)
+        await unfillable.put(session, TickerKey("deribit", "btc_usd"), [gap])
+    assert (await missing("pending"), await missing("chart_too_coarse")) == (2, 2)
+
+
+async def test_silence_and_clocks_are_told(
+    runtime: Runtime, settings: Settings, api: Api, servers: Servers
+) -> None:
+    """The stand-in's clock is not the machine's: it is ten seconds into a minute."""
+    assert not any(name == "prices_silent_seconds" for name, _ in await scrape(api))
+    SignOfLife(servers.redis_url, Role.BEAT, "here").give()
+    await runtime.collector.collect()
+    samples = await scrape(api)
+    assert 0 <= samples["prices_silent_seconds", ("beat",)] < 10
+    assert ("prices_silent_seconds", ("worker",)) not in samples
+    database, here = (
+        samples["prices_clock_difference_seconds", (clock, settings.deribit_name)]
+        for clock in ("database", "api")
+    )
+    assert database == pytest.approx(here, abs=2)
+
+
+@pytest.mark.accept
 async def test_prefork_children_that_are_recycled_lose_no_count(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
@@ -98,7 +139,7 @@ async def test_every_metric_is_documented(api: Api) -> None:
     text = (await api.get("/metrics")).body.decode()
     declared = set(re.findall(r"^# TYPE (prices_\w+)", text, re.MULTILINE))
     assert documented == declared
-    assert len(documented) == len(COUNTERS) + 1
+    assert len(documented) == len(COUNTERS) + 4
 
 
 async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_path: Path) -> None:
@@ -130,6 +171,7 @@ async def test_id_that_makes_no_sense_is_replaced(api: Api) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
+@pytest.mark.accept
 async def test_secrets_stand_in_no_line_of_any_process(
     settings: Settings, exchange: Exchange, tmp_path: Path
 ) -> None:

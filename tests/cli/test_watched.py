@@ -100,7 +100,16 @@ def test_a_service_is_watched_with_the_limits_of_run(
     child = describe(settings, name, tmp_path / "heartbeat")
 
     assert child.argv == children[name].argv
-    assert child.silence_seconds == children[name].silence_seconds == 120
+    assert child.silence_seconds == children[name].silence_seconds == 30
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(1, 10), (6, 12), (15, 30), (86_400, 30)])
+def test_hung_means_silent_for_two_intervals_within_reason(
+    interval: int, seconds: int, tmp_path: Path
+) -> None:
+    settings = Settings(collect_interval_seconds=interval, api_port=8123)
+    for child in Services(settings, tmp_path, {"API_PORT": "8123"}).children():
+        assert child.silence_seconds == seconds
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])

@@ -18,7 +18,7 @@ def tree(root: type[AppError]) -> Iterator[type[AppError]]:
         yield from tree(child)
 
 
-EVERY = [kind for kind in tree(AppError) if kind.__module__ == errors.__name__]
+EVERY = [kind for kind in tree(AppError) if kind.__module__.startswith(errors.__name__)]
 
 
 def make(kind: type[AppError]) -> AppError:

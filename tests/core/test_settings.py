@@ -17,6 +17,7 @@ DEFAULTS = {
     "deribit_base_url": BASE,
     "tickers": ("btc_usd", "eth_usd"),
     "collect_interval_seconds": 60,
+    "backfill_lookback_hours": 48,
     "http_timeout_seconds": 10,
     "exchange_requests_per_second": 10,
     "exchange_connections": 8,
@@ -29,6 +30,7 @@ DEFAULTS = {
     "api_keys": (),
     "log_level": "info",
     "log_format": None,
+    "alert_webhook_url": None,
     "data_dir": Path(".data"),
 }
 OPTIONAL = {
@@ -37,6 +39,7 @@ OPTIONAL = {
     "CELERY_BROKER_URL": "amqp://host:1//",
     "PROXY_URL": "http://host:1",
     "LOG_FORMAT": "json",
+    "ALERT_WEBHOOK_URL": "https://host/token",
     "HEARTBEAT_FILE": "file",
     "API_KEYS": "key",
 }
@@ -96,6 +99,14 @@ def test_place_of_embedded_servers_follows_the_environment(stated: Stated) -> No
 def test_file_of_embedded_servers_sets_nothing_else(stated: Stated) -> None:
     stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", API_PORT="1")
     assert load_settings().api_port == 8000
+
+
+def test_exchange_of_a_demo_is_asked_unless_another_is_named(stated: Stated) -> None:
+    """A command beside a running demo must not mix real prices with invented ones."""
+    stated.in_file(".data/servers.env", DERIBIT_BASE_URL="http://127.0.0.1:5/api/v2")
+    assert load_settings().deribit_base_url == "http://127.0.0.1:5/api/v2"
+    stated.in_file(DERIBIT_BASE_URL=BASE)
+    assert load_settings().deribit_base_url == BASE
 
 
 def test_argument_wins_over_everything(stated: Stated) -> None:
@@ -183,6 +194,11 @@ def test_interval_that_does_not_divide_a_day_is_refused(interval: str) -> None:
     assert complaint(collect_interval_seconds=interval).startswith(
         f"COLLECT_INTERVAL_SECONDS={interval}: "
     )
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "876601", "1.5", "day", ""])
+def test_lookback_that_makes_no_sense_is_refused(hours: str) -> None:
+    assert complaint(backfill_lookback_hours=hours).startswith(f"BACKFILL_LOOKBACK_HOURS={hours}: ")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ SENSELESS_SECRETS = [
     ("proxy_url", "socks5://user:hunter2@host:1"),
     ("proxy_url", "user:hunter2@host:1"),
     ("proxy_url", "http://user:hunter2@host:port"),
+    ("alert_webhook_url", "ftp://host/hunter2"),
+    ("alert_webhook_url", "https:///hunter2"),
     ("deribit_base_url", "https://user:hunter2@www.deribit.com/api/v2"),
     ("deribit_base_url", "https://user:hun/hunter2@www.deribit.com/api/v2"),
 ]
@@ -49,7 +51,12 @@ def test_senseless_setting_hides_its_secret_from_tracebacks(name: str, value: st
     assert "hunter2" not in repr(caught.value)
 
 
-@given(st.text(), st.sampled_from(["database_url", "redis_url", "celery_broker_url", "proxy_url"]))
+@given(
+    st.text(),
+    st.sampled_from(
+        ["database_url", "redis_url", "celery_broker_url", "proxy_url", "alert_webhook_url"]
+    ),
+)
 def test_whatever_a_secret_url_holds_is_never_shown(tail: str, name: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({name: f"scheme://user:hunter2{tail}"})
@@ -65,6 +72,7 @@ def test_secrets_are_not_in_the_settings_shown() -> None:
         proxy_username="maria",
         proxy_password="hunter2",  # noqa: S106  # invented
         api_keys="hunter2,hunter22",
+        alert_webhook_url="https://host/hunter2",
     )
     shown = f"{settings!r} {settings} {settings.proxy!r} {settings.model_dump()}"
     assert "hunter2" not in shown + settings.model_dump_json()

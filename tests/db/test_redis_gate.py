@@ -168,7 +168,7 @@ async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None
     await asyncio.gather(*(pass_through(gate) for _ in range(40)))
     await gate.close()
     assert await redis.zcard(PLACES) == 0
-    assert not gate._waiting
+    assert not gate._first.waiting
 
 
 HOLD = """

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 
 from app.core.errors import SchemaOutdated
 from app.core.settings import Settings
-from app.db.schema import PROJECT, require_current
+from app.db.schema import PROJECT, _revisions, require_current
 from app.db.session import Database
 from tests.conftest import Servers
 from tests.processes import Process, Processes
@@ -60,7 +61,14 @@ async def test_four_upgrades_at_once_of_an_empty_database_all_succeed(
         codes = [await _ended(upgrade) for upgrade in upgrades]
     assert codes == [0, 0, 0, 0], [upgrade.output for upgrade in upgrades]
     assert {upgrade.output for upgrade in upgrades} == {""}
-    assert await _tables(empty) == {"alembic_version", "prices", "recordings"}
+    assert await _tables(empty) == {
+        "alembic_version",
+        "prices",
+        "recordings",
+        "price_hours",
+        "price_changes",
+        "unfillable",
+    }
 
 
 async def test_schema_goes_down_and_up_again_and_equals_the_models(
@@ -116,6 +124,12 @@ async def test_newer_schema_that_the_code_does_not_know_is_accepted(
 ) -> None:
     await sql.execute("UPDATE alembic_version SET version_num = '20991231_of_tomorrow'")
     await require_current(database)
+
+
+def test_migrations_are_known_as_alembic_knows_them() -> None:
+    script = ScriptDirectory(str(PROJECT / "alembic"))
+    known = frozenset(revision.revision for revision in script.walk_revisions())
+    assert _revisions() == (script.get_current_head(), known)
 
 
 def test_every_migration_limits_its_wait_for_locks() -> None:

@@ -1,11 +1,11 @@
-"""Prices and columns of them."""
+"""Prices and the tickers that they belong to."""
 
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.prices import Price, PriceSeries, Quote, Source, TickerKey
+from app.domain.prices import Price, Quote, Source, TickerKey
 
 BTC = TickerKey("deribit", "btc_usd")
 
@@ -21,15 +21,6 @@ def test_quote_lands_in_the_slot_of_its_stamp(price: Decimal, stamp_us: int, sec
     assert kept.price.as_tuple() == price.as_tuple()
     assert kept.slot <= stamp_us / 1_000_000
     assert kept.slot % seconds == 0
-
-
-@given(st.lists(st.integers()), st.integers(0, 20))
-def test_head_keeps_the_first_rows_of_every_column(stamps: list[int], count: int) -> None:
-    prices = [Decimal(stamp) for stamp in stamps]
-    sources = [Source.LIVE.value for _ in stamps]
-    head = PriceSeries(BTC, stamps, prices, sources).head(count)
-    assert list(head.timestamps) == stamps[:count]
-    assert len(head) == len(head.prices) == len(head.sources) == min(count, len(stamps))
 
 
 def test_ticker_is_written_with_its_exchange() -> None:

@@ -187,6 +187,16 @@ def test_a_stranger_with_the_old_number_is_left_alone(folder: Path) -> None:
         assert stranger.poll() is None
 
 
+def test_a_killed_databases_socket_lock_is_no_obstacle(folder: Path) -> None:
+    """Its number may still be taken: by a zombie that nobody reaps, or by a stranger."""
+    with embedded_servers(folder, fast=True) as servers:
+        sockets = Path(servers.database_url.partition("host=")[2])
+        lock = (sockets / ".s.PGSQL.5432.lock").read_text()
+    (sockets / ".s.PGSQL.5432.lock").write_text(lock.replace(lock.split()[0], str(os.getpid()), 1))
+    with embedded_servers(folder, fast=True) as servers:
+        assert asyncio.run(answers(servers))
+
+
 def test_a_port_that_is_taken_meanwhile_is_changed(folder: Path) -> None:
     valkey = Valkey.prepare(folder / "one")
     with left_over(valkey.child(folder / "log")):

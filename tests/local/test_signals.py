@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.local.children import ENVIRONMENT, lives, number_in, python, until
 
 SUPERVISOR = """
-import asyncio, pathlib, sys
+import asyncio, pathlib, signal, sys
 from app.local.output import Terminal
 from app.local.probes import Heartbeat
 from app.local.processes import Child
@@ -37,6 +38,7 @@ async def main():
 
     await supervisor.run_until_signal(start)
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which it is not where tests run under nohup
 with Terminal() as terminal:
     asyncio.run(main())
 """
@@ -129,6 +131,25 @@ async def test_a_second_signal_kills(tmp_path: Path) -> None:
 
 async def test_a_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
     async with supervising(tmp_path, BEATING) as process:
+        process.kill()
+
+        await until(lambda: not left(tmp_path))
+
+
+def guardian_of(pid: int) -> psutil.Process | None:
+    living = [child for child in psutil.Process(pid).children() if lives(child.pid)]
+    return next((child for child in living if "guardian.py" in str(child.cmdline())), None)
+
+
+async def test_a_killed_guardian_is_replaced_by_one_that_knows_the_children(
+    tmp_path: Path,
+) -> None:
+    async with supervising(tmp_path, BEATING) as process:
+        first = guardian_of(process.pid)
+        assert first is not None
+        first.kill()
+        await until(lambda: guardian_of(process.pid) not in {None, first})
+        await until((tmp_path / "started").exists)
         process.kill()
 
         await until(lambda: not left(tmp_path))

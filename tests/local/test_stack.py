@@ -233,6 +233,8 @@ async def test_the_demo_ignores_every_other_server(place: Place, where: str) -> 
             assert told["DATA_DIR"] == str(home)
             others = ELSEWHERE.keys() - {"DATABASE_URL", "REDIS_URL", "DERIBIT_BASE_URL"}
             assert {told[name] for name in others} == {""}
+        url = f"DERIBIT_BASE_URL=http://127.0.0.1:{exchange[1]}/api/v2"
+        assert url in (home / "servers.env").read_text().splitlines()
 
     assert exchange[2:] == ["--index", "btc_usd", "--index", "sol_usd"]
     assert "seeding ('btc_usd', 'sol_usd') postgresql+asyncpg://" in started.out

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import asyncpg
+from sqlalchemy import text
 
 from app.db.session import Database
-from app.domain.prices import Order, Price, PriceSeries, Source, Span, TickerKey
+from app.domain.lines import Column, LineFormat
+from app.domain.prices import Order, Price, Source, Span, TickerKey
 from app.domain.slots import LiveEdge, Slot, floor_slot
-from app.repositories import prices
+from app.repositories import lines, prices
 from app.repositories.prices import Extent, PriceId
 from tests.conftest import Servers
 from tests.repositories.rows import store
@@ -19,6 +21,7 @@ from tests.waiting import until
 BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 OTHER = TickerKey("other", "btc_usd")
+SLOTS = LineFormat((Column.TIMESTAMP,), between=",")
 
 
 def _slot(seconds: int) -> Slot:
@@ -96,36 +99,6 @@ async def test_writers_with_rows_in_common_do_not_wait_for_one_another(
     assert len(added[0]) + len(added[1]) == 3
 
 
-async def _between(
-    database: Database, span: Span, order: Order = Order.ASC, limit: int = 10
-) -> PriceSeries:
-    async with database.read() as session:
-        return await prices.between(session, BTC, span, order, limit)
-
-
-async def test_between_reads_columns_of_an_inclusive_span(
-    database: Database, sql: asyncpg.Connection
-) -> None:
-    await store(sql, [0, 60, 120, 180], price="1.50")
-    await store(sql, [60], ticker="eth_usd")
-    await store(sql, [60], exchange="other")
-    series = await _between(database, Span(60, 120))
-    assert series == PriceSeries(BTC, (60, 120), (Decimal("1.50"),) * 2, ("live", "live"))
-    assert [str(price) for price in series.prices] == ["1.50", "1.50"]
-    expected = {
-        (Span(), Order.ASC, 2): (0, 60),
-        (Span(), Order.DESC, 2): (180, 120),
-        (Span(61), Order.ASC, 9): (120, 180),
-        (Span(None, 119), Order.DESC, 9): (60, 0),
-        (Span(61, 119), Order.ASC, 9): (),
-        (Span(120, 60), Order.ASC, 9): (),
-    }
-    for (span, order, limit), slots in expected.items():
-        found = await _between(database, span, order, limit)
-        assert tuple(found.timestamps) == slots
-        assert len(found.prices) == len(found.sources) == len(slots)
-
-
 async def test_newest_and_newest_at_a_moment(database: Database, sql: asyncpg.Connection) -> None:
     await store(sql, [60, 120], source="backfill")
     async with database.read() as session:
@@ -186,12 +159,14 @@ async def test_reads_along_the_primary_key_sort_nothing(
     async with database.read() as session:
         await prices.newest(session, BTC)
         await prices.newest(session, BTC, at_or_before=600)
-        await prices.between(session, BTC, Span(600, 90_000), Order.ASC, 1001)
-        await prices.between(session, BTC, Span(), Order.DESC, 101)
         await prices.live_edges(session, [BTC, ETH])
         await prices.keys(session)
+    async with database.driver() as driver:
+        await lines.page(driver, BTC, Span(600, 90_000), Order.ASC, 1001, form=SLOTS)
+        await lines.page(driver, BTC, Span(), Order.DESC, 101, form=SLOTS)
+        await lines.stretches(driver, BTC, range(0, 90_000, 7200), SLOTS)
     plans = [await _plan(sql, statement) for statement in statements if "FROM prices" in statement]
-    assert len(plans) == 6
+    assert len(plans) == 7
     for plan in plans:
         assert '"prices_pkey"' in plan
         assert '"Sort"' not in plan
@@ -201,9 +176,39 @@ async def test_reads_along_the_primary_key_sort_nothing(
 async def _plan(sql: asyncpg.Connection, statement: str) -> str:
     await sql.execute("SET plan_cache_mode = force_generic_plan")
     prepared = await sql.prepare(statement)
-    by_kind = {"array": ["deribit"], "scalar": 10}
-    arguments = [
-        "deribit" if kind.name in {"text", "varchar"} else by_kind[kind.kind]
-        for kind in prepared.get_parameters()
-    ]
+    arguments = []
+    for kind in prepared.get_parameters():
+        value = 10 if "int" in kind.name else "deribit"
+        arguments.append([value] if kind.kind == "array" else value)
     return json.dumps(await prepared.explain(*arguments))
+
+
+async def test_present_follows_the_newest_live_row(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [60, 7200])
+    await store(sql, [7320, 90_000], source="import")
+    async with database.read() as session:
+        found = await prices.presents(session, [BTC, ETH])
+        database_us, edges = await prices.live_edges(session, [BTC])
+    estimate = edges[BTC].present_us(database_us)
+    assert estimate is not None
+    assert 0 <= estimate - found[BTC] < 10_000_000
+    assert 0 <= database_us - found[ETH] < 10_000_000
+
+
+async def test_edge_of_an_imported_ticker_is_looked_for_without_reading_its_rows(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, range(0, 50_000 * 60, 600), source="import")
+    await sql.execute("ANALYZE prices, price_hours")
+    read = """
+        SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = 'prices')
+             + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'prices')
+    """
+    async with database.read() as session:
+        await session.execute(text("SELECT pg_stat_force_next_flush()"))
+        before = await sql.fetchval(read)
+        assert (await prices.live_edges(session, [BTC]))[1] == {}
+        await session.execute(text("SELECT pg_stat_force_next_flush()"))
+    assert await sql.fetchval(read) == before

@@ -159,6 +159,49 @@ async def test_stamp_over_an_hour_away_is_refused(settings: Settings, exchange: 
     assert outcome.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
 
 
+async def test_single_wrong_stamp_is_asked_again_and_poisons_nothing(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    set_phase(exchange, 3.4, interval=4)
+    async with configured(settings, collect_interval_seconds=4, tickers="btc_usd") as runtime:
+        tick = asyncio.create_task(runtime.collector.collect())
+        await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
+        exchange.add_fault("stamp", off_seconds=3000, times=1)
+        assert await tick == Outcome(stored=["btc_usd"])
+    stamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
+    assert stamps == [stamps[0], stamps[0] + 4]
+    assert len(exchange.requests) == 3
+
+
+async def test_first_answer_of_all_is_doubted_when_it_is_far_from_the_databases_clock(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.add_fault("stamp", off_seconds=3000, times=1, index="btc_usd")
+    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 1}
+    assert await sql.fetchval("SELECT count(DISTINCT timestamp) FROM prices") == 1
+
+
+async def test_stamps_that_do_not_agree_are_refused_and_asked_again(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    for off_seconds in (3000, 1000):
+        exchange.add_fault("stamp", off_seconds=off_seconds, times=1, index="btc_usd")
+    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert asked(exchange)["btc_usd"] == 3
+    assert await sql.fetchval("SELECT count(DISTINCT timestamp) FROM prices") == 1
+
+
+@pytest.mark.parametrize("off_seconds", [-1800, 1800])
+async def test_exchange_whose_answers_agree_is_believed_however_the_databases_clock_was_set(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
+) -> None:
+    set_phase(exchange, 10 + off_seconds)
+    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert set(asked(exchange).values()) == {2}
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 2
+
+
 async def test_row_created_in_the_clocks_future_tells_nothing_and_the_exchange_is_asked(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:

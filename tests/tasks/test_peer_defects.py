@@ -26,9 +26,10 @@ SEVEN_SECONDS_INTO_A_MINUTE = dt.datetime(2026, 1, 16, 16, 1, 7, tzinfo=dt.UTC)
 def celery_app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module, with a worker process's loop of the test's own."""
     from app import celery_app as module  # noqa: PLC0415  # Celery reads the environment
+    from app.worker import WorkerProcess  # noqa: PLC0415  # same
 
     monkeypatch.setattr(module, "settings", settings)
-    monkeypatch.setattr(module, "process", module._Process())
+    monkeypatch.setattr(module, "process", WorkerProcess(settings))
     yield module
     module.process.close()
 

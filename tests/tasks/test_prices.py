@@ -46,6 +46,17 @@ async def test_beat_and_worker_fill_slot_after_slot(
     assert "Traceback" not in worker.output
 
 
+async def test_changes_that_every_reader_has_seen_are_thrown_away(
+    processes: Processes, sql: asyncpg.Connection
+) -> None:
+    await sql.execute("INSERT INTO price_changes (noted_at) VALUES (now() - interval '2 hours')")
+    processes.worker()
+    processes.beat()
+    old = "SELECT count(*) = 0 FROM price_changes WHERE noted_at < now() - interval '1 hour'"
+    await until(lambda: sql.fetchval(old), 40)
+
+
+@pytest.mark.accept
 async def test_solo_pool_collects_and_closes_what_it_opened(
     processes: Processes, sql: asyncpg.Connection
 ) -> None:
@@ -57,6 +68,7 @@ async def test_solo_pool_collects_and_closes_what_it_opened(
     assert "Unclosed" not in worker.output
 
 
+@pytest.mark.accept
 async def test_tick_that_a_killed_worker_held_is_taken_up_by_the_next(
     processes: Processes, exchange: Exchange, sql: asyncpg.Connection, redis: Redis
 ) -> None:

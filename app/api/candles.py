@@ -1,0 +1,90 @@
+"""The route that reads candles."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.cursors import read_cursor, write_cursor
+from app.api.deps import RuntimeDep, TickerDep
+from app.api.errors import problems
+from app.api.pages import LINKED, Cursor, Limit, link_to, page_url
+from app.api.schemas import CandleListOut
+from app.api.times import SpanDep
+from app.core.errors import (
+    DatabaseUnavailable,
+    ParametersInvalid,
+    SchemaOutdated,
+    TickerNotFound,
+)
+from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
+
+PATH = "/api/v1/prices/candles"
+
+router = APIRouter(
+    prefix="/prices",
+    tags=["prices"],
+    responses=problems(TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
+)
+
+IntervalParameter = Annotated[CandleInterval, Query(description="How long a candle is.")]
+FillParameter = Annotated[
+    Fill,
+    Query(
+        description="What stands where nothing was recorded: no candle, one that repeats the "
+        "close before it, or one of nulls."
+    ),
+]
+
+
+@router.get("/candles", summary="Candles", response_model=CandleListOut, responses=LINKED)
+async def candles(
+    runtime: RuntimeDep,
+    key: TickerDep,
+    interval: IntervalParameter,
+    span: SpanDep,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+    fill: FillParameter = Fill.NONE,
+) -> Response:
+    """The candles that start in a period, oldest first; the bounds are inclusive.
+
+    A candle covers all of its interval, also where that reaches beyond the period. It is closed
+    when no live price can come for it any more; a repair may still fill in what was missed.
+    """
+    query = CandleQuery(key, interval, span, fill, limit)
+    left = query if cursor is None else query.after(read_cursor(cursor, _scope(query)))
+    page = await runtime.candles.page(left, await runtime.history.interval_of(key))
+    if page.last is None:
+        await runtime.history.require_known(key)
+    url = _next_url(query, page)
+    headers = None if url is None else link_to(url)
+    return Response(_encoded(query, page, url), media_type="application/json", headers=headers)
+
+
+def _scope(query: CandleQuery) -> str:
+    return f"{PATH} {query.key} {query.interval} {query.fill}"
+
+
+def _next_url(query: CandleQuery, page: CandlePage) -> str | None:
+    if page.last is None or not page.has_more:
+        return None
+    parameters = {
+        "ticker": query.key.ticker,
+        "exchange": query.key.exchange,
+        "interval": query.interval.value,
+        "from_dt": query.span.start,
+        "to_dt": query.span.end,
+        "limit": query.limit,
+        "fill": query.fill.value,
+        "cursor": write_cursor(page.last, _scope(query)),
+    }
+    return page_url(PATH, parameters)
+
+
+def _encoded(query: CandleQuery, page: CandlePage, url: str | None) -> bytes:
+    head = (
+        f'{{"exchange":"{query.key.exchange}","ticker":"{query.key.ticker}",'
+        f'"interval":"{query.interval}","count":{page.count},"items":['
+    )
+    return b"".join((head.encode(), page.items, f'],"next":{json.dumps(url)}}}'.encode()))

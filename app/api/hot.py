@@ -1,0 +1,153 @@
+"""The fast path: what is asked most is answered from memory, before any framework.
+
+It knows the plain form of `latest` and `period`, and reads a period that is not in memory yet.
+Whatever is unusual about a request, in its query or its headers, and whatever is no plain success,
+goes on to FastAPI, which answers the same.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from itertools import count as numbers
+from typing import NamedTuple, TypeAlias
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.courtesy import tag_of
+from app.api.deps import DEFAULT_EXCHANGE
+from app.api.encoding import encode_latest
+from app.api.lists import OPEN, PERIOD_PATH, PriceList, page_answer
+from app.api.pages import DEFAULT_ITEMS, MOST_ITEMS
+from app.api.requests import HEADER
+from app.core.errors import AppError
+from app.core.metrics import HTTP_REQUESTS, count
+from app.domain.prices import Order, Price, Span, TickerKey
+from app.runtime import Runtime
+from app.services.history import LatestPrice
+from app.services.memory import Memory
+
+LATEST_PATH = "/api/v1/prices/latest"
+REQUEST_ID_HEADER = HEADER.lower().encode()
+UNUSUAL = frozenset({b"if-none-match", b"origin", b"range", b"x-request-id"})
+"""Headers that change an answer."""
+TICKER = rb"ticker=([a-z0-9_.\-]{1,64})(?:&exchange=([a-z0-9_.\-]{1,64}))?"
+LATEST_QUERY = re.compile(TICKER)
+PERIOD_QUERY = re.compile(
+    TICKER + rb"&from_dt=([0-9]{1,10})&to_dt=([0-9]{1,10})(?:&limit=([1-9][0-9]{0,4}))?"
+)
+"""Ten digits are seconds, never milliseconds."""
+
+Answer: TypeAlias = tuple[bytes, Mapping[str, str]]
+"""A body and the headers that belong to it."""
+
+
+class Told(NamedTuple):
+    """An answer as it was last given: for which price, in which second."""
+
+    price: Price
+    second: int
+    answer: Answer
+
+
+class Desk:
+    """Answers the plain form of requests from one process's memory."""
+
+    def __init__(self, runtime: Runtime, memory: Memory) -> None:
+        self._memory = memory
+        self._now = runtime.now
+        self._interval_seconds = runtime.settings.collect_interval_seconds
+        self._configured = {TickerKey(*index) for index in runtime.settings.indices}
+        self._told: dict[TickerKey, Told] = {}
+
+    async def latest(self, scope: Scope) -> Answer | None:
+        """Answer for the newest price of a configured ticker."""
+        key = _read_ticker(scope["query_string"])
+        price = key and self._memory.recall_newest(key)
+        if key not in self._configured or price is None:
+            return None
+        second = int(self._now())
+        told = self._told.get(key)
+        if told is None or told.price is not price or told.second != second:
+            latest = LatestPrice.at(price, second, self._interval_seconds)
+            body = encode_latest(latest)
+            answer = body, {"Cache-Control": OPEN, "ETag": tag_of(body)}
+            told = self._told[key] = Told(price, second, answer)
+        return told.answer
+
+    async def period(self, scope: Scope) -> Answer | None:
+        """Answer for a period, read into the memory if need be."""
+        if any(name == b"accept-encoding" and b"gzip" in how for name, how in scope["headers"]):
+            return None  # a period is worth to be compressed
+        listed = _read_period(scope["query_string"])
+        if listed is None:
+            return None
+        with suppress(AppError):  # which the application renders
+            page = await self._memory.between(listed.key, listed.span, listed.limit)
+            if page is not None and page.count:
+                return page_answer(listed, listed.span, page, self._interval_seconds)
+        return None
+
+
+WAYS: Mapping[str, Callable[[Desk, Scope], Awaitable[Answer | None]]] = {
+    LATEST_PATH: Desk.latest,
+    PERIOD_PATH: Desk.period,
+}
+
+
+class HotPaths:
+    """Lets the desk answer what it can at once, and hands on the rest."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        mark = uuid4().hex[:16]
+        self._request_ids = (f"{mark}{number:016x}".encode() for number in numbers())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let the application do so."""
+        answer = await _answer(scope)
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        body, headers = answer
+        count(HTTP_REQUESTS, "GET", scope["path"], 200)
+        raw = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (REQUEST_ID_HEADER, next(self._request_ids)),
+            *((name.lower().encode(), value.encode()) for name, value in headers.items()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _answer(scope: Scope) -> Answer | None:
+    way = WAYS.get(scope.get("path", ""))
+    if way is None or scope.get("method") != "GET":
+        return None
+    desk: Desk | None = getattr(scope["app"].state, "desk", None)
+    if desk is None or any(name in UNUSUAL for name, _ in scope["headers"]):
+        return None
+    return await way(desk, scope)
+
+
+@lru_cache(maxsize=1024)
+def _read_ticker(query: bytes) -> TickerKey | None:
+    match = LATEST_QUERY.fullmatch(query)
+    return _key(match) if match else None
+
+
+def _read_period(query: bytes) -> PriceList | None:
+    match = PERIOD_QUERY.fullmatch(query)
+    if match is None:
+        return None
+    start, end, limit = int(match[3]), int(match[4]), int(match[5] or DEFAULT_ITEMS)
+    if start > end or limit > MOST_ITEMS:
+        return None
+    return PriceList(PERIOD_PATH, _key(match), Order.ASC, limit, Span(start, end))
+
+
+def _key(match: re.Match[bytes]) -> TickerKey:
+    exchange = match[2].decode() if match[2] else DEFAULT_EXCHANGE
+    return TickerKey(exchange, match[1].decode())

@@ -1,0 +1,37 @@
+"""What lists that are read page by page have in common."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Query
+
+LINKED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page.",
+        "headers": {
+            "Link": {
+                "description": 'The next page, `<…>; rel="next"`; absent on the last one.',
+                "schema": {"type": "string"},
+            }
+        },
+    }
+}
+MOST_ITEMS = 10_000
+DEFAULT_ITEMS = 1_000
+
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Items on a page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=100, description="Where the page before ended: from `next`.")
+]
+
+
+def page_url(path: str, query: Mapping[str, object]) -> str:
+    """Give the address of a page; parameters that are None are left out."""
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}"
+
+
+def link_to(url: str) -> dict[str, str]:
+    """Give the header that names the next page (RFC 8288)."""
+    return {"Link": f'<{url}>; rel="next"'}

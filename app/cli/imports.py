@@ -1,0 +1,97 @@
+"""The command that stores what files hold."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.opening import opened_runtime
+from app.cli.reporting import utc
+from app.domain.imports import Imported, ImportProgress, Tell, Wish
+
+SECONDS_PER_DAY = 86_400
+STEPS = 1000
+"""Of a progress bar."""
+
+
+class OnError(StrEnum):
+    """What a bad row does."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+def import_(
+    *,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="CSV or Parquet, gzipped or not.", exists=True, dir_okay=False),
+    ],
+    ticker: Annotated[
+        str | None, typer.Option(help="Whose prices they are, where a file does not say it.")
+    ] = None,
+    exchange: Annotated[
+        str | None, typer.Option(help="Whose quotes they are; deribit if nothing says it.")
+    ] = None,
+    interval: Annotated[
+        int | None,
+        typer.Option(min=1, max=SECONDS_PER_DAY, help="COLLECT_INTERVAL_SECONDS if left out."),
+    ] = None,
+    on_error: Annotated[
+        OnError, typer.Option(help="End at the first bad row, or list and skip them.")
+    ] = OnError.FAIL,
+) -> None:
+    """Store what files hold and the record lacks; twice is the same as once."""
+    from app.core.settings import load_settings
+
+    seconds = interval or load_settings().collect_interval_seconds
+    if SECONDS_PER_DAY % seconds:
+        raise typer.BadParameter(f"--interval {seconds} does not divide a day")
+    of_exchange, _, name = (ticker or "").lower().rpartition(":")
+    chosen = exchange.lower() if exchange else of_exchange
+    wish = Wish(chosen or None, name or None, seconds, on_error is OnError.SKIP)
+    asyncio.run(_import(files, wish))
+
+
+async def _import(files: Sequence[Path], wish: Wish) -> None:
+    async with opened_runtime() as runtime:
+        for path in files:
+            with _showing_progress(path) as tell:
+                imported = await runtime.imports.load(path, wish, tell)
+            print("\n".join(_in_words(path, imported)))
+
+
+@contextmanager
+def _showing_progress(path: Path) -> Iterator[Tell]:
+    """Draw a bar on a terminal; write a line for each block elsewhere."""
+    if not sys.stderr.isatty():
+        yield _print_line
+        return
+    with typer.progressbar(length=STEPS, label=path.name, file=sys.stderr) as bar:
+
+        def move(progress: ImportProgress) -> None:
+            bar.update(round(STEPS * progress.share) - bar.pos)
+
+        yield move
+        bar.update(STEPS - bar.pos)
+
+
+def _print_line(progress: ImportProgress) -> None:
+    words = f"{progress.share:.0%}: {progress.read} rows read, {progress.stored} added"
+    print(f"{progress.path}  {words}", file=sys.stderr)
+
+
+def _in_words(path: Path, imported: Imported) -> Iterator[str]:
+    counts = f"{imported.added} added, {imported.left_out} in slots that were taken"
+    yield f"{path}: {imported.read} rows, {counts}, {imported.bad} bad"
+    yield from (f"{path}:{bad.line}: {bad.fault}" for bad in imported.first_bad)
+    if unlisted := imported.bad - len(imported.first_bad):
+        yield f"{path}: and {unlisted} more"
+    for recording in imported.promised:
+        last = recording.first_slot if recording.last_slot is None else recording.last_slot
+        yield f"{recording.key}: recorded from {utc(recording.first_slot)} to {utc(last)}"

@@ -1,0 +1,76 @@
+"""The command that repairs what is missing, and shows how far it is."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from app.cli.opening import opened_runtime
+from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, span_between
+from app.domain.repairs import Progress, Repaired, Tell, Wish
+
+LONGEST_SECONDS = 600.0
+
+
+def backfill(  # noqa: PLR0913  # a command's options are many
+    *,
+    ticker: Ticker = None,
+    exchange: Annotated[str | None, typer.Option(help="One exchange; all if left out.")] = None,
+    from_: FromMoment = None,
+    to: ToMoment = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask again for what the exchange could not give.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill missing prices from the exchange's charts, here and now, without Celery."""
+    of_exchange, _, name = (ticker or "").lower().rpartition(":")
+    chosen = exchange.lower() if exchange else of_exchange
+    wish = Wish(chosen or None, name or None, span_between(from_, to), force)
+    with _showing_progress() as tell:
+        repaired = asyncio.run(_repair(wish, tell))
+    print(json.dumps(asdict(repaired)) if as_json else _in_words(repaired))
+    if repaired.failed or repaired.remaining:
+        raise typer.Exit(1)
+
+
+async def _repair(wish: Wish, tell: Tell) -> Repaired:
+    async with opened_runtime(broker=True, quiet=True) as runtime:
+        return await runtime.repair.carry_out(wish, seconds=LONGEST_SECONDS, tell=tell)
+
+
+@contextmanager
+def _showing_progress() -> Iterator[Tell]:
+    """Draw a bar on a terminal; write a line for each chunk elsewhere."""
+    if not sys.stderr.isatty():
+        yield _print_line
+        return
+    with typer.progressbar(length=1, label="repairing", file=sys.stderr) as bar:
+
+        def move(progress: Progress) -> None:
+            bar.length = max(1, progress.total)
+            bar.update(progress.done - bar.pos)
+
+        yield move
+
+
+def _print_line(progress: Progress) -> None:
+    words = f"{progress.total} still to be filled"
+    if progress.key is not None:
+        words = (
+            f"{progress.key} from the {progress.chart} chart: {progress.filled} filled, "
+            f"{progress.unfillable} unfillable; {progress.done} of {progress.total} done"
+        )
+    print(words, file=sys.stderr)
+
+
+def _in_words(repaired: Repaired) -> str:
+    counts = {name: getattr(repaired, name) for name in ("filled", "unfillable", "remaining")}
+    sums = ", ".join(f"{amount} {name}" for name, amount in counts.items())
+    failures = [f"{ticker}: failed, {code}" for ticker, code in repaired.failed.items()]
+    return "\n".join([sums, *failures])

@@ -1,0 +1,166 @@
+"""What goes wrong in the service itself, or in what it is asked."""
+
+from app.core.errors.base import AppError
+
+
+class SettingsError(AppError):
+    """A setting makes no sense."""
+
+    code = "settings_invalid"
+    title = "A setting makes no sense"
+
+
+class ServersUnknown(AppError):
+    """No database or broker is configured."""
+
+    code = "servers_unknown"
+    title = "No server is configured"
+
+
+class SchemaOutdated(AppError):
+    """The database's schema is older than this code."""
+
+    status = 503
+    code = "schema_outdated"
+    title = "The database's schema is older than the service"
+
+
+class DatabaseUnavailable(AppError):
+    """PostgreSQL does not answer."""
+
+    status = 503
+    code = "database_unavailable"
+    title = "The database is away"
+    retryable = True
+
+
+class DatabaseFull(DatabaseUnavailable):
+    """PostgreSQL refuses writes, for its disk is full; reads still work."""
+
+    code = "database_full"
+    title = "The database's disk is full"
+
+
+class BrokerUnavailable(AppError):
+    """The broker does not answer."""
+
+    status = 503
+    code = "broker_unavailable"
+    title = "The broker is away"
+    retryable = True
+
+
+class CollectionRunning(AppError):
+    """Another tick collects the same tickers."""
+
+    status = 503
+    code = "collection_running"
+    title = "A collection is under way"
+    retryable = True
+
+
+class CollectionFailed(AppError):
+    """A tick could not store every ticker that was due; its one argument is the whole outcome."""
+
+    code = "collection_failed"
+    title = "A collection failed for some tickers"
+
+
+class RepairRunning(AppError):
+    """Another repair is under way, and there is but one at a time."""
+
+    status = 503
+    code = "repair_running"
+    title = "A repair is under way"
+    retryable = True
+
+
+class RepairFailed(AppError):
+    """A repair could not ask for every ticker; its one argument is the whole outcome."""
+
+    code = "repair_failed"
+    title = "A repair failed for some tickers"
+
+
+class ParametersInvalid(AppError):
+    """A parameter of a request makes no sense; `errors` tells which, by parameter."""
+
+    status = 422
+    code = "parameters_invalid"
+    title = "A parameter makes no sense"
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {message}" for name, message in errors.items()))
+        self.errors = errors
+
+
+class ImportRefused(AppError):
+    """A file can't be imported, or one of its lines; nothing of it is stored."""
+
+    code = "import_refused"
+    title = "A file can't be imported"
+
+
+class TooManyExports(AppError):
+    """As many exports are under way as one process serves at once."""
+
+    status = 429
+    code = "too_many_exports"
+    title = "Too many exports at once"
+    retryable = True
+
+
+class KeyMissing(AppError):
+    """A write endpoint was called without a key."""
+
+    status = 401
+    code = "key_missing"
+    title = "A key is needed"
+
+
+class KeyRefused(AppError):
+    """The key is wrong, or no key is set on the server."""
+
+    status = 403
+    code = "key_refused"
+    title = "The key is refused"
+
+
+class TickerNotFound(AppError):
+    """Nothing is known of the ticker."""
+
+    status = 404
+    code = "ticker_not_found"
+    title = "No such ticker"
+
+
+class NoPriceYet(AppError):
+    """The ticker is known, and nothing is stored of it."""
+
+    status = 404
+    code = "no_price_yet"
+    title = "No price yet"
+
+
+class PriceTooOld(AppError):
+    """The newest price is older than asked for."""
+
+    status = 404
+    code = "price_too_old"
+    title = "The newest price is too old"
+
+
+class NoPriceNear(AppError):
+    """No price lies within the tolerance before the moment."""
+
+    status = 404
+    code = "no_price_near"
+    title = "No price near that moment"
+
+
+class TaskNotFound(AppError):
+    """No task of that id was given out within a day."""
+
+    status = 404
+    code = "task_not_found"
+    title = "No such task"

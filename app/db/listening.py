@@ -1,0 +1,42 @@
+"""Notifications of PostgreSQL: hints to look, which may get lost."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+PAUSE_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 5
+
+log = structlog.get_logger(__name__)
+
+
+async def listen_forever(url: str, channel: str, hear: Callable[[], object]) -> None:
+    """Call `hear` at each notification, and whenever one may have been missed.
+
+    It holds a connection of its own, and connects anew when that one breaks.
+    """
+    engine = create_async_engine(
+        url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS}
+    )
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await _listen(connection, channel, hear)
+        except (DBAPIError, OSError) as error:
+            log.debug("notifications_lost", detail=type(error).__name__)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _listen(connection: AsyncConnection, channel: str, hear: Callable[[], object]) -> None:
+    """Listen until the connection breaks."""
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    broken = asyncio.Event()
+    raw.add_termination_listener(lambda _: broken.set())
+    await raw.add_listener(channel, lambda *_: hear())
+    hear()
+    await broken.wait()

@@ -1,0 +1,79 @@
+"""Alerts: what is told when a ticker goes stale, and when it recovers."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal, NamedTuple, Self
+
+from app.domain.prices import TickerKey
+
+MOST_PENDING = 1000
+
+
+class Verdict(NamedTuple):
+    """What is thought of a ticker now; the reason is empty while it is fresh."""
+
+    key: TickerKey
+    is_stale: bool
+    age_seconds: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One call of the endpoint, as it is sent; `at` is in UNIX seconds."""
+
+    event: Literal["ticker_stale", "ticker_recovered"]
+    exchange: str
+    ticker: str
+    age_seconds: int | None
+    reason: str
+    at: int
+    text: str
+
+
+@dataclass(slots=True)
+class Told:
+    """What was told: why each stale ticker is stale, and the alerts that are not delivered yet."""
+
+    stale: dict[str, str] = field(default_factory=dict)
+    pending: list[Alert] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """Take from text what `dump` made."""
+        known = json.loads(text)
+        return cls(known["stale"], [Alert(**alert) for alert in known["pending"]])
+
+    def dump(self) -> str:
+        """Write it as text."""
+        return json.dumps(asdict(self))
+
+    def hear(self, verdicts: Iterable[Verdict], at: int) -> list[Alert]:
+        """Note what changed; give the alerts that too long a queue had no place for."""
+        for verdict in verdicts:
+            if verdict.is_stale != (str(verdict.key) in self.stale):
+                self.pending.append(self._turn(verdict, at))
+        dropped = self.pending[:-MOST_PENDING]
+        del self.pending[:-MOST_PENDING]
+        return dropped
+
+    def keep_to(self, keys: Iterable[TickerKey]) -> None:
+        """Forget the tickers that are watched no more."""
+        watched = set(map(str, keys))
+        self.stale = {key: reason for key, reason in self.stale.items() if key in watched}
+
+    def _turn(self, verdict: Verdict, at: int) -> Alert:
+        key, age = verdict.key, verdict.age_seconds
+        old = "no live price is known" if age is None else f"the newest slot is {age} s old"
+        if verdict.is_stale:
+            self.stale[str(key)] = verdict.reason
+            text = f"{key} is stale: {old}: {verdict.reason}"
+            return Alert("ticker_stale", *key, age, verdict.reason, at, text)
+        reason = self.stale.pop(str(key))
+        return Alert("ticker_recovered", *key, age, reason, at, f"{key} is fresh again: {old}")
+
+
+def as_body(alert: Alert) -> Mapping[str, object]:
+    """Give the JSON object that is sent."""
+    return asdict(alert)

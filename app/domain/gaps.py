@@ -1,0 +1,147 @@
+"""Gaps: what the recordings promise and the prices lack.
+
+`missing` is the specification: plain, slow and obvious. SQL finds the same in
+`repositories/gaps.py`, and a property test holds the two equal.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import StrEnum
+from itertools import pairwise
+from typing import NamedTuple
+
+from app.domain.prices import Span
+from app.domain.recordings import Recording
+from app.domain.slots import MICROSECONDS, Slot, floor_slot, slot_after, slot_before
+
+PENDING = "pending"
+
+
+class Reason(StrEnum):
+    """Why the exchange can't give the price of a slot."""
+
+    CHART_TOO_COARSE = "chart_too_coarse"
+    CHART_HAS_NO_POINT = "chart_has_no_point"
+    BEFORE_CHART = "before_chart"
+
+
+class Gap(NamedTuple):
+    """A run of slots without a price, both ends inclusive; without a reason nobody asked yet."""
+
+    first: Slot
+    last: Slot
+    interval_seconds: int
+    reason: Reason | None = None
+
+    @property
+    def missing(self) -> int:
+        """Count its slots."""
+        return (self.last - self.first) // self.interval_seconds + 1
+
+    @property
+    def why(self) -> str:
+        """Name the reason; `pending` may be filled yet."""
+        return PENDING if self.reason is None else self.reason.value
+
+
+def last_due(present_us: int, interval_seconds: int) -> Slot:
+    """Give the newest slot whose live price can't come any more.
+
+    A request takes at most half an interval, so a slot that ended so long ago has its price, or
+    will never have a live one.
+    """
+    half_us = interval_seconds * MICROSECONDS // 2
+    return slot_before(floor_slot(present_us - half_us, interval_seconds), interval_seconds)
+
+
+def missing(
+    recording: Recording, present_us: int, span: Span, stored: Collection[int]
+) -> list[Gap]:
+    """Give the longest runs of slots that a recording promises in a span and the rows lack."""
+    step = recording.interval_seconds
+    last = last_due(present_us, step) if recording.last_slot is None else recording.last_slot
+    lacking = [
+        Slot(slot)
+        for slot in range(recording.first_slot, last + 1, step)
+        if slot not in stored and _is_within(slot, span)
+    ]
+    return list(_runs(lacking, step))
+
+
+def with_reasons(gaps: Iterable[Gap], known: Sequence[Gap]) -> list[Gap]:
+    """Split gaps where the reason changes; both come ascending and without overlaps.
+
+    What is known of another interval is left out: it speaks of other slots.
+    """
+    return [
+        gap._replace(first=first, last=last, reason=run.reason if run else gap.reason)
+        for gap, first, last, run in _overlaid(gaps, known)
+    ]
+
+
+def without(gaps: Iterable[Gap], removed: Sequence[Gap]) -> list[Gap]:
+    """Give what remains of gaps when others are taken away; both ascending, without overlaps."""
+    return [
+        gap._replace(first=first, last=last)
+        for gap, first, last, run in _overlaid(gaps, removed)
+        if run is None
+    ]
+
+
+def count_slots(gaps: Iterable[Gap]) -> int:
+    """Count the slots of all gaps."""
+    return sum(gap.missing for gap in gaps)
+
+
+def longest(gaps: Sequence[Gap]) -> int:
+    """Count the slots of the longest run, whatever its reasons are."""
+    best = run = 0
+    before: Gap | None = None
+    for gap in gaps:
+        adjoins = before is not None and before.last + gap.interval_seconds == gap.first
+        run = run + gap.missing if adjoins else gap.missing
+        best, before = max(best, run), gap
+    return best
+
+
+def _overlaid(
+    gaps: Iterable[Gap], others: Sequence[Gap]
+) -> Iterator[tuple[Gap, Slot, Slot, Gap | None]]:
+    """Cut gaps into pieces that lie wholly in one of the others, or in none."""
+    at = 0
+    for gap in gaps:
+        step, start = gap.interval_seconds, gap.first
+        while at < len(others) and others[at].last < start:
+            at += 1
+        for other in _reaching(others, at, gap.last):
+            if other.interval_seconds != step:
+                continue
+            if other.first > start:
+                yield gap, start, slot_before(other.first, step), None
+            last = min(gap.last, other.last)
+            yield gap, max(start, other.first), last, other
+            start = slot_after(last, step)
+        if start <= gap.last:
+            yield gap, start, gap.last, None
+
+
+def _reaching(gaps: Sequence[Gap], at: int, last: Slot) -> Iterator[Gap]:
+    while at < len(gaps) and gaps[at].first <= last:
+        yield gaps[at]
+        at += 1
+
+
+def _runs(slots: Sequence[Slot], step: int) -> Iterator[Gap]:
+    """Join slots that follow one another; they come ascending."""
+    if not slots:
+        return
+    first = slots[0]
+    for slot, following in pairwise(slots):
+        if following != slot + step:
+            yield Gap(first, slot, step)
+            first = following
+    yield Gap(first, slots[-1], step)
+
+
+def _is_within(slot: int, span: Span) -> bool:
+    above = span.start is None or slot >= span.start
+    return above and (span.end is None or slot <= span.end)

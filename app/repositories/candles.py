@@ -1,0 +1,152 @@
+"""Candles in the database: folded and written as JSON by PostgreSQL, no object per candle.
+
+Those of an hour and longer come from the summaries of hours, which may outlive the rows.
+"""
+
+from functools import cache
+
+from sqlalchemy import BigInteger, Boolean, TextClause, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
+from app.domain.slots import Slot
+
+HOUR_SECONDS = 3600
+
+_ROWS = """
+    WITH source AS NOT MATERIALIZED (
+        SELECT timestamp AS moment, price AS open, price AS high, price AS low, price AS close,
+               1 AS samples
+        FROM prices WHERE exchange = :exchange AND ticker = :ticker
+    )
+"""
+_HOURS = """
+    WITH source AS NOT MATERIALIZED (
+        SELECT hour AS moment, open, high, low, close, samples
+        FROM price_hours WHERE exchange = :exchange AND ticker = :ticker
+    )
+"""
+
+# Where the page ends is found by a walk along the primary key that stops there, however far the
+# period reaches and however sparse the rows are.
+_SPARSE_PAGE = """
+    , ending AS MATERIALIZED (
+        SELECT bucket
+        FROM (
+            SELECT moment, moment - moment % :width AS bucket,
+                   lag(moment - moment % :width) OVER (ORDER BY moment) AS before
+            FROM source WHERE moment >= :first AND moment < :beyond
+        ) AS marked
+        WHERE bucket IS DISTINCT FROM before
+        ORDER BY moment OFFSET :limit LIMIT 1
+    ), page AS (
+        SELECT :first AS first, coalesce((SELECT bucket FROM ending), :beyond) AS beyond,
+               EXISTS (SELECT FROM ending) AS has_more
+    )
+"""
+# Filled candles have no holes, so the page ends by arithmetic.
+_FILLED_PAGE = """
+    , page AS (
+        SELECT first, least(last, first + :limit * :width) AS beyond,
+               last > first + :limit * :width AS has_more
+        FROM (
+            SELECT greatest(
+                       :first, (SELECT min(moment) - min(moment) % :width FROM source)
+                   ) AS first,
+                   least(:beyond, coalesce(
+                       (SELECT max(moment) - max(moment) % :width + :width FROM source), 0
+                   )) AS last
+        ) AS outermost
+    )
+"""
+_FOLDED = """
+    , folded AS (
+        SELECT moment - moment % :width AS bucket,
+               (array_agg(open ORDER BY moment))[1] AS open, max(high) AS high, min(low) AS low,
+               (array_agg(close ORDER BY moment DESC))[1] AS close, sum(samples) AS samples
+        FROM source
+        WHERE moment >= (SELECT first FROM page) AND moment < (SELECT beyond FROM page)
+        GROUP BY 1
+    )
+"""
+_KEPT = """
+    , folded AS (
+        SELECT moment AS bucket, open, high, low, close, samples
+        FROM source
+        WHERE moment >= (SELECT first FROM page) AND moment < (SELECT beyond FROM page)
+    )
+"""
+_SPARSE = """
+    , candles AS (SELECT bucket AS start, open, high, low, close, samples FROM folded)
+"""
+# Each real candle is followed by filled ones up to the next; so is the last close before the page.
+_FILLED = """
+    , known AS (
+        SELECT * FROM folded
+        UNION ALL
+        (SELECT (SELECT first FROM page) - :width, NULL, NULL, NULL, close, 0
+         FROM source WHERE moment < (SELECT first FROM page)
+         ORDER BY moment DESC LIMIT 1)
+    ), candles AS (
+        SELECT start,
+               CASE WHEN start = bucket THEN open WHEN :previous THEN close END AS open,
+               CASE WHEN start = bucket THEN high WHEN :previous THEN close END AS high,
+               CASE WHEN start = bucket THEN low WHEN :previous THEN close END AS low,
+               CASE WHEN start = bucket OR :previous THEN close END AS close,
+               CASE WHEN start = bucket THEN samples ELSE 0 END AS samples
+        FROM (
+            SELECT *, lead(bucket, 1, (SELECT beyond FROM page)) OVER (ORDER BY bucket) AS following
+            FROM known
+        ) AS neighbours
+        CROSS JOIN LATERAL generate_series(
+            greatest(bucket, (SELECT first FROM page)), following - :width, :width
+        ) AS start
+    )
+"""
+_WRITTEN = """
+    SELECT convert_to(coalesce(string_agg(
+               '{"timestamp":' || start || ',"open":' || coalesce(open::text, 'null')
+               || ',"high":' || coalesce(high::text, 'null')
+               || ',"low":' || coalesce(low::text, 'null')
+               || ',"close":' || coalesce(close::text, 'null') || ',"samples":' || samples
+               || ',"closed":' || (start + :width <= :settled) || '}',
+               ',' ORDER BY start
+           ), ''), 'UTF8'),
+           count(*), max(start), (SELECT has_more FROM page)
+    FROM candles
+"""
+
+
+async def page(session: AsyncSession, query: CandleQuery, settled: Slot) -> CandlePage:
+    """Read a page of candles; those that end by `settled` are closed."""
+    statement = _statement(query.interval, is_filled=query.fill is not Fill.NONE)
+    row = (await session.execute(statement, _parameters(query, settled))).one()
+    return CandlePage(items=row[0], count=row[1], last=row[2], has_more=row[3])
+
+
+@cache
+def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
+    parts = (
+        _HOURS if interval.seconds >= HOUR_SECONDS else _ROWS,
+        _FILLED_PAGE if is_filled else _SPARSE_PAGE,
+        _KEPT if interval.seconds == HOUR_SECONDS else _FOLDED,
+        _FILLED if is_filled else _SPARSE,
+        _WRITTEN,
+    )
+    numbers = ("first", "beyond", "width", "limit", "settled")
+    bound = [bindparam(name, type_=BigInteger) for name in numbers]
+    if is_filled:
+        bound.append(bindparam("previous", type_=Boolean))
+    return text("".join(parts)).bindparams(*bound)
+
+
+def _parameters(query: CandleQuery, settled: Slot) -> dict[str, object]:
+    return {
+        **query.key._asdict(),
+        "first": query.first,
+        "beyond": query.beyond,
+        "width": query.interval.seconds,
+        "limit": query.limit,
+        "settled": settled,
+        "previous": query.fill is Fill.PREVIOUS,
+    }

@@ -1,0 +1,36 @@
+"""What there is to export: how far it reaches, and whether decimals of 38 digits hold it."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.models import PriceRow
+from app.domain.prices import Span, TickerKey
+from app.repositories.parquet import DIGITS, SCALE
+
+
+async def extent(session: AsyncSession, key: TickerKey, span: Span) -> Span | None:
+    """Tell the first and the last slot that is stored in a span; None if there is none."""
+    stamp = PriceRow.timestamp
+    query = select(func.min(stamp), func.max(stamp)).where(*_within(key, span))
+    ends: tuple[int | None, ...] = tuple((await session.execute(query)).one())
+    return None if None in ends else Span(*ends)
+
+
+async def fits_decimal(session: AsyncSession, key: TickerKey, span: Span) -> bool:
+    """Tell whether Parquet's decimal holds every price of a span exactly."""
+    too_fine = func.scale(PriceRow.price) > SCALE
+    too_large = func.abs(PriceRow.price) >= Decimal(10) ** (DIGITS - SCALE)
+    misfit = exists().where(*_within(key, span), or_(too_fine, too_large))
+    return not await session.scalar(select(misfit))
+
+
+def _within(key: TickerKey, span: Span) -> Iterator[ColumnElement[bool]]:
+    yield PriceRow.exchange == key.exchange
+    yield PriceRow.ticker == key.ticker
+    if span.start is not None:
+        yield PriceRow.timestamp >= span.start
+    if span.end is not None:
+        yield PriceRow.timestamp <= span.end

@@ -1,0 +1,139 @@
+"""Gaps in the database: what the recordings promise and the prices lack.
+
+`domain/gaps.missing` is the specification. Hours that lack nothing are taken from their summaries;
+rows are read only in the stretches between them.
+"""
+
+from collections.abc import Mapping
+from itertools import groupby
+
+from sqlalchemy import ARRAY, BigInteger, Text, TextClause, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.coverage import Tally
+from app.domain.gaps import Gap
+from app.domain.prices import Span, TickerKey
+from app.domain.slots import Slot
+
+_FIRST_SECOND = 0
+_LAST_SECOND = 2**62
+
+_STRETCHES = """
+    WITH promised AS (
+        SELECT exchange, ticker, interval_seconds AS step,
+               greatest(first_slot, (:start + interval_seconds - 1)
+                        / interval_seconds * interval_seconds) AS first,
+               least(:end / interval_seconds * interval_seconds, coalesce(
+                   last_slot, (present_us - interval_seconds * 500000::bigint)
+                   / (interval_seconds * 1000000::bigint) * interval_seconds - interval_seconds
+               )) AS last
+        FROM unnest(:exchanges, :tickers, :presents) AS asked (exchange, ticker, present_us)
+        JOIN recordings USING (exchange, ticker)
+    ), whole AS (
+        SELECT promised.*, hour, samples, backfilled, imported
+        FROM promised JOIN price_hours AS hours USING (exchange, ticker)
+        WHERE hour >= first AND hour + 3600 <= last + step
+          AND step <= 3600 AND grid_seconds % step = 0
+          AND samples = (hour + 3599 + step) / step - (hour + step - 1) / step
+    ), stretches AS (
+        SELECT exchange, ticker, step, first,
+               coalesce(lag(hour) OVER (
+                   PARTITION BY exchange, ticker, first ORDER BY hour
+               ) + 3600, first) AS start, hour AS beyond
+        FROM whole
+        UNION ALL
+        SELECT exchange, ticker, step, first,
+               coalesce(max(hour) + 3600, first), last + step
+        FROM promised LEFT JOIN whole USING (exchange, ticker, step, first, last)
+        WHERE first <= last
+        GROUP BY exchange, ticker, step, first, last
+    )
+"""
+
+_FIND = """
+    SELECT exchange, ticker, step, slot + step AS first, following - step AS last
+    FROM stretches CROSS JOIN LATERAL (
+        SELECT slot, lead(slot) OVER (ORDER BY slot) AS following
+        FROM (
+            SELECT (start + step - 1) / step * step - step AS slot
+            UNION ALL
+            SELECT timestamp FROM prices
+            WHERE exchange = stretches.exchange AND ticker = stretches.ticker
+              AND timestamp >= start AND timestamp < beyond AND timestamp % step = 0
+            UNION ALL
+            SELECT (beyond + step - 1) / step * step
+        ) AS slots
+    ) AS neighbours
+    WHERE start < beyond AND following - slot > step
+    ORDER BY 1, 2, 4
+"""
+
+_COUNT = """
+    SELECT exchange, ticker,
+           sum(expected)::bigint, sum(live)::bigint, sum(backfilled)::bigint, sum(imported)::bigint,
+           min(first), max(last), (array_agg(step ORDER BY first DESC NULLS LAST))[1]
+    FROM (
+        SELECT exchange, ticker, first, last, step, (last - first) / step + 1 AS expected,
+               0 AS live, 0 AS backfilled, 0 AS imported
+        FROM promised WHERE first <= last
+        UNION ALL
+        SELECT exchange, ticker, NULL, NULL, NULL, 0,
+               samples - backfilled - imported, backfilled, imported
+        FROM whole
+        UNION ALL
+        SELECT exchange, ticker, NULL, NULL, NULL, 0, live, backfilled, imported
+        FROM stretches CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE source = 'live') AS live,
+                   count(*) FILTER (WHERE source = 'backfill') AS backfilled,
+                   count(*) FILTER (WHERE source = 'import') AS imported
+            FROM prices
+            WHERE exchange = stretches.exchange AND ticker = stretches.ticker
+              AND timestamp >= start AND timestamp < beyond AND timestamp % step = 0
+        ) AS rows
+        WHERE start < beyond
+    ) AS parts
+    GROUP BY exchange, ticker HAVING sum(expected) > 0
+"""
+
+
+async def find(
+    session: AsyncSession, presents: Mapping[TickerKey, int], span: Span
+) -> dict[TickerKey, list[Gap]]:
+    """Find the gaps of a span, the longest runs in ascending order, by ticker.
+
+    `presents` tells each ticker's present in microseconds: slots of an open recording that may
+    still get their live price are no gaps. A ticker without gaps is left out.
+    """
+    rows = await session.execute(_bound(_FIND), _parameters(presents, span))
+    return {
+        key: [Gap(Slot(row[3]), Slot(row[4]), row[2]) for row in of_key]
+        for key, of_key in groupby(rows, key=lambda row: TickerKey(row[0], row[1]))
+    }
+
+
+async def count(
+    session: AsyncSession, presents: Mapping[TickerKey, int], span: Span
+) -> dict[TickerKey, Tally]:
+    """Count what was promised and what is there; tickers without a promise are left out."""
+    rows = await session.execute(_bound(_COUNT), _parameters(presents, span))
+    return {TickerKey(row[0], row[1]): Tally(*row[2:]) for row in rows}
+
+
+def _bound(query: str) -> TextClause:
+    return text(_STRETCHES + query).bindparams(
+        bindparam("exchanges", type_=ARRAY(Text)),
+        bindparam("tickers", type_=ARRAY(Text)),
+        bindparam("presents", type_=ARRAY(BigInteger)),
+        bindparam("start", type_=BigInteger),
+        bindparam("end", type_=BigInteger),
+    )
+
+
+def _parameters(presents: Mapping[TickerKey, int], span: Span) -> dict[str, object]:
+    return {
+        "exchanges": [key.exchange for key in presents],
+        "tickers": [key.ticker for key in presents],
+        "presents": list(presents.values()),
+        "start": max(_FIRST_SECOND, span.start or _FIRST_SECOND),
+        "end": _LAST_SECOND if span.end is None else min(span.end, _LAST_SECOND),
+    }

@@ -1,0 +1,92 @@
+"""Files of prices, CSV or Parquet, gzipped or not: rows of text with their numbers."""
+
+import csv
+import gzip
+import io
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from app.domain.imports import TIMESTAMP_NAMES
+from app.repositories.parquet import read_columns, read_rows
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+PARQUET_MAGIC: Final = b"PAR1"
+KNOWN_COLUMNS: Final = {*TIMESTAMP_NAMES, "exchange", "ticker", "price", "observed_us"}
+BROKEN: Final = (EOFError, OSError, ValueError, zlib.error)
+"""What reading a broken file raises."""
+
+Rows = Iterator[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFile:
+    """An open file: its columns, its rows (blank ones are empty), and how far it is read."""
+
+    columns: Sequence[str]
+    rows: Rows
+    first_line: int
+    size: int
+    raw: BinaryIO
+
+    @property
+    def share(self) -> float:
+        """Tell which part of it is read, from 0 to 1."""
+        return self.raw.tell() / max(1, self.size)
+
+
+@contextmanager
+def open_prices(path: Path) -> Iterator[PriceFile]:
+    """Open a file of prices, whichever kind it is.
+
+    Raises:
+        OSError, ValueError: it can't be read.
+    """
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        plain: BinaryIO = raw
+        if _begins_with(raw, GZIP_MAGIC):
+            plain = cast("BinaryIO", stack.enter_context(gzip.open(raw)))
+        is_parquet = _begins_with(plain, PARQUET_MAGIC)
+        if is_parquet and plain is not raw:
+            plain = stack.enter_context(_unpacked(plain))
+        size = path.stat().st_size
+        if is_parquet:
+            columns = _known(read_columns(plain))
+            yield PriceFile(columns, read_rows(plain, columns), 1, size, raw)
+        else:
+            text = stack.enter_context(io.TextIOWrapper(plain, "utf-8-sig", errors="replace"))
+            yield PriceFile(_fields(text.readline()), map(_fields, text), 2, size, raw)
+
+
+def _begins_with(file: BinaryIO, magic: bytes) -> bool:
+    begins = file.read(len(magic)) == magic
+    file.seek(0)
+    return begins
+
+
+def _unpacked(packed: BinaryIO) -> BinaryIO:
+    """Unpack into a file, for Parquet is read from its end."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
+    shutil.copyfileobj(packed, file)
+    return file
+
+
+def _known(columns: Sequence[str]) -> Sequence[str]:
+    return [name for name in columns if name.strip().lower() in KNOWN_COLUMNS]
+
+
+def _fields(line: str) -> Sequence[str]:
+    """Take a line apart; one line is one row, so that a stray quote costs no more than that."""
+    line = line.strip()
+    if '"' not in line:
+        return line.split(",") if line else ()
+    try:
+        return next(csv.reader([line]))
+    except csv.Error:
+        return (line,)

@@ -1,0 +1,106 @@
+"""How good the stored rows are: how late they were taken, and which moves are out of line."""
+
+from sqlalchemy import BigInteger, Integer, Text, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.coverage import Lateness, Outlier, Quality
+from app.domain.prices import Span, TickerKey
+from app.domain.slots import Slot
+
+MOST_DEVIATIONS = 30
+"""A move further from the middle than so many standard deviations is flagged.
+
+In the recorded year 2017 that is one minute in five thousand.
+"""
+DEVIATION_OF_MEDIAN = 1.4826
+"""A normal's standard deviation over its median deviation, which outliers hardly change."""
+LEAST_BOUND = 0.005
+"""Moves within half a percent are ordinary, however calm the rest is."""
+_LAST_SECOND = 2**62
+
+_LATENESS = """
+    SELECT percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (
+        ORDER BY observed_us - timestamp * 1000000
+    ) AS late
+    FROM prices
+    WHERE exchange = :exchange AND ticker = :ticker AND source = 'live'
+      AND timestamp BETWEEN :start AND :end
+"""
+
+# Only moves from one slot to the next: what happened across a gap took its time.
+_OUTLIERS = """
+    WITH moves AS MATERIALIZED (
+        SELECT timestamp, price, before, price::float8 / before::float8 - 1 AS move
+        FROM (
+            SELECT timestamp, price, lag(price) OVER slots AS before,
+                   timestamp - lag(timestamp) OVER slots AS elapsed
+            FROM prices
+            WHERE exchange = :exchange AND ticker = :ticker
+              AND timestamp BETWEEN :start AND :end
+            WINDOW slots AS (ORDER BY timestamp)
+        ) AS neighbours
+        WHERE elapsed = :step AND before > 0
+    ), middle AS (
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY move) AS move FROM moves
+    ), spread AS (
+        SELECT middle.move AS middle,
+               greatest(CAST(:least AS float8), CAST(:factor AS float8) * percentile_cont(0.5)
+                        WITHIN GROUP (ORDER BY abs(moves.move - middle.move))) AS bound
+        FROM moves, middle GROUP BY middle.move
+    )
+    SELECT bound, count(*) OVER () AS flagged, timestamp, price, before, move
+    FROM spread LEFT JOIN moves ON abs(move - middle) > bound
+    ORDER BY abs(move - middle) DESC, timestamp
+    LIMIT :limit
+"""
+
+_TYPES = (
+    bindparam("exchange", type_=Text),
+    bindparam("ticker", type_=Text),
+    bindparam("start", type_=BigInteger),
+    bindparam("end", type_=BigInteger),
+)
+
+
+async def judge(
+    session: AsyncSession, key: TickerKey, span: Span, interval_seconds: int, most_outliers: int
+) -> Quality:
+    """Judge the rows of a span; moves are judged between slots that follow one another.
+
+    What a move is worth is its deviation from the median move, in standard deviations as the
+    median deviation estimates them.
+    """
+    query = text(_OUTLIERS).bindparams(*_TYPES, bindparam("step", type_=Integer))
+    rows = (
+        await session.execute(
+            query,
+            {
+                **_parameters(key, span),
+                "step": interval_seconds,
+                "least": LEAST_BOUND,
+                "factor": MOST_DEVIATIONS * DEVIATION_OF_MEDIAN,
+                "limit": most_outliers,
+            },
+        )
+    ).all()
+    found = [row for row in rows if row.timestamp is not None]
+    return Quality(
+        await _lateness(session, key, span),
+        bound=rows[0].bound if rows else None,
+        outlier_count=found[0].flagged if found else 0,
+        outliers=[Outlier(Slot(row[2]), row[3], row[4], row[5]) for row in found],
+    )
+
+
+async def _lateness(session: AsyncSession, key: TickerKey, span: Span) -> Lateness | None:
+    late = await session.scalar(text(_LATENESS).bindparams(*_TYPES), _parameters(key, span))
+    return None if late is None else Lateness(*late)
+
+
+def _parameters(key: TickerKey, span: Span) -> dict[str, object]:
+    return {
+        "exchange": key.exchange,
+        "ticker": key.ticker,
+        "start": span.start or 0,
+        "end": _LAST_SECOND if span.end is None else span.end,
+    }

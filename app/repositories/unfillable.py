@@ -1,0 +1,79 @@
+"""What the exchange could not give when it was asked, so that it need not be asked again."""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+
+from sqlalchemy import ColumnElement, delete, insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.models import UnfillableRow
+from app.domain.gaps import Gap, Reason, without
+from app.domain.prices import Span, TickerKey
+from app.domain.slots import Slot
+
+
+async def between(
+    session: AsyncSession, keys: Collection[TickerKey], span: Span
+) -> dict[TickerKey, list[Gap]]:
+    """Read what is remembered of a span, ascending, by ticker; its ends may lie beyond."""
+    query = (
+        select(UnfillableRow)
+        .where(tuple_(UnfillableRow.exchange, UnfillableRow.ticker).in_(keys))
+        .order_by(UnfillableRow.exchange, UnfillableRow.ticker, UnfillableRow.first_slot)
+    )
+    if span.start is not None:
+        query = query.where(UnfillableRow.last_slot >= span.start)
+    if span.end is not None:
+        query = query.where(UnfillableRow.first_slot <= span.end)
+    rows = await session.scalars(query)
+    by_key = groupby(rows, key=lambda row: TickerKey(row.exchange, row.ticker))
+    return {key: [_gap(row) for row in of_key] for key, of_key in by_key}
+
+
+async def put(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
+    """Remember gaps with their reasons, instead of what was remembered of their slots.
+
+    Gaps come ascending and without overlaps.
+    """
+    if not gaps:
+        return
+    await forget(session, key, gaps)
+    await session.execute(insert(UnfillableRow), [_columns(key, gap) for gap in gaps])
+
+
+async def forget(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
+    """Forget these slots; runs that reach beyond them keep the rest."""
+    if not gaps:
+        return
+    known = (await between(session, [key], Span(gaps[0].first, gaps[-1].last))).get(key, [])
+    for run in known:
+        await session.execute(delete(UnfillableRow).where(*_same(key, run)))
+    kept = without(known, gaps)
+    if kept:
+        await session.execute(insert(UnfillableRow), [_columns(key, run) for run in kept])
+
+
+def _same(key: TickerKey, run: Gap) -> tuple[ColumnElement[bool], ...]:
+    return (
+        UnfillableRow.exchange == key.exchange,
+        UnfillableRow.ticker == key.ticker,
+        UnfillableRow.first_slot == run.first,
+    )
+
+
+def _gap(row: UnfillableRow) -> Gap:
+    first, last = Slot(row.first_slot), Slot(row.last_slot)
+    return Gap(first, last, row.interval_seconds, Reason(row.reason))
+
+
+def _columns(key: TickerKey, gap: Gap) -> dict[str, object]:
+    if gap.reason is None:
+        raise ValueError("a gap without a reason has not been asked for")
+    return {
+        "exchange": key.exchange,
+        "ticker": key.ticker,
+        "first_slot": gap.first,
+        "last_slot": gap.last,
+        "interval_seconds": gap.interval_seconds,
+        "reason": gap.reason.value,
+    }

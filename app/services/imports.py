@@ -1,0 +1,152 @@
+"""Imports: files of prices, checked whole, then stored in short transactions.
+
+A file's rows go to a stage first, so that a bad one can end the import before anything is stored,
+and so that they are stored in the order of time, whatever their order in the file is. Many short
+transactions keep nobody waiting, least of all the collector.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from app.core.ahead import ahead
+from app.core.errors import ImportRefused
+from app.db.session import Database
+from app.domain.imports import BadRow, Imported, ImportProgress, Sheet, Tell, Wish
+from app.domain.recordings import Recording, unpromised
+from app.domain.slots import STAMP_TOLERANCE_US
+from app.repositories import prices, recordings
+from app.repositories.imports import Run, Stage
+from app.repositories.price_files import BROKEN, PriceFile, open_prices
+
+ROWS_READ_AT_ONCE: Final = 50_000
+ROWS_STORED_AT_ONCE: Final = 20_000
+"""Few enough that PostgreSQL keeps what the triggers read of them in memory."""
+MOST_SHOWN: Final = 20
+READING_SHARE: Final = 0.4
+"""Of the time that an import takes."""
+
+
+class Imports:
+    """Stores the rows of files; a process has one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self, path: Path, wish: Wish, tell: Tell) -> Imported:
+        """Store what a file holds and the record lacks; promise what lies between its ends.
+
+        Killed at any moment, it is done again without harm: what is stored already stays.
+
+        Raises:
+            ImportRefused: the file can't be read, or a row of it is bad and none may be.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        imported = Imported()
+        async with self._database.read() as session:
+            latest_us = await prices.clock_us(session) + STAMP_TOLERANCE_US
+        async with self._database.workspace() as session:
+            stage = Stage(session)
+            await stage.open()
+            await _fill(stage, path, _Reader(path, wish, latest_us, imported), tell)
+            runs = await stage.settle()
+            for run in runs:
+                await _store(stage, run, path, imported, tell)
+        await self._promise(runs, wish.interval_seconds, imported)
+        return imported
+
+    async def _promise(
+        self, runs: Iterable[Run], interval_seconds: int, imported: Imported
+    ) -> None:
+        """Record each ticker from its first to its last row, where nothing recorded it."""
+        async with self._database.transaction() as session:
+            await recordings.take_turn(session)
+            for run in runs:
+                wished = Recording(run.key, interval_seconds, run.first, run.last)
+                known = await recordings.of_ticker(session, run.key)
+                parts = unpromised(wished, known)
+                await recordings.put(session, parts)
+                imported.promised += parts
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads a file block by block, and notes what is bad."""
+
+    path: Path
+    wish: Wish
+    latest_us: int
+    imported: Imported
+    sheet: Sheet = field(init=False)
+    file: PriceFile = field(init=False)
+    line: int = field(init=False)
+
+    def begin(self, file: PriceFile) -> None:
+        """Find out what the file's columns are."""
+        self.file, self.line = file, file.first_line
+        self.sheet = Sheet.of(file.columns, self.wish, self.latest_us)
+
+    def block(self) -> bytes | None:
+        """Give the next good rows as they are staged; None when there are no more."""
+        with _refusing(self.path):
+            rows = list(islice(self.file.rows, ROWS_READ_AT_ONCE))
+        if not rows:
+            return None
+        good = self.sheet.read_alike(rows)
+        if good is None:
+            good = list(self._good(rows))
+        self.line += len(rows)
+        self.imported.read += sum(map(bool, rows))
+        return "\n".join([*good, ""]).encode()
+
+    def _good(self, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+        for line, fields in enumerate(rows, start=self.line):
+            if not fields:
+                continue
+            try:
+                yield self.sheet.read(fields)
+            except ValueError as error:
+                self._note(BadRow(line, str(error)))
+
+    def _note(self, bad: BadRow) -> None:
+        if not self.wish.skips_bad_rows:
+            raise ImportRefused(f"{self.path}:{bad.line}: {bad.fault}")
+        self.imported.bad += 1
+        if len(self.imported.first_bad) < MOST_SHOWN:
+            self.imported.first_bad.append(bad)
+
+
+async def _fill(stage: Stage, path: Path, reader: _Reader, tell: Tell) -> None:
+    """Bring a file to the stage: one block is read while the one before is on its way."""
+    with ExitStack() as stack:
+        with _refusing(path):
+            file = stack.enter_context(open_prices(path))
+            reader.begin(file)
+        async with aclosing(ahead(lambda: asyncio.to_thread(reader.block))) as blocks:
+            async for block in blocks:
+                await stage.add(block)
+                share = READING_SHARE * file.share
+                tell(ImportProgress(path, share, reader.imported.read, stored=0))
+
+
+async def _store(stage: Stage, run: Run, path: Path, imported: Imported, tell: Tell) -> None:
+    """Store what is staged of a ticker, block by block."""
+    after = run.first - 1
+    while (stored := await stage.store(run, after, ROWS_STORED_AT_ONCE)).last is not None:
+        after = stored.last
+        imported.added += stored.added
+        share = READING_SHARE + (1 - READING_SHARE) * run.share(after)
+        tell(ImportProgress(path, share, imported.read, imported.added))
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn the many ways in which a file is broken into one error."""
+    try:
+        yield
+    except BROKEN as error:
+        raise ImportRefused(f"{path}: {error}") from error

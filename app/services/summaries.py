@@ -1,0 +1,54 @@
+"""Summaries of hours: whether they say what the rows say, and writing them anew."""
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import structlog
+
+from app.db.session import Database
+from app.domain.prices import TickerKey
+from app.repositories import prices, summaries
+from app.repositories.summaries import HOUR_SECONDS
+
+CHUNK_SECONDS = 30 * 24 * HOUR_SECONDS
+
+log = structlog.get_logger(__name__)
+
+
+class Verified(NamedTuple):
+    """A stretch of a ticker's hours, from a full hour to another, exclusive, and its flaws."""
+
+    key: TickerKey
+    start: int
+    end: int
+    wrong: int
+
+
+class Summaries:
+    """Watches over the summaries; a process has one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def verify(self, *, rebuild: bool = False) -> AsyncIterator[Verified]:
+        """Compare every hour with its rows, a month at a time; rewrite wrong months if asked.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self._database.read() as session:
+            keys = await prices.keys(session) | (await prices.extents(session)).keys()
+        for key in sorted(keys):
+            async with self._database.read() as session:
+                extent = await summaries.extent(session, key)
+            for start in range(extent.start or 0, (extent.end or 0) + 1, CHUNK_SECONDS):
+                yield await self._verify(key, start, start + CHUNK_SECONDS, rebuild=rebuild)
+
+    async def _verify(self, key: TickerKey, start: int, end: int, *, rebuild: bool) -> Verified:
+        async with self._database.read() as session:
+            wrong = await summaries.count_wrong(session, key, start, end)
+        if wrong and rebuild:
+            async with self._database.transaction() as session:
+                await summaries.rebuild(session, key, start, end)
+            log.info("summaries_rebuilt", ticker=str(key), start=start, end=end, hours=wrong)
+        return Verified(key, start, end, wrong)

@@ -1,0 +1,112 @@
+"""A worker's insides: one event loop per process, and a main loop that shows its progress."""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer import Consumer
+
+from app.core.garbage import collect_seldom
+from app.core.settings import Settings
+from app.db.metrics import hand_on
+from app.db.signs import Role, SignOfLife
+from app.heartbeat import PAUSE_SECONDS, progress, show_life, touching
+from app.runtime import Runtime, open_runtime
+
+RECONNECTING = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
+"""Seconds between two tries to reach the broker."""
+
+T = TypeVar("T")
+
+
+class WorkerProcess:
+    """The event loop and the runtime of one worker process, opened at its first task.
+
+    A pooled async engine is bound to the loop that opened it, so a loop per task (`asyncio.run`)
+    fails at the second one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._runner: asyncio.Runner | None = None
+        self._stack = AsyncExitStack()
+        self._runtime: Runtime | None = None
+
+    def run(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        """Run async work on this process's loop and wait for its result."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(self._with_runtime(work), context=contextvars.copy_context())
+
+    def close(self) -> None:
+        """Close the runtime and the loop; a process that ran nothing has nothing to close."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            self._runtime = None
+            runner.run(self._stack.aclose())
+            runner.close()
+
+    async def _with_runtime(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
+        with _showing_work():
+            if self._runtime is None:
+                opening = open_runtime(self._settings)
+                self._runtime = await self._stack.enter_async_context(opening)
+                collect_seldom()
+            try:
+                return await work(self._runtime)
+            finally:
+                await hand_on(self._runtime.redis)
+
+
+class PatientConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
+    """A consumer whose wait for the broker is not taken for a hang."""
+
+    def connect(self) -> Any:  # noqa: ANN401  # kombu's connection
+        """Connect to the broker, however long it is away."""
+        with progress.waiting():
+            return super().connect()
+
+    def ensure_connected(self, conn: Any) -> Any:  # noqa: ANN401  # same
+        """Try again in steady steps: kombu's own pauses grow to 30 s, in which slots get lost."""
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECTING)
+        return super().ensure_connected(conn)
+
+
+class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
+    """Ties the signs of life to the worker's main loop."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, worker: Any) -> None:  # noqa: ANN401  # celery's worker
+        """Give signs from now on, in the worker's own name."""
+        conf = worker.app.conf
+        worker.timer.call_repeatedly(PAUSE_SECONDS, _turn)
+        sign = SignOfLife(conf.result_backend, Role.WORKER, worker.hostname)
+        show_life(sign.give, *touching(conf.heartbeat_file))
+
+
+def _turn() -> None:
+    progress.turn(is_idle=not state.reserved_requests)
+
+
+@contextmanager
+def _showing_work() -> Iterator[None]:
+    """Show, while a task runs, that its loop turns."""
+    loop = asyncio.get_running_loop()
+    next_show: asyncio.Handle
+
+    def show() -> None:
+        nonlocal next_show
+        progress.work()
+        next_show = loop.call_later(PAUSE_SECONDS, show)
+
+    next_show = loop.call_soon(show)
+    try:
+        yield
+    finally:
+        next_show.cancel()

@@ -1,0 +1,1 @@
+"""Benchmarks: the service beside others, on the same machine, in the same minutes."""

@@ -1,0 +1,165 @@
+"""Reads: the newest price, a day, a stretch of any length; warm, cold, and beside the others."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any, Final
+
+from benchmarks import load
+from benchmarks.load import Question
+from benchmarks.processes import Broken
+from benchmarks.results import RATIO, Result, rate
+from benchmarks.scale import DAY_MINUTES, MINUTE
+from benchmarks.stand import (
+    BASELINE_LATEST,
+    BASELINE_PERIOD,
+    LATEST,
+    PERIOD,
+    TICKERS,
+    VICTORIA_LATEST,
+    VICTORIA_PERIOD,
+    Stand,
+)
+
+DAYS: Final = 30
+SHORTEST: Final = 60
+PEERS_BASELINE: Final = {"latest": 1_080 / 31_900, "day": 44 / 31_900}
+"""Of the bare function; measured with the same code elsewhere."""
+STRAW: Final = 2.0
+"""A baseline that is so many times slower than that is a straw man."""
+
+_NEWEST_ROW: Final = r"""
+\set n random(1, 2)
+SELECT timestamp, price, source FROM prices
+WHERE exchange = 'deribit' AND ticker = (ARRAY['btc_usd', 'eth_usd'])[:n]
+ORDER BY timestamp DESC LIMIT 1;
+"""
+_DAY_ROWS: Final = r"""
+\set start {first} + 60 * random(0, {starts} - 1)
+SELECT timestamp, price, source FROM prices
+WHERE exchange = 'deribit' AND ticker = 'btc_usd' AND timestamp BETWEEN :start AND :start + 86340
+ORDER BY timestamp LIMIT 1440;
+"""
+
+
+def day_question(stand: Stand, days: int = DAYS) -> Question:
+    """Ask for any day out of the last ones."""
+    first = stand.days_back(days)
+    return Question(TICKERS, first, _starts(stand, first))
+
+
+def any_question(stand: Stand, shortest: int = SHORTEST) -> Question:
+    """Ask for any stretch of everything stored."""
+    return Question(TICKERS, stand.first, _starts(stand, stand.first), shortest)
+
+
+def measure(stand: Stand) -> Iterator[Result]:
+    """Measure every read."""
+    require_same_answers(stand)
+    yield from _latest(stand)
+    yield from _day(stand)
+    yield from _stretch(stand)
+    yield from _cold(stand)
+    yield from _database(stand)
+
+
+def require_same_answers(stand: Stand) -> None:
+    """Make sure that a day is the same from every server.
+
+    Raises:
+        Broken: one of them tells another story.
+    """
+    span = {"ticker": TICKERS[0], "from": stand.first, "to": stand.first + 86_340}
+    ours = [
+        (item["timestamp"], item["price"]) for item in _got(stand, "api", PERIOD, span)["items"]
+    ]
+    usual = _got(stand, "baseline", BASELINE_PERIOD, span)
+    series = _got(stand, "victoria", VICTORIA_PERIOD, span)["data"]["result"][0]["values"]
+    if len(ours) != DAY_MINUTES:
+        raise Broken(f"a day has {len(ours)} rows")
+    if ours != [(item["timestamp"], float(item["price"])) for item in usual]:
+        raise Broken("the baseline answers something else")
+    if ours != [(stamp, float(value)) for stamp, value in series]:
+        raise Broken("VictoriaMetrics answers something else")
+
+
+def _latest(stand: Stand) -> Iterator[Result]:
+    urls = {
+        "ours": stand.api.url + LATEST,
+        "VictoriaMetrics": stand.victoria.url + VICTORIA_LATEST,
+        "bare": stand.bare.url + "/?{ticker}",
+        "baseline": stand.baseline.url + BASELINE_LATEST,
+    }
+    seen = load.rates(stand.scale, urls, Question(TICKERS, stand.newest))
+    yield versus("latest, of VictoriaMetrics", seen, "VictoriaMetrics", 1.0)
+    yield versus("latest, of the bare function", seen, "bare", 0.5)
+    yield versus("latest, of the baseline", seen, "baseline", 10)
+    yield _honest("latest", seen["baseline"], seen["bare"])
+
+
+def _day(stand: Stand) -> Iterator[Result]:
+    question = day_question(stand)
+    urls = {
+        "ours": stand.api.url + PERIOD,
+        "VictoriaMetrics": stand.victoria.url + VICTORIA_PERIOD,
+        "baseline": stand.baseline.url + BASELINE_PERIOD,
+        "bare": stand.bare.url + "/?{ticker}",
+    }
+    seen = load.rates(stand.scale, urls, question)
+    yield versus(f"a day of {DAYS}, of VictoriaMetrics", seen, "VictoriaMetrics", 1.0)
+    yield versus(f"a day of {DAYS}, of the baseline", seen, "baseline", 30)
+    yield _honest("day", seen["baseline"], seen["bare"])
+
+
+def _stretch(stand: Stand) -> Iterator[Result]:
+    """Ask for more than the memory holds: any start, any length, either ticker."""
+    urls = {
+        "ours": stand.api.url + PERIOD,
+        "VictoriaMetrics": stand.victoria.url + VICTORIA_PERIOD,
+        "baseline": stand.baseline.url + BASELINE_PERIOD,
+    }
+    seen = load.rates(stand.scale, urls, any_question(stand))
+    yield versus("any stretch of all, of VictoriaMetrics", seen, "VictoriaMetrics", None)
+    yield versus("any stretch of all, of the baseline", seen, "baseline", None)
+
+
+def _cold(stand: Stand) -> Iterator[Result]:
+    urls = {"ours": stand.cold.url + PERIOD, "baseline": stand.baseline.url + BASELINE_PERIOD}
+    seen = load.rates(stand.scale, urls, any_question(stand, DAY_MINUTES))
+    yield versus("a cold day of all, of the baseline", seen, "baseline", 10)
+
+
+def _database(stand: Stand) -> Iterator[Result]:
+    """Ask PostgreSQL itself."""
+    first = stand.days_back(DAYS)
+    script = _DAY_ROWS.format(first=first, starts=_starts(stand, first))
+    row = stand.sql.per_second(_NEWEST_ROW, stand.scale.seconds)
+    day = stand.sql.per_second(script, stand.scale.seconds)
+    yield Result("PostgreSQL alone: newest row", row, "/s", "pgbench, one client, prepared")
+    yield Result("PostgreSQL alone: a day's rows", day, "/s", "pgbench, one client, prepared")
+
+
+def versus(name: str, seen: dict[str, float], other: str, at_least: float | None) -> Result:
+    """Compare our rate with another's."""
+    detail = f"{rate(seen['ours'])} to {rate(seen[other])}"
+    return Result(name, seen["ours"] / seen[other], RATIO, detail, at_least=at_least)
+
+
+def _honest(what: str, baseline: float, bare: float) -> Result:
+    """Compare the baseline with the one measured elsewhere: it must not be a straw man."""
+    expected = PEERS_BASELINE[what]
+    detail = f"baseline {baseline / bare:.4f} of the bare function, elsewhere {expected:.4f}"
+    name = f"the baseline's {what}, of what it is elsewhere"
+    return Result(name, baseline / bare / expected, RATIO, detail, at_least=1 / STRAW)
+
+
+def _starts(stand: Stand, first: int) -> int:
+    return (stand.newest - first) // MINUTE - DAY_MINUTES + 2
+
+
+def _got(stand: Stand, server: str, template: str, span: dict[str, Any]) -> Any:  # noqa: ANN401  # JSON
+    path = template
+    for name, value in span.items():
+        path = path.replace(f"{{{name}}}", str(value))
+    with urllib.request.urlopen(getattr(stand, server).url + path) as answer:
+        return json.load(answer)

@@ -1,0 +1,125 @@
+"""Gaps at a real size: exactly those that are there, and quickly."""
+
+import csv
+import gzip
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import asyncpg
+import pytest
+
+from app.db.session import Database
+from app.domain.gaps import Gap
+from app.domain.prices import Price, Source, Span, TickerKey
+from app.domain.recordings import Recording
+from app.domain.slots import Slot
+from app.repositories import gaps, prices, recordings
+from app.services.coverage import Accounts
+
+pytestmark = pytest.mark.accept
+
+BTC = TickerKey("deribit", "btc_usd")
+START = 1_600_000_020
+MILLION = 1_000_000
+ROUNDS = 7
+RECORDED = Path(__file__).resolve().parents[3] / "shared" / "recording"
+YEARS = {
+    "btc": (505_209, 20_391, 37),
+    "eth": (414_314, 111_282, 151),
+}
+
+_FILL = """
+INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
+SELECT 'deribit', 'btc_usd', $1 + minute * 60, 50000 + minute % 997 / 8.0, 0, 'import'
+FROM generate_series(0, $2::bigint - 1) AS minute
+"""
+_LEAD = """
+SELECT timestamp + 60, following - 60
+FROM (
+    SELECT timestamp, lead(timestamp) OVER (ORDER BY timestamp) AS following
+    FROM prices WHERE exchange = 'deribit' AND ticker = 'btc_usd'
+) AS neighbours
+WHERE following - timestamp > 60
+ORDER BY 1
+"""
+
+
+async def _record(database: Database, first: int, last: int) -> None:
+    async with database.transaction() as session:
+        await recordings.put(session, [Recording(BTC, 60, Slot(first), Slot(last))])
+
+
+def _runs(minutes: list[int]) -> list[Gap]:
+    """Join minutes that follow one another, in plain words."""
+    runs: list[Gap] = []
+    for minute in sorted(minutes):
+        slot = Slot(START + minute * 60)
+        if runs and runs[-1].last == slot - 60:
+            runs[-1] = runs[-1]._replace(last=slot)
+        else:
+            runs.append(Gap(slot, slot, 60))
+    return runs
+
+
+async def _median_seconds(work: Callable[[], Awaitable[object]]) -> float:
+    taken = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        await work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+async def test_seventeen_minutes_of_a_million_are_found_quickly(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await sql.execute(_FILL, START, MILLION)
+    await _record(database, START, START + (MILLION - 1) * 60)
+    removed = Random(17).sample(range(1, MILLION - 1), 14)  # noqa: S311  # reproducible
+    removed += [removed[0] + 1, removed[0] + 2, removed[5] - 1]
+    await sql.execute(
+        "DELETE FROM prices WHERE timestamp = ANY($1::bigint[])",
+        [START + minute * 60 for minute in removed],
+    )
+    await sql.execute("VACUUM ANALYZE prices, price_hours")
+
+    async def find() -> list[Gap]:
+        async with database.read() as session:
+            return (await gaps.find(session, {BTC: 0}, Span()))[BTC]
+
+    async def lead() -> list[Gap]:
+        rows = await sql.fetch(_LEAD)
+        return [Gap(Slot(row[0]), Slot(row[1]), 60) for row in rows]
+
+    assert len(set(removed)) == 17
+    assert await find() == await lead() == _runs(removed)
+    ours, theirs = await _median_seconds(find), await _median_seconds(lead)
+    assert ours < theirs / 4, f"{ours:.4f} s by hours, {theirs:.4f} s by lead()"
+
+
+def _prices(name: str) -> Iterator[Price]:
+    with gzip.open(RECORDED / f"{name}_usd_1m_2017_bitfinex.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            slot = Slot(int(row["timestamp_unix_s"]))
+            yield Price(BTC, slot, Decimal(row["price"]), slot * 1_000_000, Source.IMPORT)
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recorded year is too large to ship")
+@pytest.mark.parametrize("name", YEARS)
+async def test_missing_minutes_of_a_real_year_are_counted(database: Database, name: str) -> None:
+    rows, missing, longest = YEARS[name]
+    recorded, slots, added = _prices(name), [], 0
+    while batch := list(islice(recorded, 20_000)):
+        slots += [batch[0].slot, batch[-1].slot]
+        async with database.transaction() as session:
+            added += len(await prices.add(session, batch))
+    await _record(database, slots[0], slots[-1])
+    (found,) = await Accounts(database).look(Span())
+    assert (added, found.tally.imported) == (rows, rows)
+    assert found.tally.missing == sum(gap.missing for gap in found.gaps) == missing
+    assert found.longest_gap == longest

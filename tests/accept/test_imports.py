@@ -1,0 +1,98 @@
+"""Imports at a real size: whole, quick, once, and in bounded memory."""
+
+import asyncio
+import gzip
+import io
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from app.core.settings import Settings
+from app.db.session import Database
+from app.domain.imports import Imported, Wish
+from app.services.imports import Imports
+from tests.accept.test_gaps import RECORDED
+from tests.processes import Processes
+
+pytestmark = pytest.mark.accept
+
+ROWS = 505_209
+ROUNDS = 3
+YEAR = RECORDED / "btc_usd_1m_2017_bitfinex.csv.gz"
+WISH = Wish(None, "btc_usd", 60)
+MEGABYTE = 2**20
+
+
+def _copied() -> bytes:
+    """The year as COPY takes it, made beforehand."""
+    lines = gzip.decompress(YEAR.read_bytes()).decode().splitlines()[1:]
+    rows = (line.split(",") for line in lines)
+    return "".join(
+        f"deribit,btc_usd,{stamp},{price},{stamp}000000,import\n" for stamp, price in rows
+    ).encode()
+
+
+async def _copy(sql: asyncpg.Connection, rows: bytes) -> None:
+    columns = ["exchange", "ticker", "timestamp", "price", "observed_us", "source"]
+    await sql.copy_to_table("prices", source=io.BytesIO(rows), columns=columns, format="csv")
+
+
+async def _load(database: Database, path: Path) -> Imported:
+    return await Imports(database).load(path, WISH, lambda _: None)
+
+
+async def _peak(process: psutil.Process) -> int:
+    """Give the most memory that a process had until it ended."""
+    peak = 0
+    while process.status() != psutil.STATUS_ZOMBIE:  # its parent has not asked for it yet
+        peak = max(peak, process.memory_info().rss)
+        await asyncio.sleep(0.02)
+    return peak
+
+
+@pytest.mark.skipif(not YEAR.exists(), reason="the recorded year is too large to ship")
+async def test_a_real_year_is_imported_nearly_as_fast_as_copied(
+    database: Database, sql: asyncpg.Connection, record_property: Callable[[str, object], None]
+) -> None:
+    rows = _copied()
+    copying, loading = [], []
+    for _ in range(ROUNDS):
+        await sql.execute("TRUNCATE prices, recordings")
+        start = time.perf_counter()
+        await _copy(sql, rows)
+        copying.append(time.perf_counter() - start)
+        await sql.execute("TRUNCATE prices, recordings")
+        start = time.perf_counter()
+        imported = await _load(database, YEAR)
+        loading.append(time.perf_counter() - start)
+        assert (imported.read, imported.added, imported.bad) == (ROWS, ROWS, 0)
+    copied, loaded = statistics.median(copying), statistics.median(loading)
+    record_property("import / COPY", f"{copied / loaded:.2f}")
+    assert copied / loaded >= 0.35, f"{copied:.2f} s copied, {loaded:.2f} s imported"
+
+    again = await _load(database, YEAR)
+    assert (again.read, again.added, again.left_out) == (ROWS, 0, ROWS)
+    assert again.promised == []
+
+
+async def test_memory_stays_bounded_whatever_the_size(
+    settings: Settings, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """Three million rows take little more than a hundred thousand."""
+    peaks = []
+    for number, rows in enumerate((100_000, 3_000_000)):
+        path = tmp_path / f"{rows}.csv"
+        with path.open("w") as file:
+            file.write("timestamp,price\n")
+            file.writelines(f"{60 * minute},{50000 + minute % 997}.5\n" for minute in range(rows))
+        with Processes(settings, tmp_path) as processes:
+            process = processes.start("app", "import", str(path), "--ticker", f"t{number}")
+            peaks.append(await _peak(psutil.Process(process.popen.pid)))
+            assert process.popen.wait() == 0, process.output
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 3_100_000
+    assert peaks[1] - peaks[0] < 50 * MEGABYTE

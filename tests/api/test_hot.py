@@ -1,0 +1,123 @@
+"""The fast path answers what FastAPI answers, and hands on what is unusual."""
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from tests.api.client import Answer, Api
+from tests.repositories.rows import store
+from tests.waiting import until
+
+PRICES = "/api/v1/prices"
+START = 1_768_579_200
+LATEST = f"{PRICES}/latest?ticker=btc_usd"
+DAY = f"{PRICES}/period?ticker=btc_usd&from_dt={START}&to_dt={START + 86_399}"
+PLAIN = (
+    LATEST,
+    f"{LATEST}&exchange=deribit",
+    DAY,
+    f"{DAY}&limit=7",
+    f"{PRICES}/period?ticker=btc_usd&exchange=deribit&from_dt={START + 1}&to_dt={START + 600}",
+)
+UNUSUAL = (
+    f"{PRICES}/latest?ticker=BTC_usd",
+    f"{PRICES}/latest?ticker=btc%5Fusd",
+    f"{LATEST}&max_age_seconds=5",
+    f"{PRICES}/period?ticker=btc_usd&to_dt={START}&from_dt={START - 5}",
+    f"{DAY}&limit=10001",
+    f"{DAY}&limit=0",
+    f"{DAY}&cursor=x",
+    f"{PRICES}/period?ticker=btc_usd&from_dt={START + 60}&to_dt={START}",
+    f"{PRICES}/period?ticker=nope_usd&from_dt=1&to_dt=2",
+    f"{PRICES}/latest?ticker=nope_usd",
+    f"{PRICES}/latest?ticker=eth_usd",
+)
+SAME = ("content-type", "content-length", "cache-control", "etag", "link")
+
+
+@pytest.fixture
+async def whole_day(sql: asyncpg.Connection) -> None:
+    await store(sql, range(START, START + 86_400, 60), price="60123.4500")
+
+
+async def _ask(api: Api, path: str, **headers: str) -> Answer:
+    """Ask as wrk and curl do; who wants gzip is served by FastAPI."""
+    return await api.get(path, **{"Accept-Encoding": "identity", **headers})
+
+
+async def _by_framework(api: Api, path: str) -> Answer:
+    """Ask with a header that the fast path leaves to FastAPI."""
+    return await _ask(api, path, **{"X-Request-ID": "framework"})
+
+
+def _is_hot(answer: Answer) -> bool:
+    """Tell by the request's id: the fast path counts, FastAPI draws a random UUID of version 4."""
+    return answer.headers["x-request-id"][12] != "4" or answer.headers["x-request-id"][16:20] == (
+        "0000"
+    )
+
+
+@pytest.mark.usefixtures("whole_day")
+@pytest.mark.parametrize("path", PLAIN)
+async def test_fast_path_answers_what_fastapi_answers(api: Api, path: str) -> None:
+    async def is_remembered() -> bool:
+        return _is_hot(await _ask(api, path))
+
+    await until(is_remembered)
+    while True:
+        slow, fast = await _by_framework(api, path), await _ask(api, path)
+        if "latest" not in path or slow.json()["age_seconds"] == fast.json()["age_seconds"]:
+            break  # else a second began between the two
+    assert (fast.status, fast.body) == (slow.status, slow.body) == (200, slow.body)
+    headers = [{name: a.headers.get(name) for name in SAME} for a in (slow, fast)]
+    assert headers[0] == headers[1]
+
+
+@pytest.mark.usefixtures("whole_day")
+@pytest.mark.parametrize("path", UNUSUAL)
+async def test_unusual_requests_are_left_to_fastapi(api: Api, path: str) -> None:
+    await _ask(api, DAY)
+    await _ask(api, LATEST)
+    for _ in range(2):
+        assert not _is_hot(await _ask(api, path))
+    assert not _is_hot(await api.get(DAY, **{"Accept-Encoding": "gzip"}))
+
+
+@pytest.mark.usefixtures("whole_day")
+async def test_headers_that_change_the_answer_are_left_to_fastapi(api: Api) -> None:
+    async def is_remembered() -> bool:
+        return _is_hot(await _ask(api, DAY))
+
+    await until(is_remembered)
+    tag = (await _ask(api, DAY)).headers["etag"]
+    assert (await api.get(DAY, **{"If-None-Match": tag})).status == 304
+    assert not _is_hot(await _ask(api, DAY, Origin="https://example.org"))
+
+
+@pytest.mark.usefixtures("whole_day")
+async def test_fast_answers_are_counted(api: Api, redis: Redis) -> None:
+    async def is_remembered() -> bool:
+        return _is_hot(await api.get(LATEST))
+
+    await until(is_remembered)
+    counter = 'prices_http_requests_total{method="GET",route="/api/v1/prices/latest",status="200"}'
+    before = _value((await api.get("/metrics")).body, counter)
+    for _ in range(5):
+        await api.get(LATEST)
+    assert _value((await api.get("/metrics")).body, counter) == before + 5
+    assert await redis.ping()
+
+
+def _value(metrics: bytes, counter: str) -> float:
+    (line,) = [line for line in metrics.decode().splitlines() if line.startswith(counter)]
+    return float(line.rpartition(" ")[2])
+
+
+async def test_new_price_is_seen_within_a_second(api: Api, sql: asyncpg.Connection) -> None:
+    for slot in range(START, START + 300, 60):
+        await store(sql, [slot])
+
+        async def is_seen(slot: int = slot) -> bool:
+            return bool((await api.get(LATEST)).json()["timestamp"] == slot)
+
+        await until(is_seen, 1)

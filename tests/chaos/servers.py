@@ -1,0 +1,59 @@
+"""A database and a broker of a scenario's own, which stay away until it starts them again."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from app.local.probes import answers
+from app.local.processes import Child, identity
+from app.local.servers import embed
+from tests.waiting import until
+
+END_SECONDS = 30
+
+
+class Server:
+    """One server, from `start` to `stop`, again and again."""
+
+    def __init__(self, child: Child, url: str, env: Mapping[str, str]) -> None:
+        self.url = url
+        self._env = env
+        self._child = child
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        assert self._child.ready is not None
+        assert self._child.log is not None
+        ready = self._child.ready
+        with self._child.log.open("ab") as log:
+            self._popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the server's own program
+                self._child.argv,
+                **identity(self._child.user),
+                env={**self._child.environment, **self._env},
+                cwd="/",
+                stdout=log,
+                stderr=log,
+            )
+        await until(lambda: answers(ready))
+
+    async def stop(self) -> None:
+        """Ask it to end and wait until it did."""
+        if self._popen is not None:
+            self._popen.send_signal(self._child.stop_signal)
+            await asyncio.to_thread(self._popen.wait, END_SECONDS)
+            self._popen = None
+
+
+@asynccontextmanager
+async def own_server(directory: Path, name: str, **env: str) -> AsyncIterator[Server]:
+    """Run the server behind a setting below a directory."""
+    embedded = await embed(directory, [name])
+    server = Server(embedded.children[name], embedded.urls[name], env)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()

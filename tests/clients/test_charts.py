@@ -1,0 +1,142 @@
+"""Charts: read whole and exactly, or refused whole."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.clients import Exchange
+from app.clients.chart import FARTHEST_AHEAD_US
+from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused, UnknownIndex
+from app.core.metrics import Sample, take
+from app.local.exchange import Exchange as StandIn
+from app.local.exchange import ExchangeOptions, index_mean
+from tests.clients.conftest import Connect, Speak
+from tests.clients.test_recorded_answers import CHART, recorded
+from tests.clients.wire import envelope, http
+
+MALFORMED: list[Any] = [
+    {},
+    "text",
+    7,
+    [7],
+    [[]],
+    [[1000]],
+    [[1000, 1, 1]],
+    [["1000", 1]],
+    [[1000.5, 1]],
+    [[True, 1]],
+    [[0, 1]],
+    [[-1000, 1]],
+    [[1000, "1"]],
+    [[1000, None]],
+    [[1000, True]],
+    [{"0": 1000, "1": 1}],
+    [[2000, 1], [1000, 1]],
+    [[1000, 1], [1000, 1]],
+]
+
+
+async def test_chart_holds_what_the_exchange_sent(client: Exchange, exchange: StandIn) -> None:
+    chart = await client.chart("btc_usd", client.charts[0])
+    [request] = exchange.requests
+    assert request.method == "get_index_chart_data"
+    assert request.params == {"index_name": "btc_usd", "range": "1h"}
+    assert chart.present_us == request.us_out
+    assert chart.step_us == 6_000_000
+    stamp = chart.stamps_us[-1]
+    assert chart.prices[-1] == index_mean("btc_usd", stamp // 1_000_000 - 6, 6)
+
+
+async def test_recorded_chart_is_read_digit_by_digit(connect: Connect, speak: Speak) -> None:
+    client = await connect((await speak(http(recorded(CHART)))).url)
+    chart = await client.chart("btc_usd", client.charts[0])
+    assert (len(chart.stamps_us), chart.step_us) == (60, 6_000_000)
+    assert chart.stamps_us[0] == 1_789_935_450_000_000
+    assert chart.prices[:2] == [Decimal("81110.95"), Decimal("81110.428333")]
+
+
+def test_ranges_come_finest_first_and_the_last_reaches_everything(client: Exchange) -> None:
+    *finite, last = client.charts
+    reaches = [chart_range.reach_seconds or 0 for chart_range in finite]
+    assert reaches == sorted(reaches)
+    assert last.reach_seconds is None
+
+
+async def test_every_range_is_one_of_the_exchanges(client: Exchange) -> None:
+    for chart_range in client.charts:
+        assert (await client.chart("eth_usd", chart_range)).stamps_us, chart_range
+
+
+async def test_empty_chart_is_an_answer(connect: Connect, speak: Speak) -> None:
+    client = await connect((await speak(http(envelope(result=[])))).url)
+    chart = await client.chart("btc_usd", client.charts[0])
+    assert (chart.stamps_us, chart.prices, chart.step_us) == ([], [], 0)
+
+
+@pytest.mark.parametrize("result", MALFORMED, ids=str)
+async def test_what_is_no_chart_is_malformed(
+    result: object, connect: Connect, speak: Speak
+) -> None:
+    client = await connect((await speak(http(envelope(result=result)))).url)
+    with pytest.raises(AnswerMalformed):
+        await client.chart("btc_usd", client.charts[0])
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "1000000000001", "1e13"])
+async def test_price_that_makes_no_sense_spoils_the_chart(
+    price: str, connect: Connect, speak: Speak
+) -> None:
+    answer = envelope(price.encode(), result=[[1000, 1], [2000, "PRICE"]])
+    client = await connect((await speak(http(answer))).url)
+    with pytest.raises(PriceRefused):
+        await client.chart("btc_usd", client.charts[0])
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 1])
+async def test_chart_of_the_future_is_malformed(
+    ahead_ms: int, connect: Connect, speak: Speak
+) -> None:
+    now_us = 1_768_579_260_000_000
+    last_ms = (now_us + FARTHEST_AHEAD_US) // 1000 + ahead_ms
+    answer = envelope(result=[[1000, 1], [last_ms, 1]], usOut=now_us)
+    client = await connect((await speak(http(answer))).url)
+    if ahead_ms:
+        with pytest.raises(AnswerMalformed, match="future"):
+            await client.chart("btc_usd", client.charts[0])
+    else:
+        assert (await client.chart("btc_usd", client.charts[0])).stamps_us[-1] == last_ms * 1000
+
+
+async def test_chart_without_a_clock_is_malformed(client: Exchange, exchange: StandIn) -> None:
+    exchange.add_fault("without_us_out")
+    with pytest.raises(AnswerMalformed, match="usOut"):
+        await client.chart("btc_usd", client.charts[0])
+
+
+async def test_chart_of_no_index_is_told_as_such(connect: Connect) -> None:
+    async with StandIn() as strict:
+        client = await connect(strict.api_url)
+        with pytest.raises(UnknownIndex):
+            await client.chart("nonsense_usd", client.charts[0])
+
+
+async def test_chart_of_the_testnet_is_refused(connect: Connect) -> None:
+    async with StandIn(ExchangeOptions(testnet=True)) as testnet:
+        client = await connect(testnet.api_url)
+        with pytest.raises(EnvironmentMismatch):
+            await client.chart("btc_usd", client.charts[0])
+
+
+async def test_chart_requests_are_counted(client: Exchange, exchange: StandIn) -> None:
+    take()
+    await client.chart("btc_usd", client.charts[0])
+    exchange.add_fault("html")
+    with pytest.raises(Exception, match="502"):
+        await client.chart("btc_usd", client.charts[0])
+    method = "get_index_chart_data"
+    name = "prices_exchange_requests"
+    assert take() == {
+        Sample(name, ("deribit", method, "ok")): 1,
+        Sample(name, ("deribit", method, "exchange_unavailable")): 1,
+    }

@@ -1,0 +1,66 @@
+"""Working ahead: one step, never two, and nothing left behind."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+import pytest
+
+from app.core.ahead import ahead
+
+
+def _counting(until: int, made: list[int]) -> Callable[[], Awaitable[int | None]]:
+    async def step() -> int | None:
+        await asyncio.sleep(0)
+        made.append(len(made))
+        return made[-1] if len(made) <= until else None
+
+    return step
+
+
+async def test_everything_comes_in_order() -> None:
+    assert [number async for number in ahead(_counting(5, []))] == [0, 1, 2, 3, 4]
+
+
+async def test_next_step_is_made_while_one_is_used_and_no_further_one() -> None:
+    made: list[int] = []
+    async with aclosing(ahead(_counting(100, made))) as numbers:
+        assert await anext(numbers) == 0
+        await asyncio.sleep(0.02)
+        assert made == [0, 1]
+
+
+async def test_failure_comes_after_what_was_made_before_it() -> None:
+    async def step() -> int | None:
+        made.append(1)
+        if len(made) == 2:
+            raise ValueError("broken")
+        return 1
+
+    made: list[int] = []
+    steps = ahead(step)
+    assert await anext(steps) == 1
+    with pytest.raises(ValueError, match="broken"):
+        await anext(steps)
+    assert len(made) == 2
+
+
+async def test_end_before_time_ends_the_step_that_is_under_way() -> None:
+    ended = asyncio.Event()
+
+    async def step() -> int | None:
+        if not started.is_set():
+            started.set()
+            return 1
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        return None
+
+    started = asyncio.Event()
+    steps = ahead(step)
+    await anext(steps)
+    await asyncio.sleep(0)
+    await steps.aclose()
+    assert ended.is_set()

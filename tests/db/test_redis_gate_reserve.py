@@ -1,0 +1,153 @@
+"""Requests that give way at the gate: never in the way of the others, and never stuck."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from app.db.redis import RequestGate
+from tests.clients.gates import GUARD_SECONDS, MakeGate, cancel, gates_at, until_waiting
+from tests.conftest import Servers
+from tests.waiting import until
+
+BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
+
+
+@pytest.fixture
+async def make_gate(servers: Servers, redis: Redis) -> AsyncIterator[MakeGate]:
+    """Open gates on a Valkey that is empty."""
+    assert await redis.dbsize() == 0
+    async with gates_at(servers.redis_url) as make:
+        yield make
+
+
+async def hold(gate: RequestGate, *, gives_way: bool = True) -> None:
+    """Take a place and keep it."""
+    async with gate.admit(gives_way=gives_way):
+        await asyncio.Event().wait()
+
+
+async def settled(redis: Redis) -> None:
+    """Wait until nobody new is admitted for a while."""
+    seen = -1
+
+    async def is_still() -> bool:
+        nonlocal seen
+        before, seen = seen, await redis.zcard(PLACES)
+        await asyncio.sleep(0.05)
+        return bool(before == seen == await redis.zcard(PLACES))
+
+    await until(is_still)
+
+
+@pytest.mark.parametrize(("places", "taken"), [(1, 1), (2, 1), (3, 1), (8, 4), (9, 4)])
+async def test_half_of_the_places_stay_free(
+    places: int, taken: int, make_gate: MakeGate, redis: Redis
+) -> None:
+    gates = [make_gate(places=places) for _ in range(2)]
+    repairs = [asyncio.create_task(hold(gates[number % 2])) for number in range(20)]
+    await settled(redis)
+    assert await redis.zcard(PLACES) == taken
+    if places > 1:
+        async with asyncio.timeout(1), gates[0].admit():
+            pass
+    await cancel(*repairs)
+
+
+@pytest.mark.parametrize("rate", [2, 5, 10, 11.5])
+async def test_half_of_the_burst_stays_free(rate: float, make_gate: MakeGate, redis: Redis) -> None:
+    repairs = [asyncio.create_task(hold(make_gate(rate=rate))) for _ in range(20)]
+    await until(lambda: redis.zcard(PLACES))
+    for _ in range(10):
+        assert float(await redis.hget(BUCKET, "tokens") or 0) >= min(rate / 2, rate - 1) - 0.001
+        await asyncio.sleep(0.02)
+    await cancel(*repairs)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 1.1, 1.5])
+async def test_burst_of_one_still_lets_them_pass(
+    rate: float, make_gate: MakeGate, redis: Redis
+) -> None:
+    gate = make_gate(rate=rate)
+    async with asyncio.timeout(GUARD_SECONDS):
+        async with gate.admit(gives_way=True):
+            pass
+        await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "0"})  # idle since 1970
+        async with gate.admit(gives_way=True):
+            pass
+
+
+async def test_who_waits_elsewhere_goes_first(make_gate: MakeGate, redis: Redis) -> None:
+    here, there = (make_gate(rate=4) for _ in range(2))
+    order: list[str] = []
+
+    async def visit(gate: RequestGate, *, gives_way: bool) -> None:
+        async with gate.admit(gives_way=gives_way):
+            order.append("repair" if gives_way else "live")
+
+    await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "9" * 16})
+    live = [asyncio.create_task(visit(there, gives_way=False)) for _ in range(4)]
+    await until_waiting(there, 4)
+    await until(lambda: redis.hget(BUCKET, "hurried_us"))
+    await asyncio.gather(visit(here, gives_way=True), *live)
+    assert order == ["live"] * 4 + ["repair"]
+
+
+async def test_who_waits_in_the_same_process_goes_first(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(rate=1)
+    await redis.hset(BUCKET, mapping={"tokens": "0.9", "at_us": "9" * 16})
+    repair = asyncio.create_task(hold(gate))
+    async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+        assert not repair.done()
+        assert await redis.zcard(PLACES) == 1
+    await cancel(repair)
+
+
+async def test_precedence_of_a_clock_that_went_back_is_void(
+    make_gate: MakeGate, redis: Redis
+) -> None:
+    gate = make_gate(rate=1_000)
+    await redis.hset(BUCKET, mapping={"tokens": "1000", "hurried_us": "9" * 16})
+    async with asyncio.timeout(GUARD_SECONDS), gate.admit(gives_way=True):
+        pass
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_repairs_never_starve_live_requests(
+    seed: int, make_gate: MakeGate, redis: Redis
+) -> None:
+    """However many repairs wait and hold, a live burst up to the reserve is admitted at once."""
+    dice = random.Random(seed)  # noqa: S311  # no secret
+    rate, places = dice.choice([4, 9, 20]), dice.choice([2, 5, 8])
+    gates = [make_gate(rate=rate, places=places) for _ in range(3)]
+    repairs = [asyncio.create_task(hold(dice.choice(gates))) for _ in range(30)]
+    await asyncio.sleep(dice.uniform(0, 0.3))
+    burst = min(rate // 2, places // 2)
+    live = [asyncio.create_task(hold(dice.choice(gates), gives_way=False)) for _ in range(burst)]
+    await until(lambda: asyncio.sleep(0, not any(gate._first.waiting for gate in gates)), 0.2)
+    assert await redis.zcard(PLACES) <= places
+    await cancel(*live, *repairs)
+
+
+async def test_repairs_all_pass_in_the_end(make_gate: MakeGate) -> None:
+    gates = [make_gate(rate=200, places=3) for _ in range(2)]
+
+    async def visit(number: int) -> None:
+        async with gates[number % 2].admit(gives_way=number % 3 > 0):
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(GUARD_SECONDS):
+        await asyncio.gather(*map(visit, range(120)))
+
+
+async def test_closed_gate_turns_away_repairs_too(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(places=1)
+    repairs = [asyncio.create_task(hold(gate)) for _ in range(3)]
+    await until(lambda: asyncio.sleep(0, len(gate._last.waiting) == 2))
+    await gate.close()
+    assert not gate._last.waiting
+    await cancel(*repairs)
+    await gate.close()
+    assert await redis.zcard(PLACES) == 0

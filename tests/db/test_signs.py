@@ -1,0 +1,110 @@
+"""Signs of life and failures, on Redis's clock."""
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
+from app.db.signs import FAILURES, Failures, Role, SignOfLife, read_signs
+from app.domain.prices import TickerKey
+from tests.clients.gates import Relay
+from tests.conftest import Servers
+
+BTC = TickerKey("deribit", "btc_usd")
+ETH = TickerKey("deribit", "eth_usd")
+TIMEOUT: AppError = ExchangeTimeout("no answer")
+
+
+@pytest.fixture
+def failures(redis: Redis) -> Failures:
+    return Failures(redis, 60)
+
+
+async def age_by(redis: Redis, seconds: int) -> None:
+    """Make every failure as if it had been noted so much earlier."""
+    for name, text in (await redis.hgetall(FAILURES)).items():
+        script = (
+            "local f = cjson.decode(ARGV[1]);"
+            "f.since_ms = f.since_ms - ARGV[2]; f.noted_ms = f.noted_ms - ARGV[2];"
+            "return cjson.encode(f)"
+        )
+        await redis.hset(FAILURES, name, await redis.eval(script, 0, text, seconds * 1000))
+
+
+async def test_sign_is_as_old_as_redis_says(servers: Servers, redis: Redis) -> None:
+    SignOfLife(servers.redis_url, Role.BEAT, "here").give()
+    seconds, _ = await redis.time()
+    await redis.zadd("prices:signs:worker", {"there": (seconds - 40) * 1000})
+    signs = await read_signs(redis)
+    assert 0 <= signs.beats["here"] < 5
+    assert 39 <= signs.workers["there"] < 50
+
+
+async def test_who_was_silent_for_an_hour_is_forgotten(servers: Servers, redis: Redis) -> None:
+    seconds, _ = await redis.time()
+    ages = {"an hour": (seconds - 3610) * 1000, "nearly": (seconds - 3500) * 1000}
+    await redis.zadd("prices:signs:beat", ages)
+    SignOfLife(servers.redis_url, Role.BEAT, "now").give()
+    assert (await read_signs(redis)).beats.keys() == {"nearly", "now"}
+
+
+async def test_flush_heals_with_the_next_sign(servers: Servers, redis: Redis) -> None:
+    sign = SignOfLife(servers.redis_url, Role.WORKER, "here")
+    sign.give()
+    await redis.flushall()
+    await redis.script_flush()
+    sign.give()
+    assert (await read_signs(redis)).workers.keys() == {"here"}
+
+
+async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> None:
+    relay = Relay(servers.redis_url)
+    await relay.open()
+    sign = SignOfLife(relay.url, Role.WORKER, "here")
+    await asyncio.to_thread(sign.give)
+    await relay.cut()
+    await asyncio.to_thread(sign.give)
+    await relay.open()
+    await asyncio.to_thread(sign.give)
+    await relay.cut()
+    with pytest.raises(BrokerUnavailable):
+        await read_signs(Redis.from_url(relay.url))
+
+
+async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: Failures) -> None:
+    await failures.note({BTC: TIMEOUT})
+    await age_by(redis, 60)
+    await failures.note({BTC: TIMEOUT})
+    failure = (await read_signs(redis)).failures[str(BTC)]
+    assert (failure.code, failure.detail) == ("exchange_timeout", "no answer")
+    assert 60 <= failure.since_seconds < 70
+    assert failure.noted_seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("pause", "error"), [(60, DatabaseFull("no space")), (121, TIMEOUT)], ids=["other", "late"]
+)
+async def test_another_failure_and_a_late_one_begin_anew(
+    redis: Redis, failures: Failures, pause: int, error: AppError
+) -> None:
+    await failures.note({BTC: TIMEOUT})
+    await age_by(redis, pause)
+    await failures.note({BTC: error})
+    failure = (await read_signs(redis)).failures[str(BTC)]
+    assert failure.code == error.code
+    assert failure.since_seconds < 10
+
+
+async def test_ticker_that_is_stored_again_has_no_failure(redis: Redis, failures: Failures) -> None:
+    await failures.note({BTC: TIMEOUT, ETH: TIMEOUT})
+    await failures.note({}, [BTC])
+    assert (await read_signs(redis)).failures.keys() == {str(ETH)}
+
+
+async def test_success_after_success_asks_redis_nothing() -> None:
+    await Failures(Redis.from_url("redis://127.0.0.1:1/0"), 60).note({}, [BTC])
+
+
+async def test_failure_can_not_be_noted_while_redis_is_away() -> None:
+    await Failures(Redis.from_url("redis://127.0.0.1:1/0"), 60).note({BTC: TIMEOUT})

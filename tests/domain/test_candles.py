@@ -1,0 +1,78 @@
+"""The arithmetic of candles."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.candles import CandleInterval, CandleQuery, Fill, settled_before
+from app.domain.prices import Span, TickerKey
+from app.domain.slots import MICROSECONDS
+
+BTC = TickerKey("deribit", "btc_usd")
+SECONDS = {
+    "1m": 60,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1800,
+    "1h": 3600,
+    "4h": 14_400,
+    "1d": 86_400,
+}
+
+MOMENTS = st.integers(-100_000, 1_000_000)
+INTERVALS = st.sampled_from(CandleInterval)
+
+
+def _query(interval: CandleInterval, span: Span) -> CandleQuery:
+    return CandleQuery(BTC, interval, span, Fill.NONE, 10)
+
+
+def _starts(query: CandleQuery) -> list[int]:
+    return list(range(query.first, query.beyond, query.interval.seconds))
+
+
+def test_intervals_have_their_lengths() -> None:
+    assert {interval.value: interval.seconds for interval in CandleInterval} == SECONDS
+
+
+@given(INTERVALS, MOMENTS, MOMENTS)
+def test_starts_are_those_in_the_span(interval: CandleInterval, start: int, end: int) -> None:
+    found = _starts(_query(interval, Span(start, end)))
+    width = interval.seconds
+    assert found == [moment for moment in range(0, 1_000_001, width) if start <= moment <= end]
+
+
+@given(INTERVALS, st.integers(0, 1_000_000), st.integers(0, 20))
+def test_after_a_start_the_next_one_follows(
+    interval: CandleInterval, start: int, position: int
+) -> None:
+    query = _query(interval, Span(start, 2_000_000))
+    starts = _starts(query)
+    at = min(position, len(starts) - 1)
+    assert _starts(query.after(starts[at])) == starts[at + 1 :]
+
+
+def test_position_before_the_span_leaves_it_whole() -> None:
+    query = _query(CandleInterval.ONE_MINUTE, Span(600, 900))
+    assert _starts(query.after(60)) == _starts(query) == [600, 660, 720, 780, 840, 900]
+
+
+def test_open_span_reaches_from_the_epoch_to_far_away() -> None:
+    query = _query(CandleInterval.ONE_DAY, Span())
+    assert query.first == 0
+    assert 2**62 < query.beyond < 2**63
+    assert query.after(0).first == 86_400
+
+
+def test_candle_is_closed_when_its_last_slot_is_due() -> None:
+    due_us = (3600 + 30) * MICROSECONDS
+    assert settled_before(due_us, 60) == 3600
+    assert settled_before(due_us - 1, 60) == 3540
+
+
+@given(st.integers(0, 10**12), st.sampled_from([1, 7, 60, 3600, 86_400]))
+def test_what_is_settled_has_no_slot_that_may_come(present_us: int, interval_seconds: int) -> None:
+    settled = settled_before(present_us, interval_seconds)
+    half_us = interval_seconds * MICROSECONDS // 2
+    assert settled % interval_seconds == 0
+    assert settled * MICROSECONDS + half_us <= present_us
+    assert present_us < (settled + interval_seconds) * MICROSECONDS + half_us

@@ -1,0 +1,205 @@
+"""What a chart gives for a gap, slot by slot."""
+
+from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.charts import Chart, ChartRange, Filling, fill, within_reach
+from app.domain.gaps import Gap, Reason
+from app.domain.prices import Price, Source, TickerKey
+from app.domain.slots import Slot
+
+KEY = TickerKey("deribit", "btc_usd")
+SECOND = 1_000_000
+T0 = 1_768_579_200
+"""A full hour."""
+
+
+def gap(first: int, last: int, interval: int = 60, reason: Reason | None = None) -> Gap:
+    return Gap(Slot(first), Slot(last), interval, reason)
+
+
+def chart_at(*seconds: float) -> Chart:
+    """A chart with points at these seconds, each worth its place."""
+    stamps = [round(second * SECOND) for second in seconds]
+    return Chart(stamps, [Decimal(place) for place in range(1, len(stamps) + 1)], stamps[-1])
+
+
+def every(step: int, first: int, last: int) -> Chart:
+    return chart_at(*range(first, last + 1, step))
+
+
+def slots(run: list[Gap]) -> list[int]:
+    return [slot for one in run for slot in range(one.first, one.last + 1, one.interval_seconds)]
+
+
+def test_slot_takes_the_earliest_point_inside_it() -> None:
+    filling = fill(KEY, [gap(T0, T0)], every(6, T0 - 12, T0 + 60), is_coarsest=False)
+    assert filling == Filling(
+        [Price(KEY, Slot(T0), Decimal(3), T0 * SECOND, Source.BACKFILL)], [], [], []
+    )
+
+
+def test_step_is_measured_not_assumed() -> None:
+    assert every(300, T0, T0 + 3_000).step_us == 300 * SECOND
+    assert chart_at(0, 6, 12, 100, 106).step_us == 6 * SECOND  # a hole changes nothing
+    assert chart_at(7).step_us == Chart([], [], 0).step_us == 0
+
+
+def test_chart_of_five_minutes_fills_one_minute_in_five() -> None:
+    filling = fill(KEY, [gap(T0, T0 + 840)], every(300, T0 - 600, T0 + 1_200), is_coarsest=False)
+    assert [price.slot for price in filling.prices] == [T0, T0 + 300, T0 + 600]
+    assert filling.refused == [
+        gap(T0 + start, T0 + start + 180, reason=Reason.CHART_TOO_COARSE)
+        for start in (60, 360, 660)
+    ]
+
+
+def test_hole_in_a_fine_chart_is_told_from_a_coarse_one() -> None:
+    stamps = [T0 + second for second in range(-60, 600, 6) if not 60 <= second < 180]
+    filling = fill(KEY, [gap(T0, T0 + 240)], chart_at(*stamps), is_coarsest=False)
+    assert filling.refused == [gap(T0 + 60, T0 + 120, reason=Reason.CHART_HAS_NO_POINT)]
+
+
+def test_what_might_have_been_cut_off_is_left_to_a_coarser_chart() -> None:
+    """A slot in which the chart begins might have had an earlier point."""
+    chart = every(6, T0 + 12, T0 + 600)
+    missing = [gap(T0 - 60, T0 + 60)]
+    assert slots(fill(KEY, missing, chart, is_coarsest=False).left) == [T0 - 60, T0]
+    assert slots(fill(KEY, missing, every(6, T0, T0 + 600), is_coarsest=False).left) == [T0 - 60]
+
+
+def test_coarsest_chart_tells_what_lies_before_it() -> None:
+    filling = fill(KEY, [gap(T0 - 180, T0 + 60)], every(60, T0, T0 + 600), is_coarsest=True)
+    assert [price.slot for price in filling.prices] == [T0, T0 + 60]
+    assert filling.refused == [gap(T0 - 180, T0 - 60, reason=Reason.BEFORE_CHART)]
+
+
+def test_slot_that_may_still_get_a_point_is_pending() -> None:
+    filling = fill(KEY, [gap(T0, T0 + 180)], every(6, T0 - 60, T0 + 62), is_coarsest=False)
+    assert [price.slot for price in filling.prices] == [T0, T0 + 60]
+    assert filling.pending == [gap(T0 + 120, T0 + 180)]
+    assert filling.refused == []
+
+
+@pytest.mark.parametrize("is_coarsest", [False, True])
+def test_empty_chart_says_nothing(is_coarsest: bool) -> None:  # noqa: FBT001  # a case
+    missing = [gap(T0, T0 + 60)]
+    filling = fill(KEY, missing, Chart([], [], T0 * SECOND), is_coarsest=is_coarsest)
+    assert (filling.pending if is_coarsest else filling.left) == missing
+    assert filling.refused == []
+
+
+def test_gap_is_parted_where_a_range_ends() -> None:
+    hour = ChartRange("1h", 3_600)
+    present_us = (T0 + 3_630) * SECOND
+    older, reached = within_reach([gap(T0 - 60, T0 + 120)], hour, present_us)
+    assert (slots(older), slots(reached)) == ([T0 - 60, T0], [T0 + 60, T0 + 120])
+    assert within_reach(reached, ChartRange("all", None), 0) == ([], reached)
+
+
+class Fate(NamedTuple):
+    """What becomes of a slot."""
+
+    part: str
+    price: Decimal | None = None
+    reason: Reason | None = None
+
+
+def fate(slot: int, interval: int, chart: Chart, *, is_coarsest: bool) -> Fate:
+    """Decide one slot by looking at every point."""
+    start, end = slot * SECOND, (slot + interval) * SECOND
+    if not chart.stamps_us:
+        return Fate("pending" if is_coarsest else "left")
+    steps = sorted(later - earlier for earlier, later in pairwise(chart.stamps_us)) or [0]
+    step = steps[(len(steps) - 1) // 2]
+    is_cut = start <= chart.stamps_us[0] - step
+    inside = [p for at, p in zip(chart.stamps_us, chart.prices, strict=True) if start <= at < end]
+    if is_cut and not is_coarsest:
+        return Fate("left")
+    if inside:
+        return Fate("price", inside[0])
+    if is_cut:
+        return Fate("refused", reason=Reason.BEFORE_CHART)
+    if chart.stamps_us[-1] < end:
+        return Fate("pending")
+    is_coarse = step > interval * SECOND
+    return Fate(
+        "refused", reason=Reason.CHART_TOO_COARSE if is_coarse else Reason.CHART_HAS_NO_POINT
+    )
+
+
+def fates(filling: Filling) -> dict[int, Fate]:
+    """Give every slot's fate, and make sure that none has two."""
+    told: list[tuple[int, Fate]] = [
+        (price.slot, Fate("price", price.price)) for price in filling.prices
+    ]
+    for part in ("refused", "left", "pending"):
+        run = getattr(filling, part)
+        told += [(slot, Fate(part, reason=one.reason)) for one in run for slot in slots([one])]
+    assert len(dict(told)) == len(told)
+    return dict(told)
+
+
+@st.composite
+def charts(draw: st.DrawFn) -> Chart:
+    """Charts with holes and wandering points, in milliseconds as they come."""
+    step = draw(st.sampled_from([1, 2, 6, 7, 60, 300]))
+    count = draw(st.integers(0, 60))
+    start = T0 * 1000 + draw(st.integers(-300_000, 300_000))
+    wander = draw(st.lists(st.integers(0, step * 1000 - 1), min_size=count, max_size=count))
+    is_regular = draw(st.booleans())
+    stamps = [
+        start + place * step * 1000 + (0 if is_regular else off)
+        for place, off in enumerate(wander)
+        if draw(st.integers(0, 9)) > 0
+    ]
+    prices = [Decimal(place + 1) for place in range(len(stamps))]
+    return Chart([stamp * 1000 for stamp in stamps], prices, stamps[-1] * 1000 if stamps else 1)
+
+
+@st.composite
+def missing(draw: st.DrawFn) -> list[Gap]:
+    """Gaps in ascending order, of an interval that may change once."""
+    intervals = draw(st.lists(st.sampled_from([60, 6, 2, 1]), min_size=1, max_size=2))
+    at, run = T0 - 600, []
+    for interval in intervals:
+        at = at // 60 * 60 + 60
+        for _ in range(draw(st.integers(0, 4))):
+            first = at + interval * draw(st.integers(0, 20))
+            last = first + interval * draw(st.integers(0, 30))
+            run.append(gap(first, last, interval))
+            at = last + 2 * interval
+    return run
+
+
+@given(charts(), missing(), st.booleans())
+def test_every_slot_meets_the_fate_that_a_look_at_every_point_gives(
+    chart: Chart,
+    run: list[Gap],
+    is_coarsest: bool,  # noqa: FBT001  # a case
+) -> None:
+    filling = fill(KEY, run, chart, is_coarsest=is_coarsest)
+    expected = {
+        slot: fate(slot, one.interval_seconds, chart, is_coarsest=is_coarsest)
+        for one in run
+        for slot in slots([one])
+    }
+    assert fates(filling) == expected
+    for price in filling.prices:
+        assert chart.prices[chart.stamps_us.index(price.observed_us)] == price.price
+    for part in (filling.refused, filling.left, filling.pending):
+        assert [one.first for one in part] == sorted(one.first for one in part)
+
+
+@given(missing(), st.integers(-400, 2_000))
+def test_parts_of_a_range_hold_every_slot_once(run: list[Gap], age: int) -> None:
+    present_us = (T0 + 1_000) * SECOND + 500
+    older, reached = within_reach(run, ChartRange("any", age), present_us)
+    assert sorted(slots(older) + slots(reached)) == sorted(slots(run))
+    assert all(present_us - slot * SECOND > age * SECOND for slot in slots(older))
+    assert all(present_us - slot * SECOND <= age * SECOND for slot in slots(reached))

@@ -1,0 +1,110 @@
+"""Why a ticker is stale, in words and in order."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.domain.freshness import (
+    Clocks,
+    Failure,
+    Findings,
+    Freshness,
+    Signs,
+    failure_lasts_seconds,
+    silent_after_seconds,
+)
+from app.domain.prices import TickerKey
+
+BTC = TickerKey("deribit", "btc_usd")
+STALE = Freshness(BTC, 190, is_fresh=False)
+FRESH = Freshness(BTC, 30, is_fresh=True)
+LIVELY = Signs(beats={"a": 1.0}, workers={"b": 1.0})
+MAINTENANCE = Failure("exchange_maintenance", "11051 system_maintenance", 120, 5)
+FULL = Failure("database_full", "no space", 60, 5)
+
+
+def findings(**changes: object) -> Findings:
+    return replace(Findings(60, [STALE], signs=LIVELY), **changes)  # type: ignore[arg-type]  # names of fields
+
+
+def with_signs(**changes: object) -> Findings:
+    return findings(signs=replace(LIVELY, **changes))  # type: ignore[arg-type]  # same
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(1, 5), (2, 5), (10, 5), (40, 20), (60, 30), (86_400, 30)]
+)
+def test_silence_is_half_an_interval_within_bounds(interval: int, seconds: float) -> None:
+    assert silent_after_seconds(interval) == seconds
+
+
+CASES = [
+    (findings(), "unknown: look at the worker's log"),
+    (with_signs(beats={"a": 95.4, "b": 400}), "beat has been silent for 95 s"),
+    (with_signs(beats={"a": 95, "b": 29}), "unknown: look at the worker's log"),
+    (with_signs(beats={}), "no beat has reported"),
+    (with_signs(workers={"b": 40}), "no worker has reported for 40 s"),
+    (with_signs(workers={}), "no worker has reported"),
+    (
+        with_signs(failures={str(BTC): MAINTENANCE}),
+        "exchange_maintenance (11051 system_maintenance) since 120 s",
+    ),
+    (with_signs(failures={"deribit:eth_usd": MAINTENANCE}), "unknown: look at the worker's log"),
+    (
+        with_signs(failures={str(BTC): MAINTENANCE._replace(noted_seconds=121)}),
+        "unknown: look at the worker's log",
+    ),
+    (with_signs(failures={"deribit:eth_usd": FULL}), "the database refuses writes: disk full"),
+    (findings(signs=None, broker_trouble="Redis"), "the broker is away"),
+    (findings(database_trouble="no answer in time"), "the database is away"),
+]
+
+
+@pytest.mark.parametrize(("found", "reason"), CASES)
+def test_reason_is_said_in_words(found: Findings, reason: str) -> None:
+    assert found.reason(BTC) == reason
+
+
+def test_what_all_the_rest_depends_on_comes_first() -> None:
+    """Each trouble is taken away in turn, and the next one shows."""
+    failures = {str(BTC): MAINTENANCE, "deribit:eth_usd": FULL}
+    found = findings(
+        database_trouble="away",
+        broker_trouble="away",
+        signs=Signs(beats={"a": 95}, workers={"b": 95}, failures=failures),
+    )
+    starts = []
+    for fixed in (
+        {"database_trouble": ""},
+        {"signs": Signs({"a": 95}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"broker_trouble": ""},
+        {"signs": Signs({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"signs": Signs({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
+    ):
+        starts.append(found.reason(BTC))
+        found = replace(found, **fixed)
+    assert [*starts, found.reason(BTC).partition(" (")[0]] == [
+        "the database is away",
+        "the database refuses writes: disk full",
+        "the broker is away",
+        "beat has been silent for 95 s",
+        "no worker has reported for 95 s",
+        "exchange_maintenance",
+    ]
+
+
+def test_nobody_need_report_while_every_ticker_is_fresh() -> None:
+    """Someone may collect from cron."""
+    found = findings(tickers=[FRESH], signs=Signs())
+    assert (found.beat_trouble(), found.worker_trouble()) == ("", "")
+
+
+def test_failure_noted_before_a_price_was_stored_is_over_when_that_price_is_stale() -> None:
+    assert failure_lasts_seconds(60) == 120
+    assert failure_lasts_seconds(2) == 10
+
+
+def test_clocks_are_told_in_words() -> None:
+    assert str(Clocks("deribit", 0.1, -90.0)) == (
+        "the database's clock is 0.1 s ahead of deribit's, this server's 90.0 s behind it"
+    )

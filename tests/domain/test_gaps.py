@@ -1,0 +1,85 @@
+"""The arithmetic of gaps."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.gaps import Gap, Reason, last_due, longest, missing, with_reasons, without
+from app.domain.prices import Span, TickerKey
+from app.domain.recordings import Recording
+from app.domain.slots import MICROSECONDS, Slot
+
+BTC = TickerKey("deribit", "btc_usd")
+STEP = 60
+
+
+def _gap(first: int, last: int, reason: Reason | None = None, step: int = STEP) -> Gap:
+    return Gap(Slot(first * step), Slot(last * step), step, reason)
+
+
+@st.composite
+def _runs(draw: st.DrawFn, reasons: Sequence[Reason | None] = (None,)) -> list[Gap]:
+    """Runs that ascend without overlaps; they may adjoin."""
+    runs, at = [], 0
+    for _ in range(draw(st.integers(0, 6))):
+        first = at + draw(st.integers(0, 4))
+        last = first + draw(st.integers(0, 5))
+        runs.append(_gap(first, last, draw(st.sampled_from(reasons))))
+        at = last + 1
+    return runs
+
+
+def _slots(gaps: Sequence[Gap]) -> dict[int, Reason | None]:
+    return {
+        slot: gap.reason
+        for gap in gaps
+        for slot in range(gap.first, gap.last + 1, gap.interval_seconds)
+    }
+
+
+def test_slot_may_come_for_half_an_interval_after_its_end() -> None:
+    assert last_due(90 * MICROSECONDS, STEP) == 0
+    assert last_due(90 * MICROSECONDS - 1, STEP) == -STEP
+
+
+def test_open_recording_promises_up_to_what_is_due() -> None:
+    recording = Recording(BTC, STEP, Slot(120))
+    found = missing(recording, 389 * MICROSECONDS, Span(), {180})
+    assert found == [_gap(2, 2), _gap(4, 4)]
+
+
+def test_closed_recording_promises_nothing_beyond_its_end() -> None:
+    recording = Recording(BTC, STEP, Slot(120), Slot(180))
+    assert missing(recording, 9000 * MICROSECONDS, Span(), ()) == [_gap(2, 3)]
+    assert missing(recording, 9000 * MICROSECONDS, Span(121, 179), ()) == []
+
+
+@given(_runs(), _runs(list(Reason)))
+def test_every_slot_keeps_its_reason(gaps: list[Gap], known: list[Gap]) -> None:
+    reasons = _slots(known)
+    found = with_reasons(gaps, known)
+    assert _slots(found) == {slot: reasons.get(slot) for slot in _slots(gaps)}
+    assert sum(gap.missing for gap in found) == len(_slots(gaps))
+
+
+@given(_runs(list(Reason)), _runs())
+def test_what_is_taken_away_is_gone(gaps: list[Gap], removed: list[Gap]) -> None:
+    gone = _slots(removed)
+    kept = {slot: reason for slot, reason in _slots(gaps).items() if slot not in gone}
+    assert _slots(without(gaps, removed)) == kept
+
+
+def test_what_is_known_of_another_interval_says_nothing() -> None:
+    known = [_gap(0, 100, Reason.BEFORE_CHART, step=6)]
+    assert with_reasons([_gap(1, 2)], known) == [_gap(1, 2)]
+
+
+@given(_runs(list(Reason)))
+def test_longest_run_joins_what_adjoins(gaps: list[Gap]) -> None:
+    slots = _slots(gaps)
+    best = run = 0
+    for slot in range(0, 100 * STEP, STEP):
+        run = run + 1 if slot in slots else 0
+        best = max(best, run)
+    assert longest(gaps) == best

@@ -1,0 +1,48 @@
+"""An endpoint of alerts over real HTTP, which can be told to fail."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+TOKEN = "hush-hush"  # noqa: S105  # invented
+
+
+class Receiver:
+    """Keeps every body that it took; those that it refused count as attempts only."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.attempts = 0
+        self.status = 200
+        self.url = ""
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        return [(body["event"], body["ticker"]) for body in self.bodies]
+
+    async def has(self, number: int) -> bool:
+        return len(self.bodies) >= number
+
+    async def take(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.attempts += 1
+        if self.status == 200:
+            self.bodies.append(await request.json())
+        headers = {"Location": self.url} if self.status == 307 else None
+        return web.Response(status=self.status, headers=headers)
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    """Serve an endpoint on a free port."""
+    receiver = Receiver()
+    runner = web.ServerRunner(web.Server(receiver.take))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{TOKEN}"
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,111 @@
+"""What changed since a moment: every write tells, however late it is committed."""
+
+import asyncpg
+
+from app.db.session import Database
+from app.domain.changes import EVERYTHING, Change
+from app.domain.prices import TickerKey
+from app.domain.slots import Slot
+from app.repositories import changes
+from app.repositories.changes import Moment
+from tests.conftest import Servers
+from tests.repositories.rows import store
+
+BTC = TickerKey("deribit", "btc_usd")
+ETH = TickerKey("deribit", "eth_usd")
+
+
+async def _now(database: Database) -> Moment:
+    async with database.read() as session:
+        return await changes.now(session)
+
+
+async def _since(database: Database, moment: Moment) -> tuple[Moment, list[Change]]:
+    async with database.read() as session:
+        return await changes.since(session, moment)
+
+
+def _change(key: TickerKey, first: int, last: int) -> Change:
+    return Change(key, Slot(first), Slot(last))
+
+
+async def test_every_kind_of_write_tells_what_it_touched(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    moment = await _now(database)
+    assert (await _since(database, moment))[1] == []
+    rows = [("deribit", "btc_usd", slot, 5, 0, "live") for slot in (60, 120, 180)]
+    columns = ["exchange", "ticker", "timestamp", "price", "observed_us", "source"]
+    for write, expected in (
+        (lambda: store(sql, [600], ticker="eth_usd"), [_change(ETH, 600, 600)]),
+        (
+            lambda: sql.copy_records_to_table("prices", records=rows, columns=columns),
+            [_change(BTC, 60, 180)],
+        ),
+        (
+            lambda: sql.execute("UPDATE prices SET timestamp = 240 WHERE timestamp = 180"),
+            [_change(BTC, 180, 240)],
+        ),
+        (
+            lambda: sql.execute("DELETE FROM prices WHERE timestamp <= 120"),
+            [_change(BTC, 60, 120)],
+        ),
+        (lambda: sql.execute("DELETE FROM prices WHERE timestamp = 7"), []),
+        (lambda: sql.execute("TRUNCATE prices"), [EVERYTHING]),
+    ):
+        await write()
+        moment, found = await _since(database, moment)
+        assert found == expected
+
+
+async def test_row_that_was_there_already_is_no_change(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [60])
+    moment = await _now(database)
+    await sql.execute(
+        "INSERT INTO prices VALUES ('deribit', 'btc_usd', 60, 1, 0, 'live') ON CONFLICT DO NOTHING"
+    )
+    assert (await _since(database, moment))[1] == []
+
+
+async def test_transaction_that_commits_late_is_not_missed(
+    database: Database, servers: Servers, database_name: str, sql: asyncpg.Connection
+) -> None:
+    """A counter would pass it by: others that began later were seen before it."""
+    slow = await asyncpg.connect(servers.plain_url(database_name))
+    transaction = slow.transaction()
+    await transaction.start()
+    await store(slow, [60])
+    moment = await _now(database)
+    await store(sql, [6000], ticker="eth_usd")
+    moment, found = await _since(database, moment)
+    assert found == [_change(ETH, 6000, 6000)]
+    await transaction.commit()
+    moment, found = await _since(database, moment)
+    assert found == [_change(BTC, 60, 60)]
+    assert (await _since(database, moment))[1] == []
+    await slow.close()
+
+
+async def test_rolled_back_write_is_no_change(database: Database, sql: asyncpg.Connection) -> None:
+    moment = await _now(database)
+    transaction = sql.transaction()
+    await transaction.start()
+    await store(sql, [60])
+    await transaction.rollback()
+    assert (await _since(database, moment))[1] == []
+
+
+async def test_another_server_changed_everything(database: Database) -> None:
+    moment = (await _now(database))._replace(server_started="before")
+    assert (await _since(database, moment))[1] == [EVERYTHING]
+
+
+async def test_old_changes_are_forgotten(database: Database, sql: asyncpg.Connection) -> None:
+    await store(sql, [60])
+    await sql.execute("UPDATE price_changes SET noted_at = now() - interval '1 hour 1 second'")
+    await store(sql, [120])
+    async with database.transaction() as session:
+        await changes.tidy(session)
+    assert await sql.fetchval("SELECT array_agg(first_slot) FROM price_changes") == [120]

@@ -1,0 +1,98 @@
+"""Prices as lines that the database writes."""
+
+import asyncpg
+
+from app.db.session import Database
+from app.domain.lines import Column, LineFormat, LinePage, Lines
+from app.domain.prices import Order, Span, TickerKey
+from app.repositories import lines
+from tests.repositories.rows import store
+
+BTC = TickerKey("deribit", "btc_usd")
+FORM = LineFormat((Column.TIMESTAMP, "=", Column.PRICE, "/", Column.SOURCE), between=";")
+
+
+async def _page(
+    database: Database, span: Span, order: Order = Order.ASC, limit: int = 10
+) -> LinePage:
+    async with database.driver() as driver:
+        return await lines.page(driver, BTC, span, order, limit, form=FORM)
+
+
+async def _stretches(database: Database, starts: range) -> list[Lines]:
+    async with database.driver() as driver:
+        return await lines.stretches(driver, BTC, starts, FORM)
+
+
+async def test_lines_have_exactly_the_digits_that_are_stored(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    digits = ("1.50", "60123.456789", "0.000000001", "12345678901234567890.123456789", "7")
+    for slot, price in enumerate(digits):
+        await store(sql, [slot * 60], price=price, source="import")
+    page = await _page(database, Span())
+    lines_wanted = [f"{60 * slot}={price}/import" for slot, price in enumerate(digits)]
+    assert b"".join(page.pieces).decode() == ";".join(lines_wanted)
+    assert (page.count, page.last, page.has_more) == (5, 240, False)
+
+
+async def test_page_reads_an_inclusive_span_in_both_directions(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [0, 60, 120, 180])
+    await store(sql, [60], ticker="eth_usd")
+    await store(sql, [60], exchange="other")
+    expected = {
+        (Span(), Order.ASC, 2): ([0, 60], True),
+        (Span(), Order.DESC, 2): ([180, 120], True),
+        (Span(60, 120), Order.ASC, 2): ([60, 120], False),
+        (Span(61), Order.ASC, 9): ([120, 180], False),
+        (Span(None, 119), Order.DESC, 9): ([60, 0], False),
+        (Span(61, 119), Order.ASC, 9): ([], False),
+        (Span(120, 60), Order.ASC, 9): ([], False),
+    }
+    for (span, order, limit), (slots, has_more) in expected.items():
+        page = await _page(database, span, order, limit)
+        text = b";".join(page.pieces).decode()
+        assert [int(line.partition("=")[0]) for line in text.split(";") if line] == slots
+        assert (page.count, page.has_more) == (len(slots), has_more)
+        assert page.last == (slots[-1] if slots else None)
+
+
+async def test_lines_can_be_cut_anywhere(database: Database, sql: asyncpg.Connection) -> None:
+    for slot in range(8):
+        await store(sql, [slot * 60], price="9" * (slot + 1))
+    whole = [f"{60 * slot}={'9' * (slot + 1)}/live" for slot in range(8)]
+    (found,) = await _stretches(database, range(0, 480, 480))
+    assert (found.text.decode(), found.count, found.last) == (";".join(whole), 8, 420)
+    for first in range(8):
+        assert found.slot(first) == 60 * first
+        for beyond in range(first, 9):
+            assert found.cut(first, beyond).decode() == ";".join(whole[first:beyond])
+    assert found.between(Span(61, 180)) == (2, 4)
+    assert found.between(Span(500, 600)) == (8, 8)
+    assert found.between(Span()) == (0, 8)
+
+
+async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Connection) -> None:
+    await store(sql, [0, 60, 119, 120, 360, 480], price="5")
+    found = await _stretches(database, range(0, 480, 120))
+    assert [stretch.text.decode() for stretch in found] == [
+        "0=5/live;60=5/live;119=5/live",
+        "120=5/live",
+        "",
+        "360=5/live",
+    ]
+    assert [(stretch.count, stretch.last) for stretch in found] == [
+        (3, 119),
+        (1, 120),
+        (0, None),
+        (1, 360),
+    ]
+    assert len({stretch.tag for stretch in found}) == 4
+
+
+async def test_nothing_stored_has_no_lines(database: Database) -> None:
+    (found,) = await _stretches(database, range(0, 60, 60))
+    assert (found.text, found.count, found.between(Span(1, 2))) == (b"", 0, (0, 0))
+    assert (await _page(database, Span())).pieces == []

@@ -1,0 +1,257 @@
+"""Alerts: once when a ticker goes stale and once when it recovers, whatever restarts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from app.clients import open_webhook
+from app.core.metrics import take
+from app.core.settings import Settings
+from app.db.alerts import RECORD, AlertRecord
+from app.domain.alerts import MOST_PENDING, Told, Verdict
+from app.domain.freshness import Findings, Freshness
+from app.domain.prices import TickerKey
+from app.runtime import alerting, open_runtime
+from app.services import alerts
+from app.services.alerts import AlertWatch
+from tests.clients.gates import Relay
+from tests.conftest import Servers
+from tests.receiver import Receiver, receiving
+from tests.waiting import until
+
+BTC = TickerKey("deribit", "btc_usd")
+FRESH = Findings(60, [Freshness(BTC, 30, is_fresh=True)])
+STALE = Findings(60, [Freshness(BTC, 190, is_fresh=False)])
+ONCE = [("ticker_stale", "btc_usd"), ("ticker_recovered", "btc_usd")]
+_LIVE = """
+INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
+SELECT 'deribit', 'btc_usd', now - $1, 1, now * 1000000, 'live'
+FROM (SELECT extract(epoch FROM clock_timestamp())::bigint AS now) AS clock
+"""
+
+
+@dataclass
+class World:
+    """What watchers find when they look, and whom they tell; each has Redis to itself or shares."""
+
+    redis_url: str
+    receiver: Receiver
+    findings: Findings = FRESH
+    looks: int = 0
+    now: float = field(default=1768579260.5)
+
+    async def look(self) -> Findings:
+        self.looks += 1
+        return self.findings
+
+    @asynccontextmanager
+    async def watching(self, redis_url: str | None = None) -> AsyncIterator[None]:
+        """Watch as one API process does."""
+        redis = Redis.from_url(redis_url or self.redis_url, decode_responses=True)
+        async with open_webhook(SecretStr(self.receiver.url)) as webhook:
+            watch = AlertWatch(self.look, lambda: self.now, AlertRecord(redis), webhook)
+            async with watch.running():
+                yield
+        await redis.aclose()
+
+    async def looked(self, times: int = 2) -> None:
+        """Wait until the leader has looked so often again."""
+        wanted = self.looks + times
+
+        async def enough() -> bool:
+            return self.looks >= wanted
+
+        await until(enough)
+
+    async def tells(self, findings: Findings, number: int) -> None:
+        """Let watchers find something, and wait until so many calls in all came of it."""
+        self.findings = findings
+        await until(lambda: self.receiver.has(number))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(alerts, "FIRST_RETRY_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as taken:
+        yield taken
+
+
+@pytest.fixture
+async def world(quick: None, servers: Servers, redis: Redis, receiver: Receiver) -> World:  # noqa: ARG001  # emptied, and fast
+    return World(servers.redis_url, receiver)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_ticker_that_goes_stale_and_recovers_makes_two_calls(
+    settings: Settings, sql: asyncpg.Connection, redis: Redis, receiver: Receiver
+) -> None:
+    url = SecretStr(receiver.url)
+    alone = settings.model_copy(update={"alert_webhook_url": url, "tickers": ("btc_usd",)})
+    await sql.execute(_LIVE, 30)
+    async with open_runtime(alone) as runtime, alerting(runtime):
+        await until(lambda: redis.exists(RECORD))
+        await sql.execute("UPDATE prices SET timestamp = timestamp - 170")
+        await until(lambda: receiver.has(1))
+        await sql.execute(_LIVE, 20)
+        await until(lambda: receiver.has(2))
+    stale, fresh = receiver.bodies
+    assert stale == {
+        "event": "ticker_stale",
+        "exchange": "deribit",
+        "ticker": "btc_usd",
+        "age_seconds": pytest.approx(200, abs=20),
+        "reason": "no beat has reported",
+        "at": pytest.approx(runtime.now(), abs=60),
+        "text": f"deribit:btc_usd is stale: the newest slot is {stale['age_seconds']} s old: "
+        "no beat has reported",
+    }
+    assert (fresh["event"], fresh["reason"]) == ("ticker_recovered", stale["reason"])
+    assert fresh["text"].startswith("deribit:btc_usd is fresh again: the newest slot is 2")
+
+
+async def test_several_processes_call_once(world: World) -> None:
+    async with world.watching(), world.watching(), world.watching():
+        await world.looked()
+        await world.tells(STALE, 1)
+        await world.looked()
+        await world.tells(FRESH, 2)
+        await world.looked()
+    assert world.receiver.told == ONCE
+
+
+async def test_lost_leader_is_followed_by_one_that_knows(world: World) -> None:
+    async with world.watching():
+        async with world.watching():
+            await world.looked()
+            await world.tells(STALE, 1)
+        await world.looked()
+        await world.tells(FRESH, 2)
+        await world.looked()
+    assert world.receiver.told == ONCE
+
+
+async def test_restarted_process_does_not_repeat_itself(world: World) -> None:
+    async with world.watching():
+        await world.looked()
+        await world.tells(STALE, 1)
+    async with world.watching():
+        await world.looked()
+        await world.tells(FRESH, 2)
+    assert world.receiver.told == ONCE
+
+
+async def test_flushed_redis_repeats_nothing(world: World, redis: Redis) -> None:
+    async with world.watching(), world.watching():
+        await world.looked()
+        await world.tells(STALE, 1)
+        for _ in range(3):
+            await redis.flushall()
+            await world.looked(5)
+        await world.tells(FRESH, 2)
+    assert world.receiver.told == ONCE
+
+
+async def test_last_leader_goes_on_while_redis_is_away(world: World) -> None:
+    relay = Relay(world.redis_url)
+    await relay.open()
+    async with world.watching(relay.url):
+        await world.looked()
+        await relay.cut()
+        await world.tells(STALE, 1)
+        await relay.open()
+        await world.tells(FRESH, 2)
+        await world.looked()
+    await relay.cut()
+    assert world.receiver.told == ONCE
+
+
+async def test_endpoint_that_was_down_gets_both_in_order(world: World) -> None:
+    take()
+    world.receiver.status = 503
+    async with world.watching():
+        await world.looked()
+        for findings in (STALE, FRESH):
+            world.findings = findings
+            await world.looked()
+        await until(lambda: asyncio.sleep(0, world.receiver.attempts >= 3))
+        world.receiver.status = 200
+        await until(lambda: world.receiver.has(2))
+    assert world.receiver.told == ONCE
+    counted = {sample.values: amount for sample, amount in take().items()}
+    assert counted["ticker_stale", "failed"] >= 3
+    assert counted["ticker_stale", "delivered"] == counted["ticker_recovered", "delivered"] == 1
+
+
+async def test_alert_that_was_not_delivered_outlives_its_process(world: World) -> None:
+    world.receiver.status = 503
+    async with world.watching():
+        await world.looked()
+        world.findings = STALE
+        await until(lambda: asyncio.sleep(0, world.receiver.attempts >= 1))
+    world.receiver.status = 200
+    async with world.watching():
+        await until(lambda: world.receiver.has(1))
+        await world.looked()
+    assert world.receiver.told == ONCE[:1]
+
+
+async def test_ticker_without_any_price_has_two_intervals(world: World) -> None:
+    world.findings = Findings(1, [Freshness(BTC, None, is_fresh=False)])
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    async with world.watching():
+        await until(lambda: world.receiver.has(1))
+    assert clock() - began > 2
+    assert world.receiver.bodies[0]["age_seconds"] is None
+    assert "no live price is known" in world.receiver.bodies[0]["text"]
+
+
+async def test_database_that_is_away_makes_tickers_stale_after_two_intervals(world: World) -> None:
+    world.findings = replace(FRESH, interval_seconds=1)
+    clock = asyncio.get_running_loop().time
+    async with world.watching():
+        await world.looked()
+        unknown = [Freshness(BTC, None, is_fresh=False)]
+        began = clock()
+        await world.tells(Findings(1, unknown, database_trouble="no answer"), 1)
+        assert clock() - began > 1.5
+    (body,) = world.receiver.bodies
+    assert body["reason"] == "the database is away"
+    assert 31 <= body["age_seconds"] <= 40
+
+
+async def test_ticker_that_is_watched_no_more_is_forgotten(world: World, redis: Redis) -> None:
+    async with world.watching():
+        await world.looked()
+        await world.tells(STALE, 1)
+        world.findings = Findings(60, [])
+        await world.looked()
+        await world.tells(FRESH, 1)
+    assert Told.load(str(await redis.get(RECORD))) == Told()
+
+
+def test_queue_is_bounded_and_drops_the_oldest() -> None:
+    told = Told()
+    dropped = []
+    for at in range(MOST_PENDING + 1):
+        dropped += told.hear([Verdict(BTC, is_stale=not at % 2, age_seconds=1, reason="x")], at)
+    assert [alert.at for alert in dropped] == [0]
+    assert len(told.pending) == MOST_PENDING
+
+
+async def test_calls_are_one_a_second_after_a_burst() -> None:
+    pace = alerts._Pace()
+    waits = [pace.wait_seconds() for _ in range(7)]
+    assert waits[:5] == [0] * 5
+    assert waits[5:] == pytest.approx([1, 2], abs=0.1)

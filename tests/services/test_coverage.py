@@ -1,0 +1,153 @@
+"""Coverage and quality: equal to what plain SQL and plain Python count."""
+
+import statistics
+from decimal import Decimal
+from itertools import pairwise
+from random import Random
+
+import asyncpg
+
+from app.db.session import Database
+from app.domain.coverage import Coverage, Lateness, Tally
+from app.domain.gaps import Gap, Reason
+from app.domain.prices import Span, TickerKey
+from app.domain.recordings import Recording
+from app.domain.slots import Slot
+from app.repositories import recordings, unfillable
+from app.services.coverage import Accounts
+from tests.repositories.rows import store
+
+BTC = TickerKey("deribit", "btc_usd")
+ETH = TickerKey("deribit", "eth_usd")
+EVERYTHING = Span()
+HOUR = 3600
+
+
+def _gap(first: int, last: int, reason: Reason | None = None) -> Gap:
+    return Gap(Slot(first), Slot(last), 60, reason)
+
+
+async def _record(database: Database, first: int, last: int | None, key: TickerKey = BTC) -> None:
+    async with database.transaction() as session:
+        end = None if last is None else Slot(last)
+        await recordings.put(session, [Recording(key, 60, Slot(first), end)])
+
+
+async def test_every_promised_slot_is_accounted_for(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await _record(database, 0, 5 * HOUR)
+    await store(sql, range(0, 2 * HOUR, 60))
+    await store(sql, range(2 * HOUR, 3 * HOUR, 60), source="backfill")
+    await store(sql, range(4 * HOUR, 5 * HOUR, 60), source="import")
+    async with database.transaction() as session:
+        await unfillable.put(session, BTC, [_gap(3 * HOUR, 3 * HOUR + 540, Reason.BEFORE_CHART)])
+    (found,) = await Accounts(database).look(EVERYTHING)
+    assert found == Coverage(
+        BTC,
+        Tally(301, 120, 60, 60, Slot(0), Slot(5 * HOUR), 60),
+        [
+            _gap(3 * HOUR, 3 * HOUR + 540, Reason.BEFORE_CHART),
+            _gap(3 * HOUR + 600, 4 * HOUR - 60),
+            _gap(5 * HOUR, 5 * HOUR),
+        ],
+    )
+    assert (found.tally.stored, found.tally.missing, found.longest_gap) == (240, 61, 60)
+    assert found.missing_by_reason() == {"before_chart": 10, "pending": 51}
+
+
+async def test_span_accounts_for_its_slots_only(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await _record(database, 0, HOUR)
+    await store(sql, [0, 60, 180])
+    (found,) = await Accounts(database).look(Span(1, 239), [BTC])
+    assert found.tally == Tally(3, 2, 0, 0, Slot(60), Slot(180), 60)
+    assert found.gaps == [_gap(120, 120)]
+
+
+async def test_open_recording_is_accounted_for_up_to_the_exchanges_present(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    """The newest row says that the exchange is at 1000 s, whatever the database's clock says."""
+    await _record(database, 0, None)
+    await store(sql, range(0, 900, 60))
+    await sql.execute(
+        "INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)"
+        " VALUES ('deribit', 'btc_usd', 960, 5, 1000000000, 'live')"
+    )
+    (found,) = await Accounts(database).look(EVERYTHING)
+    assert (found.tally.first, found.tally.last) == (0, 900)
+    assert found.gaps == [_gap(900, 900)]
+
+
+async def test_ticker_without_a_promise_is_expected_nothing_of(database: Database) -> None:
+    await _record(database, 0, 60, ETH)
+    (found,) = await Accounts(database).look(EVERYTHING, [BTC])
+    assert found == Coverage(BTC, Tally(), [])
+    assert (found.tally.missing, found.longest_gap, found.missing_by_reason()) == (0, 0, {})
+
+
+async def _store_walk(sql: asyncpg.Connection, moves: list[float]) -> list[Decimal]:
+    price, walked = Decimal(60_000), []
+    for slot, move in enumerate(moves):
+        price = round(price * Decimal(1 + move), 4)
+        walked.append(price)
+        await store(sql, [slot * 60], price=str(price))
+    return walked
+
+
+async def test_moves_beyond_the_bound_are_flagged_the_widest_first(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    random = Random(7)  # noqa: S311  # a reproducible case, no secret
+    moves = [random.gauss(0, 0.0005) for _ in range(400)]
+    moves[100], moves[101], moves[300] = 0.08, -0.07, 0.021
+    prices = await _store_walk(sql, moves)
+    await _record(database, 0, 399 * 60)
+    accounts = Accounts(database)
+    (coverage,) = await accounts.look(EVERYTHING)
+    judged = await accounts.judge(coverage, EVERYTHING)
+    assert [outlier.slot for outlier in judged.outliers] == [6000, 6060, 18_000]
+    assert [(o.price, o.before) for o in judged.outliers[:1]] == [(prices[100], prices[99])]
+    made = [float(b / a - 1) for a, b in pairwise(prices)]
+    middle = statistics.median(made)
+    spread = statistics.median(abs(move - middle) for move in made)
+    assert judged.bound is not None
+    assert abs(judged.bound - max(0.005, 30 * 1.4826 * spread)) < 1e-9
+    assert judged.outlier_count == sum(abs(move - middle) > judged.bound for move in made)
+
+
+async def test_move_across_a_gap_is_no_outlier(database: Database, sql: asyncpg.Connection) -> None:
+    await store(sql, range(0, 600, 60), price="100")
+    await store(sql, range(1200, 1800, 60), price="200")
+    await _record(database, 0, 1740)
+    accounts = Accounts(database)
+    (coverage,) = await accounts.look(EVERYTHING)
+    judged = await accounts.judge(coverage, EVERYTHING)
+    assert (judged.bound, judged.outlier_count, judged.outliers) == (0.005, 0, [])
+
+
+async def test_lateness_counts_live_rows_from_their_slots_start(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    late = [*range(1000, 101_000, 1000)]
+    await sql.executemany(
+        "INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)"
+        " VALUES ('deribit', 'btc_usd', $1::bigint, 5, $1::bigint * 1000000 + $2::int, 'live')",
+        [(slot * 60, us) for slot, us in enumerate(late)],
+    )
+    await store(sql, [60_000], source="backfill")
+    await _record(database, 0, 60_000)
+    accounts = Accounts(database)
+    (coverage,) = await accounts.look(EVERYTHING)
+    judged = await accounts.judge(coverage, EVERYTHING)
+    assert judged.lateness == Lateness(50_000, 99_000, 100_000)
+
+
+async def test_nothing_stored_has_no_quality(database: Database) -> None:
+    await _record(database, 0, 60)
+    accounts = Accounts(database)
+    (coverage,) = await accounts.look(EVERYTHING)
+    judged = await accounts.judge(coverage, EVERYTHING)
+    assert (judged.lateness, judged.bound, judged.outlier_count) == (None, None, 0)

@@ -1,0 +1,226 @@
+"""Memory: never beyond the truth, in bounded space, one state a page."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from app.core.errors import DatabaseUnavailable
+from app.core.settings import Settings
+from app.db.listening import listen_forever
+from app.db.session import Database
+from app.domain.lines import Column, LineFormat, LinePage
+from app.domain.prices import Span, TickerKey
+from app.repositories.changes import CHANNEL
+from app.services.memory import CHUNK_SECONDS, MOST_CHUNKS, Memory
+from tests.conftest import Servers
+from tests.db.private import Private, private_postgres
+from tests.processes import Processes
+from tests.repositories.rows import store
+from tests.waiting import until
+
+BTC = TickerKey("deribit", "btc_usd")
+ETH = TickerKey("deribit", "eth_usd")
+FORM = LineFormat((Column.TIMESTAMP, "=", Column.PRICE), between=";")
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture
+async def memory(database: Database) -> Memory:
+    return Memory(database, FORM, MEGABYTE)
+
+
+@asynccontextmanager
+async def _kept_true(memory: Memory, url: str | None) -> AsyncIterator[None]:
+    """Let a memory learn of writes, by notifications too if it is given an address."""
+    told = asyncio.Event()
+    tasks = [asyncio.create_task(memory.ask_forever(told))]
+    if url is not None:
+        tasks.append(asyncio.create_task(listen_forever(url, CHANNEL, told.set)))
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def _text(page: LinePage | None) -> str:
+    assert page is not None
+    return b";".join(page.pieces).decode()
+
+
+def _lines(slots: Iterable[int], price: str = "60123.5") -> str:
+    return ";".join(f"{slot}={price}" for slot in slots)
+
+
+async def test_what_was_read_is_known_without_asking_for_it_again(
+    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+) -> None:
+    slots = range(0, 3 * CHUNK_SECONDS, 600)
+    await store(sql, slots)
+    span = Span(1, 2 * CHUNK_SECONDS + 1800)
+    assert memory.recall(BTC, span, 1000) is None
+    wanted = _lines(slot for slot in slots if 1 <= slot <= 2 * CHUNK_SECONDS + 1800)
+    assert _text(await memory.between(BTC, span, 1000)) == wanted
+    statements.clear()
+    assert _text(memory.recall(BTC, span, 1000)) == wanted
+    part = memory.recall(BTC, Span(CHUNK_SECONDS - 600, CHUNK_SECONDS + 600), 2)
+    assert _text(part) == _lines([CHUNK_SECONDS - 600, CHUNK_SECONDS])
+    assert part is not None
+    assert (part.count, part.last, part.has_more) == (2, CHUNK_SECONDS, True)
+    assert statements == []
+
+
+async def test_newest_price_is_known_without_asking_again(
+    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+) -> None:
+    await store(sql, [60, 120])
+    await memory.ask()
+    assert memory.recall_newest(BTC) is None
+    await memory.newest(BTC)
+    statements.clear()
+    newest = memory.recall_newest(BTC)
+    assert newest is not None
+    assert newest.slot == 120
+    assert await memory.newest(BTC) is newest
+    assert statements == []
+
+
+async def test_nothing_is_remembered_of_tickers_that_there_are_not(memory: Memory) -> None:
+    """Or whoever invents names would fill the memory."""
+    await memory.ask()
+    for number in range(50):
+        assert await memory.newest(TickerKey("deribit", f"t{number}")) is None
+    assert memory._newest == {}
+
+
+async def test_change_is_forgotten_and_the_rest_is_kept(
+    memory: Memory, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [60, CHUNK_SECONDS])
+    await store(sql, [60], ticker="eth_usd")
+    whole, first = Span(0, 2 * CHUNK_SECONDS - 1), Span(0, CHUNK_SECONDS - 1)
+    for key in (BTC, ETH):
+        await memory.between(key, whole, 10)
+        await memory.newest(key)
+    await store(sql, [CHUNK_SECONDS + 60])
+    await memory.ask()
+    assert memory.recall(BTC, whole, 10) is None
+    assert memory.recall_newest(BTC) is None
+    assert _text(memory.recall(BTC, first, 10)) == _lines([60])
+    assert memory.recall(ETH, whole, 10) is not None
+    wanted = _lines([60, CHUNK_SECONDS, CHUNK_SECONDS + 60])
+    assert _text(await memory.between(BTC, whole, 10)) == wanted
+    await sql.execute("TRUNCATE prices")
+    await memory.ask()
+    assert memory.recall(ETH, whole, 10) is None
+
+
+@pytest.mark.parametrize("notified", [True, False])
+async def test_write_is_seen_within_a_second(
+    memory: Memory, sql: asyncpg.Connection, servers: Servers, database_name: str, *, notified: bool
+) -> None:
+    """With the channel cut, the question twice a second is enough."""
+    span = Span(0, CHUNK_SECONDS - 1)
+    async with _kept_true(memory, servers.database_url(database_name) if notified else None):
+        await memory.between(BTC, span, 10)
+        for slot in range(0, 300, 60):
+            await store(sql, [slot])
+            written_at = asyncio.get_running_loop().time()
+
+            async def seen(slot: int = slot) -> bool:
+                return f"{slot}=" in _text(await memory.between(BTC, span, 10))
+
+            await until(seen)
+            assert asyncio.get_running_loop().time() - written_at < 1
+
+
+async def test_memory_is_not_trusted_when_the_database_can_not_be_asked(
+    settings: Settings, directory: Path, tmp_path: Path
+) -> None:
+    span, place = Span(0, 60), directory / tmp_path.name
+    place.mkdir(mode=0o755)
+    async with private_postgres(place) as postgres:
+        await _migrate(settings, postgres, tmp_path)
+        database = Database(postgres.url, pool_size=2)
+        memory = Memory(database, FORM, MEGABYTE)
+        async with _kept_true(memory, postgres.url):
+            await memory.between(BTC, span, 10)
+            assert memory.recall(BTC, span, 10) is not None
+            await postgres.stop()
+            await until(lambda: _knows(memory, span, wanted=False))
+            with pytest.raises(DatabaseUnavailable):
+                await memory.between(BTC, span, 10)
+            await postgres.start()
+            await until(lambda: _knows(memory, span, wanted=True))
+        await database.close()
+
+
+async def _migrate(settings: Settings, postgres: Private, logs: Path) -> None:
+    private = settings.model_copy(update={"database_url": SecretStr(postgres.url)})
+    with Processes(private, logs) as processes:
+        migration = processes.start("alembic", "upgrade", "head")
+        assert await asyncio.to_thread(migration.popen.wait, 60) == 0, migration.output
+
+
+async def _knows(memory: Memory, span: Span, *, wanted: bool) -> bool:
+    if wanted:
+        with suppress(DatabaseUnavailable):
+            await memory.between(BTC, span, 10)
+    return (memory.recall(BTC, span, 10) is not None) is wanted
+
+
+async def test_space_is_bounded_and_the_least_used_goes_first(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    memory = Memory(database, FORM, 25_000)
+    for chunk in range(60):
+        await store(sql, range(chunk * CHUNK_SECONDS, (chunk + 1) * CHUNK_SECONDS, 300))
+    for chunk in range(60):
+        await memory.between(BTC, _chunk(chunk), 100)
+        assert memory.recall(BTC, _chunk(0), 100) is not None
+    known = [chunk for chunk in range(60) if memory.recall(BTC, _chunk(chunk), 100)]
+    assert known[0] == 0
+    assert known[-1] == 59
+    assert 13 < len(known) < 25
+
+
+def _chunk(number: int) -> Span:
+    return Span(number * CHUNK_SECONDS, (number + 1) * CHUNK_SECONDS - 1)
+
+
+async def test_long_or_open_spans_are_not_for_the_memory(memory: Memory) -> None:
+    for span in (Span(), Span(0), Span(None, 60), Span(0, MOST_CHUNKS * CHUNK_SECONDS)):
+        assert await memory.between(BTC, span, 10) is None
+
+
+async def test_page_shows_one_state_under_writers_at_full_speed(
+    memory: Memory, servers: Servers, database_name: str
+) -> None:
+    """Each transaction writes one price to slots of several chunks: a page must show one price."""
+    slots = [number * CHUNK_SECONDS for number in range(4)]
+    span = Span(0, 4 * CHUNK_SECONDS - 1)
+    writer = await asyncpg.connect(servers.plain_url(database_name))
+    await store(writer, slots, price="0.5")
+    committed = [0.5]
+
+    async def write() -> None:
+        for number in range(1, 400):
+            await writer.execute("UPDATE prices SET price = $1::int", number)
+            committed.append(number)
+
+    random = Random(5)  # noqa: S311  # a reproducible case, no secret
+    async with _kept_true(memory, servers.database_url(database_name)):
+        writing = asyncio.create_task(write())
+        while not writing.done():
+            page = await memory.between(BTC, span, 10)
+            if page is not None:
+                shown = {float(line.partition("=")[2]) for line in _text(page).split(";")}
+                assert len(shown) == 1
+                assert shown <= {*committed, committed[-1] + 1}
+            await asyncio.sleep(random.random() / 200)
+    await writer.close()

@@ -1,0 +1,366 @@
+"""Repair on a real database, from the charts of a real exchange."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from app.core.errors import RepairRunning, TickerNotFound
+from app.core.settings import Settings
+from app.db.session import Database
+from app.domain.prices import Span
+from app.domain.repairs import Progress, Repaired, Wish
+from app.local.exchange import Exchange, index_mean
+from app.runtime import Runtime, open_runtime
+from tests.repositories.rows import store
+from tests.services.outages import backfilled, given_up, record, this_slot
+from tests.waiting import until
+
+CHART = "get_index_chart_data"
+FIVE_MINUTES = range(10, 15)
+HOUR = 60
+"""In slots of a minute."""
+
+
+def ranges_asked(exchange: Exchange, ticker: str = "btc_usd") -> list[str]:
+    """Name the chart ranges that were asked of a ticker, in their order."""
+    asked = [one for one in exchange.requests if one.method == CHART and one.index == ticker]
+    return [str(one.params["range"]) for one in asked]
+
+
+@asynccontextmanager
+async def configured(settings: Settings, **changes: object) -> AsyncIterator[Runtime]:
+    """Run with other settings, as after a restart."""
+    changed = Settings.model_validate({**settings.model_dump(), **changes})
+    async with open_runtime(changed) as runtime:
+        yield runtime
+
+
+async def test_outage_of_five_minutes_is_filled_whole(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, FIVE_MINUTES)
+    assert await runtime.repair.wake() == Repaired(filled=5)
+    lost = sorted(newest - 60 * distance for distance in FIVE_MINUTES)
+    assert await backfilled(sql) == lost
+    rows = await sql.fetch("SELECT * FROM prices WHERE source = 'backfill'")
+    for row in rows:
+        stamp, rest = divmod(row["observed_us"], 1_000_000)
+        assert (rest, stamp // 60 * 60) == (0, row["timestamp"])
+        assert stamp - row["timestamp"] < 6  # the earliest of ten points
+        assert row["price"] == index_mean("btc_usd", stamp - 6, 6)
+
+
+async def test_second_repair_adds_nothing_and_asks_nothing(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    await runtime.repair.wake()
+    exchange.clear_requests()
+    assert await runtime.repair.wake() == Repaired()
+    assert await runtime.repair.carry_out(Wish()) == Repaired()
+    assert not exchange.requests
+
+
+async def test_one_answer_fills_all_holes_of_a_range(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, [3, 10, 11, 30, 45])
+    assert await runtime.repair.wake() == Repaired(filled=5)
+    assert ranges_asked(exchange) == ["1h"]
+
+
+async def test_slots_finer_than_the_chart_are_unfillable_where_it_has_no_point(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, range(20, 60), interval=2, seconds=300)
+    lost = [newest - 2 * distance for distance in range(20, 60)]
+    held = {slot for slot in lost if slot % 6 == 0}
+    async with configured(settings, collect_interval_seconds=2) as runtime:
+        repaired = await runtime.repair.wake()
+        assert repaired == Repaired(filled=len(held), unfillable=len(lost) - len(held))
+        exchange.clear_requests()
+        again = await runtime.repair.wake()
+    assert set(await backfilled(sql)) == held
+    assert await given_up(sql) == {
+        slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
+    }
+    assert again == Repaired(unfillable=len(lost) - len(held))
+    assert not exchange.requests
+
+
+async def test_forced_repair_asks_again_and_forgets_what_it_fills(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.set_chart_steps(**{"1h": 300})
+    newest = await record(sql, exchange, range(10, 30))
+    lost = [newest - 60 * distance for distance in range(10, 30)]
+    held = {slot for slot in lost if slot % 300 == 0}
+    assert await runtime.repair.wake() == Repaired(filled=4, unfillable=16)
+    assert set(await backfilled(sql)) == held
+    assert await given_up(sql) == {
+        slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
+    }
+    exchange.set_chart_steps(**{"1h": 120})
+    assert await runtime.repair.carry_out(Wish()) == Repaired(unfillable=16)
+    assert await runtime.repair.carry_out(Wish(force=True)) == Repaired(filled=8, unfillable=8)
+    assert set(await given_up(sql)) == set(lost) - set(await backfilled(sql))
+    assert ranges_asked(exchange) == ["1h", "1h"]
+
+
+async def test_each_slot_is_asked_of_the_finest_chart_that_reaches_it(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, range(10, 3 * HOUR), seconds=4 * 3_600)
+    repaired = await runtime.repair.wake()
+    assert ranges_asked(exchange) == ["1h", "1d"]
+    assert repaired == Repaired(filled=3 * HOUR - 10)
+    stamps = await sql.fetch(
+        "SELECT timestamp, observed_us / 1000000 FROM prices WHERE source = 'backfill'"
+    )
+    steps = {newest - slot < 3_000: (at - slot) % 6 for slot, at in stamps}
+    assert steps == {True: 0, False: 0}
+
+
+async def test_older_holes_are_asked_of_coarser_charts_only(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    days = 24 * HOUR
+    newest = await record(sql, exchange, [], seconds=60)
+    await sql.execute("UPDATE recordings SET first_slot = $1", newest - 60 * 800 * days)
+    await store(sql, range(newest - 60 * 800 * days, newest - 60 * 400 * days, 60 * days))
+    wish = Wish(span=Span(newest - 3 * 86_400, newest - 2 * 86_400 - 3_600))
+    repaired = await runtime.repair.carry_out(wish)
+    assert ranges_asked(exchange) == ["1m"]
+    missing = len(range(newest - 3 * 86_400, newest - 2 * 86_400 - 3_600 + 1, 60))
+    assert repaired.filled in {22, 23, 24}
+    assert repaired == Repaired(repaired.filled, missing - repaired.filled)
+
+
+async def test_forty_eight_hours_back_is_as_far_as_the_schedule_looks(
+    settings: Settings, sql: asyncpg.Connection, exchange: Exchange
+) -> None:
+    await record(sql, exchange, [10, 90, 150], seconds=4 * 3_600)
+    async with configured(settings, backfill_lookback_hours=2) as runtime:
+        assert await runtime.repair.wake() == Repaired(filled=2)
+        assert await runtime.repair.carry_out(Wish()) == Repaired(filled=1)
+    assert ranges_asked(exchange) == ["1h", "1d", "1d"]
+
+
+async def test_ticker_that_is_no_longer_configured_is_repaired_too(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES, ticker="sol_usd")
+    async with configured(settings, tickers="btc_usd") as runtime:
+        assert await runtime.repair.wake() == Repaired(filled=5)
+    assert len(await backfilled(sql, "sol_usd")) == 5
+
+
+async def test_ticker_of_an_exchange_that_is_not_configured_is_left_alone(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    await sql.execute("UPDATE recordings SET exchange = 'elsewhere'")
+    assert await runtime.repair.wake() == Repaired()
+    assert not exchange.requests
+
+
+async def test_exchange_that_fails_for_one_ticker_leaves_the_others(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
+    fault = exchange.add_fault("html", index="eth_usd")
+    assert await runtime.repair.wake() == Repaired(
+        filled=5, remaining=5, failed={"eth_usd": "exchange_unavailable"}
+    )
+    assert len(ranges_asked(exchange, "eth_usd")) == 1  # the next wake tries again
+    exchange.remove_fault(fault.id)
+    assert await runtime.repair.wake() == Repaired(filled=5)
+
+
+async def test_repair_that_was_asked_for_tries_again(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    exchange.add_fault("html", times=2)
+    assert await runtime.repair.carry_out(Wish()) == Repaired(filled=5)
+    assert len(ranges_asked(exchange)) == 3
+
+
+@pytest.mark.parametrize("fault", ["html", "stall"])
+async def test_trouble_that_lasts_is_named_and_does_not_keep_others_waiting(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, fault: str
+) -> None:
+    await record(sql, exchange, {3})
+    exchange.add_fault(fault, method="get_index_chart_data")
+    repaired = await runtime.repair.carry_out(Wish(), seconds=14 if fault == "stall" else 1)
+    code = {"html": "exchange_unavailable", "stall": "exchange_timeout"}[fault]
+    assert (repaired.filled, repaired.remaining, repaired.failed) == (0, 1, {"btc_usd": code})
+
+
+async def test_scheduled_repair_ends_with_its_budget_and_the_next_one_goes_on(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES, interval=2)
+    fault = exchange.add_fault("stall")
+    async with configured(settings, collect_interval_seconds=2) as runtime:
+        began = time.monotonic()
+        repaired = await runtime.repair.wake()
+        assert time.monotonic() - began < 2
+        assert (repaired.filled, repaired.remaining, repaired.failed) == (0, 5, {})
+        exchange.remove_fault(fault.id)
+        assert (await runtime.repair.wake()).remaining == 0
+
+
+async def test_live_row_is_never_changed_when_a_repair_races_it(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, FIVE_MINUTES)
+    exchange.set_delay(300)
+    repair = asyncio.create_task(runtime.repair.wake())
+    await until(lambda: asyncio.sleep(0, exchange.requests))
+    await store(sql, [newest - 60 * 12], price="1.25")
+    assert await repair == Repaired(filled=4)
+    row = await sql.fetchrow("SELECT * FROM prices WHERE timestamp = $1", newest - 60 * 12)
+    assert (row["price"], row["source"]) == (Decimal("1.25"), "live")
+
+
+async def test_slot_that_may_still_come_live_is_not_repaired(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, [])
+    await sql.execute("DELETE FROM prices WHERE timestamp = $1", this_slot() - 60)
+    assert await runtime.repair.wake() == Repaired()
+    assert not exchange.requests
+
+
+async def test_chart_that_has_not_moved_past_a_slot_leaves_it_pending(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    exchange.set_chart_steps(**{"1h": 600})
+    newest = await record(sql, exchange, range(2, 12))
+    lost = {newest - 60 * distance for distance in range(2, 12)}
+    last_point = newest // 600 * 600
+    pending = {slot for slot in lost if slot > last_point}
+    held = lost & {last_point, last_point - 600}
+    unfillable = len(lost) - len(pending) - len(held)
+    assert await runtime.repair.wake() == Repaired(len(held), unfillable, len(pending))
+    assert set(await given_up(sql)) == lost - pending - held
+
+
+async def test_chart_stamped_over_an_hour_away_is_refused(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    exchange.set_clock(2 * 3_600 * 1_000)
+    repaired = await runtime.repair.wake()
+    assert repaired.failed == {"btc_usd": "exchange_stamp_refused"}
+    assert not await backfilled(sql)
+    assert not await given_up(sql)
+
+
+async def test_one_repair_at_a_time_in_the_cluster(
+    runtime: Runtime, exchange: Exchange, database: Database, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    async with database.try_lock("prices:repair") as held:
+        assert held
+        assert await runtime.repair.wake() == Repaired()
+        with pytest.raises(RepairRunning):
+            await runtime.repair.carry_out(Wish(), seconds=0.3)
+        assert not exchange.requests
+        waiting = asyncio.create_task(runtime.repair.carry_out(Wish()))
+        await asyncio.sleep(0.1)
+    assert await waiting == Repaired(filled=5)
+
+
+async def test_wish_narrows_ticker_and_span(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, FIVE_MINUTES)
+    await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
+    span = Span(newest - 60 * 12, newest - 60 * 11)
+    assert await runtime.repair.carry_out(Wish("deribit", "eth_usd", span)) == Repaired(filled=2)
+    assert await backfilled(sql, "eth_usd") == [newest - 60 * 12, newest - 60 * 11]
+    assert ranges_asked(exchange) == []
+
+
+async def test_wish_for_a_ticker_that_nobody_knows_is_refused(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, [], ticker="sol_usd")
+    for wish in (Wish(ticker="nope"), Wish("elsewhere"), Wish("elsewhere", "btc_usd")):
+        with pytest.raises(TickerNotFound, match="deribit:btc_usd, deribit:eth_usd, deribit:sol"):
+            await runtime.repair.carry_out(wish)
+    for wish in (Wish(), Wish("deribit"), Wish(ticker="eth_usd"), Wish(ticker="sol_usd")):
+        await runtime.repair.require_known(wish)
+
+
+async def test_every_chunk_is_told(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, [10, 90], seconds=2 * 3_600)
+    told: list[Progress] = []
+    await runtime.repair.carry_out(Wish(), tell=told.append)
+    assert [(one.total, one.done, one.chart, one.filled) for one in told] == [
+        (2, 0, "", 0),
+        (2, 1, "1h", 1),
+        (2, 2, "1d", 1),
+    ]
+
+
+async def test_cut_database_connections_do_not_cost_a_repair_that_was_asked_for(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    exchange.set_delay(300)
+    repair = asyncio.create_task(runtime.repair.carry_out(Wish()))
+    await until(lambda: asyncio.sleep(0, exchange.requests))
+    await sql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert await repair == Repaired(filled=5)
+
+
+async def test_huge_answer_is_stored_in_several_transactions(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.repair.ROWS_AT_ONCE", 7)
+    await record(sql, exchange, range(10, 40))
+    assert await runtime.repair.wake() == Repaired(filled=30)
+    transactions = await sql.fetchval(
+        "SELECT count(DISTINCT xmin::text) FROM prices WHERE source = 'backfill'"
+    )
+    assert transactions == 5
+
+
+async def test_live_collection_goes_first_while_a_repair_waits(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    """Eight tickers to repair through two connections, and another worker's tick meanwhile."""
+    many = [f"coin{number}_usd" for number in range(8)]
+    newest = max([await record(sql, exchange, FIVE_MINUTES, ticker=ticker) for ticker in many])
+    await sql.execute("UPDATE prices SET created_at = created_at - interval '60 s'")
+    exchange.set_clock(1000 * (newest + 65 - time.time()))
+    exchange.set_delay(100)
+    changes = {
+        "tickers": ",".join(many),
+        "exchange_connections": 2,
+        "exchange_requests_per_second": 100,
+    }
+    async with configured(settings, **changes) as one, configured(settings, **changes) as other:
+        repair = asyncio.create_task(one.repair.wake())
+        await until(lambda: asyncio.sleep(0, exchange.requests))
+        live = await other.collector.collect()
+        repaired = await repair
+    assert live.stored == many
+    assert repaired == Repaired(filled=40)
+    methods = [asked.method for asked in exchange.requests]
+    last_live = max(place for place, name in enumerate(methods) if name == "get_index_price")
+    assert methods[: last_live + 1].count(CHART) <= 3

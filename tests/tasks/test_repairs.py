@@ -1,0 +1,154 @@
+"""Repairs as tasks: by schedule, at a worker's start, and when someone asks."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from app.core.errors import DatabaseUnavailable, RepairFailed
+from app.core.settings import Settings
+from app.domain.prices import Span
+from app.domain.repairs import Repaired, Wish
+from app.local.exchange import Exchange
+from tests.processes import Processes
+from tests.services.outages import backfilled, given_up, record
+from tests.waiting import until
+
+# Celery's backend calls what redis-py deprecates
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+
+WISH = Wish("deribit", "btc_usd", Span(60, 120), force=True)
+LOST = range(10, 15)
+
+
+@pytest.fixture
+def repairs(settings: Settings) -> ModuleType:
+    """The module, imported once Celery can know its servers."""
+    from app.tasks import repairs as module  # noqa: PLC0415  # Celery reads the environment
+
+    assert settings.redis_url is not None
+    return module
+
+
+async def _look(settings: Settings, redis: Redis, task_id: str) -> tuple[str, object]:
+    from app.tasks.status import look  # noqa: PLC0415  # Celery reads the environment
+
+    status = await look(settings, redis, task_id)
+    return status.state, status.outcome
+
+
+def _backend() -> Any:  # noqa: ANN401  # celery ships no types
+    from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
+
+    return celery.backend
+
+
+async def test_wish_travels_whole(repairs: ModuleType, redis: Redis) -> None:
+    task_id = await repairs.start(redis, WISH)
+    (raw,) = await redis.lrange("celery", 0, -1)
+    headers = json.loads(raw)["headers"]
+    assert (headers["id"], headers["task"]) == (f"{task_id}.0", "app.tasks.repairs.backfill")
+    assert (headers["eta"], headers["expires"]) == (None, None)
+    assert eval(headers["kwargsrepr"]) == {  # noqa: S307  # ours
+        "exchange": "deribit",
+        "ticker": "btc_usd",
+        "start": 60,
+        "end": 120,
+        "force": True,
+    }
+    assert 86_390 <= await redis.ttl(f"prices:task:{task_id}") <= 86_400
+
+
+async def test_status_follows_the_repair(
+    repairs: ModuleType, settings: Settings, redis: Redis
+) -> None:
+    task_id = await repairs.start(redis, WISH)
+    assert await _look(settings, redis, task_id) == ("PENDING", None)
+    _backend().store_result(f"{task_id}.0", None, "STARTED")
+    assert await _look(settings, redis, task_id) == ("STARTED", None)
+    _backend().store_result(f"{task_id}.0", asdict(Repaired(5, 4, 3)), "SUCCESS")
+    assert await _look(settings, redis, task_id) == ("SUCCESS", Repaired(5, 4, 3))
+
+
+async def test_repair_that_failed_for_a_ticker_tells_of_all(
+    repairs: ModuleType, settings: Settings, redis: Redis
+) -> None:
+    task_id = await repairs.start(redis, WISH)
+    repaired = Repaired(filled=5, remaining=1, failed={"eth_usd": "exchange_timeout"})
+    _backend().mark_as_failure(f"{task_id}.0", RepairFailed(asdict(repaired)))
+    assert await _look(settings, redis, task_id) == ("FAILURE", repaired)
+
+
+async def test_repair_that_broke_tells_its_code(
+    repairs: ModuleType, settings: Settings, redis: Redis
+) -> None:
+    for error, code in (
+        (DatabaseUnavailable("x"), "database_unavailable"),
+        (KeyError("x"), "internal_error"),
+    ):
+        task_id = await repairs.start(redis, WISH)
+        _backend().mark_as_failure(f"{task_id}.0", error)
+        assert await _look(settings, redis, task_id) == ("FAILURE", Repaired(failed={"*": code}))
+
+
+def test_repair_that_is_asked_for_fits_into_its_limits(settings: Settings) -> None:
+    from app.celery_app import configuration  # noqa: PLC0415  # Celery reads the environment
+    from app.services.repair import ASKED_SECONDS  # noqa: PLC0415  # same
+    from app.tasks.repairs import backfill  # noqa: PLC0415  # same
+
+    for interval in (1, 60, 86_400):
+        conf: Any = configuration(
+            settings.model_copy(update={"collect_interval_seconds": interval})
+        )
+        again_after = conf["broker_transport_options"]["visibility_timeout"]
+        assert again_after > backfill.time_limit > ASKED_SECONDS
+
+
+@pytest.mark.parametrize(("interval", "pause"), [(1, 10), (60, 60), (3_600, 300)])
+def test_beat_wakes_the_repair_about_once_an_interval(
+    settings: Settings, interval: int, pause: int
+) -> None:
+    from app.celery_app import configuration  # noqa: PLC0415  # Celery reads the environment
+
+    conf: Any = configuration(settings.model_copy(update={"collect_interval_seconds": interval}))
+    entry = conf["beat_schedule"]["repair"]
+    assert (entry["task"], entry["schedule"].seconds) == ("app.tasks.repairs.repair", pause)
+    assert entry["options"] == {"ignore_result": True}
+
+
+async def test_worker_repairs_at_its_start_without_a_beat(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    newest = await record(sql, exchange, LOST)
+    with Processes(settings, tmp_path) as processes:
+        worker = processes.worker("--pool=solo")
+        await until(lambda: backfilled(sql), 40)
+        assert worker.stop() == 0
+    assert await backfilled(sql) == sorted(newest - 60 * distance for distance in LOST)
+    assert "Traceback" not in worker.output
+    assert '"gap_filled"' in worker.output
+
+
+async def test_minutes_that_were_missed_are_filled_by_beat_and_worker_alone(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """Elsewhere missed minutes stayed missing, and nothing told of them."""
+    fast = settings.model_copy(update={"collect_interval_seconds": 6})
+    with Processes(fast, tmp_path) as processes:
+        processes.worker("--pool=solo")
+        processes.beat()
+        await until(lambda: sql.fetchval("SELECT count(*) >= 2 FROM prices"), 40)
+        newest = await record_before(sql, exchange)
+        await until(lambda: backfilled(sql, "sol_usd"), 40)
+    assert await backfilled(sql, "sol_usd") == [newest - 6 * 30, newest - 6 * 29]
+    assert await given_up(sql, "sol_usd") == {}
+
+
+async def record_before(sql: asyncpg.Connection, exchange: Exchange) -> int:
+    """Store a record with a hole while beat and worker run."""
+    return await record(sql, exchange, [29, 30], ticker="sol_usd", interval=6, seconds=600)

@@ -1,0 +1,135 @@
+"""Beat and workers show that they live, and their silence is told."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
+from redis.asyncio import Redis
+
+from app.core.settings import Settings
+from app.db.signs import read_signs
+from app.local.exchange import Exchange
+from tests.api.client import Api, serving
+from tests.conftest import set_phase
+from tests.processes import Processes
+from tests.waiting import until
+
+INTERVAL = 6
+
+
+@pytest.fixture
+def settings(settings: Settings, exchange: Exchange) -> Settings:
+    set_phase(exchange, 0.2, interval=INTERVAL)
+    changes = {"collect_interval_seconds": INTERVAL, "tickers": ("btc_usd",)}
+    return settings.model_copy(update=changes)
+
+
+@pytest.fixture
+async def processes(settings: Settings, tmp_path: Path) -> AsyncIterator[Processes]:
+    with Processes(settings, tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    async with serving(settings) as serves:
+        yield serves
+
+
+async def checks(api: Api) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = (await api.get("/health/collector")).json()["checks"]
+    return found
+
+
+async def healthy(api: Api) -> bool:
+    return (await api.get("/health/collector")).status == 200
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTERM], ids=lambda s: s.name)
+async def test_stopped_beat_is_told_within_two_intervals(
+    processes: Processes, api: Api, number: signal.Signals
+) -> None:
+    worker, beat = processes.worker(), processes.beat()
+
+    async def at_work() -> bool:
+        found = await checks(api)
+        return "reported" in found["beat"]["detail"] and await healthy(api)
+
+    await until(at_work, 60)
+    os.kill(beat.popen.pid, number)
+
+    async def told() -> bool:
+        return (await checks(api))["beat"]["detail"].startswith("beat has been silent for ")
+
+    async def stale() -> bool:
+        return ": beat has been silent for " in (await checks(api))["deribit:btc_usd"]["detail"]
+
+    await until(told, 2 * INTERVAL)
+    assert (await checks(api))["worker"]["status"] == "ok"
+    await until(stale, 40)
+    os.kill(beat.popen.pid, signal.SIGCONT)
+    if number is signal.SIGTERM:
+        processes.beat()
+    await until(lambda: healthy(api), 60)
+    assert worker.popen.poll() is None
+
+
+@pytest.mark.accept
+async def test_solo_worker_gives_signs_while_it_waits_for_the_exchange(
+    processes: Processes, exchange: Exchange, redis: Redis, api: Api
+) -> None:
+    """Its main loop stands still meanwhile; the task's own turns."""
+    exchange.add_fault("stall")
+    worker, _ = (
+        processes.worker("--pool=solo", env={"HTTP_TIMEOUT_SECONDS": "60"}),
+        processes.beat(),
+    )
+    await until(lambda: asyncio.sleep(0, exchange.requests), 40)
+    asked_at = (await redis.time())[0]
+
+    async def is_silent_or_has_waited() -> bool:
+        assert min((await read_signs(redis)).workers.values()) < 4
+        return bool((await redis.time())[0] - asked_at > INTERVAL)
+
+    await until(is_silent_or_has_waited)
+    worker.kill()
+
+    async def told() -> bool:
+        return (await checks(api))["worker"]["detail"].startswith("no worker has reported for ")
+
+    await until(told)
+
+
+@pytest.mark.accept
+async def test_worker_whose_children_are_all_stopped_gives_no_sign(
+    processes: Processes, redis: Redis, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "heartbeat"
+    worker = processes.worker(env={"HEARTBEAT_FILE": str(file), "COLLECT_INTERVAL_SECONDS": "2"})
+    processes.beat(env={"COLLECT_INTERVAL_SECONDS": "2"})
+    await until(lambda: sql.fetchval("SELECT count(*) >= 2 FROM prices"), 40)
+    children = psutil.Process(worker.popen.pid).children()
+    assert len(children) == 4
+    for child in children:
+        child.suspend()
+
+    def both_silent(seconds: float) -> bool:
+        return time.time() - file.stat().st_mtime > seconds
+
+    async def silent() -> bool:
+        return both_silent(3) and min((await read_signs(redis)).workers.values()) > 3
+
+    async def back() -> bool:
+        return not both_silent(3) and min((await read_signs(redis)).workers.values()) < 3
+
+    await until(silent, 40)
+    for child in children:
+        child.resume()
+    await until(back)
