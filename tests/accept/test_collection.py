@@ -11,9 +11,11 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
+from celery import Celery
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
+from app.db.signs import read_signs
 from app.local.exchange import Exchange
 from app.runtime import open_runtime
 from tests.conftest import Servers
@@ -218,20 +220,38 @@ async def test_tick_of_20_tickers_takes_less_than_three_answers_time(
 
 
 @pytest.mark.parametrize("delay_ms", [50, 1500], ids=["rate-binds", "connections-bind"])
-async def test_two_workers_together_stay_within_the_default_limits(
-    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, delay_ms: int
+async def test_two_workers_together_stay_within_the_default_limits(  # noqa: PLR0913, PLR0917  # fixtures
+    processes: Processes,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    servers: Servers,
+    redis: Redis,
+    delay_ms: int,
 ) -> None:
     exchange.set_delay(delay_ms)
     tickers = ",".join(f"coin{number}_usd" for number in range(100))
     slow = {"TICKERS": tickers, "COLLECT_INTERVAL_SECONDS": "3600"}
-    workers = [processes.worker("--concurrency=1", env=slow) for number in range(2)]
-    processes.beat(env=slow)
+    shares = {"first": 0, "second": 1}  # each by a worker of its own, whichever starts first
+    for queue in shares:
+        processes.worker("--concurrency=1", f"--queues={queue}", env=slow)
+
+    async def both_live() -> bool:
+        return len((await read_signs(redis)).workers) == len(shares)
+
+    await until(both_live, 60)
+    sender = Celery(broker=servers.redis_url)
+    for queue, share in shares.items():
+        kwargs = {"share": share, "shares": len(shares)}
+        sender.send_task("app.tasks.prices.collect", kwargs=kwargs, queue=queue, ignore_result=True)
     await until(lambda: sql.fetchval("SELECT count(*) >= 100 FROM prices"), 90)
-    assert all("prices_collected" in worker.output for worker in workers), "one did all the work"
     assert exchange.summary()["max_in_flight"] <= 8
-    arrivals = sorted(
-        request.received_us for request in exchange.requests if request.method == "get_index_price"
-    )
+    asked = [request for request in exchange.requests if request.method == "get_index_price"]
+    arrivals = sorted(request.received_us for request in asked)
+    owners = {f"coin{number}_usd": number % len(shares) for number in range(100)}
+    of_share = [[r for r in asked if owners[str(r.index)] == share] for share in shares.values()]
+    begun = max(min(request.received_us for request in share) for share in of_share)
+    ended = min(max(request.answered_us or 0 for request in share) for share in of_share)
+    assert begun < ended, "one went after the other"
     unrest_seconds = 0.3  # what was admitted apart may arrive together on a busy machine
     for begin, first in enumerate(arrivals):
         for end in range(begin, len(arrivals)):
