@@ -11,7 +11,7 @@ from typing import Final
 
 import aiohttp
 
-ROUNDS: Final = 5
+ROUNDS: Final = 15
 
 
 async def measure(urls: list[str], connections: int) -> list[float]:

@@ -14,7 +14,7 @@ from app.core.logs import configure_logs
 from app.core.settings import Settings, load_settings
 from app.runtime import Runtime, open_runtime
 
-ROUNDS: Final = 5
+ROUNDS: Final = 15
 
 
 async def measure(settings: Settings) -> dict[str, object]:

@@ -6,11 +6,10 @@ by themselves was compared with what other clients retry.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from app.clients.transport import HttpAnswer
 from app.core.errors import (
@@ -76,8 +75,7 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
 """Statuses below 500 that pass by themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A successful answer; `observed_us` is the exchange's clock when it left (usOut)."""
 
     result: Any  # whatever the method answers

@@ -1,17 +1,16 @@
 """HTTP to an exchange: one session, its proxy, its redirects, and every way in which it fails."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 from yarl import URL
 
 from app import __version__
+from app.core.deadlines import Timeout
 from app.core.errors import (
     AnswerMalformed,
     ExchangeError,
@@ -36,8 +35,7 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 UNLIMITED: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(NamedTuple):
     """An answer of any status, read to its end; `retry_after` is the header of that name."""
 
     status: int
@@ -54,7 +52,7 @@ class Transport:
         self._session = session
         self._proxy = proxy
         self._login = _login(proxy)
-        self._timeout_seconds = timeout_seconds
+        self._timeout = Timeout(timeout_seconds)
 
     async def get(self, url: str, params: Mapping[str, str]) -> HttpAnswer:
         """GET a URL; connecting, redirects and reading together take at most the timeout.
@@ -63,10 +61,10 @@ class Transport:
             ExchangeError: no whole answer came; its text shows neither URLs nor credentials.
         """
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            with self._timeout.guard():
                 return await self._follow(_address(url, tuple(params.items())))
         except TimeoutError as error:
-            raise ExchangeTimeout(f"no answer within {self._timeout_seconds:g} s") from error
+            raise ExchangeTimeout(f"no answer within {self._timeout.seconds:g} s") from error
         except aiohttp.ClientHttpProxyError as error:
             raise self._proxy_error(error.status) from None  # which holds the headers that we sent
         except aiohttp.ClientPayloadError as error:

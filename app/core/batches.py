@@ -1,6 +1,7 @@
 """Writing together what arrives at about the same time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, Generic, TypeVar
@@ -9,15 +10,16 @@ from app.core.errors import AppError
 
 T = TypeVar("T")
 
-GATHERING_SECONDS: Final = 0.1
+QUIET_SECONDS: Final = 0.05
+LONGEST_GATHERING_SECONDS: Final = 0.25
 
 
 class Batches(Generic[T]):
     """Writes what its members bring, in few batches.
 
-    A batch is written when every member has brought an item or left, or after a moment; what comes
-    while a write is under way goes into the next. `write` tells of each of its items whether it
-    was new.
+    A batch is written when every member has brought an item or left, when none came for a moment,
+    or when others have come for long enough; what comes while a write is under way goes into the
+    next. `write` tells of each of its items whether it was new.
     """
 
     def __init__(
@@ -46,14 +48,22 @@ class Batches(Generic[T]):
         while self._members > 0:
             await self._news.wait()
             if self._waiting:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(GATHERING_SECONDS):
-                        await self._complete.wait()
+                await self._gather()
             self._news.clear()
             self._complete.clear()
             batch, self._waiting = self._waiting, []
             if batch:
                 await self._settle(batch)
+
+    async def _gather(self) -> None:
+        """Wait for others as long as there are any that come."""
+        until = time.monotonic() + LONGEST_GATHERING_SECONDS
+        gathered = 0
+        while gathered < len(self._waiting) < self._members and time.monotonic() < until:
+            gathered = len(self._waiting)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await self._complete.wait()
 
     def _look_who_is_there(self) -> None:
         self._news.set()

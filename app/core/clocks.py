@@ -1,6 +1,6 @@
 """Clocks elsewhere, read once and carried on."""
 
-import asyncio
+import time
 
 _MICROSECONDS = 1_000_000
 
@@ -10,9 +10,9 @@ class CarriedClock:
 
     def __init__(self, now_us: int) -> None:
         self._anchor_us = now_us
-        self._anchored_at = asyncio.get_running_loop().time()
+        self._anchored_at = time.monotonic()
 
     def now_us(self) -> int:
         """Give that clock's present, in microseconds since the epoch."""
-        elapsed = asyncio.get_running_loop().time() - self._anchored_at
+        elapsed = time.monotonic() - self._anchored_at
         return self._anchor_us + round(elapsed * _MICROSECONDS)

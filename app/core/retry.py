@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -22,14 +23,14 @@ class Patience:
     """
 
     def __init__(self, seconds: float, *, first_wait: float, longest_wait: float) -> None:
-        self._until = asyncio.get_running_loop().time() + seconds
+        self._until = time.monotonic() + seconds
         self._first_wait = first_wait
         self._longest_wait = longest_wait
 
     @property
     def left_seconds(self) -> float:
         """Tell how long it still lasts; zero or less when it is over."""
-        return self._until - asyncio.get_running_loop().time()
+        return self._until - time.monotonic()
 
     async def persist(self, attempt: Callable[[], Awaitable[T]], **context: object) -> T:
         """Make attempts until one succeeds, fails for good, or time is up; log each failure.

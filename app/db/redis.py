@@ -1,7 +1,7 @@
 """The connection to Redis, and the gate that paces all workers' requests together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from functools import partial
 from itertools import count, islice
@@ -17,25 +17,32 @@ FULL_HOUSE_WAIT_MS = 10
 GATHERING_SECONDS = 0.003
 """Places of this process that become free within it are given back together."""
 LARGEST_BATCH = 1_000
+OWN_HOUSE_WAIT_MS = 50
+"""While a process holds every place itself it asks so often, only to keep its precedence."""
 
 _ADMIT = """
--- Admits the first of the named requests, as many as rate and places allow.
+-- Takes back places, then admits the first of the named requests, as many as rate and places allow.
 -- Answers {admitted, how many ms to wait before the next can be}.
 -- Who gives way leaves half of the burst and of the places free, and waits while anyone else does.
 -- KEYS: bucket, places.
--- ARGV: rate per second, most places, lease in ms, wait when full, 1 to give way, names...
+-- ARGV: rate per second, most places, lease in ms, wait when full, 1 to give way,
+--   how many wait in all, how many leave, names that leave..., names that ask...
 local now = redis.call('TIME')
 local now_us = now[1] * 1000000 + now[2]
 local rate, most, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local full_wait_ms, gives_way = tonumber(ARGV[4]), ARGV[5] == '1'
 local hurry_ms = 100  -- how late who waits may ask again without losing precedence
-local asked = #ARGV - 5
+local waiting, first = tonumber(ARGV[6]), 8 + tonumber(ARGV[7])
+local asked = #ARGV - first + 1
 
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at_us', 'hurried_us')
 local burst = math.max(1, rate)
 local tokens = tonumber(bucket[1]) or burst
 local at_us = tonumber(bucket[2]) or now_us
 tokens = math.min(burst, tokens + math.max(0, now_us - at_us) * rate / 1000000)
+for i = 8, first - 1 do
+  redis.call('ZREM', KEYS[2], ARGV[i])
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now_us)
 local free = most - redis.call('ZCARD', KEYS[2])
 
@@ -54,8 +61,8 @@ if hurried_ms > 0 and hurried_ms <= 1000 / rate + full_wait_ms + hurry_ms then
 else
   hurried_ms = 0  -- over, or of a clock that went back since
 end
-for i = 1, admitted do
-  redis.call('ZADD', KEYS[2], now_us + lease_ms * 1000, ARGV[5 + i])
+for i = first, first + admitted - 1 do
+  redis.call('ZADD', KEYS[2], now_us + lease_ms * 1000, ARGV[i])
 end
 tokens = math.max(0, tokens - admitted)
 
@@ -66,7 +73,7 @@ elseif free - kept_places <= admitted then
   wait_ms = math.max(wait_ms, full_wait_ms)
 end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at_us', string.format('%.0f', now_us))
-if admitted < asked and not gives_way then
+if admitted < waiting and not gives_way then
   local until_us = now_us + (wait_ms + hurry_ms) * 1000
   redis.call('HSET', KEYS[1], 'hurried_us', string.format('%.0f', until_us))
 end
@@ -121,12 +128,13 @@ class RequestGate:
         self._redis = redis
         self._admit_script = redis.register_script(_ADMIT)
         self._keys = [f"prices:gate:{name}:bucket", f"prices:gate:{name}:places"]
+        self._places = places
         self._limits = [rate, places, round(lease_seconds * 1000), FULL_HOUSE_WAIT_MS]
-        batch = min(places, LARGEST_BATCH)
         process = uuid4().hex
         self._names = (f"{process}:{number}" for number in count())
-        self._first = _Queue(partial(self._ask, 0), self._leave, batch)
-        self._last = _Queue(partial(self._ask, 1), self._leave, batch, behind=self._first)
+        self._first = _Queue(partial(self._ask, 0), self._leave)
+        self._last = _Queue(partial(self._ask, 1), self._leave, behind=self._first)
+        self._held: set[str] = set()
         self._leaving: list[str] = []
         self._sweeper: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -148,13 +156,24 @@ class RequestGate:
         if self._sweeper is not None:
             await self._sweeper
 
-    async def _ask(self, gives_way: int, names: Sequence[str]) -> tuple[int, int]:
-        """Ask for turns; give how many were admitted, and the wait in ms before the next can be."""
-        with translated():
-            admitted, wait_ms = await self._admit_script(
-                self._keys, [*self._limits, gives_way, *names]
-            )
-        return int(admitted), int(wait_ms)
+    async def _ask(self, gives_way: int, waiting: Collection[str]) -> tuple[Sequence[str], int]:
+        """Ask for turns; give who was admitted, and the wait in ms before the next can be."""
+        leaving = self._take_leaving()
+        names = list(islice(waiting, min(self._places - len(self._held), LARGEST_BATCH)))
+        numbers = [*self._limits, gives_way, len(waiting), len(leaving)]
+        try:
+            with translated():
+                admitted, wait_ms = await self._admit_script(
+                    self._keys, [*numbers, *leaving, *names]
+                )
+        except BaseException:
+            for name in leaving:
+                self._leave(name)
+            raise
+        let_in = names[: int(admitted)]
+        self._held.update(let_in)
+        holds_all = len(self._held) >= self._places
+        return let_in, max(OWN_HOUSE_WAIT_MS if holds_all else 0, int(wait_ms))
 
     def _leave(self, name: str) -> None:
         self._leaving.append(name)
@@ -162,19 +181,25 @@ class RequestGate:
             self._sweeper = asyncio.create_task(self._give_back())
 
     async def _give_back(self) -> None:
+        """Give back the places of who left, with the next question if there is going to be one."""
         while self._leaving:
             if not self._is_closing:
                 await asyncio.sleep(GATHERING_SECONDS)
-            names, self._leaving = self._leaving, []
-            await self._remove(names)
-            for queue in (self._first, self._last):
+            asking = [queue for queue in (self._first, self._last) if queue.waiting]
+            if self._is_closing or not asking:
+                await self._remove(self._take_leaving())
+            for queue in asking:
                 queue.freed.set()
 
+    def _take_leaving(self) -> Sequence[str]:
+        names, self._leaving = self._leaving, []
+        self._held.difference_update(names)
+        return names
+
     async def _remove(self, names: Sequence[str]) -> None:
-        try:
-            await self._redis.zrem(self._keys[1], *names)
-        except (RedisError, OSError):
-            return  # the lease ends by itself
+        if names:  # a question may have taken them along
+            with suppress(RedisError, OSError):  # a lease ends by itself
+                await self._redis.zrem(self._keys[1], *names)
 
 
 class _Turn(AbstractAsyncContextManager[None]):
@@ -208,9 +233,8 @@ class _Queue:
 
     def __init__(
         self,
-        ask: Callable[[Sequence[str]], Awaitable[tuple[int, int]]],
+        ask: Callable[[Collection[str]], Awaitable[tuple[Sequence[str], int]]],
         leave: Callable[[str], None],
-        batch: int,
         *,
         behind: "_Queue | None" = None,
     ) -> None:
@@ -218,7 +242,6 @@ class _Queue:
         self.freed = asyncio.Event()
         self._ask = ask
         self._leave = leave
-        self._batch = batch
         self._behind = behind
         self._pump: asyncio.Task[None] | None = None
 
@@ -242,14 +265,13 @@ class _Queue:
             if self._behind is not None and self._behind.waiting:
                 await asyncio.sleep(FULL_HOUSE_WAIT_MS / 1000)
                 continue
-            names = list(islice(self.waiting, self._batch))
             self.freed.clear()
             try:
-                admitted, wait_ms = await self._ask(names)
+                let_in, wait_ms = await self._ask(self.waiting)
             except BrokerUnavailable as error:
                 self._refuse_waiting(error)
                 return
-            for name in names[:admitted]:
+            for name in let_in:
                 self._let_in(name)
             if self.waiting and wait_ms:
                 await self._pause(wait_ms / 1000)

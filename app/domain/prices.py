@@ -43,8 +43,7 @@ class TickerKey(NamedTuple):
         return f"{self.exchange}:{self.ticker}"
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """One answer of an exchange: an exact price and the exchange's clock in microseconds."""
 
     key: TickerKey
@@ -52,8 +51,7 @@ class Quote:
     observed_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """One price in its slot, as it is kept."""
 
     key: TickerKey

@@ -8,12 +8,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
 from app.clients import Exchange
 from app.core.batches import Batches
 from app.core.clocks import CarriedClock
+from app.core.deadlines import Deadline
 from app.core.errors import (
     AppError,
     CollectionRunning,
@@ -128,19 +130,17 @@ class Collector:
         known = await self._realigned() if realigns else await self._recordings()
         async with self._database.read() as session:
             database_us, edges = await prices.live_edges(session, keys)
-        firsts = {key: recording.first_slot for key, recording in known.items()}
         database_now = CarriedClock(database_us)
+        firsts = {key: recording.first_slot for key, recording in known.items()}
         ledger = Batches[Price](lambda rows: self._store(rows, patience, firsts), len(keys))
-        ticks = [
-            _TickerTick(
-                key, self._exchanges[key.exchange], self._interval_seconds, patience, ledger
-            )
-            for key in keys
-        ]
-        async with asyncio.TaskGroup() as group:
-            group.create_task(ledger.write_all())
-            for tick in ticks:
-                group.create_task(tick.run(edges.get(tick.key), database_now))
+        left = max(0, patience.left_seconds) + _handover_seconds(self._interval_seconds)
+        with Deadline(left) as deadline:
+            shared = _Shared(self._interval_seconds, patience, deadline, ledger)
+            ticks = [_TickerTick(key, self._exchanges[key.exchange], shared) for key in keys]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ledger.write_all())
+                for tick in ticks:
+                    group.create_task(tick.run(edges.get(tick.key), database_now))
         await self._failures.note(
             {tick.key: tick.failure for tick in ticks if tick.failure},
             [tick.key for tick in ticks if tick.stored],
@@ -187,24 +187,24 @@ class Collector:
         return recording.is_open and recording.interval_seconds == self._interval_seconds
 
 
+class _Shared(NamedTuple):
+    """What the tickers of a tick have in common."""
+
+    interval_seconds: int
+    patience: Patience
+    deadline: Deadline
+    ledger: Batches[Price]
+
+
 class _TickerTick:
     """One ticker's part of a tick."""
 
-    def __init__(
-        self,
-        key: TickerKey,
-        exchange: Exchange,
-        interval_seconds: int,
-        patience: Patience,
-        ledger: Batches[Price],
-    ) -> None:
+    def __init__(self, key: TickerKey, exchange: Exchange, shared: _Shared) -> None:
         self.key = key
         self.stored = 0
         self.failure: AppError | None = None
         self._exchange = exchange
-        self._interval_seconds = interval_seconds
-        self._patience = patience
-        self._ledger = ledger
+        self._interval_seconds, self._patience, self._deadline, self._ledger = shared
 
     async def run(self, edge: LiveEdge | None, database: CarriedClock) -> None:
         """Store every slot that is due; a failure stays with this ticker."""
@@ -259,9 +259,8 @@ class _TickerTick:
         return second
 
     async def _ask(self, database: CarriedClock) -> Quote:
-        left = max(0, self._patience.left_seconds) + _handover_seconds(self._interval_seconds)
         try:
-            async with asyncio.timeout(left):
+            with self._deadline.guard():
                 quote = await self._exchange.index_price(self.key.ticker)
         except TimeoutError:
             raise ExchangeTimeout("no turn, or no answer, before the next tick is due") from None

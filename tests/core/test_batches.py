@@ -56,6 +56,39 @@ async def test_member_that_brings_nothing_is_not_waited_for_long() -> None:
             batches.leave()
 
 
+async def test_while_others_come_they_are_waited_for() -> None:
+    ledger = Ledger()
+    batches = Batches(ledger.write, members=100)
+
+    async def bring(number: int) -> bool:
+        await asyncio.sleep(number / 1000)
+        return await batches.add(number)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(batches.write_all())
+        await asyncio.gather(*map(bring, range(0, 40, 2)))
+        assert len(ledger.batches) == 1
+        for _ in range(100):
+            batches.leave()
+
+
+async def test_coming_without_end_keeps_nobody_waiting_for_ever() -> None:
+    ledger = Ledger()
+    batches = Batches(ledger.write, members=1_000_000)
+
+    async def come() -> None:
+        async with asyncio.TaskGroup() as comers:
+            while not ledger.batches:
+                comers.create_task(batches.add(2))
+                await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(batches.write_all())
+        await come()
+        for _ in range(1_000_000):
+            batches.leave()
+
+
 async def test_item_that_cannot_be_written_takes_no_other_along() -> None:
     ledger = Ledger()
     found = await _bring(Batches(ledger.write, members=3), 2, 13, 4)

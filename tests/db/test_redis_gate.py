@@ -22,6 +22,7 @@ from tests.clients.gates import (
 )
 from tests.clients.processes import PROJECT
 from tests.conftest import Servers
+from tests.waiting import until
 
 BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
 
@@ -51,6 +52,11 @@ async def script_calls(redis: Redis) -> int:
     """Count the scripts that ran since the statistics were reset."""
     statistics = await redis.info("commandstats")
     return int(statistics.get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+async def asked(redis: Redis, times: int) -> bool:
+    """Tell whether so many scripts ran since the statistics were reset."""
+    return await script_calls(redis) >= times
 
 
 class House:
@@ -160,7 +166,22 @@ async def test_many_requests_beyond_the_places_ask_in_batches(
     await pass_through(gate)
     await redis.config_resetstat()
     await asyncio.gather(*(pass_through(gate) for _ in range(200)))
-    assert await script_calls(redis) < 100
+    assert await script_calls(redis) < 20
+
+
+async def test_process_that_holds_every_place_hardly_asks(
+    make_gate: MakeGate, redis: Redis
+) -> None:
+    gate = make_gate(places=1)
+    async with gate.admit():
+        waiting = asyncio.create_task(pass_through(gate))
+        await until_waiting(gate, 1)
+        await redis.config_resetstat()
+        began = await redis_time(redis)
+        await until(lambda: asked(redis, 10))
+        seconds = await redis_time(redis) - began
+    await waiting
+    assert seconds > 10 * 0.04, "it asks to keep its precedence, and no more"
 
 
 async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None:
