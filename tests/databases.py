@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 import asyncpg
 
 TEMPLATE = "prices"
-_CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+_CUT_OFF = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 _FINGERPRINT = """
 SELECT (SELECT array_agg(version_num) FROM alembic_version),
        (SELECT count(*) FROM pg_class),
@@ -41,35 +44,30 @@ class Databases:
 
     async def give_back(self, name: str) -> None:
         """Empty a database for the next test; drop it if its schema was changed."""
-        admin = await self._connect("postgres")
-        await admin.execute(_CUT_OFF, name)
         if await self._emptied(name):
             self.spare.append(name)
-        else:
-            await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            return
+        admin = await self._connect("postgres")
+        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await admin.close()
 
     async def _emptied(self, name: str) -> bool:
         try:
             if self.fingerprint is None:
-                self.fingerprint = await self._look(TEMPLATE)
-            if await self._look(name) != self.fingerprint:
-                return False
+                template = await self._connect(TEMPLATE)
+                self.fingerprint = await template.fetchrow(_FINGERPRINT)
+                await template.close()
             connection = await self._connect(name)
             try:
+                await connection.execute(_CUT_OFF)
+                if await connection.fetchrow(_FINGERPRINT) != self.fingerprint:
+                    return False
                 await connection.execute("TRUNCATE prices, recordings, unfillable, price_changes")
             finally:
                 await connection.close()
         except asyncpg.PostgresError:
             return False
         return True
-
-    async def _look(self, name: str) -> asyncpg.Record:
-        connection = await self._connect(name)
-        try:
-            return await connection.fetchrow(_FINGERPRINT)
-        finally:
-            await connection.close()
 
     async def _connect(self, name: str) -> asyncpg.Connection:
         return await asyncpg.connect(self.url.replace("/prices?", f"/{name}?"))
