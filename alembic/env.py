@@ -10,8 +10,8 @@ from sqlalchemy.pool import NullPool
 
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.settings import load_settings
+from app.db.faults import translated
 from app.db.models import Base
-from app.db.session import translated
 from app.runtime import database_url
 
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:migrate', 0))")

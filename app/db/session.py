@@ -2,34 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from typing import Any, Protocol, cast
 
-from asyncpg import InterfaceError, InternalClientError
 from sqlalchemy import event, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    create_async_engine,
+)
 from sqlalchemy.util import greenlet_spawn
 
-from app.core.errors import (
-    AppError,
-    DatabaseFull,
-    DatabaseUnavailable,
-    SchemaOutdated,
-    SettingsError,
-)
+from app.core.errors import DatabaseUnavailable, SettingsError
+from app.db.faults import translated
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
 POOL_TIMEOUT_SECONDS = 10
-AWAY_STATES = ("08", "28", "3D", "53", "57P", "25006")
-"""SQLSTATEs of a server that is away.
-
-Connection, login, no such database, resources, shutdown, read-only.
-"""
-FULL_STATE = "53100"
-OUTDATED_STATES = ("42P01", "42703")
-"""SQLSTATEs of a table or a column that is not there."""
 LOCK_IDLE_SECONDS = 9
 """A lock's holder that shows no sign of life for so long loses it; it shows one every third."""
 
@@ -80,18 +77,14 @@ class Database:
         """Close every connection."""
         await self._engine.dispose()
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncSession]:
+    def read(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a session that only reads; each query sees what is committed when it runs.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
             SchemaOutdated: a table or a column is not there.
         """
-        async with self._place():
-            with translated():
-                async with AsyncSession(self._reading, autoflush=False) as session:
-                    yield session
+        return self._session(self._reading)
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Driver]:
@@ -109,18 +102,14 @@ class Database:
                 finally:
                     await greenlet_spawn(pooled.close)
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+    def snapshot(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a session that only reads, and whose queries all see the same moment.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
             SchemaOutdated: a table or a column is not there.
         """
-        async with self._place():
-            with translated():
-                async with AsyncSession(self._one_moment, autoflush=False) as session:
-                    yield session
+        return self._session(self._one_moment)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -130,10 +119,8 @@ class Database:
             DatabaseUnavailable: PostgreSQL does not answer; whether it committed is unknown.
             SchemaOutdated: a table or a column is not there.
         """
-        async with self._place():
-            with translated():
-                async with AsyncSession(self._engine, autoflush=False) as session, session.begin():
-                    yield session
+        async with self._session(self._engine) as session, session.begin():
+            yield session
 
     @asynccontextmanager
     async def workspace(self) -> AsyncIterator[AsyncSession]:
@@ -167,6 +154,13 @@ class Database:
                 holding = _held(connection, name, self._lock_idle_seconds)
                 held = await stack.enter_async_context(holding)
             yield held
+
+    @asynccontextmanager
+    async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+        async with self._place():
+            with translated():
+                async with AsyncSession(engine, autoflush=False) as session:
+                    yield session
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -242,48 +236,6 @@ async def _release(connection: AsyncConnection, name: str) -> None:
         )
     except (SQLAlchemyError, OSError):  # also one that broke unnoticed
         await connection.invalidate()
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the many ways in which PostgreSQL is away into one error.
-
-    Raises:
-        DatabaseUnavailable: PostgreSQL does not answer.
-        SchemaOutdated: a table or a column is not there.
-    """
-    try:
-        yield
-    except Exception as error:
-        named = _named(error)
-        if named is None:
-            raise
-        raise named from error
-
-
-def _named(error: Exception) -> AppError | None:
-    state = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
-    if state in OUTDATED_STATES:
-        return SchemaOutdated("the database's schema is not whole: run `alembic upgrade head`")
-    if state == FULL_STATE:
-        return DatabaseFull("PostgreSQL refuses writes: its disk is full")
-    if _is_away(error, state or ""):
-        return DatabaseUnavailable(f"PostgreSQL does not answer ({type(_cause(error)).__name__})")
-    return None
-
-
-def _is_away(error: Exception, state: str) -> bool:
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or state.startswith(AWAY_STATES)
-    # what the operating system says, or the driver at a COPY, comes without SQLAlchemy's wrapping
-    broken = (OSError, InterfaceError, InternalClientError)
-    return isinstance(error, broken) or state.startswith(AWAY_STATES)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Give the driver's own error, whose name tells more: DiskFullError rather than Error."""
-    orig = error.orig if isinstance(error, DBAPIError) else None
-    return (orig.__cause__ or orig) if orig else error
 
 
 @contextmanager
