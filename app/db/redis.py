@@ -159,7 +159,8 @@ class RequestGate:
     async def _ask(self, gives_way: int, waiting: Collection[str]) -> tuple[Sequence[str], int]:
         """Ask for turns; give who was admitted, and the wait in ms before the next can be."""
         leaving = self._take_leaving()
-        names = list(islice(waiting, min(self._places - len(self._held), LARGEST_BATCH)))
+        room = max(0, self._places - len(self._held))  # less than none: Redis forgot what it gave
+        names = list(islice(waiting, min(room, LARGEST_BATCH)))
         numbers = [*self._limits, gives_way, len(waiting), len(leaving)]
         try:
             with translated():

@@ -291,6 +291,17 @@ async def test_flushed_server_stops_nobody(make_gate: MakeGate, redis: Redis) ->
     await pass_through(gate)
 
 
+async def test_more_turns_than_places_stop_nobody(make_gate: MakeGate, redis: Redis) -> None:
+    gate = make_gate(places=1)
+    async with gate.admit():
+        gate._held.add("given by a server that forgot the other")
+        await redis.flushall()
+        waiting = asyncio.create_task(pass_through(gate))
+        await until(lambda: script_calls(redis))
+        gate._leave("given by a server that forgot the other")
+    await waiting
+
+
 async def test_closed_gate_turns_away_who_waits(make_gate: MakeGate, redis: Redis) -> None:
     gate = make_gate(places=1)
     async with gate.admit():
