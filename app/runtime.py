@@ -13,9 +13,10 @@ from app.clients import Exchange, open_exchanges, open_webhook
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable, ServersUnknown
 from app.core.settings import Settings
 from app.db.alerts import AlertRecord
+from app.db.gate import RequestGate
 from app.db.listening import listen_forever
 from app.db.metrics import hand_on
-from app.db.redis import RequestGate, open_redis, ping
+from app.db.redis import open_redis, ping
 from app.db.schema import require_current
 from app.db.session import Database
 from app.db.signs import Failures

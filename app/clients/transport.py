@@ -55,7 +55,9 @@ class Transport:
         self._timeout = Timeout(timeout_seconds)
 
     async def get(self, url: str, params: Mapping[str, str]) -> HttpAnswer:
-        """GET a URL; connecting, redirects and reading together take at most the timeout.
+        """GET a URL; connecting, redirects and reading together take the timeout at most.
+
+        A twentieth of a second more, to be exact: requests that begin together share a timer.
 
         Raises:
             ExchangeError: no whole answer came; its text shows neither URLs nor credentials.

@@ -15,7 +15,7 @@ import structlog
 from app.clients import Exchange
 from app.core.batches import Batches
 from app.core.clocks import CarriedClock
-from app.core.deadlines import Deadline
+from app.core.deadlines import Deadline, Timeout
 from app.core.errors import (
     AppError,
     CollectionRunning,
@@ -133,9 +133,9 @@ class Collector:
         database_now = CarriedClock(database_us)
         firsts = {key: recording.first_slot for key, recording in known.items()}
         ledger = Batches[Price](lambda rows: self._store(rows, patience, firsts), len(keys))
-        left = max(0, patience.left_seconds) + _handover_seconds(self._interval_seconds)
-        with Deadline(left) as deadline:
-            shared = _Shared(self._interval_seconds, patience, deadline, ledger)
+        grace = Timeout(_handover_seconds(self._interval_seconds))
+        with Deadline(max(0, patience.left_seconds) + grace.seconds) as deadline:
+            shared = _Shared(self._interval_seconds, patience, deadline, grace, ledger)
             ticks = [_TickerTick(key, self._exchanges[key.exchange], shared) for key in keys]
             async with asyncio.TaskGroup() as group:
                 group.create_task(ledger.write_all())
@@ -193,6 +193,7 @@ class _Shared(NamedTuple):
     interval_seconds: int
     patience: Patience
     deadline: Deadline
+    grace: Timeout
     ledger: Batches[Price]
 
 
@@ -204,7 +205,7 @@ class _TickerTick:
         self.stored = 0
         self.failure: AppError | None = None
         self._exchange = exchange
-        self._interval_seconds, self._patience, self._deadline, self._ledger = shared
+        self._interval_seconds, self._patience, self._deadline, self._grace, self._ledger = shared
 
     async def run(self, edge: LiveEdge | None, database: CarriedClock) -> None:
         """Store every slot that is due; a failure stays with this ticker."""
@@ -259,8 +260,9 @@ class _TickerTick:
         return second
 
     async def _ask(self, database: CarriedClock) -> Quote:
+        end = self._deadline if self._patience.left_seconds > 0 else self._grace
         try:
-            with self._deadline.guard():
+            with end.guard():
                 quote = await self._exchange.index_price(self.key.ticker)
         except TimeoutError:
             raise ExchangeTimeout("no turn, or no answer, before the next tick is due") from None

@@ -1,7 +1,6 @@
 """Exports at a real size: as fast as psql nearly, and in constant memory."""
 
 import asyncio
-import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -86,7 +85,7 @@ async def test_a_million_rows_leave_nearly_as_fast_as_psql_copies_them(
         copying.append(await _seconds(lambda: _run(*psql)))
         exporting.append(await _seconds(lambda: _run(*curl)))
     assert ours.read_bytes() == theirs.read_bytes()
-    copied, exported = statistics.median(copying), statistics.median(exporting)
+    copied, exported = min(copying), min(exporting)  # the quickest, for others use it too
     record_property("export / psql", f"{copied / exported:.2f}")
     record_property("MB more", round(grown / MEGABYTE))
     assert copied / exported >= 0.7, f"{copied:.2f} s by psql, {exported:.2f} s by curl"

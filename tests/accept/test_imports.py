@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import io
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +70,7 @@ async def test_a_real_year_is_imported_nearly_as_fast_as_copied(
         imported = await _load(database, YEAR)
         loading.append(time.perf_counter() - start)
         assert (imported.read, imported.added, imported.bad) == (ROWS, ROWS, 0)
-    copied, loaded = statistics.median(copying), statistics.median(loading)
+    copied, loaded = min(copying), min(loading)  # the quickest, for others use this machine too
     record_property("import / COPY", f"{copied / loaded:.2f}")
     assert copied / loaded >= 0.35, f"{copied:.2f} s copied, {loaded:.2f} s imported"
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.clients import Exchange, open_exchanges
 from app.core.settings import Settings
-from app.db.redis import RequestGate
+from app.db.gate import RequestGate
 from app.local.exchange import Exchange as StandIn
 from app.local.exchange import ExchangeOptions
 from tests.clients.certificates import Certificate, make_certificate

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable
-from app.db.redis import RequestGate
+from app.db.gate import RequestGate
 from tests.clients.gates import (
     GUARD_SECONDS,
     MakeGate,
@@ -128,6 +128,22 @@ async def test_places_hold_over_two_workers_together(make_gate: MakeGate) -> Non
     assert house.most == 3
 
 
+async def test_processes_that_wait_share_the_places(make_gate: MakeGate) -> None:
+    order: list[str] = []
+
+    async def visit(gate: RequestGate, who: str) -> None:
+        async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+            order.append(who)
+            await asyncio.sleep(0.05)
+
+    early, late = make_gate(places=8), make_gate(places=8)
+    visits = [asyncio.create_task(visit(early, "early")) for _ in range(80)]
+    await until_waiting(early, 72)
+    visits += [asyncio.create_task(visit(late, "late")) for _ in range(80)]
+    await asyncio.gather(*visits)
+    assert order[:80].count("late") > 30, "who came later had to wait for the other's end"
+
+
 async def test_place_is_given_back_after_an_error(make_gate: MakeGate) -> None:
     gate = make_gate(places=1)
     for _ in range(3):
@@ -194,7 +210,8 @@ async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None
 
 HOLD = """
 import asyncio, sys
-from app.db.redis import RequestGate, open_redis
+from app.db.gate import RequestGate
+from app.db.redis import open_redis
 
 async def main():
     gate = RequestGate(open_redis(sys.argv[1]), "test", rate=1000, places=1, lease_seconds=0.5)
@@ -296,6 +313,7 @@ async def test_more_turns_than_places_stop_nobody(make_gate: MakeGate, redis: Re
     async with gate.admit():
         gate._held.add("given by a server that forgot the other")
         await redis.flushall()
+        await redis.config_resetstat()
         waiting = asyncio.create_task(pass_through(gate))
         await until(lambda: script_calls(redis))
         gate._leave("given by a server that forgot the other")

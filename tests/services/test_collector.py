@@ -9,15 +9,20 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from app.core.batches import Batches
+from app.core.clocks import CarriedClock
+from app.core.deadlines import Deadline, Timeout
+from app.core.retry import Patience
 from app.core.settings import Settings
 from app.db.session import Database
-from app.domain.prices import TickerKey
+from app.domain.prices import Price, TickerKey
 from app.local.exchange import Exchange
 from app.runtime import Runtime, open_runtime
-from app.services.collector import Outcome
+from app.services.collector import Outcome, _Shared, _TickerTick
 from tests.conftest import set_phase
 from tests.waiting import until
 
+BTC = ("deribit", "btc_usd")
 BOTH = ["btc_usd", "eth_usd"]
 
 
@@ -59,6 +64,24 @@ async def test_price_is_stored_digit_by_digit_in_the_slot_of_the_exchanges_stamp
     assert row["price"] == Decimal("60123.456789")
     assert row["observed_us"] == request.us_out
     assert row["timestamp"] == request.us_out // 60_000_000 * 60
+
+
+async def test_question_after_the_last_moment_still_has_a_grace(
+    runtime: Runtime, exchange: Exchange
+) -> None:
+    """As of a tick that waited out its slot, which ends when the tick does."""
+    exchange.set_delay(100)
+    collector, patience = runtime.collector, Patience(0, first_wait=0.1, longest_wait=0.1)
+    with Deadline(0) as over:
+        with pytest.raises(TimeoutError), over.guard():
+            await asyncio.Event().wait()
+        ledger = Batches[Price](lambda rows: collector._store(rows, patience, {}), 1)
+        shared = _Shared(60, patience, over, Timeout(5), ledger)
+        tick = _TickerTick(TickerKey(*BTC), collector._exchanges["deribit"], shared)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ledger.write_all())
+            group.create_task(tick.run(None, CarriedClock(round(runtime.now() * 1_000_000))))
+    assert (tick.stored, tick.failure) == (1, None)
 
 
 async def test_collect_twice_stores_one_row_and_asks_once(
