@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 from app.core.errors import AppError
+from app.core.waiting import happens_within
 
 T = TypeVar("T")
 
@@ -61,9 +61,7 @@ class Batches(Generic[T]):
         gathered = 0
         while gathered < len(self._waiting) < self._members and time.monotonic() < until:
             gathered = len(self._waiting)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(QUIET_SECONDS):
-                    await self._complete.wait()
+            await happens_within(self._complete, QUIET_SECONDS)
 
     def _look_who_is_there(self) -> None:
         self._news.set()

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.core.errors import BrokerUnavailable
+from app.core.waiting import happens_within
 from app.db.redis import translated
 
 FULL_HOUSE_WAIT_MS = 10
@@ -267,13 +268,9 @@ class _Queue:
             for name in let_in:
                 self._let_in(name)
             if self.waiting and wait_ms:
-                await self._pause(wait_ms / 1000)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait until there may be a turn to be had; a place that this process gave back is one."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.freed.wait()
+                await happens_within(
+                    self.freed, wait_ms / 1000
+                )  # or until this process frees a place
 
     def _let_in(self, name: str) -> None:
         turn = self.waiting.pop(name, None)

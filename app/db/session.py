@@ -7,7 +7,6 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
-    suppress,
 )
 from typing import Any, Protocol, cast
 
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.util import greenlet_spawn
 
 from app.core.errors import DatabaseUnavailable, SettingsError
+from app.core.waiting import happens_within
 from app.db.faults import translated
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -219,8 +219,7 @@ async def _show_life(
     connection: AsyncConnection, pause_seconds: float, released: asyncio.Event
 ) -> None:
     while not released.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(released.wait(), pause_seconds)
+        if await happens_within(released, pause_seconds):
             return
         try:
             await connection.execute(text("SELECT 1"))

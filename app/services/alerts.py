@@ -12,6 +12,7 @@ import structlog
 
 from app.core.errors import BrokerUnavailable
 from app.core.metrics import ALERTS, count
+from app.core.waiting import happens_within
 from app.db.alerts import AlertRecord
 from app.domain.alerts import Alert, Told, Verdict, as_body
 from app.domain.freshness import Findings, Freshness
@@ -76,7 +77,7 @@ class AlertWatch:
                 await self._step()
             except Exception:
                 log.exception("alert_watch_broke")
-            await _nap(self._closing, PAUSE_SECONDS)
+            await happens_within(self._closing, PAUSE_SECONDS)
 
     async def _step(self) -> None:
         await self._hold()
@@ -174,13 +175,13 @@ class _Delivery:
     async def _deliver(self) -> None:
         retry_seconds = FIRST_RETRY_SECONDS
         while self._pending and not self._closing.is_set():
-            await _nap(self._closing, self._pace.wait_seconds())
+            await happens_within(self._closing, self._pace.wait_seconds())
             if not self._pending or self._closing.is_set():
                 return
             if await self._post(self._pending[0]):
                 retry_seconds = FIRST_RETRY_SECONDS
             else:
-                await _nap(self._closing, retry_seconds)
+                await happens_within(self._closing, retry_seconds)
                 retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
 
     async def _post(self, alert: Alert) -> bool:
@@ -208,8 +209,3 @@ class _Pace:
         now = self._clock()
         self._due = max(self._due, now) + 1
         return max(0.0, self._due - now - BURST)
-
-
-async def _nap(interrupted: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(interrupted.wait(), seconds)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from app.core.errors import AppError
+from app.core.waiting import happens_within
 from app.db.session import Database
 from app.domain.changes import EVERYTHING, Change
 from app.domain.lines import LineFormat, LinePage, Lines
@@ -133,8 +134,7 @@ class Memory:
             told.clear()
             with suppress(AppError):  # who reads meanwhile hears of it
                 await self.ask()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(told.wait(), PAUSE_SECONDS)
+            await happens_within(told, PAUSE_SECONDS)
 
     async def _changes(self, began_at: float) -> list[Change]:
         async with self._database.read() as session:

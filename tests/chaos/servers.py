@@ -12,6 +12,7 @@ from app.local.servers import embed
 from tests.waiting import until
 
 END_SECONDS = 30
+AWAY_SECONDS = 20
 
 
 class Server:
@@ -45,6 +46,12 @@ class Server:
             self._popen.send_signal(self._child.stop_signal)
             await asyncio.to_thread(self._popen.wait, END_SECONDS)
             self._popen = None
+
+    async def be_away(self) -> None:
+        """Stop it, and start it again when slots must have been lost."""
+        await self.stop()
+        await asyncio.sleep(AWAY_SECONDS)
+        await self.start()
 
 
 @asynccontextmanager

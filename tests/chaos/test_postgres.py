@@ -18,7 +18,6 @@ from tests.chaos.stack import Stack, running_stack
 from tests.processes import Processes
 from tests.waiting import until
 
-AWAY_SECONDS = 20
 READERS = 8
 LEAST_ANSWERS = 200
 _WAITING_WRITER = """
@@ -71,9 +70,7 @@ async def test_slots_lost_while_postgres_is_away_come_back(
     ):
         scenario = await begin(stack)
         async with scenario.fault():
-            await postgres.stop()
-            await asyncio.sleep(AWAY_SECONDS)
-            await postgres.start()
+            await postgres.be_away()
         assert (await scenario.whole()).lost
 
 

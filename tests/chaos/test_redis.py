@@ -1,6 +1,5 @@
 """Redis goes away, comes back, and forgets everything."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from tests.chaos.standin import StandIn
 from tests.processes import Processes
 from tests.waiting import until
 
-AWAY_SECONDS = 20
 TICK_SECONDS = 1.0
 
 
@@ -35,9 +33,7 @@ async def test_slots_lost_while_redis_is_away_come_back(
     ):
         scenario = await begin(stack)
         async with scenario.fault():
-            await redis.stop()
-            await asyncio.sleep(AWAY_SECONDS)
-            await redis.start()
+            await redis.be_away()
         assert (await scenario.whole()).lost
 
 

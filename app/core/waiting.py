@@ -1,0 +1,12 @@
+"""Waiting for an event, and not for longer than need be."""
+
+import asyncio
+from contextlib import suppress
+
+
+async def happens_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, so many seconds at most; tell whether it happened."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
