@@ -1,6 +1,8 @@
 """Settings of every process: environment first, then `.env`, then what `make run` wrote."""
 
+import os
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -14,6 +16,8 @@ from app.core.errors import SettingsError
 from app.core.urls import (
     Proxy,
     require_database_url,
+    require_host,
+    require_origin,
     require_plain_url,
     require_url,
     without_login,
@@ -26,6 +30,8 @@ ENV_FILE = ".env"
 SERVERS_FILE = "servers.env"
 EMBEDDED_URLS = ("database_url", "redis_url", "deribit_base_url")
 LONGEST_SHOWN_CHARACTERS = 120
+NEARLY_THE_SAME = 0.85
+"""Similarity, as difflib measures it, from which on a name is taken for a misspelled one."""
 
 
 class Settings(BaseSettings):
@@ -94,6 +100,19 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+
+    @field_validator("api_host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        require_host(value)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            require_origin(origin)
+        return value
 
     @field_validator("tickers")
     @classmethod
@@ -218,6 +237,17 @@ def load_settings(**overrides: object) -> Settings:
 
 def _read(overrides: Mapping[str, object]) -> Settings:
     return Settings(_env_file=ENV_FILE, **overrides)  # type: ignore[arg-type]  # pydantic checks them
+
+
+def misspelled_settings() -> dict[str, str]:
+    """Find names in the environment and `.env` that are nearly a setting's; give the setting's."""
+    known = [name.upper() for name in Settings.model_fields]
+    stated = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    near = {
+        name: get_close_matches(name, known, n=1, cutoff=NEARLY_THE_SAME)
+        for name in sorted(stated.difference(known))
+    }
+    return {name: meant[0] for name, meant in near.items() if meant}
 
 
 def _embedded_servers(stated: Settings) -> dict[str, object]:

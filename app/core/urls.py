@@ -2,12 +2,16 @@
 
 import re
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import SecretStr
 
 DATABASE_SCHEME: Final = "postgresql+asyncpg"
+_DOTTED_NUMBERS: Final = re.compile(r"[0-9.]+")
+_LABEL: Final = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,42 @@ def require_database_url(url: str) -> None:
     is_right = parts is not None and parts.scheme == DATABASE_SCHEME and len(parts.path) > 1
     if parts is None or not is_right or not (parts.hostname or "host=" in parts.query):
         raise ValueError(f"must look like {DATABASE_SCHEME}://user:password@host:port/name")
+
+
+def require_host(host: str) -> None:
+    """Check that a text is an IP address or a host name (RFC 1123).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if ":" in host or _DOTTED_NUMBERS.fullmatch(host):
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError("must be an IP address or a host name") from None
+    elif not _HOST_NAME.fullmatch(host):
+        raise ValueError("must be an IP address or a host name")
+
+
+def require_origin(origin: str) -> None:
+    """Check that a text is an origin as browsers send it (RFC 6454), or `*` for any.
+
+    Raises:
+        ValueError: it is neither; an origin has no path, not even a slash at its end.
+    """
+    parts = _split(origin)
+    is_origin = (
+        parts is not None
+        and parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and "@" not in parts.netloc
+        and origin == f"{parts.scheme}://{parts.netloc}"
+    )
+    if origin != "*" and not is_origin:
+        raise ValueError(
+            f"{without_login(origin)!r} is no origin: write https://example.com or http://localhost:3000, "
+            "without a path, or * for any"
+        )
 
 
 def without_login(url: str) -> str:

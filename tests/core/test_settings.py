@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.core.settings import load_settings
+from app.core.settings import Settings, load_settings, misspelled_settings
 from tests.core.complaints import complaint
 
 DATABASE = "postgresql+asyncpg://user:hunter2@host:5432/name"
@@ -269,6 +269,13 @@ def test_words_are_taken_in_any_case(level: str, form: str) -> None:
         ("exchange_connections", "0", "greater than or equal to 1"),
         ("exchange_connections", "many", "integer"),
         ("api_host", "", "must not be empty"),
+        ("api_host", "999.1.1.1", "must be an IP address or a host name"),
+        ("api_host", "1:2:3", "must be an IP address or a host name"),
+        ("api_host", "http://host", "must be an IP address or a host name"),
+        ("api_host", "-host", "must be an IP address or a host name"),
+        ("cors_origins", "example.com", "'example.com' is no origin: write https://example.com"),
+        ("cors_origins", "https://a.example,https://b.example/", "'https://b.example/' is no"),
+        ("cors_origins", "https://example.com:0", "is no origin"),
         ("api_port", "65536", "less than or equal to 65535"),
         ("api_port", "-1", "greater than or equal to 0"),
         ("api_workers", "0", "greater than or equal to 1"),
@@ -284,6 +291,40 @@ def test_senseless_setting_is_named_with_its_value_and_what_is_allowed(
     line = complaint()
     assert line.startswith(f"{name.upper()}={value}: ")
     assert allowed in line
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "::1", "localhost", "db-1.internal", "example.com.", "my_host"]
+)
+def test_addresses_and_names_are_hosts(host: str) -> None:
+    assert load_settings(api_host=host).api_host == host
+
+
+def test_origin_with_a_login_is_refused_without_showing_it() -> None:
+    line = complaint(cors_origins="https://me:hunter2@example.com")
+    assert "'https://***@example.com' is no origin" in line
+    assert "hunter2" not in line
+
+
+def test_origins_and_any_origin_are_taken() -> None:
+    origins = ("https://example.com", "http://localhost:3000", "http://[::1]:80", "*")
+    assert load_settings(cors_origins=",".join(origins)).cors_origins == origins
+
+
+def test_misspelled_names_are_found_wherever_they_are_stated(stated: Stated) -> None:
+    stated.in_environment(TICKER="btc_usd", COLLECT_INTERVAL_SECOND="60", TERM_PROGRAM="x")
+    stated.in_file(API_KEY="key", DATABASE_URI="x", POSTGRES_PASSWORD="x", TICKERS="btc_usd")
+    assert misspelled_settings() == {
+        "API_KEY": "API_KEYS",
+        "COLLECT_INTERVAL_SECOND": "COLLECT_INTERVAL_SECONDS",
+        "DATABASE_URI": "DATABASE_URL",
+        "TICKER": "TICKERS",
+    }
+
+
+def test_right_names_are_not_called_misspelled(stated: Stated) -> None:
+    stated.in_environment(**{name.upper(): "x" for name in Settings.model_fields}, tickers="x")
+    assert misspelled_settings() == {}
 
 
 def test_two_senseless_settings_are_one_line() -> None:
