@@ -1,6 +1,8 @@
 """Every request gets an id, a line in the log and a place in the metrics."""
 
 import re
+from collections.abc import Callable
+from http import HTTPStatus
 from time import perf_counter
 from uuid import uuid4
 
@@ -58,14 +60,22 @@ def _tell(scope: Scope, status: int, seconds: float) -> None:
     """Count by route and known method, so that nobody can fill the metrics from outside."""
     method = scope["method"] if scope["method"] in METHODS else "other"
     count(HTTP_REQUESTS, method, _route(scope), status)
-    level = log.debug if status < 400 else log.info  # noqa: PLR2004  # the first error status
-    level(
+    _level(status)(
         "request_served",
         method=scope["method"],
         path=scope["path"],
         status=status,
         milliseconds=round(1000 * seconds, 1),
     )
+
+
+def _level(status: int) -> Callable[..., None]:
+    """Choose the level of a request's line; during an outage warnings are summed up."""
+    if status < HTTPStatus.BAD_REQUEST:
+        return log.debug  # type: ignore[no-any-return]  # structlog's loggers are lazy
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return log.info  # type: ignore[no-any-return]  # same
+    return log.warning  # type: ignore[no-any-return]  # same
 
 
 def _route(scope: Scope) -> str:

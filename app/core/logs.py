@@ -7,6 +7,8 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import Processor
 
+from app.core.repeats import RepeatHandler
+
 REQUEST_ID = "request_id"
 """Under this name a request's id stands in logs, and in the headers of the tasks it starts."""
 
@@ -23,7 +25,7 @@ def configure_logs(
     stream = stream or sys.stdout
     form = form or ("console" if stream.isatty() else "json")
     shared = _shared_processors()
-    handler = logging.StreamHandler(stream)
+    handler = RepeatHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -102,8 +102,8 @@ def require_origin(origin: str) -> None:
     )
     if origin != "*" and not is_origin:
         raise ValueError(
-            f"{without_login(origin)!r} is no origin: write https://example.com or http://localhost:3000, "
-            "without a path, or * for any"
+            f"{without_login(origin)!r} is no origin: write https://example.com, without "
+            "a path, or * for any"
         )
 
 

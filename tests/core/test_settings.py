@@ -294,7 +294,7 @@ def test_senseless_setting_is_named_with_its_value_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "::1", "localhost", "db-1.internal", "example.com.", "my_host"]
+    "host", ["10.0.0.1", "::", "::1", "localhost", "db-1.internal", "example.com.", "my_host"]
 )
 def test_addresses_and_names_are_hosts(host: str) -> None:
     assert load_settings(api_host=host).api_host == host
@@ -313,7 +313,7 @@ def test_origins_and_any_origin_are_taken() -> None:
 
 def test_misspelled_names_are_found_wherever_they_are_stated(stated: Stated) -> None:
     stated.in_environment(TICKER="btc_usd", COLLECT_INTERVAL_SECOND="60", TERM_PROGRAM="x")
-    stated.in_file(API_KEY="key", DATABASE_URI="x", POSTGRES_PASSWORD="x", TICKERS="btc_usd")
+    stated.in_file(API_KEY="key", DATABASE_URI="x", COMPOSE_FILE="x", TICKERS="btc_usd")
     assert misspelled_settings() == {
         "API_KEY": "API_KEYS",
         "COLLECT_INTERVAL_SECOND": "COLLECT_INTERVAL_SECONDS",

@@ -1,0 +1,161 @@
+"""Repeated warnings: the first line, one a minute with the count, the last; nothing else withheld.
+
+The minute is shortened, and every test waits for lines, never for a time.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+import structlog
+
+from app.core import repeats
+from app.core.logs import configure_logs
+from tests.waiting import until
+
+QUIET_SECONDS = 0.3
+Lines = Callable[[], list[dict[str, object]]]
+
+
+@pytest.fixture
+def log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+    """A file that this process logs to as JSON, with a minute of 0.3 s."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr(repeats.RepeatHandler.__init__, "__defaults__", (QUIET_SECONDS,))
+    with (tmp_path / "log").open("w+", buffering=1) as file:
+        configure_logs("info", "json", file)
+        handler = root.handlers[0]
+        yield file
+        handler.close()
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def lines(log_file: TextIO) -> Lines:
+    return lambda: [json.loads(line) for line in Path(log_file.name).read_text().splitlines()]
+
+
+def shows_more_than(count: int, lines: Lines) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return len(lines()) > count
+
+    return look
+
+
+async def test_outage_shows_its_first_line_then_counts_to_the_last(lines: Lines) -> None:
+    log = structlog.get_logger("api")
+    for number in range(100):
+        detail = f"no answer after {number} s"
+        log.warning("request_failed", code="database_unavailable", detail=detail, request_id=number)
+    assert [line["detail"] for line in lines()] == ["no answer after 0 s"]
+    await until(shows_more_than(1, lines))
+    assert [line.get("repeated") for line in lines()] == [None, 99]
+    assert lines()[1]["detail"] == "no answer after 99 s"
+
+
+async def test_long_outage_shows_a_line_a_minute_that_accounts_for_each(lines: Lines) -> None:
+    log, sent = structlog.get_logger("beat"), 0
+
+    async def shown() -> bool:
+        nonlocal sent
+        log.warning("task_not_sent", task="collect")
+        sent += 1
+        return len(lines()) > 3
+
+    await until(shown)
+    logging.getLogger().handlers[0].write_withheld()  # type: ignore[attr-defined]  # ours
+    counts = [line.get("repeated", 1) for line in lines()]
+    assert sum(int(str(number)) for number in counts) == sent
+
+
+async def test_what_comes_again_after_a_quiet_minute_is_a_first_line(lines: Lines) -> None:
+    log = structlog.get_logger("beat")
+    log.warning("task_not_sent", task="collect")
+    handler = logging.getLogger().handlers[0]
+    kind = next(iter(handler._kinds.values()))  # type: ignore[attr-defined]  # ours
+    kind.shown_at -= QUIET_SECONDS
+    log.warning("task_not_sent", task="collect")
+    assert [line.get("repeated") for line in lines()] == [None, None]
+
+
+def test_other_failures_are_not_withheld(lines: Lines) -> None:
+    log = structlog.get_logger("worker")
+    log.warning("attempt_failed", code="exchange_timeout", ticker="btc_usd")
+    log.warning("attempt_failed", code="exchange_timeout", ticker="eth_usd")
+    log.warning("attempt_failed", code="exchange_unreachable", ticker="btc_usd")
+    structlog.get_logger("other").warning(
+        "attempt_failed", code="exchange_timeout", ticker="btc_usd"
+    )
+    assert len(lines()) == 4
+
+
+def test_what_is_no_warning_is_never_withheld(lines: Lines) -> None:
+    for _ in range(3):
+        structlog.get_logger("worker").info("prices_collected", stored=["btc_usd"])
+    assert len(lines()) == 3
+
+
+def test_defects_of_another_type_show_their_own_trace(lines: Lines) -> None:
+    for error in (ValueError("x"), KeyError("x"), ValueError("x")):
+        try:
+            raise error
+        except (ValueError, KeyError):
+            structlog.get_logger("worker").exception("collection_broke")
+    assert ["exception" in line for line in lines()] == [True, True]
+    logging.getLogger().handlers[0].write_withheld()  # type: ignore[attr-defined]  # ours
+    assert lines()[2]["repeated"] == 1
+    assert "exception" not in lines()[2]
+
+
+def test_library_lines_are_counted_too(lines: Lines) -> None:
+    for number in range(3):
+        logging.getLogger("kombu").error("no broker at %s: try %s", "redis://host:1", number)
+    logging.getLogger().handlers[0].write_withheld()  # type: ignore[attr-defined]  # ours
+    first, counted = (line["event"] for line in lines())
+    assert first == "no broker at redis://host:1: try 0"
+    assert counted == "no broker at redis://host:1: try 2 (repeated 2 times)"
+
+
+def test_kinds_beyond_the_limit_make_room_and_lose_nothing(lines: Lines) -> None:
+    names = [chr(first) + chr(second) for first in range(97, 123) for second in range(103, 123)]
+    log = structlog.get_logger("worker")
+    for _ in range(2):
+        log.warning("failed", kind="the first")
+    for name in names[: repeats.MAX_KINDS]:
+        log.warning("failed", kind=f"k{name}")
+    assert [line.get("repeated") for line in lines()].count(1) == 1
+
+
+def test_withheld_lines_are_written_when_the_process_ends() -> None:
+    script = """
+import structlog
+from app.core.logs import configure_logs
+configure_logs("info", "json")
+for number in range(3):
+    structlog.get_logger("x").warning("failed", number=number)
+"""
+    ended = subprocess.run(  # noqa: S603  # our own script
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert [json.loads(line).get("repeated") for line in ended.stdout.splitlines()] == [None, 2]
+
+
+def test_forked_child_has_first_lines_of_its_own(lines: Lines) -> None:
+    log = structlog.get_logger("worker")
+    for _ in range(2):
+        log.warning("failed", where="everywhere")
+    child = os.fork()
+    if child == 0:
+        log.warning("failed", where="everywhere")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert [line.get("repeated") for line in lines()] == [None, None]
