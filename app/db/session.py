@@ -1,6 +1,7 @@
 """The connection to PostgreSQL: sessions to read, transactions to write, locks to take turns."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -10,7 +11,7 @@ from contextlib import (
 )
 from typing import Any, Protocol, cast
 
-from sqlalchemy import event, text
+from sqlalchemy import ExceptionContext, event, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -18,15 +19,21 @@ from sqlalchemy.ext.asyncio import (
     AsyncSession,
     create_async_engine,
 )
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from app.core.errors import DatabaseUnavailable, SettingsError
 from app.core.waiting import happens_within
-from app.db.faults import translated
+from app.db.faults import SESSION_STATES, state_of, translated
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
 POOL_TIMEOUT_SECONDS = 10
+IDLE_SECONDS = 0.1
+"""A connection unused for so long may have ended unnoticed, while the loop stood still."""
+ANSWER_SECONDS = 3.0
+"""How long such a connection has to show that it lives."""
+_IDLE_SINCE = "idle_since"
 LOCK_IDLE_SECONDS = 9
 """A lock's holder that shows no sign of life for so long loses it; it shows one every third."""
 
@@ -67,7 +74,9 @@ class Database:
         self._one_moment = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        event.listen(self._engine.sync_engine, "checkin", _note_idle)
+        event.listen(self._engine.sync_engine, "checkout", _require_alive)
+        event.listen(self._engine.sync_engine, "handle_error", _drop_what_is_set)
         # The pool serves who comes last as readily as who waits longest; this queue is fair.
         self._places = asyncio.Semaphore(pool_size)
         self._pool_timeout_seconds = pool_timeout_seconds
@@ -99,6 +108,10 @@ class Database:
                 pooled = await self._engine.raw_connection()
                 try:
                     yield cast("Driver", pooled.driver_connection)
+                except Exception as error:
+                    if state_of(error) in SESSION_STATES:
+                        await greenlet_spawn(pooled.invalidate)
+                    raise
                 finally:
                     await greenlet_spawn(pooled.close)
 
@@ -191,10 +204,32 @@ class Database:
             return revision
 
 
-def _refuse_closed(connection: Any, *_: object) -> None:  # noqa: ANN401  # asyncpg's, adapted
-    """Let the pool replace a connection that the server closed, without asking the server."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError("the server closed this connection")
+def _note_idle(_: object, entry: ConnectionPoolEntry) -> None:
+    entry.info[_IDLE_SINCE] = time.monotonic()
+
+
+def _require_alive(
+    connection: Any,  # noqa: ANN401  # asyncpg's, adapted
+    entry: ConnectionPoolEntry,
+    _: object,
+) -> None:
+    """Let the pool replace a connection that ended while nobody used it; a new one is trusted."""
+    idle_since = entry.info.get(_IDLE_SINCE)
+    if idle_since is None:
+        return
+    driver = connection.driver_connection
+    try:
+        if driver.is_closed() or time.monotonic() - idle_since > IDLE_SECONDS:
+            await_only(driver.execute(";", timeout=ANSWER_SECONDS))
+    except Exception as error:
+        raise DisconnectionError("this connection ended") from error
+
+
+def _drop_what_is_set(context: ExceptionContext) -> None:
+    """Give up a connection whose settings may be what fails; a new one gets those in force now."""
+    if state_of(context.original_exception) in SESSION_STATES:
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
 
 
 @asynccontextmanager
