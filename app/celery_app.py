@@ -22,7 +22,6 @@ from app.db.signs import Role, SignOfLife
 from app.domain.slots import window_seconds
 from app.heartbeat import show_life, touching
 from app.runtime import Runtime, broker_url, redis_url, require_servers
-from app.services.repair import ASKED_SECONDS
 from app.worker import HeartbeatStep, WorkerProcess
 
 TICKERS_PER_TASK = 50
@@ -32,8 +31,6 @@ GRACE_SECONDS = 30
 """What a tick may take beyond the interval in which it retries."""
 
 REPAIR_TASK = "app.tasks.repairs.repair"
-REPAIR_LIMIT_SECONDS = ASKED_SECONDS + GRACE_SECONDS
-"""What a repair that someone asked for may take."""
 
 T = TypeVar("T")
 
@@ -94,8 +91,7 @@ def _transport_options(broker: str, limit: float) -> dict[str, object]:
     if broker.startswith("amqp"):
         return {}
     # Later than any task's end, so that Redis hands out again only what a lost worker held.
-    longest = max(limit, REPAIR_LIMIT_SECONDS)
-    return {"visibility_timeout": round(2 * longest), "socket_connect_timeout": 3}
+    return {"visibility_timeout": round(2 * limit), "socket_connect_timeout": 3}
 
 
 def _beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:

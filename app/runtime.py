@@ -17,6 +17,7 @@ from app.db.gate import RequestGate
 from app.db.listening import listen_forever
 from app.db.metrics import hand_on
 from app.db.redis import open_redis, ping
+from app.db.repair_queue import RepairQueue
 from app.db.schema import require_current
 from app.db.session import Database
 from app.db.signs import Failures
@@ -58,6 +59,7 @@ class Runtime:
     housekeeping: Housekeeping
     freshness: FreshnessWatch
     repair: Repair
+    repairs: RepairQueue
     exports: Exports
     imports: Imports
 
@@ -94,6 +96,7 @@ async def open_runtime(
         exchanges = await stack.enter_async_context(open_exchanges(settings, gate))
         keys = tuple(TickerKey(*index) for index in settings.indices)
         interval = settings.collect_interval_seconds
+        repairs = RepairQueue(redis)
         yield Runtime(
             settings,
             database,
@@ -106,7 +109,10 @@ async def open_runtime(
             summaries=Summaries(database),
             housekeeping=Housekeeping(database),
             freshness=FreshnessWatch(database, redis, keys, interval),
-            repair=Repair(database, exchanges, keys, interval, settings.backfill_lookback_hours),
+            repair=Repair(
+                database, exchanges, keys, interval, settings.backfill_lookback_hours, repairs
+            ),
+            repairs=repairs,
             exports=Exports(database),
             imports=Imports(database),
         )

@@ -1,13 +1,16 @@
 """Repairs: what is wished for, what came of it, and how far one is."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
 from app.domain.gaps import Gap, count_slots
 from app.domain.prices import Span, TickerKey
 
 EVER: Final = Span()
+EVERY_TICKER: Final = "*"
+"""In `failed`: the repair as a whole broke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,80 @@ class Repaired:
     unfillable: int = 0
     remaining: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TickerRun:
+    """What one run over a ticker's gaps came to.
+
+    A run that was not `ended` by itself ran out of time; `code` names what it failed with last.
+    """
+
+    seconds: float
+    filled: int = 0
+    ended: bool = False
+    code: str | None = None
+    passes: bool = True
+    """Whether such a failure may pass by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRepair:
+    """A repair that was requested and is carried out in slices; `settled` tickers are done.
+
+    `since_us` is the database's clock at its first slice, `seconds` how long it was worked on.
+    """
+
+    id: str
+    wish: Wish
+    number: int = 0
+    since_us: int | None = None
+    seconds: float = 0.0
+    filled: int = 0
+    settled: frozenset[str] = frozenset()
+    trouble_seconds: Mapping[str, float] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    result: Repaired | None = None
+
+    def after(
+        self, runs: Mapping[TickerKey, TickerRun], seconds: float, most_trouble_seconds: float
+    ) -> "QueuedRepair":
+        """Give what it is after a slice; a ticker whose trouble lasts is given up on."""
+        settled, trouble, failed = set(self.settled), {**self.trouble_seconds}, {**self.failed}
+        for key, run in runs.items():
+            name = str(key)
+            if run.code is None:
+                failed.pop(name, None)
+            else:
+                failed[name] = run.code
+                trouble[name] = trouble.get(name, 0) + run.seconds
+            if run.code is None and run.ended:
+                settled.add(name)
+            if run.code and (not run.passes or trouble[name] >= most_trouble_seconds):
+                settled.add(name)
+        return replace(
+            self,
+            seconds=self.seconds + seconds,
+            filled=self.filled + sum(run.filled for run in runs.values()),
+            settled=frozenset(settled),
+            trouble_seconds=trouble,
+            failed=failed,
+        )
+
+    def ended(self, missing: "Missing", refused: int, taken: int) -> "QueuedRepair":
+        """Give it with its result; `missing` is what its last slice set out with.
+
+        A ticker failed only if it still had open gaps then: others may have filled them.
+        """
+        failed = {
+            key.ticker: self.failed[str(key)] for key in missing.open if str(key) in self.failed
+        }
+        unfillable, remaining = missing.given_up + refused, missing.total - refused - taken
+        return replace(self, result=Repaired(self.filled, unfillable, remaining, failed))
+
+    def broken(self, code: str) -> "QueuedRepair":
+        """Give it as one that broke as a whole."""
+        return replace(self, result=Repaired(filled=self.filled, failed={EVERY_TICKER: code}))
 
 
 class Progress(NamedTuple):
@@ -77,3 +154,10 @@ class Missing:
         self.presents = presents
         self.database_us = database_us
         self.forced = forced
+
+    def without(self, names: Collection[str]) -> "Missing":
+        """Give the same but for the open gaps of some tickers."""
+        rest = copy(self)
+        rest.open = {key: run for key, run in self.open.items() if str(key) not in names}
+        rest.total = sum(map(count_slots, rest.open.values()))
+        return rest

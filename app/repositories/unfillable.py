@@ -3,19 +3,22 @@
 from collections.abc import Collection, Sequence
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import UnfillableRow
 from app.domain.gaps import Gap, Reason, without
 from app.domain.prices import Span, TickerKey
-from app.domain.slots import Slot
+from app.domain.slots import MICROSECONDS, Slot
 
 
 async def between(
-    session: AsyncSession, keys: Collection[TickerKey], span: Span
+    session: AsyncSession, keys: Collection[TickerKey], span: Span, since_us: int | None = None
 ) -> dict[TickerKey, list[Gap]]:
-    """Read what is remembered of a span, ascending, by ticker; its ends may lie beyond."""
+    """Read what is remembered of a span, ascending, by ticker; its ends may lie beyond.
+
+    With `since_us`, only what was asked since then, on the database's clock.
+    """
     query = (
         select(UnfillableRow)
         .where(tuple_(UnfillableRow.exchange, UnfillableRow.ticker).in_(keys))
@@ -25,6 +28,9 @@ async def between(
         query = query.where(UnfillableRow.last_slot >= span.start)
     if span.end is not None:
         query = query.where(UnfillableRow.first_slot <= span.end)
+    if since_us is not None:
+        since = func.to_timestamp(since_us / MICROSECONDS)
+        query = query.where(UnfillableRow.asked_at >= since)
     rows = await session.scalars(query)
     by_key = groupby(rows, key=lambda row: TickerKey(row.exchange, row.ticker))
     return {key: [_gap(row) for row in of_key] for key, of_key in by_key}

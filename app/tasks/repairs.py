@@ -1,39 +1,94 @@
 """The tasks that repair the record, by schedule and when someone asks."""
 
 from dataclasses import asdict
+from typing import NoReturn
 
+import structlog
+from celery import Task
+from celery.exceptions import CeleryError, Ignore
+from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from app.celery_app import REPAIR_LIMIT_SECONDS, REPAIR_TASK, celery, run_async
-from app.core.errors import AppError, RepairFailed
+from app.celery_app import REPAIR_TASK, celery, run_async
+from app.core.errors import AppError, BrokerUnavailable, RepairFailed
 from app.domain.prices import Span
-from app.domain.repairs import Repaired, Wish
+from app.domain.repairs import EVERY_TICKER, QueuedRepair, Repaired, Wish
+from app.runtime import Runtime
 from app.tasks import asked
 from app.tasks.asked import Part, part_id
 
 KIND = "backfill"
-EVERY_TICKER = "*"
-"""In `failed`: the repair as a whole broke."""
+
+log = structlog.get_logger(__name__)
 
 
 @celery.task(name=REPAIR_TASK, throws=(AppError,))  # type: ignore[untyped-decorator]
 def repair() -> None:
     """Repair the last hours as far as a short time allows."""
-    run_async(lambda runtime: runtime.repair.wake())
+    try:
+        run_async(lambda runtime: runtime.repair.wake())
+    finally:
+        _call_if_requested()
 
 
-@celery.task(  # type: ignore[untyped-decorator]
-    name="app.tasks.repairs.backfill", throws=(AppError,), time_limit=REPAIR_LIMIT_SECONDS
-)
-def backfill(
-    exchange: str | None, ticker: str | None, start: int | None, end: int | None, *, force: bool
-) -> dict[str, object]:
-    """Repair a span that someone asked for; the task fails if one of the tickers did."""
+@celery.task(name="app.tasks.repairs.backfill", bind=True, throws=(AppError,))  # type: ignore[untyped-decorator]
+def backfill(  # noqa: PLR0913  # they are the message's
+    self: Task,
+    exchange: str | None,
+    ticker: str | None,
+    start: int | None,
+    end: int | None,
+    *,
+    force: bool,
+) -> NoReturn:
+    """Queue a repair that someone asked for; it goes on as started until its last slice."""
     wish = Wish(exchange, ticker, Span(start, end), force)
-    repaired: Repaired = run_async(lambda runtime: runtime.repair.carry_out(wish))
-    if repaired.failed:
-        raise RepairFailed(asdict(repaired))
-    return asdict(repaired)
+    queued = QueuedRepair(self.request.id, wish)
+    run_async(lambda runtime: runtime.repairs.add(queued))
+    _call_if_requested()
+    raise Ignore
+
+
+@celery.task(name="app.tasks.repairs.serve", throws=(AppError,))  # type: ignore[untyped-decorator]
+def serve() -> None:
+    """Work one slice on what was requested, and call for the next one.
+
+    Slices, with a message between two of them, let ticks in even where one process does it all.
+    """
+    run_async(lambda runtime: runtime.repairs.answer())
+    if not run_async(lambda runtime: runtime.repair.serve()):
+        return  # whoever is at work calls when it is done
+    try:
+        _keep_results()
+    finally:
+        _call_if_requested()
+
+
+def _keep_results() -> None:
+    """Keep what repairs came to where Celery keeps results; one failed if a ticker of it did."""
+    queued: list[QueuedRepair] = run_async(lambda runtime: runtime.repairs.all())
+    ended = [one for one in queued if one.result]
+    for one in ended:
+        result = asdict(one.result or Repaired())
+        if result["failed"]:
+            celery.backend.mark_as_failure(one.id, RepairFailed(result))
+        else:
+            celery.backend.store_result(one.id, result, "SUCCESS")
+    run_async(lambda runtime: runtime.repairs.remove([one.id for one in ended]))
+
+
+def _call_if_requested() -> None:
+    """Send the message that calls a worker to requested repairs, if none is on its way."""
+    try:
+        if run_async(_must_call):
+            serve.apply_async(ignore_result=True, retry=False)
+    except (BrokerUnavailable, CeleryError, OperationalError, RedisError, OSError) as error:
+        log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next wake sends it
+
+
+async def _must_call(runtime: Runtime) -> bool:
+    return bool(await runtime.repairs.all()) and await runtime.repairs.call()
 
 
 async def start(redis: "Redis", wish: Wish) -> str:

@@ -3,15 +3,18 @@
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.chaos.conftest import Begin
 from tests.chaos.stack import Stack
-from tests.chaos.standin import StandIn
+from tests.chaos.standin import CHART, StandIn
+from tests.processes import Processes
 from tests.waiting import until
 
 LASTS_SECONDS = 20
 """A tick retries for one interval of 6 s."""
+STALLED_SLOTS = 5
 WRONG_PRICES = ("-5", "NaN", '"text"')
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -49,3 +52,31 @@ async def test_wrong_prices_of_one_ticker_are_never_stored_and_cost_no_other_tic
         await until(exchange.is_well)
     findings = await scenario.whole()
     assert {ticker for ticker, _ in findings.lost} == {"btc_usd"}
+
+
+@pytest.mark.chaos("ten repairs asked for while the chart stalls", seconds=110)
+async def test_repairs_that_hang_on_a_stalled_chart_cost_no_live_slot(
+    stack: Stack, processes: Processes, exchange: StandIn, begin: Begin
+) -> None:
+    scenario = await begin(stack)
+    async with scenario.fault():
+        await exchange.misbehave("stall", method=CHART, seconds=3 * LASTS_SECONDS)
+        await exchange.misbehave("html", method="get_index_price", seconds=LASTS_SECONDS)
+        await asyncio.sleep(LASTS_SECONDS)
+        await scenario.go_on(1)
+        before = await scenario.findings()
+        await _ask_for_repairs(processes, 10)
+        await scenario.go_on(STALLED_SLOTS)
+        await until(exchange.is_well, 3 * LASTS_SECONDS)
+    findings = await scenario.whole()
+    assert before.lost
+    assert findings.lost == before.lost
+
+
+async def _ask_for_repairs(processes: Processes, count: int) -> None:
+    settings = processes.settings
+    url = f"http://127.0.0.1:{settings.api_port}/api/v1/tasks/backfill"
+    async with aiohttp.ClientSession(headers={"X-API-Key": "chaos-key"}) as session:
+        for _ in range(count):
+            async with session.post(url) as response:
+                assert response.status == 202

@@ -331,7 +331,7 @@ async def test_cut_database_connections_do_not_cost_a_repair_that_was_asked_for(
 async def test_huge_answer_is_stored_in_several_transactions(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.repair.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("app.services.repair.tickers.ROWS_AT_ONCE", 7)
     await record(sql, exchange, range(10, 40))
     assert await runtime.repair.wake() == Repaired(filled=30)
     transactions = await sql.fetchval(

@@ -96,19 +96,6 @@ async def test_repair_that_broke_tells_its_code(
         assert await _look(settings, redis, task_id) == ("FAILURE", Repaired(failed={"*": code}))
 
 
-def test_repair_that_is_asked_for_fits_into_its_limits(settings: Settings) -> None:
-    from app.celery_app import configuration  # noqa: PLC0415  # Celery reads the environment
-    from app.services.repair import ASKED_SECONDS  # noqa: PLC0415  # same
-    from app.tasks.repairs import backfill  # noqa: PLC0415  # same
-
-    for interval in (1, 60, 86_400):
-        conf: Any = configuration(
-            settings.model_copy(update={"collect_interval_seconds": interval})
-        )
-        again_after = conf["broker_transport_options"]["visibility_timeout"]
-        assert again_after > backfill.time_limit > ASKED_SECONDS
-
-
 @pytest.mark.parametrize(("interval", "pause"), [(1, 10), (60, 60), (3_600, 300)])
 def test_beat_wakes_the_repair_about_once_an_interval(
     settings: Settings, interval: int, pause: int
@@ -147,6 +134,58 @@ async def test_minutes_that_were_missed_are_filled_by_beat_and_worker_alone(
         await until(lambda: backfilled(sql, "sol_usd"), 40)
     assert await backfilled(sql, "sol_usd") == [newest - 6 * 30, newest - 6 * 29]
     assert await given_up(sql, "sol_usd") == {}
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize("pool", [("--pool=solo",), ("--concurrency=2",)], ids=["solo", "two"])
+async def test_many_repairs_of_a_stalled_chart_cost_no_live_slot(  # noqa: PLR0913, PLR0917  # fixtures
+    repairs: ModuleType,
+    settings: Settings,
+    redis: Redis,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    tmp_path: Path,
+    pool: tuple[str, ...],
+) -> None:
+    fast = settings.model_copy(update={"collect_interval_seconds": 6})
+    exchange.set_clock(0)
+    with Processes(fast, tmp_path) as processes:
+        processes.worker(*pool)
+        processes.beat()
+        await until(lambda: live_slots(sql, 2), 40)
+        exchange.add_fault("stall", method="get_index_chart_data")
+        await record_before(sql, exchange)
+        exchange.set_clock(0)
+        ids = [await repairs.start(redis, Wish()) for _ in range(10)]
+        before = await sql.fetchval("SELECT max(timestamp) FROM prices WHERE ticker = 'btc_usd'")
+        await until(lambda: live_slots(sql, 6, before), 60)
+        for ticker in ("btc_usd", "eth_usd"):
+            slots = await live_slots(sql, 6, before, ticker)
+            assert slots == list(range(before + 6, before + 37, 6))
+        assert [await _look(settings, redis, one) for one in ids] == [("STARTED", None)] * 10
+        exchange.clear_faults()
+
+        async def ended() -> bool:
+            return all([(await _look(settings, redis, one))[1] for one in ids])
+
+        await until(ended, 60)
+    assert {(await _look(settings, redis, one))[0] for one in ids} == {"SUCCESS"}
+    assert len(await backfilled(sql, "sol_usd")) == 2
+    assert not await redis.exists("prices:repairs")
+
+
+async def live_slots(
+    sql: asyncpg.Connection, count: int, after: int = 0, ticker: str = "btc_usd"
+) -> list[int]:
+    """Give so many live slots after one, ascending; none while there are fewer."""
+    rows = await sql.fetch(
+        "SELECT timestamp FROM prices WHERE source = 'live' AND ticker = $1 AND timestamp > $2"
+        " ORDER BY 1 LIMIT $3",
+        ticker,
+        after,
+        count,
+    )
+    return [row[0] for row in rows] if len(rows) == count else []
 
 
 async def record_before(sql: asyncpg.Connection, exchange: Exchange) -> int:

@@ -1,0 +1,216 @@
+"""Repairs by schedule, by hand, and in slices where someone asked for one over HTTP."""
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from app.clients import Exchange
+from app.core.errors import AppError, BrokerUnavailable, RepairRunning, TickerNotFound
+from app.core.retry import Patience
+from app.db.repair_queue import RepairQueue
+from app.db.session import Database
+from app.domain.gaps import with_reasons
+from app.domain.prices import Span, TickerKey
+from app.domain.repairs import Missing, Progress, QueuedRepair, Repaired, Tell, Wish
+from app.domain.slots import MICROSECONDS, present_of, window_seconds
+from app.repositories import gaps, prices, recordings, unfillable
+from app.services.repair.tickers import Board, Pace, TickerRepair, Work, sum_up
+
+ASKED_SECONDS = 120.0
+"""How long a repair that someone asked for works, all slices together."""
+TROUBLE_SECONDS = 20.0
+"""How long a requested repair bears with a ticker whose chart fails."""
+SHORTEST_WINDOW_SECONDS = 0.5
+"""With less, an exchange on another continent could never be asked."""
+SECONDS_PER_HOUR = 3_600
+TICKERS_AT_ONCE = 4
+"""Few, so that what fails can be told from what waits for its turn."""
+LOCK = "prices:repair"
+
+log = structlog.get_logger(__name__)
+
+
+def _silence(_: Progress) -> None:
+    """Tell nobody."""
+
+
+class Repair:
+    """Repairs what the recordings promise; a process has one."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  # put together in one place
+        self,
+        database: Database,
+        exchanges: Mapping[str, Exchange],
+        keys: Sequence[TickerKey],
+        interval_seconds: int,
+        lookback_hours: int,
+        queue: RepairQueue,
+    ) -> None:
+        self._database = database
+        self._exchanges = exchanges
+        self._keys = keys
+        self._lookback_hours = lookback_hours
+        self._queue = queue
+        self._slice_seconds = max(SHORTEST_WINDOW_SECONDS, window_seconds(interval_seconds))
+
+    async def wake(self) -> Repaired:
+        """Repair the last hours for as long as live collection can spare this process.
+
+        While another repair is under way, its next slice makes up for this one.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+            BrokerUnavailable: Redis does not answer.
+        """
+        async with self._database.try_lock(LOCK) as held:
+            if held:
+                return await self._repair_last_hours()
+        await self._queue.miss_wake()
+        return Repaired()
+
+    async def serve(self) -> bool:
+        """Work one slice of time on the requested repairs; False if another repair is under way.
+
+        Whoever has the lock then looks at the queue when it is free again.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
+        patience = Patience(self._slice_seconds, first_wait=0.25, longest_wait=5)
+        try:
+            return await patience.persist(lambda: self._serve(patience))
+        except BrokerUnavailable:
+            raise
+        except AppError as error:
+            await self._charge_all(error)
+        except Exception:
+            log.exception("repair_broke")
+            await self._charge_all(AppError("a defect: the log tells more"))
+        return True
+
+    async def carry_out(
+        self, wish: Wish, *, seconds: float = ASKED_SECONDS, tell: Tell = _silence
+    ) -> Repaired:
+        """Repair here and now, trying for so long; `tell` hears of every chunk.
+
+        Raises:
+            TickerNotFound: no ticker is meant that could be repaired.
+            DatabaseUnavailable: PostgreSQL stayed away.
+            RepairRunning: another repair did not end.
+        """
+        pace = Pace(seconds, min(seconds / 2, TROUBLE_SECONDS))
+        patience = Patience(seconds, first_wait=0.25, longest_wait=5)
+
+        async def attempt() -> Repaired:
+            async with self._database.try_lock(LOCK) as held:
+                if not held:
+                    raise RepairRunning("another repair is under way")
+                missing = await self._look(wish)
+                return sum_up(missing, await self._fill(missing, pace, tell))
+
+        await self.require_known(wish)
+        return await patience.persist(attempt)
+
+    async def require_known(self, wish: Wish) -> None:
+        """Make sure that a wish means something.
+
+        Raises:
+            TickerNotFound: no ticker is meant that could be repaired.
+        """
+        known = await self._known()
+        if (wish.exchange or wish.ticker) and not any(map(wish.covers, known)):
+            wanted = f"{wish.exchange or '*'}:{wish.ticker or '*'}"
+            names = ", ".join(sorted(map(str, known)))
+            raise TickerNotFound(f"no ticker {wanted} can be repaired; known are {names}")
+
+    async def _repair_last_hours(self) -> Repaired:
+        missing = await self._look(Wish(), lookback_hours=self._lookback_hours)
+        return sum_up(missing, await self._fill(missing, Pace(self._slice_seconds)))
+
+    async def _serve(self, patience: Patience) -> bool:
+        async with self._database.try_lock(LOCK) as held:
+            if not held:
+                return False
+            if await self._queue.take_missed_wake():
+                await self._repair_last_hours()
+            while patience.left_seconds > 0 and (waiting := await self._waiting()):
+                await self._advance(waiting[0], patience.left_seconds)
+        return True
+
+    async def _waiting(self) -> list[QueuedRepair]:
+        return [repair for repair in await self._queue.all() if repair.result is None]
+
+    async def _advance(self, repair: QueuedRepair, seconds: float) -> None:
+        """Work on a requested repair for so long at most, and keep how far it is."""
+        began = asyncio.get_running_loop().time()
+        missing = await self._look(repair.wish, asked_since_us=repair.since_us)
+        repair = replace(repair, since_us=repair.since_us or missing.database_us)
+        left = missing.without(repair.settled)
+        done = await self._fill(left, Pace(seconds, seconds))
+        sum_up(left, done)
+        spent = asyncio.get_running_loop().time() - began
+        runs = {one.key: one.outcome for one in done if one.outcome}
+        after = repair.after(runs, spent, TROUBLE_SECONDS)
+        is_over = after.seconds >= ASKED_SECONDS or {*map(str, left.open)} <= after.settled
+        if is_over:
+            refused = sum(one.refused for one in done)
+            taken = sum(one.taken for one in done)
+            after = after.ended(missing, refused, taken)
+        await self._queue.save(after)
+
+    async def _charge_all(self, error: AppError) -> None:
+        """Let a slice in which nothing could be done count for every requested repair."""
+        for repair in await self._waiting():
+            spent = repair.after({}, self._slice_seconds, TROUBLE_SECONDS)
+            is_over = spent.seconds >= ASKED_SECONDS or not error.retryable
+            await self._queue.save(spent.broken(error.code) if is_over else spent)
+
+    async def _known(self) -> set[TickerKey]:
+        async with self._database.read() as session:
+            recorded = await recordings.newest(session)
+        return {key for key in {*recorded, *self._keys} if key.exchange in self._exchanges}
+
+    async def _look(
+        self, wish: Wish, *, lookback_hours: int | None = None, asked_since_us: int | None = None
+    ) -> Missing:
+        """Find what is missing, and what of it the exchange could not give.
+
+        Forced, what it could not give counts only if it was asked since a moment.
+        """
+        keys = [key for key in await self._known() if wish.covers(key)]
+        async with self._database.read() as session:
+            database_us, edges = await prices.live_edges(session, keys)
+            presents = {key: present_of(edges.get(key), database_us) for key in keys}
+            span = wish.span
+            if lookback_hours is not None:
+                span = Span(database_us // MICROSECONDS - lookback_hours * SECONDS_PER_HOUR)
+            found = await gaps.find(session, presents, span)
+            since_us = (asked_since_us or database_us) if wish.force else None
+            known = await unfillable.between(session, found, span, since_us)
+        return Missing(
+            {key: with_reasons(of_key, known.get(key, [])) for key, of_key in found.items()},
+            presents,
+            database_us,
+            forced=wish.force,
+        )
+
+    async def _fill(
+        self, missing: Missing, pace: Pace, tell: Tell = _silence
+    ) -> Sequence[TickerRepair]:
+        """Repair ticker by ticker, a few at once; in no order, so that none is always the last."""
+        work = Work(self._database, missing, pace, Board(missing.total, tell))
+        repairs = [TickerRepair(key, self._exchanges[key.exchange], work) for key in missing.open]
+        random.shuffle(repairs)
+        waiting = iter(repairs)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(TICKERS_AT_ONCE):
+                group.create_task(_run_each(waiting))
+        return repairs
+
+
+async def _run_each(repairs: Iterator[TickerRepair]) -> None:
+    for repair in repairs:
+        await repair.run()

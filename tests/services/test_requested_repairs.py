@@ -1,0 +1,152 @@
+"""Requested repairs: carried out in slices, so that collection never waits for one."""
+
+import asyncio
+import time
+
+import asyncpg
+import pytest
+
+from app.db.session import Database
+from app.domain.prices import Span
+from app.domain.repairs import QueuedRepair, Repaired, Wish
+from app.local.exchange import Exchange
+from app.runtime import Runtime, open_runtime
+from tests.services.outages import backfilled, record
+from tests.services.test_repair import CHART, FIVE_MINUTES, configured, ranges_asked
+
+SLICE_SECONDS = 1.5
+
+
+async def results(runtime: Runtime) -> dict[str, Repaired | None]:
+    return {one.id: one.result for one in await runtime.repairs.all()}
+
+
+async def serve_until_ended(runtime: Runtime) -> int:
+    """Serve until every requested repair has its result; count the slices."""
+    for number in range(1, 60):
+        assert await runtime.repair.serve()
+        if all((await results(runtime)).values()):
+            return number
+    raise AssertionError("it does not end")
+
+
+async def test_requested_repair_ends_in_one_slice_where_the_exchange_answers(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, FIVE_MINUTES)
+    await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
+    span = Span(newest - 60 * 12, newest - 60 * 11)
+    await runtime.repairs.add(QueuedRepair("one", Wish(ticker="btc_usd", span=span)))
+    await runtime.repairs.add(QueuedRepair("all", Wish()))
+    assert await serve_until_ended(runtime) == 1
+    assert await results(runtime) == {"one": Repaired(filled=2), "all": Repaired(filled=8)}
+
+
+async def test_slice_of_a_stalled_chart_ends_with_the_window_and_a_later_one_goes_on(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    settings = runtime.settings.model_copy(update={"collect_interval_seconds": 6})
+    await record(sql, exchange, FIVE_MINUTES, interval=6)
+    fault = exchange.add_fault("stall", method=CHART)
+    async with open_runtime(settings) as quick:
+        for name in "abc":
+            await quick.repairs.add(QueuedRepair(name, Wish()))
+        began = time.monotonic()
+        assert await quick.repair.serve()
+        assert time.monotonic() - began < 2 * SLICE_SECONDS
+        assert not any((await results(quick)).values())
+        exchange.remove_fault(fault.id)
+        await serve_until_ended(quick)
+        found = [one for one in (await results(quick)).values() if one]
+    assert sum(one.filled for one in found) == 5
+    assert not any(one.failed or one.remaining for one in found)
+    assert len(await backfilled(sql)) == 5
+
+
+async def test_ticker_whose_trouble_lasts_is_given_up_and_the_others_are_repaired(
+    runtime: Runtime,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.services.repair.service.TROUBLE_SECONDS", 1.0)
+    await record(sql, exchange, FIVE_MINUTES)
+    await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
+    exchange.add_fault("html", index="btc_usd", method=CHART)
+    settings = runtime.settings.model_copy(update={"collect_interval_seconds": 2})
+    async with open_runtime(settings) as quick:
+        await quick.repairs.add(QueuedRepair("one", Wish()))
+        assert await serve_until_ended(quick) > 1
+        assert await results(quick) == {
+            "one": Repaired(filled=5, remaining=5, failed={"btc_usd": "exchange_unavailable"})
+        }
+
+
+async def test_forced_repair_asks_every_ticker_once_however_many_slices_it_takes(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await sql.execute(
+        "INSERT INTO recordings (exchange, ticker, first_slot, last_slot, interval_seconds)"
+        " VALUES ('deribit', 'btc_usd', 86400, 86520, 60), ('deribit', 'eth_usd', 86400, 86520, 60)"
+    )
+    fault = exchange.add_fault("stall", method=CHART, index="eth_usd")
+    settings = runtime.settings.model_copy(update={"collect_interval_seconds": 4})
+    await runtime.repairs.add(QueuedRepair("one", Wish(force=True)))
+    async with open_runtime(settings) as quick:
+        await quick.repair.serve()
+        exchange.remove_fault(fault.id)
+        assert await serve_until_ended(quick) >= 1
+        assert await results(quick) == {"one": Repaired(unfillable=6)}
+    assert ranges_asked(exchange) == ["all"]
+
+
+async def test_repair_under_way_elsewhere_keeps_nobody_waiting(
+    runtime: Runtime, exchange: Exchange, database: Database, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, FIVE_MINUTES)
+    await runtime.repairs.add(QueuedRepair("one", Wish(ticker="eth_usd")))
+    async with database.try_lock("prices:repair") as held:
+        assert held
+        assert not await runtime.repair.serve()
+        assert await runtime.repair.wake() == Repaired()
+        assert not exchange.requests
+    assert await runtime.repair.serve()
+    assert len(await backfilled(sql)) == 5, "the schedule's repair is made up for"
+
+
+async def test_repairs_share_the_time_whoever_came_first(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    async with configured(runtime.settings, collect_interval_seconds=2) as quick:
+        await record(sql, exchange, FIVE_MINUTES, interval=2)
+        exchange.add_fault("stall", method=CHART)
+        for name in ("first", "second"):
+            await quick.repairs.add(QueuedRepair(name, Wish()))
+        for _ in range(4):
+            await quick.repair.serve()
+        spent = [one.seconds for one in await quick.repairs.all()]
+    assert min(spent) > max(spent) / 3
+
+
+async def test_lost_database_counts_for_every_repair_and_ends_it(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.repair.service.ASKED_SECONDS", 0.9)
+    away = {"database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none"}
+    async with configured(runtime.settings, collect_interval_seconds=2, **away) as cut_off:
+        await cut_off.repairs.add(QueuedRepair("one", Wish()))
+        await asyncio.wait_for(serve_until_ended(cut_off), 20)
+        assert await results(cut_off) == {"one": Repaired(failed={"*": "database_unavailable"})}
+
+
+async def test_repair_that_is_queued_twice_is_carried_out_once(runtime: Runtime) -> None:
+    for wish in (Wish(force=True), Wish()):
+        await runtime.repairs.add(QueuedRepair("one", wish))
+    (queued,) = await runtime.repairs.all()
+    assert queued.wish == Wish(force=True)
+
+
+async def test_one_message_at_a_time_calls_a_worker(runtime: Runtime) -> None:
+    assert [await runtime.repairs.call() for _ in range(3)] == [True, False, False]
+    await runtime.repairs.answer()
+    assert await runtime.repairs.call()
