@@ -1,34 +1,63 @@
 """Runs migrations over the service's own engine, one process at a time."""
 
 import asyncio
+import logging
 from contextlib import aclosing
 
+import structlog
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app import __version__
+from app.core.endings import exit_message
 from app.core.errors import AppError, DatabaseUnavailable
+from app.core.logs import configure_logs, hush
 from app.core.settings import load_settings
 from app.db.faults import translated
 from app.db.models import Base
 from app.runtime import database_url
 
+log = structlog.get_logger("alembic")
+
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:migrate', 0))")
 
 
 def migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata)
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, on_version_apply=log_step
+    )
     with context.begin_transaction():
         connection.execute(ONE_AT_A_TIME)
         context.run_migrations()
+    log.info("schema_current", revision=context.get_context().get_current_revision())
+
+
+def log_step(
+    ctx: MigrationContext,  # noqa: ARG001  # alembic passes each by its name
+    step: MigrationInfo,
+    heads: object,  # noqa: ARG001  # same
+    run_args: object,  # noqa: ARG001  # same
+) -> None:
+    log.info(
+        "schema_migrated",
+        upward=step.is_upgrade,
+        revision=", ".join(step.destination_revision_ids) or "base",
+    )
 
 
 async def main() -> None:
-    engine = create_async_engine(database_url(load_settings()), poolclass=NullPool)
+    settings = load_settings()
+    if not logging.getLogger().handlers:
+        configure_logs(settings.log_level, settings.log_format)
+        hush("alembic.runtime.migration")  # each step has a line of ours
+    engine = create_async_engine(database_url(settings), poolclass=NullPool)
     connection = engine.connect()
     with translated():
         await connection.start()
+    log.info("migration_started", version=__version__)
     async with aclosing(connection):
         await connection.run_sync(migrate)
 
@@ -36,8 +65,7 @@ async def main() -> None:
 try:
     asyncio.run(main())
 except DatabaseUnavailable as error:
-    raise SystemExit(
-        f"{error.code}: {error}; start the embedded servers with `make run`, or set DATABASE_URL"
-    ) from None
+    hint = "start the embedded servers with `make run`, or set DATABASE_URL"
+    raise SystemExit(exit_message(DatabaseUnavailable(f"{error}; {hint}"))) from None
 except AppError as error:
-    raise SystemExit(f"{error.code}: {error}") from None
+    raise SystemExit(exit_message(error)) from None

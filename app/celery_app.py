@@ -14,7 +14,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
+from app import __version__
 from app.beat import GridSchedule
+from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError
 from app.core.logs import REQUEST_ID, configure_logs, hush
 from app.core.settings import Settings, load_settings
@@ -137,7 +139,7 @@ def _settings_or_exit() -> Settings:
         loaded = load_settings()
         broker_url(loaded)
     except AppError as error:
-        raise SystemExit(f"{error.code}: {error}") from None
+        raise SystemExit(exit_message(error)) from None
     return loaded
 
 
@@ -153,6 +155,7 @@ celery.steps["worker"].add(HeartbeatStep)
 
 def _set_up_logs(**_: object) -> None:
     configure_logs(settings.log_level, settings.log_format)
+    warn_of_misspelled_settings()
     hush("celery.beat", "celery.worker.strategy", "celery.app.trace")  # ticks speak for themselves
 
 
@@ -161,7 +164,17 @@ def _require_servers(**_: object) -> None:
     try:
         asyncio.run(require_servers(settings, broker=True))
     except AppError as error:
-        raise SystemExit(f"{error.code}: {error}") from None
+        raise SystemExit(exit_message(error)) from None
+
+
+def _announce_beat(**_: object) -> None:
+    log.info(
+        "beat_started",
+        version=__version__,
+        tickers=len(settings.indices),
+        interval_seconds=settings.collect_interval_seconds,
+        wakes_every_seconds=window_seconds(settings.collect_interval_seconds),
+    )
 
 
 def _show_beats_life(**_: object) -> None:
@@ -204,6 +217,7 @@ def _close(**_: object) -> None:
 signals.setup_logging.connect(_set_up_logs)
 signals.worker_init.connect(_require_servers)
 signals.beat_init.connect(_require_servers)
+signals.beat_init.connect(_announce_beat)
 signals.beat_init.connect(_show_beats_life)
 signals.beat_embedded_init.connect(_show_beats_life)
 signals.worker_ready.connect(_repair_at_start)

@@ -16,6 +16,7 @@ from app.api.errors import add_error_handlers
 from app.api.hot import Desk
 from app.api.layers import add_layers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
+from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     chosen = settings or load_settings()
     configure_logs(chosen.log_level, chosen.log_format)
+    warn_of_misspelled_settings()
     hush("uvicorn.access")  # every request has a line of ours, with its id
     app: FastAPI = FastAPIOffline(
         title="Deribit price collector",
@@ -119,7 +121,7 @@ def _create_or_exit() -> FastAPI:
     try:
         return create_app()
     except AppError as error:
-        raise SystemExit(f"{error.code}: {error}") from None
+        raise SystemExit(exit_message(error)) from None
 
 
 app = _create_or_exit()

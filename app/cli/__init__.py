@@ -1,9 +1,11 @@
 """The command line, a module per group; `python -m app --help` lists the commands."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from app import __version__
 from app.cli import exchange, exports, healthcheck, imports, local, record, repair, services
 from app.core.errors import AppError
 
@@ -13,6 +15,27 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Records index prices of crypto exchanges every minute, and serves them over HTTP.",
 )
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    *,
+    version: Annotated[  # its callback answers
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 for command in (
     local.run,
     local.demo,
@@ -38,4 +61,6 @@ def main() -> None:
     try:
         cli()
     except AppError as error:
-        sys.exit(f"{error.code}: {error}")
+        from app.core.endings import exit_message
+
+        sys.exit(exit_message(error))

@@ -8,27 +8,36 @@ import typer
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
+    from app.local.output import Terminal
 
 LONGEST_QUESTION_SECONDS = 5
 
 
 def run() -> None:
     """Run everything here: PostgreSQL, Redis, API, worker and beat, on the real exchange."""
-    from app.local.output import Terminal
     from app.local.stack import run as run_stack
 
-    with Terminal() as terminal:
+    with _terminal() as terminal:
         keep(lambda: run_stack(terminal, _exchange_problem))
 
 
 def demo() -> None:
     """Run everything here against a stand-in exchange, with two days of history to look at."""
-    from app.local.output import Terminal
     from app.local.seed import seed
     from app.local.stack import demo as demo_stack
 
-    with Terminal() as terminal:
+    with _terminal() as terminal:
         keep(lambda: demo_stack(terminal, seed))
+
+
+def _terminal() -> "Terminal":
+    from app.core.settings import misspelled_settings, stated_log_format
+    from app.local.output import JsonTerminal, Terminal
+
+    terminal = JsonTerminal() if stated_log_format() == "json" else Terminal()
+    for name, meant in misspelled_settings().items():
+        terminal.note(f"{name} is no setting and is ignored; {meant} is one")
+    return terminal
 
 
 async def _exchange_problem(settings: "Settings") -> str | None:
@@ -50,14 +59,15 @@ async def _exchange_problem(settings: "Settings") -> str | None:
 
 def keep(stack: Callable[[], None]) -> None:
     """Run a stack to its end; what can't start is told in one line."""
+    from app.core.endings import last_line
     from app.core.errors import AppError
     from app.local.processes import CannotStart
 
     try:
         stack()
     except (AppError, CannotStart) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(last_line(str(error)), err=True)
         raise typer.Exit(1) from None
     except OSError as error:
-        typer.echo(f"DATA_DIR can't be used: {error}", err=True)
+        typer.echo(last_line(f"DATA_DIR can't be used: {error}"), err=True)
         raise typer.Exit(1) from None

@@ -250,6 +250,16 @@ def misspelled_settings() -> dict[str, str]:
     return {name: meant[0] for name, meant in near.items() if meant}
 
 
+def stated_log_format() -> str:
+    """Give LOG_FORMAT as stated, even where another setting makes no sense; empty if it is not."""
+    stated = {name.upper(): value for name, value in os.environ.items()}
+    try:
+        form = stated.get("LOG_FORMAT") or dotenv_values(ENV_FILE).get("LOG_FORMAT") or ""
+    except (OSError, UnicodeError):
+        return ""
+    return form.lower()
+
+
 def _embedded_servers(stated: Settings) -> dict[str, object]:
     """Give the URLs that `make run` or `make demo` wrote, of servers that nobody named."""
     written = dotenv_values(stated.data_dir / SERVERS_FILE)

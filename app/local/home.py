@@ -14,6 +14,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from app.core.settings import SERVERS_FILE
 from app.local.processes import CannotStart
 
+KEY_FILE: Final = "api-key"
 _KEY_BYTES: Final = 32
 _PATIENCE_SECONDS: Final = 15.0
 
@@ -49,7 +50,7 @@ def tell_servers(directory: Path, urls: Mapping[str, str]) -> None:
 
 def api_key(directory: Path) -> str:
     """Return the key made for this folder, the same at every start."""
-    file = directory / "api-key"
+    file = directory / KEY_FILE
     if not file.exists():
         _write_secret(file, secrets.token_urlsafe(_KEY_BYTES) + "\n")
     return file.read_text().strip()

@@ -1,6 +1,7 @@
 """What the terminal shows: the children's lines behind their names, and the supervisor's own."""
 
 import asyncio
+import json
 import os
 import queue
 import sys
@@ -9,6 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from io import RawIOBase
 from typing import Final, Protocol, Self
+
+from app.core.endings import event_line
 
 _LONGEST_LINE: Final = 64 * 1024
 _MOST_WAITING: Final = 10_000
@@ -45,6 +48,9 @@ class Terminal:
     A thread writes them, so that a terminal that is paused, or a pipe that nobody reads, never
     holds up the supervisor; what it can't take is dropped.
     """
+
+    hides_secrets = False
+    """Whether what is shown goes to a log, where no key may stand."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
@@ -85,6 +91,30 @@ class Terminal:
             while (line := self._waiting.get()) is not None:
                 with suppress(OSError):  # the terminal is gone; the recording goes on
                     _write(out, f"{line}\n".encode())
+
+
+class JsonTerminal(Terminal):
+    """The same as events in JSON, one a line, for LOG_FORMAT=json."""
+
+    hides_secrets = True
+
+    def line(self, name: str, text: str) -> None:
+        """Hand on a child's event with the child's name; make one of any other text."""
+        if text.strip():
+            self._put(as_event(name, text))
+
+    def note(self, text: str) -> None:
+        """Show a line of the supervisor's own."""
+        self._put(event_line(text.strip(), level="info", service="supervisor"))
+
+
+def as_event(name: str, text: str) -> str:
+    """Give a child's line as an event with the child's name."""
+    with suppress(ValueError):
+        event = json.loads(text)
+        if isinstance(event, dict):
+            return json.dumps({**event, "service": name})
+    return event_line(text, level="info", service=name)
 
 
 def _write(out: RawIOBase, data: bytes) -> None:

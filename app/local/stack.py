@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app import __version__
 from app.core.errors import SettingsError
 from app.core.settings import Settings, load_settings
-from app.local.home import api_key, owned, tell_servers
+from app.local.home import KEY_FILE, api_key, owned, tell_servers
 from app.local.output import Terminal
 from app.local.ports import free_port, kept_port, why_taken
 from app.local.processes import Child
@@ -94,6 +95,7 @@ class Stack:
         await supervisor.run_until_signal(lambda: self._start(supervisor))
 
     async def _start(self, supervisor: Supervisor) -> None:
+        self.terminal.note(f"Deribit price collector {__version__}, its data in {self.home}")
         self.terminal.note("Starting the servers …")
         embedded = await embed(self.home, self._embedded())
         services = Services(
@@ -132,7 +134,7 @@ class Stack:
         await together(prepare_database(), *map(supervisor.start, others))
 
     def _announce(self, services: Services) -> None:
-        key = "as set in API_KEYS" if self.settings.api_keys else api_key(self.home)
+        key = "as set in API_KEYS" if self.settings.api_keys else self._shown_key()
         lines = {
             "API": f"{services.base_url}/api/v1",
             "Swagger UI": f"{services.base_url}/docs",
@@ -143,6 +145,10 @@ class Stack:
         self.terminal.note("Everything runs.")
         for name, value in lines.items():
             self.terminal.note(f"  {name:<11}{value}")
+
+    def _shown_key(self) -> str:
+        key = api_key(self.home)
+        return f"in {self.home / KEY_FILE}" if self.terminal.hides_secrets else key
 
     async def _report_exchange(self) -> None:
         if self.exchange_problem is None:

@@ -11,9 +11,10 @@ from typing import Final
 
 import structlog
 
+from app import __version__
 from app.core.logs import configure_logs
 from app.core.settings import Settings
-from app.local.output import Output, Terminal
+from app.local.output import Output, Terminal, as_event
 from app.local.ports import free_port
 from app.local.probes import Heartbeat
 from app.local.processes import Child
@@ -31,9 +32,16 @@ log = structlog.get_logger(__name__)
 class PassedOn(Terminal):
     """The child's lines as they are; the supervisor's own are events of the log."""
 
-    def line(self, name: str, text: str) -> None:  # noqa: ARG002  there is one child only
-        """Hand on a line that the child wrote."""
-        self._put(text)
+    def __init__(self, log_format: str | None) -> None:
+        super().__init__()
+        self._writes_json = not self.interactive if log_format is None else log_format == "json"
+
+    def line(self, name: str, text: str) -> None:
+        """Hand on a line that the child wrote; where the log is JSON, any text as an event."""
+        if not self._writes_json:
+            self._put(text)
+        elif text.strip():
+            self._put(text if text.startswith("{") else as_event(name, text))
 
     def note(self, text: str) -> None:
         """Log what the supervisor did."""
@@ -50,7 +58,8 @@ def keep(settings: Settings, name: str, program: Sequence[str] = PROGRAM) -> Non
         CannotStart: it ended before it was ready, or was not ready in time.
     """
     configure_logs(settings.log_level, settings.log_format)
-    with PassedOn() as output, _heartbeat_file(settings) as file:
+    log.info("supervisor_started", service=name, version=__version__)
+    with PassedOn(settings.log_format) as output, _heartbeat_file(settings) as file:
         asyncio.run(_keep(describe(settings, name, file, program), output))
 
 

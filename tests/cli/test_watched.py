@@ -26,6 +26,7 @@ BEATING = """
 import os, pathlib, sys, time
 folder = pathlib.Path(sys.argv[1])
 print('{"event": "begun"}', flush=True)
+print("and no JSON\\n", flush=True)
 for beats in range(10_000):
     pathlib.Path(os.environ["HEARTBEAT_FILE"]).touch()
     time.sleep(0.02)
@@ -120,7 +121,7 @@ def test_a_service_touches_the_file_that_is_watched(
     assert describe(settings, name, file).env["HEARTBEAT_FILE"] == str(file)
 
 
-async def test_lines_pass_unchanged_and_a_restart_is_an_event_among_them(tmp_path: Path) -> None:
+async def test_every_line_is_an_event_and_so_is_a_restart(tmp_path: Path) -> None:
     async with keeping(tmp_path, BEATING) as process:
         await until(lambda: number_in(tmp_path / "child"))
         first = number_in(tmp_path / "child")
@@ -130,8 +131,16 @@ async def test_lines_pass_unchanged_and_a_restart_is_an_event_among_them(tmp_pat
         output, errors = await process.communicate()
 
     lines = [json.loads(line) for line in output.splitlines()]
-    assert [line["event"] for line in lines] == ["begun", "service_lost", "begun"]
-    assert lines[1]["detail"] == "worker was ended by SIGKILL; starting it again now"
+    assert [line["event"] for line in lines] == [
+        "supervisor_started",
+        "begun",
+        "and no JSON",
+        "service_lost",
+        "begun",
+        "and no JSON",
+    ]
+    assert lines[0]["service"] == lines[2]["service"] == "worker"
+    assert lines[3]["detail"] == "worker was ended by SIGKILL; starting it again now"
     assert errors == b""
 
 
@@ -150,8 +159,9 @@ async def test_a_service_that_never_started_ends_it_with_one_line(tmp_path: Path
     output, errors = await process.communicate()
 
     assert process.returncode == 1
-    assert output.startswith(b"servers_unknown: ")
-    assert len(output.splitlines()) == 1
+    started, last = map(json.loads, output.splitlines())
+    assert (started["event"], started["service"]) == ("supervisor_started", "beat")
+    assert last["event"].startswith("servers_unknown: ")
     assert errors == b"beat ended with 1\n"
 
 

@@ -1,5 +1,6 @@
 """What the terminal shows, and that it never holds anybody up."""
 
+import json
 import os
 import select
 import time
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.local.output import Terminal
+from app.local.output import JsonTerminal, Terminal
 
 
 @pytest.fixture
@@ -53,6 +54,25 @@ def test_a_terminal_shows_colours_unless_it_is_asked_not_to(
     with Terminal(tty[1]) as terminal:
         terminal.line("api", "hello")
     assert os.read(tty[0], 1000).decode() == "api      │ hello\r\n"
+
+
+def test_json_terminal_writes_nothing_but_events(pipe: tuple[int, int]) -> None:
+    with JsonTerminal(pipe[1]) as terminal:
+        terminal.note("  starting")
+        terminal.line("worker", "")
+        terminal.line("worker", "worker: Warm shutdown (MainProcess)")
+        terminal.line("worker", "[1, 2]")
+        terminal.line("api", '{"event": "hello", "level": "warning", "timestamp": "then"}')
+
+    assert terminal.hides_secrets
+    lines = [json.loads(line) for line in os.read(pipe[0], 4000).decode().splitlines()]
+    assert [(line["service"], line["event"], line["level"]) for line in lines] == [
+        ("supervisor", "starting", "info"),
+        ("worker", "worker: Warm shutdown (MainProcess)", "info"),
+        ("worker", "[1, 2]", "info"),
+        ("api", "hello", "warning"),
+    ]
+    assert all(line["timestamp"] for line in lines)
 
 
 def test_a_reader_that_stops_holds_nobody_up(pipe: tuple[int, int]) -> None:
