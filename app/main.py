@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
@@ -15,6 +15,7 @@ from app.api.encoding import JSON_ITEM
 from app.api.errors import add_error_handlers
 from app.api.hot import Desk
 from app.api.layers import add_layers
+from app.api.parameters import refuse_unknown
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError
@@ -27,7 +28,8 @@ API_POOL_SIZE = 10
 DESCRIPTION = """
 The index prices of crypto exchanges, recorded every minute, exactly once.
 
-Times come in as UNIX seconds, UNIX milliseconds or ISO 8601 and go out as UNIX seconds, UTC.
+Times come in as UNIX seconds, UNIX milliseconds, ISO 8601, `now` or `-24h` and go out as UNIX
+seconds, UTC. A parameter that a route does not have is refused, and the nearest known one named.
 Prices are JSON numbers with exactly the digits that the exchange sent. Errors are
 `application/problem+json` with a stable `code`.
 """
@@ -53,8 +55,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = chosen
     v1 = APIRouter(prefix="/api/v1")
-    for module in (prices, candles, exports, tickers, coverage, tasks):
-        v1.include_router(module.router)
+    for module in (prices, candles, exports, tickers, coverage):
+        v1.include_router(module.router, dependencies=[Depends(refuse_unknown)])
+    v1.include_router(tasks.router)  # which looks at the key first
     app.include_router(v1)
     app.include_router(health.router)
     app.include_router(metrics.router)

@@ -64,8 +64,13 @@ class Runtime:
     imports: Imports
 
     def now(self) -> float:
-        """Read this machine's clock, in UNIX seconds: the one place that does."""
-        return time.time()
+        """Read this machine's clock, in UNIX seconds."""
+        return wall_clock()
+
+
+def wall_clock() -> float:
+    """Read this machine's clock, in UNIX seconds: the one place that does."""
+    return time.time()
 
 
 @asynccontextmanager

@@ -27,7 +27,10 @@ router = APIRouter(
     responses=problems(TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
 )
 
-IntervalParameter = Annotated[CandleInterval, Query(description="How long a candle is.")]
+IntervalParameter = Annotated[
+    CandleInterval,
+    Query(description="How long a candle is.", openapi_examples={"an hour": {"value": "1h"}}),
+]
 FillParameter = Annotated[
     Fill,
     Query(

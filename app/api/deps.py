@@ -7,19 +7,27 @@ from functools import cache
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Security
+from fastapi.openapi.models import Example
 from fastapi.security import APIKeyHeader
-from pydantic import SecretStr
+from pydantic import SecretStr, StringConstraints
 
 from app.core.errors import KeyMissing, KeyRefused
 from app.domain.prices import TickerKey
 from app.runtime import Runtime
 from app.services.memory import Memory
 
-NAME_PATTERN = r"^[A-Za-z0-9_.\-]{1,64}$"
+NAME = r"[A-Za-z0-9_.\-]{1,64}"
+NAME_PATTERN = f"^{NAME}$"
+KEY_PATTERN = f"^({NAME}:)?{NAME}$"
 DEFAULT_EXCHANGE = "deribit"
+MOST_TICKERS = 1_000
+"""That one request may name."""
+TICKER_EXAMPLE: dict[str, Example] = {"the demo's first": {"value": "btc_usd"}}
 
 _key_header = APIKeyHeader(
-    name="X-API-Key", auto_error=False, description="One of the keys in API_KEYS."
+    name="X-API-Key",
+    auto_error=False,
+    description="One of the keys in API_KEYS; `make run` and `make demo` print one.",
 )
 
 
@@ -33,20 +41,40 @@ async def get_memory(request: Request) -> Memory:
     return memory
 
 
+ExchangeParameter = Annotated[
+    str, Query(description="The exchange that quotes it.", pattern=NAME_PATTERN)
+]
+
+
 async def get_ticker(
     ticker: Annotated[
         str,
         Query(
             description="The index, without regard to case.",
             pattern=NAME_PATTERN,
-            examples=["btc_usd"],
+            openapi_examples=TICKER_EXAMPLE,
         ),
     ],
-    exchange: Annotated[
-        str, Query(description="The exchange that quotes it.", pattern=NAME_PATTERN)
-    ] = DEFAULT_EXCHANGE,
+    exchange: ExchangeParameter = DEFAULT_EXCHANGE,
 ) -> TickerKey:
     return TickerKey(exchange.lower(), ticker.lower())
+
+
+async def get_tickers(
+    ticker: Annotated[
+        list[Annotated[str, StringConstraints(pattern=KEY_PATTERN)]],
+        Query(
+            description="The index, without regard to case; give it again for each further one. "
+            "One of another exchange is written `exchange:ticker`.",
+            min_length=1,
+            max_length=MOST_TICKERS,
+            openapi_examples={"the demo's": {"value": ["btc_usd", "eth_usd"]}},
+        ),
+    ],
+    exchange: ExchangeParameter = DEFAULT_EXCHANGE,
+) -> list[TickerKey]:
+    parts = (one.lower().rpartition(":") for one in ticker)
+    return [TickerKey(own or exchange.lower(), name) for own, _, name in parts]
 
 
 async def require_key(
@@ -74,6 +102,7 @@ def _is_among(given: bytes, digests: Sequence[bytes]) -> bool:
     return sum(hmac.compare_digest(given, digest) for digest in digests) > 0
 
 
+TickersDep = Annotated[list[TickerKey], Depends(get_tickers)]
 MemoryDep = Annotated[Memory, Depends(get_memory)]
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
 TickerDep = Annotated[TickerKey, Depends(get_ticker)]

@@ -1,6 +1,7 @@
 """How prices are written: JSON with exactly the digits that are stored."""
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from app.domain.lines import Column, LineFormat, LinePage
@@ -37,6 +38,11 @@ def encode_latest(latest: LatestPrice) -> bytes:
     """Write the newest price with its age."""
     age = f'"age_seconds":{latest.age_seconds},"stale":{json.dumps(latest.is_stale)}'
     return f"{{{_fields(latest.price)},{age}}}".encode()
+
+
+def encode_latest_list(found: Sequence[LatestPrice]) -> bytes:
+    """Write the newest prices of several tickers."""
+    return b'{"items":[%b]}' % b",".join(map(encode_latest, found))
 
 
 def _fields(price: Price) -> str:

@@ -72,7 +72,7 @@ async def _on_invalid_request(_: Request, error: Exception) -> ProblemResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     faults = [
-        {"parameter": ".".join(map(str, fault["loc"][1:])), "message": _plain(fault["msg"])}
+        {"parameter": str(fault["loc"][1]), "message": _plain(fault["msg"])}
         for fault in error.errors()
     ]
     detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in faults)

@@ -34,10 +34,11 @@ UNUSUAL = frozenset({b"if-none-match", b"origin", b"range", b"x-request-id"})
 """Headers that change an answer."""
 TICKER = rb"ticker=([a-z0-9_.\-]{1,64})(?:&exchange=([a-z0-9_.\-]{1,64}))?"
 LATEST_QUERY = re.compile(TICKER)
+SECONDS = rb"([0-9]{1,7}|[0-9]{9,10})"
+"""Ten digits are seconds, never milliseconds; eight may be a date."""
 PERIOD_QUERY = re.compile(
-    TICKER + rb"&from_dt=([0-9]{1,10})&to_dt=([0-9]{1,10})(?:&limit=([1-9][0-9]{0,4}))?"
+    TICKER + rb"&from_dt=" + SECONDS + rb"&to_dt=" + SECONDS + rb"(?:&limit=([1-9][0-9]{0,4}))?"
 )
-"""Ten digits are seconds, never milliseconds."""
 
 Answer: TypeAlias = tuple[bytes, Mapping[str, str]]
 """A body and the headers that belong to it."""

@@ -6,6 +6,8 @@ from urllib.parse import urlencode
 
 from fastapi import Query
 
+from app.domain.times import write_seconds
+
 LINKED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A page.",
@@ -19,6 +21,7 @@ LINKED: dict[int | str, dict[str, Any]] = {
 }
 MOST_ITEMS = 10_000
 DEFAULT_ITEMS = 1_000
+MOMENTS = ("from_dt", "to_dt")
 
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Items on a page.")]
 Cursor = Annotated[
@@ -27,8 +30,9 @@ Cursor = Annotated[
 
 
 def page_url(path: str, query: Mapping[str, object]) -> str:
-    """Give the address of a page; parameters that are None are left out."""
+    """Give the address of a page; parameters that are None are left out, moments are seconds."""
     given = {name: value for name, value in query.items() if value is not None}
+    given |= {name: write_seconds(int(str(given[name]))) for name in MOMENTS if name in given}
     return f"{path}?{urlencode(given)}"
 
 

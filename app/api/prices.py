@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.cursors import read_cursor
-from app.api.deps import MemoryDep, RuntimeDep, TickerDep
-from app.api.encoding import JSON_ITEM, encode_latest, encode_price
+from app.api.deps import MemoryDep, RuntimeDep, TickerDep, TickersDep
+from app.api.encoding import JSON_ITEM, encode_latest, encode_latest_list, encode_price
 from app.api.errors import problems
-from app.api.lists import ALL_PATH, HISTORY_PATH, PERIOD_PATH, PriceList, page_answer
+from app.api.lists import ALL_PATH, HISTORY_PATH, OPEN, PERIOD_PATH, PriceList, page_answer
 from app.api.pages import DEFAULT_ITEMS, LINKED, Cursor, Limit
-from app.api.schemas import LatestPriceOut, PriceAtOut, PriceListOut
-from app.api.times import Moment, SpanDep
+from app.api.schemas import LatestPriceListOut, LatestPriceOut, PriceAtOut, PriceListOut
+from app.api.times import FORMS, MomentParameter, PeriodDep
 from app.core.errors import (
     DatabaseUnavailable,
     NoPriceNear,
@@ -61,21 +61,27 @@ async def list_prices(
 @router.get(
     "/latest",
     summary="The newest price",
-    response_model=LatestPriceOut,
+    response_model=LatestPriceOut | LatestPriceListOut,
     responses=problems(TickerNotFound, NoPriceYet, PriceTooOld),
 )
 async def latest_price(
     runtime: RuntimeDep,
     memory: MemoryDep,
-    key: TickerDep,
+    keys: TickersDep,
     max_age_seconds: Annotated[
         Seconds, Query(description="Answer 404 `price_too_old` when it is older.")
     ] = None,
 ) -> Response:
-    """The newest price with its age, and whether it is stale (older than two intervals)."""
-    price = await memory.newest(key)
-    latest = await runtime.history.latest(key, price, runtime.now(), max_age_seconds)
-    return _json(encode_latest(latest))
+    """The newest price with its age, and whether it is stale (older than two intervals).
+
+    Of several tickers the prices are `items`, in the order in which they are named.
+    """
+    now = runtime.now()
+    found = [
+        await runtime.history.latest(key, await memory.newest(key), now, max_age_seconds)
+        for key in keys
+    ]
+    return _json(encode_latest(found[0]) if len(found) == 1 else encode_latest_list(found))
 
 
 @router.get(
@@ -113,13 +119,16 @@ async def prices_of_period(
     runtime: RuntimeDep,
     memory: MemoryDep,
     key: TickerDep,
-    span: SpanDep,
+    period: PeriodDep,
     limit: Limit = DEFAULT_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The prices of a period, oldest first; both bounds are inclusive, either may be left out."""
-    listed = PriceList(PERIOD_PATH, key, Order.ASC, limit, span)
-    return await _page(runtime, memory, listed, cursor)
+    listed = PriceList(PERIOD_PATH, key, Order.ASC, limit, period.span)
+    answer = await _page(runtime, memory, listed, cursor)
+    if period.is_relative:  # the same address means other rows a minute later
+        answer.headers["Cache-Control"] = OPEN
+    return answer
 
 
 @router.get(
@@ -131,13 +140,19 @@ async def prices_of_period(
 async def price_at(
     runtime: RuntimeDep,
     key: TickerDep,
-    timestamp: Annotated[Moment, Query(description="The moment.", examples=[1768579265])],
+    timestamp: Annotated[
+        MomentParameter,
+        Query(
+            description=f"The moment: {FORMS}.",
+            openapi_examples={"an hour ago": {"value": "-1h"}},
+        ),
+    ],
     tolerance_seconds: Annotated[
         Seconds, Query(description="How far back to look; two intervals if left out.")
     ] = None,
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
-    moment = seconds_until(timestamp)
+    moment = seconds_until(timestamp.at(runtime.now()))
     price = await runtime.history.at(key, moment, tolerance_seconds)
     return _json(encode_price(price))
 

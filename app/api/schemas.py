@@ -57,6 +57,12 @@ class LatestPriceOut(PriceAtOut):
     stale: bool = Field(description="Older than two intervals.", examples=[False])
 
 
+class LatestPriceListOut(BaseModel):
+    """The newest prices of several tickers, in the order in which they were named."""
+
+    items: list[LatestPriceOut]
+
+
 class CandleOut(BaseModel):
     """The prices of an interval in brief; the four are null where `fill=null` filled."""
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 
-from app.api.deps import NAME_PATTERN, RuntimeDep, require_key
+from app.api.deps import NAME_PATTERN, TICKER_EXAMPLE, RuntimeDep, require_key
 from app.api.errors import problems
+from app.api.parameters import refuse_unknown
 from app.api.schemas import BackfillOut, CollectionOut, TaskOut, TaskStatusOut
 from app.api.times import SpanDep
 from app.core.errors import (
@@ -22,6 +23,8 @@ from app.domain.repairs import Repaired, Wish
 from app.tasks import collections, repairs
 from app.tasks.status import TaskStatus, look
 
+KEY_FIRST = [Depends(require_key), Depends(refuse_unknown)]
+
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(BrokerUnavailable))
 
 
@@ -29,8 +32,8 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(BrokerUna
     "/fetch-prices",
     summary="Collect now",
     status_code=202,
-    dependencies=[Depends(require_key)],
-    responses=problems(KeyMissing, KeyRefused),
+    dependencies=KEY_FIRST,
+    responses=problems(KeyMissing, KeyRefused, ParametersInvalid),
 )
 async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     """Start a collection of every ticker now; a slot that has its price keeps it."""
@@ -42,7 +45,7 @@ async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     name="backfill",
     summary="Repair what is missing",
     status_code=202,
-    dependencies=[Depends(require_key)],
+    dependencies=KEY_FIRST,
     responses=problems(
         KeyMissing,
         KeyRefused,
@@ -61,7 +64,7 @@ async def backfill(
         Query(
             description="The index, without regard to case; all of them if left out.",
             pattern=NAME_PATTERN,
-            examples=["btc_usd"],
+            openapi_examples=TICKER_EXAMPLE,
         ),
     ] = None,
     exchange: Annotated[
@@ -91,6 +94,7 @@ async def refuse_to_read_a_post() -> None:
 @router.get(
     "/{task_id}",
     summary="How far a task is",
+    dependencies=[Depends(refuse_unknown)],
     responses=problems(TaskNotFound, ParametersInvalid),
 )
 async def task_status(

@@ -5,10 +5,12 @@ from fastapi import APIRouter
 from app.api.deps import RuntimeDep
 from app.api.errors import problems
 from app.api.schemas import TickerListOut, TickerOut
-from app.core.errors import DatabaseUnavailable, SchemaOutdated
+from app.core.errors import DatabaseUnavailable, ParametersInvalid, SchemaOutdated
 
 router = APIRouter(
-    prefix="/tickers", tags=["tickers"], responses=problems(DatabaseUnavailable, SchemaOutdated)
+    prefix="/tickers",
+    tags=["tickers"],
+    responses=problems(ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
 )
 
 

@@ -1,23 +1,29 @@
 """Moments and periods as parameters of a request."""
 
-from typing import Annotated
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Query
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import PlainValidator, WithJsonSchema
 
+from app.api.deps import RuntimeDep
 from app.core.errors import ParametersInvalid
 from app.domain.prices import Span
 from app.domain.times import (
+    BACK,
     FIRST_SECOND,
     LAST_SECOND,
-    parse_moment,
+    NOW,
+    Moment,
+    read_moment,
     seconds_from,
     seconds_until,
 )
 
-Moment = Annotated[
-    int,
-    BeforeValidator(parse_moment),
+FORMS: Final = "UNIX seconds, milliseconds, ISO 8601, `now`, or back from now such as `-24h`"
+
+MomentParameter = Annotated[
+    Moment,
+    PlainValidator(read_moment),
     WithJsonSchema(
         {
             "anyOf": [
@@ -28,37 +34,55 @@ Moment = Annotated[
                 },
                 {"type": "string", "format": "date-time"},
                 {"type": "string", "format": "date"},
+                {"type": "string", "pattern": f"^({NOW}|{BACK.pattern})$"},
             ],
-            "examples": [1768579260, "2026-01-16T16:01:00Z"],
+            "examples": ["-24h", 1768579260, "2026-01-16T16:01:00Z"],
         }
     ),
 ]
-"""A moment in microseconds since the epoch."""
 
 
-async def get_span(
+class Period(NamedTuple):
+    """A period as it was asked for, and whether it moves with the clock."""
+
+    span: Span
+    is_relative: bool
+
+
+async def get_period(
+    runtime: RuntimeDep,
     from_dt: Annotated[
-        Moment | None,
+        MomentParameter | None,
         Query(
-            description="The first moment, inclusive: UNIX seconds, milliseconds or ISO 8601; "
-            "a date alone means its start.",
-            examples=[1768579260],
+            description=f"The first moment, inclusive: {FORMS}; a date alone means its start.",
+            openapi_examples={"a day ago": {"value": "-24h"}},
         ),
     ] = None,
     to_dt: Annotated[
-        Moment | None,
+        MomentParameter | None,
         Query(
             description="The last moment, inclusive, in the same forms.",
-            examples=["2026-01-16T16:01:00Z"],
+            openapi_examples={"now": {"value": "now"}},
         ),
     ] = None,
-) -> Span:
-    if from_dt is not None and to_dt is not None and from_dt > to_dt:
+) -> Period:
+    now = runtime.now()
+    start_us, end_us = (None if one is None else one.at(now) for one in (from_dt, to_dt))
+    if start_us is not None and end_us is not None and start_us > end_us:
         raise ParametersInvalid({"from_dt": "must not be after to_dt"})
-    start = None if from_dt is None else seconds_from(from_dt)
-    end = None if to_dt is None else seconds_until(to_dt)
-    return Span(start, end)
+    start = None if start_us is None else seconds_from(start_us)
+    end = None if end_us is None else seconds_until(end_us)
+    return Period(
+        Span(start, end), any(one is not None and one.is_relative for one in (from_dt, to_dt))
+    )
+
+
+PeriodDep = Annotated[Period, Depends(get_period)]
+"""The period that `from_dt` and `to_dt` leave."""
+
+
+async def get_span(period: PeriodDep) -> Span:
+    return period.span
 
 
 SpanDep = Annotated[Span, Depends(get_span)]
-"""The period that `from_dt` and `to_dt` leave."""

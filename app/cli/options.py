@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.domain.prices import Span, TickerKey
-from app.domain.times import parse_moment, seconds_from, seconds_until
+from app.domain.times import Moment, read_moment, seconds_from, seconds_until
 
 DEFAULT_EXCHANGE = "deribit"
 
@@ -14,31 +14,39 @@ Ticker = Annotated[
     typer.Option(help="One ticker, such as btc_usd or exchange:ticker; all if left out."),
 ]
 FromMoment = Annotated[
-    int | None,
+    Moment | None,
     typer.Option(
         "--from",
-        parser=parse_moment,
+        parser=read_moment,
         metavar="MOMENT",
-        help="The first moment: UNIX seconds, milliseconds or ISO 8601.",
+        help="The first moment: UNIX seconds, milliseconds, ISO 8601, now, or back from now: -24h.",
     ),
 ]
 ToMoment = Annotated[
-    int | None,
-    typer.Option("--to", parser=parse_moment, metavar="MOMENT", help="The last moment, inclusive."),
+    Moment | None,
+    typer.Option("--to", parser=read_moment, metavar="MOMENT", help="The last moment, inclusive."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def span_between(from_us: int | None, to_us: int | None) -> Span:
+def span_between(start: Moment | None, end: Moment | None) -> Span:
     """Give the period between two moments.
 
     Raises:
         BadParameter: it is reversed.
     """
-    if from_us is not None and to_us is not None and from_us > to_us:
+    now = _now() if any(one is not None and one.is_relative for one in (start, end)) else 0.0
+    start_us, end_us = (None if one is None else one.at(now) for one in (start, end))
+    if start_us is not None and end_us is not None and start_us > end_us:
         raise typer.BadParameter("--from must not be after --to")
-    start = None if from_us is None else seconds_from(from_us)
-    return Span(start, None if to_us is None else seconds_until(to_us))
+    first = None if start_us is None else seconds_from(start_us)
+    return Span(first, None if end_us is None else seconds_until(end_us))
+
+
+def _now() -> float:
+    from app.runtime import wall_clock
+
+    return wall_clock()
 
 
 def key_of(ticker: str | None) -> TickerKey | None:

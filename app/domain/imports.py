@@ -16,7 +16,8 @@ from app.domain.times import parse_moment
 DEFAULT_EXCHANGE: Final = "deribit"
 TIMESTAMP_NAMES: Final = ("timestamp", "timestamp_unix_s", "timestamp_unix_ms", "time")
 NAME: Final = re.compile(r"[a-z0-9_.\-]{1,64}")
-PLAIN_SECONDS: Final = re.compile(r"[0-9]{1,11}")
+PLAIN_SECONDS: Final = re.compile(r"[0-9]{1,7}|[0-9]{9,11}")
+"""Eight digits may be a date."""
 PLAIN_PRICE: Final = re.compile(r"(?![0.]*$)[0-9]{1,12}(?:\.[0-9]{1,40})?")
 """What nearly all are, and what needs no closer look: their lengths keep them in bounds."""
 ANY_PRICE: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")

@@ -1,7 +1,8 @@
-"""Times as they come in: UNIX seconds, UNIX milliseconds, or ISO 8601 (no zone means UTC)."""
+"""Times as they come in: UNIX seconds or milliseconds, ISO 8601 (no zone means UTC), or `-24h`."""
 
 import datetime as dt
 import re
+from typing import Final
 
 from app.domain.slots import MICROSECONDS
 
@@ -14,20 +15,86 @@ LAST_SECOND = 253_402_300_799
 ZONE_AFTER_SPACE = re.compile(r"([T:][\d:.,]+) (\d\d(?::?\d\d){0,2})$")
 """An unescaped + in a URL arrives as a space; one between date and time is no such zone."""
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
+EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 ALLOWED = "UNIX seconds, UNIX milliseconds, or ISO 8601 such as 2026-01-16T16:01:00Z"
+NOW: Final = "now"
+BACK: Final = re.compile(r"-([0-9]{1,9})([smhdw])")
+SECONDS_OF_UNIT: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def parse_moment(text: object) -> int:
-    """Read a moment in one of the three forms; give microseconds since the epoch.
+class Moment:
+    """A moment in microseconds: since the epoch, or, where it is relative, since now."""
+
+    __slots__ = ("is_relative", "microseconds")
+
+    def __init__(self, microseconds: int, *, is_relative: bool = False) -> None:
+        self.microseconds = microseconds
+        self.is_relative = is_relative
+
+    def at(self, now: float) -> int:
+        """Give it in microseconds since the epoch; `now` is the reader's clock in UNIX seconds.
+
+        A relative one is a whole second, and never lies before the year 1.
+        """
+        if not self.is_relative:
+            return self.microseconds
+        return max(int(now) * MICROSECONDS + self.microseconds, FIRST_SECOND * MICROSECONDS)
+
+
+def read_moment(text: object) -> Moment:
+    """Read a moment in one of the three forms, `now`, or one back from now such as `-24h`.
 
     Raises:
         ValueError: it is none of them, or lies outside the years 1 to 9999.
     """
     words = str(text).strip()
-    moment_us = _number(words) if WHOLE_NUMBER.fullmatch(words) else _iso(words)
+    if words == NOW:
+        return Moment(0, is_relative=True)
+    if match := BACK.fullmatch(words):
+        seconds = int(match[1]) * SECONDS_OF_UNIT[match[2]]
+        return Moment(-seconds * MICROSECONDS, is_relative=True)
+    try:
+        return Moment(parse_moment(words))
+    except ValueError as error:
+        raise ValueError(f"{error}, {NOW}, or back from now such as -24h") from None
+
+
+def parse_moment(text: object) -> int:
+    """Read a moment in one of the three forms; give microseconds since the epoch.
+
+    Eight digits that make a date are one, and no seconds of the year 1970 or so.
+
+    Raises:
+        ValueError: it is none of them, or lies outside the years 1 to 9999.
+    """
+    words = str(text).strip()
+    is_number = WHOLE_NUMBER.fullmatch(words) and not is_date(words)
+    moment_us = _number(words) if is_number else _iso(words)
     if not FIRST_SECOND <= moment_us // MICROSECONDS <= LAST_SECOND:
         raise ValueError(f"must lie in the years 1 to 9999; allowed are {ALLOWED}")
     return moment_us
+
+
+def is_date(words: str) -> bool:
+    """Tell whether these are eight digits that make a date, such as 20261001."""
+    if not EIGHT_DIGITS.fullmatch(words):
+        return False
+    try:
+        dt.date.fromisoformat(words)
+    except ValueError:
+        return False
+    return True
+
+
+def write_seconds(seconds: int) -> str:
+    """Write UNIX seconds so that they are read as the same again."""
+    return write_utc(seconds) if is_date(str(seconds)) else str(seconds)
+
+
+def write_utc(seconds: int) -> str:
+    """Write UNIX seconds in ISO 8601."""
+    moment = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=seconds)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _number(words: str) -> int:

@@ -10,6 +10,7 @@ from app.domain.lines import LineFormat, LinePage
 from app.domain.prices import Order, Price, Span, TickerKey, TickerSummary
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
+from app.domain.times import write_utc
 from app.repositories import lines, prices, recordings
 from app.repositories.prices import Extent
 
@@ -86,8 +87,18 @@ class History:
             tolerance_seconds = STALE_AFTER_INTERVALS * await self.interval_of(key)
         if price is None or moment - price.slot > tolerance_seconds:
             await self.require_known(key)
-            raise NoPriceNear(f"no price of {key} within {tolerance_seconds} s before {moment}")
+            near = f"no price of {key} within {tolerance_seconds} s before {moment}"
+            raise NoPriceNear(f"{near}; {await self._reach(key)}")
         return price
+
+    async def _reach(self, key: TickerKey) -> str:
+        """Say where what is stored of a ticker begins and ends."""
+        async with self._database.read() as session:
+            extent = (await prices.extents(session)).get(key, Extent())
+        if extent.first is None or extent.last is None:
+            return "nothing is stored of it yet"
+        first, last = (f"{at} ({write_utc(at)})" for at in (extent.first, extent.last))
+        return f"its prices begin at {first} and end at {last}"
 
     async def tickers(self) -> list[TickerSummary]:
         """Tell what is stored of every ticker that is or was recorded, or of which there is any."""

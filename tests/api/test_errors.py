@@ -87,12 +87,6 @@ async def test_bytes_that_are_no_text_are_never_a_server_error(api: Api) -> None
     assert await api.status_of(key) == 403
 
 
-async def test_repeated_parameter_is_taken_once(api: Api, sql: asyncpg.Connection) -> None:
-    await store(sql, [60, 120])
-    answer = await api.get("/api/v1/prices?ticker=eth_usd&ticker=btc_usd&limit=1&limit=2")
-    assert answer.stamps == [60, 120]
-
-
 async def test_missing_table_is_an_outdated_schema(api: Api, sql: asyncpg.Connection) -> None:
     await sql.execute("DROP TABLE prices, price_hours")
     for path in READS:

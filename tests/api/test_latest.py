@@ -128,3 +128,66 @@ async def test_upper_case_ticker_finds_the_same_rows(api: Api, sql: asyncpg.Conn
     for ticker in ("BTC_USD", "Btc_Usd"):
         path = f"/api/v1/prices/at?ticker={ticker}&exchange=DERIBIT&timestamp=700"
         assert (await api.get(path)).body == lower.body
+
+
+async def test_several_tickers_come_in_the_order_asked(api: Api, sql: asyncpg.Connection) -> None:
+    slot = await _slot(sql, 5)
+    await store(sql, [slot - 60], ticker="eth_usd")
+    await store(sql, [slot - 120], ticker="btc_usd", exchange="kraken", source="import")
+    path = "/api/v1/prices/latest?ticker=eth_usd&ticker=BTC_usd&ticker=Kraken:btc_usd"
+    answer = (await api.get(f"{path}&ticker=eth_usd")).json()
+    assert set(answer) == {"items"}
+    found = [(one["exchange"], one["ticker"], one["timestamp"]) for one in answer["items"]]
+    assert found == [
+        ("deribit", "eth_usd", slot - 60),
+        ("deribit", "btc_usd", slot),
+        ("kraken", "btc_usd", slot - 120),
+        ("deribit", "eth_usd", slot - 60),
+    ]
+    single = (await api.get(LATEST)).json()
+    assert [set(one) for one in answer["items"]] == [set(single)] * 4
+
+
+async def test_exchange_counts_for_the_tickers_that_name_none(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    slot = await _slot(sql, 5)
+    await store(sql, [slot], exchange="kraken")
+    both = "/api/v1/prices/latest?ticker=btc_usd&ticker=deribit:btc_usd&exchange=kraken"
+    items = (await api.get(both)).json()["items"]
+    assert [one["exchange"] for one in items] == ["kraken", "deribit"]
+    one = (await api.get("/api/v1/prices/latest?ticker=kraken:btc_usd")).json()
+    assert (one["exchange"], one["timestamp"]) == ("kraken", slot)
+
+
+async def test_one_ticker_among_several_that_has_no_price_is_named(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    await _slot(sql, 200)
+    for more, code, named in (
+        ("&ticker=nope", "ticker_not_found", "deribit:nope"),
+        ("&ticker=eth_usd", "no_price_yet", "deribit:eth_usd"),
+        ("&ticker=btc_usd&max_age_seconds=10", "price_too_old", "deribit:btc_usd"),
+    ):
+        answer = await api.get(f"{LATEST}{more}")
+        assert (answer.status, answer.code) == (404, code)
+        assert named in answer.json()["detail"]
+    for bad in ("", "a:b:c", ":", "a:", "x" * 65):
+        assert set((await api.get(f"{LATEST}&ticker={bad}")).faults) == {"ticker"}
+
+
+async def test_no_price_near_tells_where_data_begins_and_ends(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    empty = await api.get(f"{AT}&timestamp=5000")
+    assert (empty.code, empty.json()["detail"].endswith("; nothing is stored of it yet")) == (
+        "no_price_near",
+        True,
+    )
+    await store(sql, [660, 1_768_579_260])
+    for moment in (5000, 60):
+        answer = await api.get(f"{AT}&timestamp={moment}")
+        assert answer.json()["detail"] == (
+            f"no price of deribit:btc_usd within 120 s before {moment}; its prices begin at "
+            "660 (1970-01-01T00:11:00Z) and end at 1768579260 (2026-01-16T16:01:00Z)"
+        )

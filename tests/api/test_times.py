@@ -1,11 +1,14 @@
 """Times as they come in."""
 
+import time
+
 import asyncpg
 
 from app.domain.times import FIRST_SECOND, LAST_SECOND
 from tests.api.client import Api
 from tests.repositories.rows import store
 
+TOLERANT = "tolerance_seconds=10000000"
 T0 = 1_768_579_260  # 2026-01-16T16:01:00Z
 SLOTS = [T0 - 60, T0, T0 + 60]
 SAME_MOMENT = [
@@ -30,7 +33,14 @@ SAME_MOMENT = [
 NO_MOMENTS = [
     "",
     "%20",
-    "now",
+    "Now",
+    "now-1h",
+    "-h",
+    "-24H",
+    "24h",
+    "-1.5h",
+    "-1y",
+    "-1234567890s",
     "NaN",
     "Infinity",
     "-",
@@ -86,6 +96,66 @@ async def test_what_is_no_moment_is_a_422_on_every_time_parameter(api: Api) -> N
             name = path.partition("?")[2].rstrip("=")
             assert set(answer.faults) == {name}, text
             assert "UNIX seconds" in answer.faults[name]
+
+
+async def test_moments_back_from_now_are_understood(api: Api, sql: asyncpg.Connection) -> None:
+    now = int(time.time())
+    ages = {"30s": 30, "90m": 5400, "24h": 86_400, "7d": 604_800, "2w": 1_209_600}
+    await store(sql, [now - 3 * age for age in ages.values()])
+    await store(sql, [now])
+    for form, age in ages.items():
+        older = [now - 3 * one for one in ages.values() if 3 * one > age]
+        answer = await api.get(f"/api/v1/prices/period?ticker=btc_usd&to_dt=-{form}")
+        assert answer.stamps == sorted(older), form
+        at = await api.get(f"/api/v1/prices/at?ticker=btc_usd&timestamp=-{form}&{TOLERANT}")
+        assert at.json()["timestamp"] == max(older), form
+    answer = await api.get("/api/v1/prices/period?ticker=btc_usd&from_dt=-10m&to_dt=now")
+    assert answer.stamps == [now - 90, now]
+    assert (await api.get("/api/v1/prices/at?ticker=btc_usd&timestamp=now")).status == 200
+
+
+async def test_period_that_moves_with_the_clock_is_never_kept(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    """The same address means other rows a minute later, so no cache may keep it for an hour."""
+    now = int(time.time()) // 60 * 60
+    await store(sql, range(now - 1200, now, 60))
+    route = "/api/v1/prices/period?ticker=btc_usd"
+    moving = await api.get(f"{route}&from_dt=-15m&to_dt=-5m")
+    fixed = await api.get(f"{route}&from_dt={now - 900}&to_dt={now - 300}")
+    assert fixed.headers["cache-control"] == "public, max-age=3600"
+    assert moving.headers["cache-control"] == "no-cache"
+
+
+async def test_reversed_relative_range_is_refused(api: Api) -> None:
+    answer = await api.get("/api/v1/prices/period?ticker=btc_usd&from_dt=now&to_dt=-1s")
+    assert answer.faults == {"from_dt": "must not be after to_dt"}
+
+
+async def test_eight_digits_that_make_a_date_are_one(api: Api, sql: asyncpg.Connection) -> None:
+    """Seconds of August 1970 instead of October 2026 were a wrong answer without a word."""
+    october = 1_790_812_800
+    await store(sql, [20_261_001, 20_261_060, october - 60, october, october + 60])
+    route = "/api/v1/prices/period?ticker=btc_usd"
+    assert (await api.get(f"{route}&from_dt=20261001")).stamps == [october, october + 60]
+    assert (await api.get(f"{route}&from_dt=20261001&to_dt=20261001")).stamps == [october]
+    assert (await api.get(f"{route}&from_dt=20261301&to_dt=20261399")).stamps == []
+    at = await api.get("/api/v1/prices/at?ticker=btc_usd&timestamp=20261001")
+    assert at.json()["timestamp"] == october
+
+
+async def test_next_page_of_a_period_whose_seconds_look_like_a_date(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    first = 20_261_001
+    await store(sql, range(first, first + 300, 60))
+    route = "/api/v1/prices/period?ticker=btc_usd&limit=2&from_dt=1970-08-23T12:03:21Z"
+    stamps: list[int] = []
+    while route:
+        page = await api.get(route)
+        stamps += page.stamps
+        route = page.json()["next"]
+    assert stamps == list(range(first, first + 300, 60))
 
 
 async def test_fractions_of_a_second_round_inwards(api: Api, sql: asyncpg.Connection) -> None:

@@ -3,21 +3,25 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.times import (
     FIRST_MILLISECONDS,
     FIRST_SECOND,
     LAST_SECOND,
+    is_date,
     parse_moment,
+    read_moment,
     seconds_from,
     seconds_until,
+    write_seconds,
 )
 
 
 @given(st.integers(FIRST_SECOND, FIRST_MILLISECONDS - 1))
 def test_number_below_the_border_counts_seconds(seconds: int) -> None:
+    assume(not is_date(str(seconds)))
     assert parse_moment(str(seconds)) == seconds * 1_000_000
 
 
@@ -39,6 +43,54 @@ def test_iso_moment_is_read_exactly(naive: dt.datetime, zone: dt.tzinfo | None) 
     microseconds = parse_moment(written.isoformat())
     assert epoch + dt.timedelta(microseconds=microseconds) == expected
     assert parse_moment(written.isoformat().replace("+", " ")) == microseconds
+
+
+@given(st.dates())
+def test_eight_digits_that_make_a_date_are_one(date: dt.date) -> None:
+    digits = f"{date.year:04}{date.month:02}{date.day:02}"
+    assert is_date(digits)
+    assert parse_moment(digits) == parse_moment(date.isoformat())
+
+
+@pytest.mark.parametrize("digits", ["20261301", "20260230", "99999999", "10000000", "00000060"])
+def test_eight_digits_that_make_no_date_are_seconds(digits: str) -> None:
+    assert parse_moment(digits) == int(digits) * 1_000_000
+
+
+@given(
+    st.integers(FIRST_SECOND, FIRST_MILLISECONDS - 1)
+    | st.dates().map(lambda date: int(f"{date.year}{date.month:02}{date.day:02}"))
+)
+def test_seconds_that_are_written_are_read_as_the_same(seconds: int) -> None:
+    assert parse_moment(write_seconds(seconds)) == seconds * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("now", 0),
+        ("-1s", 1),
+        ("-90m", 5400),
+        ("-24h", 86_400),
+        ("-7d", 604_800),
+        (" -2w ", 1209600),
+    ],
+)
+def test_moment_back_from_now_moves_with_the_clock(text: str, seconds: int) -> None:
+    moment = read_moment(text)
+    assert moment.is_relative
+    assert moment.at(1_768_579_260.9) == (1_768_579_260 - seconds) * 1_000_000
+
+
+def test_moment_back_from_now_never_lies_before_the_year_one() -> None:
+    assert read_moment("-999999999w").at(0) == FIRST_SECOND * 1_000_000
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_number_with_a_sign_is_no_moment_back_from_now(seconds: int) -> None:
+    assume(not is_date(str(seconds)))
+    moment = read_moment(str(seconds))
+    assert (moment.is_relative, moment.at(5)) == (False, seconds * 1_000_000)
 
 
 @given(st.text())

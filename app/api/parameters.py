@@ -1,0 +1,82 @@
+"""Unknown parameters are refused, for a wrong answer would be worse than none."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Final, get_origin
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from app.core.errors import ParametersInvalid
+
+SYNONYMS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("from", "start", "since", "begin", "after"), "from_dt"),
+    **dict.fromkeys(("to", "end", "until", "before"), "to_dt"),
+    **dict.fromkeys(("symbol", "pair", "index", "index_name", "instrument"), "ticker"),
+    **dict.fromkeys(("time", "ts", "date", "moment", "at"), "timestamp"),
+    **dict.fromkeys(("count", "size", "page_size", "per_page"), "limit"),
+    **dict.fromkeys(("sort", "direction"), "order"),
+    **dict.fromkeys(("resolution", "timeframe", "period"), "interval"),
+    **dict.fromkeys(("offset", "page"), "cursor"),
+    **dict.fromkeys(("max_age", "maxage"), "max_age_seconds"),
+    "venue": "exchange",
+    "tolerance": "tolerance_seconds",
+}
+"""Names that other interfaces have for ours."""
+LIKENESS: Final = 0.6
+LONGEST_SHOWN_CHARACTERS: Final = 40
+
+
+async def refuse_unknown(request: Request) -> None:
+    """Refuse parameters that the route does not have, and single ones that come twice.
+
+    Raises:
+        ParametersInvalid: there are such; it names the nearest known one.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not route.include_in_schema:
+        return
+    known = _known_of(route)
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    faults = dict(_faults(given, known))
+    if faults:
+        raise ParametersInvalid(faults)
+
+
+def nearest(name: str, known: Mapping[str, bool]) -> str | None:
+    """Give the known parameter that a name was likely meant for."""
+    lowered = name.strip().lower().replace("-", "_")
+    meant = SYNONYMS.get(lowered, lowered)
+    if meant in known:
+        return meant
+    return next(iter(get_close_matches(lowered, known, n=1, cutoff=LIKENESS)), None)
+
+
+def _faults(given: Mapping[str, int], known: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    for name, times in given.items():
+        if name not in known:
+            yield name[:LONGEST_SHOWN_CHARACTERS], _unknown(name, known)
+        elif times > 1 and not known[name]:
+            yield name, f"is given {times} times, and may be given once"
+
+
+def _unknown(name: str, known: Mapping[str, bool]) -> str:
+    if not known:
+        return "is unknown; there are no parameters here"
+    meant = nearest(name, known)
+    hint = f"did you mean {meant}? Known" if meant else "known"
+    return f"is unknown; {hint} are {', '.join(known)}"
+
+
+def _known_of(route: APIRoute) -> Mapping[str, bool]:
+    """Name a route's parameters, and tell of each whether it may be given several times."""
+    return dict(_declared(route.dependant))
+
+
+def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    for part in dependant.dependencies:
+        yield from _declared(part)
+    for field in dependant.query_params:
+        yield field.alias, get_origin(field.field_info.annotation) is list
