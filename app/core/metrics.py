@@ -23,11 +23,21 @@ EXCHANGE_REQUESTS = Metric(
     "prices_exchange_requests", "Requests to exchanges.", ("exchange", "method", "outcome")
 )
 ROWS_STORED = Metric("prices_rows_stored", "Rows committed.", ("source",))
+PRICES_LATE = Metric(
+    "prices_late", "Live prices stored as backfill: their slot had been declared due.", ()
+)
 SLOTS_UNFILLABLE = Metric(
     "prices_slots_unfillable", "Slots found that the exchange can't give.", ("reason",)
 )
 ALERTS = Metric("prices_alerts", "Alerts to ALERT_WEBHOOK_URL.", ("event", "outcome"))
-COUNTERS = (HTTP_REQUESTS, EXCHANGE_REQUESTS, ROWS_STORED, ALERTS, SLOTS_UNFILLABLE)
+COUNTERS = (
+    HTTP_REQUESTS,
+    EXCHANGE_REQUESTS,
+    ROWS_STORED,
+    PRICES_LATE,
+    ALERTS,
+    SLOTS_UNFILLABLE,
+)
 
 
 class Sample(NamedTuple):

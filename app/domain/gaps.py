@@ -14,6 +14,7 @@ from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot, floor_slot, slot_after, slot_before
 
 PENDING = "pending"
+LONGEST_COMMIT_SECONDS = 5.0
 
 
 class Reason(StrEnum):
@@ -51,6 +52,20 @@ def last_due(present_us: int, interval_seconds: int) -> Slot:
     """
     half_us = interval_seconds * MICROSECONDS // 2
     return slot_before(floor_slot(present_us - half_us, interval_seconds), interval_seconds)
+
+
+def seconds_to_store(slot: Slot, interval_seconds: int, present_us: int) -> float:
+    """Tell for how long a slot's live price may still be stored as such; zero or less: it is late.
+
+    It has to be there before the slot is declared due, and a commit takes its time.
+    """
+    due = slot + 1.5 * interval_seconds
+    return due - commit_seconds(interval_seconds) - present_us / MICROSECONDS
+
+
+def commit_seconds(interval_seconds: int) -> float:
+    """Tell how long a commit may take before readers could see that it came too late."""
+    return min(LONGEST_COMMIT_SECONDS, interval_seconds / 12)
 
 
 def missing(

@@ -1,6 +1,6 @@
 """Prices in the database: added once, found again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, Numeric, Text, bindparam, func, select, text
@@ -24,6 +24,18 @@ _ADD = text(
     bindparam("prices", type_=ARRAY(Numeric)),
     bindparam("observed", type_=ARRAY(BigInteger)),
     bindparam("sources", type_=ARRAY(Text)),
+)
+
+_DEMOTE = text(
+    """
+    UPDATE prices SET source = 'backfill'
+    FROM unnest(:exchanges, :tickers, :timestamps) AS late (exchange, ticker, slot)
+    WHERE prices.exchange = late.exchange AND prices.ticker = late.ticker AND timestamp = slot
+    """
+).bindparams(
+    bindparam("exchanges", type_=ARRAY(Text)),
+    bindparam("tickers", type_=ARRAY(Text)),
+    bindparam("timestamps", type_=ARRAY(BigInteger)),
 )
 
 # By the hours' summaries, for a ticker may have years of rows without a live one among them.
@@ -64,6 +76,12 @@ _KEYS = text(
 """Leaps from ticker to ticker along the primary key, however many rows lie between."""
 
 _CLOCK = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+_HURRY = text(
+    """
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    FROM set_config('idle_in_transaction_session_timeout', :milliseconds, true)
+    """
+)
 
 
 class Extent(NamedTuple):
@@ -100,6 +118,25 @@ async def add(session: AsyncSession, prices: Sequence[Price]) -> set[PriceId]:
     return {PriceId(TickerKey(row[0], row[1]), Slot(row[2])) for row in rows}
 
 
+async def demote(session: AsyncSession, late: Collection[PriceId]) -> None:
+    """Let live prices of this transaction count as backfilled: they come too late to be live."""
+    columns = {
+        "exchanges": [key.exchange for key, _ in late],
+        "tickers": [key.ticker for key, _ in late],
+        "timestamps": [slot for _, slot in late],
+    }
+    await session.execute(_DEMOTE, columns)
+
+
+async def hurry_us(session: AsyncSession, seconds: float) -> int:
+    """Have the server roll back unless the next statement comes within so many seconds.
+
+    Gives the database's clock in microseconds.
+    """
+    milliseconds = max(1, round(seconds * 1000))
+    return int(await session.scalar(_HURRY, {"milliseconds": str(milliseconds)}) or 0)
+
+
 async def newest(
     session: AsyncSession, key: TickerKey, *, at_or_before: int | None = None
 ) -> Price | None:
@@ -125,6 +162,11 @@ async def live_edges(
 
     Tickers without a live row are left out.
     """
+    edges = await _edges(session, keys)
+    return await clock_us(session), edges
+
+
+async def _edges(session: AsyncSession, keys: Iterable[TickerKey]) -> dict[TickerKey, LiveEdge]:
     columns = list(keys)
     rows = await session.execute(
         _EDGES,
@@ -133,14 +175,17 @@ async def live_edges(
             "tickers": [key.ticker for key in columns],
         },
     )
-    edges = {TickerKey(row[0], row[1]): LiveEdge(Slot(row[2]), row[3], row[4]) for row in rows}
-    return await clock_us(session), edges
+    return {TickerKey(row[0], row[1]): LiveEdge(Slot(row[2]), row[3], row[4]) for row in rows}
 
 
 async def presents(session: AsyncSession, keys: Iterable[TickerKey]) -> dict[TickerKey, int]:
-    """Estimate the exchange's present of each ticker, in microseconds."""
+    """Estimate the exchange's present of each ticker, in microseconds.
+
+    What is read next, even as of this moment, holds every live price of a slot that is due by it.
+    """
     wanted = list(keys)
-    database_us, edges = await live_edges(session, wanted)
+    database_us = await clock_us(session)  # first: a lock may keep the rest waiting
+    edges = await _edges(session, wanted)
     return {key: present_of(edges.get(key), database_us) for key in wanted}
 
 

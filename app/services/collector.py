@@ -23,11 +23,10 @@ from app.core.errors import (
     ExchangeTimeout,
     StampRefused,
 )
-from app.core.metrics import ROWS_STORED, count
 from app.core.retry import Patience
 from app.db.session import Database
 from app.db.signs import Failures
-from app.domain.prices import Price, Quote, Source, TickerKey
+from app.domain.prices import Price, Quote, TickerKey
 from app.domain.recordings import Recording, realign
 from app.domain.slots import (
     LiveEdge,
@@ -37,7 +36,8 @@ from app.domain.slots import (
     window_seconds,
 )
 from app.domain.stamps import agree, is_doubtful
-from app.repositories import prices, recordings
+from app.repositories import live, prices, recordings
+from app.repositories.live import Sample
 from app.repositories.prices import PriceId
 
 MOST_QUESTIONS = 6
@@ -132,7 +132,9 @@ class Collector:
             database_us, edges = await prices.live_edges(session, keys)
         database_now = CarriedClock(database_us)
         firsts = {key: recording.first_slot for key, recording in known.items()}
-        ledger = Batches[Price](lambda rows: self._store(rows, patience, firsts), len(keys))
+        ledger = Batches[Sample](
+            lambda samples: self._store(samples, patience, firsts, database_now), len(keys)
+        )
         grace = Timeout(_handover_seconds(self._interval_seconds))
         with Deadline(max(0, patience.left_seconds) + grace.seconds) as deadline:
             shared = _Shared(self._interval_seconds, patience, deadline, grace, ledger)
@@ -148,18 +150,27 @@ class Collector:
         return _sum_up(ticks)
 
     async def _store(
-        self, rows: Sequence[Price], patience: Patience, firsts: Mapping[TickerKey, Slot]
+        self,
+        samples: Sequence[Sample],
+        patience: Patience,
+        firsts: Mapping[TickerKey, Slot],
+        database: CarriedClock,
     ) -> list[bool]:
         """Commit prices, trying as long as patience lasts; tell which slots were free."""
-        new = await patience.persist(lambda: self._write(rows, firsts), rows=len(rows))
-        return [PriceId(price.key, price.slot) in new for price in rows]
+        write = partial(self._write, samples, firsts, database)
+        new = await patience.persist(write, rows=len(samples))
+        return [sample.id in new for sample in samples]
 
-    async def _write(self, rows: Sequence[Price], firsts: Mapping[TickerKey, Slot]) -> set[PriceId]:
+    async def _write(
+        self, samples: Sequence[Sample], firsts: Mapping[TickerKey, Slot], database: CarriedClock
+    ) -> set[PriceId]:
         async with self._database.transaction() as session:
-            new = await prices.add(session, rows)
+            new = await prices.add(session, [sample.price for sample in samples])
             early = {key: slot for key, slot in new if slot < firsts.get(key, slot)}
             await recordings.begin_no_later(session, early)
-        count(ROWS_STORED, Source.LIVE, amount=len(new))
+            stored = [sample for sample in samples if sample.id in new]
+            late = await live.demote_late(session, stored, self._interval_seconds, database)
+        live.count_stored(new, late)
         return new
 
     async def _recordings(self) -> Mapping[TickerKey, Recording]:
@@ -194,7 +205,7 @@ class _Shared(NamedTuple):
     patience: Patience
     deadline: Deadline
     grace: Timeout
-    ledger: Batches[Price]
+    ledger: Batches[Sample]
 
 
 class _TickerTick:
@@ -228,9 +239,10 @@ class _TickerTick:
                 return
             ask = partial(self._ask_surely, present, database)
             quote = await self._patience.persist(ask, ticker=str(self.key))
-            present = CarriedClock(quote.observed_us)
             price = Price.live(quote, self._interval_seconds)
-            self.stored += await self._ledger.add(price)
+            sample = live.observe(price, present, self._interval_seconds)
+            present = CarriedClock(quote.observed_us)
+            self.stored += await self._ledger.add(sample)
             newest = max(newest or price.slot, price.slot)
 
     async def _over(self, newest: Slot, present: CarriedClock) -> bool:

@@ -64,13 +64,21 @@ def test_between_two_points_of_the_chart_nothing_can_be_had() -> None:
         row(18, given(18, "backfill", "1.51")),
         row(18, POINTS[24]),
         row(18, given(18, "live", "1.5")),
-        row(12, given(12.25, "backfill")),
+        row(12, given(12.26, "backfill")),
         row(12, given(12.3, "live")),
     ],
     ids=["price", "slot", "source of a point", "source of an answer", "stamp"],
 )
 def test_a_value_that_was_not_given_in_its_slot_is_false(wrong: Row) -> None:
     assert judge([*LIVE, wrong], EVIDENCE, STEP).false == (wrong,)
+
+
+def test_an_answer_that_was_stored_late_is_true_and_fills_its_slot() -> None:
+    late = [row(18, given(18, "backfill", "1.5")), row(26, given(26.1, "backfill"))]
+    answers = EVIDENCE.answers | {given(26.1, "live")}
+    findings = judge([*LIVE, *late], replace(EVIDENCE, answers=answers), STEP // 3)
+    assert findings.false == ()
+    assert not findings.unfillable & places(26)
 
 
 def test_a_place_stored_twice_is_doubled() -> None:

@@ -40,6 +40,10 @@ class Row(NamedTuple):
     def is_live(self) -> bool:
         return self.given.source == "live"
 
+    def is_late(self, evidence: "Evidence") -> bool:
+        """Tell whether it is an answer that was stored when its slot had been declared due."""
+        return not self.is_live and self.given._replace(source="live") in evidence.answers
+
     def is_live_after(self, moment_us: int) -> bool:
         return self.is_live and self.given.observed_us > moment_us
 
@@ -64,7 +68,7 @@ class Findings:
     expected: frozenset[Place]  # from each ticker's first live row to the newest slot that is over
     live: frozenset[Place]
     repaired: frozenset[Place]
-    unfillable: frozenset[Place]  # neither recorded live nor in the chart
+    unfillable: frozenset[Place]  # neither recorded when it happened nor in the chart
     absent: frozenset[Place]
     false: tuple[Row, ...]  # rows with a value that the exchange did not give in that slot
     doubled: frozenset[Place]
@@ -85,11 +89,12 @@ def judge(rows: Collection[Row], evidence: Evidence, interval: int) -> Findings:
     expected = frozenset(_expected(rows, evidence.now_us, interval))
     stored = [row.place for row in rows]
     live = expected & {row.place for row in rows if row.is_live}
+    late = {row.place for row in rows if row.is_late(evidence)}
     return Findings(
         expected=expected,
         live=live,
         repaired=expected & {row.place for row in rows if not row.is_live},
-        unfillable=expected - live - evidence.could_give(interval),
+        unfillable=expected - live - late - evidence.could_give(interval),
         absent=expected - set(stored),
         false=tuple(row for row in rows if not _is_true(row, evidence, interval)),
         doubled=frozenset(place for place, rows_of_it in Counter(stored).items() if rows_of_it > 1),
@@ -111,7 +116,8 @@ def _expected(rows: Collection[Row], now_us: int, interval: int) -> Iterator[Pla
 
 def _is_true(row: Row, evidence: Evidence, interval: int) -> bool:
     said = evidence.answers if row.is_live else evidence.points
-    return row.given in said and _place(row.given, interval) == row.place
+    is_said = row.given in said or row.is_late(evidence)
+    return is_said and _place(row.given, interval) == row.place
 
 
 def _place(given: Given, interval: int) -> Place:

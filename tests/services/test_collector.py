@@ -15,8 +15,9 @@ from app.core.deadlines import Deadline, Timeout
 from app.core.retry import Patience
 from app.core.settings import Settings
 from app.db.session import Database
-from app.domain.prices import Price, TickerKey
+from app.domain.prices import TickerKey
 from app.local.exchange import Exchange
+from app.repositories.live import Sample
 from app.runtime import Runtime, open_runtime
 from app.services.collector import Outcome, _Shared, _TickerTick
 from tests.conftest import set_phase
@@ -75,12 +76,15 @@ async def test_question_after_the_last_moment_still_has_a_grace(
     with Deadline(0) as over:
         with pytest.raises(TimeoutError), over.guard():
             await asyncio.Event().wait()
-        ledger = Batches[Price](lambda rows: collector._store(rows, patience, {}), 1)
+        database = CarriedClock(round(runtime.now() * 1_000_000))
+        ledger = Batches[Sample](
+            lambda samples: collector._store(samples, patience, {}, database), 1
+        )
         shared = _Shared(60, patience, over, Timeout(5), ledger)
         tick = _TickerTick(TickerKey(*BTC), collector._exchanges["deribit"], shared)
         async with asyncio.TaskGroup() as group:
             group.create_task(ledger.write_all())
-            group.create_task(tick.run(None, CarriedClock(round(runtime.now() * 1_000_000))))
+            group.create_task(tick.run(None, database))
     assert (tick.stored, tick.failure) == (1, None)
 
 

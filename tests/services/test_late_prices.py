@@ -1,0 +1,130 @@
+"""A write that waited too long: the slot was declared due, and its price comes as backfill."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from app.core.metrics import take
+from app.core.settings import Settings
+from app.db.session import Database
+from app.domain.prices import Span, TickerKey
+from app.local.exchange import Exchange
+from app.runtime import Runtime
+from app.services.collector import Outcome
+from app.services.coverage import Accounts
+from tests.conftest import Servers, set_phase
+from tests.services.test_collector import configured
+from tests.waiting import until
+
+INTERVAL = 4
+BTC = TickerKey("deribit", "btc_usd")
+LOCKS = {
+    "all of the prices": "LOCK TABLE prices IN ACCESS EXCLUSIVE MODE",
+    "writes of prices": "LOCK TABLE prices IN SHARE MODE",
+    "summaries": "LOCK TABLE price_hours IN SHARE MODE",
+    "notes of changes": "LOCK TABLE price_changes IN SHARE MODE",
+}
+_WRITE_WAITS = """
+SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO prices%'
+AND datname = current_database()
+"""
+_ROWS = "SELECT source, timestamp, observed_us, price FROM prices ORDER BY timestamp"
+
+
+@dataclass
+class Blocked:
+    """A tick under way."""
+
+    runtime: Runtime
+    tick: asyncio.Task[Outcome]
+
+
+@pytest.fixture
+async def holder(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Connection]:
+    """Holds locks; a connection in a transaction sees no news of other sessions."""
+    connection = await asyncpg.connect(servers.plain_url(database_name))
+    yield connection
+    await connection.close()
+
+
+def waits(sql: asyncpg.Connection) -> Callable[[], Awaitable[object]]:
+    return lambda: sql.fetchval(_WRITE_WAITS)
+
+
+@pytest.fixture
+async def blocked(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> AsyncIterator[Blocked]:
+    """A tick that recorded one slot, and whose write of the next one waits for a lock."""
+    set_phase(exchange, 0.8 * INTERVAL, INTERVAL)
+    async with configured(
+        settings, collect_interval_seconds=INTERVAL, tickers="btc_usd"
+    ) as runtime:
+        take()
+        tick = asyncio.create_task(runtime.collector.collect())
+        await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
+        yield Blocked(runtime, tick)
+
+
+async def declared_due(exchange: Exchange) -> None:
+    """Wait until the slot of the exchange's newest answer is due, by its own clock."""
+    answer_us = max(request.us_out or 0 for request in exchange.requests)
+    began = time.monotonic()
+    due = (answer_us // 1_000_000 // INTERVAL + 1.5) * INTERVAL
+    await until(lambda: asyncio.sleep(0, answer_us / 1e6 + time.monotonic() - began > due))
+
+
+@pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())
+async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_as_backfill(
+    blocked: Blocked,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    holder: asyncpg.Connection,
+    lock: str,
+) -> None:
+    async with holder.transaction():
+        await holder.execute(lock)
+        await until(waits(sql))
+        await declared_due(exchange)
+    assert (await blocked.tick).stored == ["btc_usd"]
+    rows = await sql.fetch(_ROWS)
+    assert [row["source"] for row in rows][:2] == ["live", "backfill"]
+    assert rows[1]["observed_us"] in [request.us_out for request in exchange.requests]
+    assert rows[1]["observed_us"] // 1_000_000 // INTERVAL * INTERVAL == rows[1]["timestamp"]
+    counted = {(name, *values): number for (name, values), number in take().items()}
+    assert counted["prices_late",] == counted["prices_rows_stored", "backfill"] == 1
+    assert counted["prices_rows_stored", "live"] == len(rows) - 1
+
+
+async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_price(
+    blocked: Blocked,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    holder: asyncpg.Connection,
+    database: Database,
+) -> None:
+    """What waits here has been written, and is not committed yet."""
+    accounts = Accounts(database)
+    async with holder.transaction():
+        await holder.execute(LOCKS["summaries"])
+        await until(waits(sql))
+        await declared_due(exchange)
+        (coverage,) = await accounts.look(Span(), [BTC])
+        assert coverage.gaps
+    await blocked.tick
+    (later,) = await accounts.look(Span(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC])
+    assert (later.tally.live, later.tally.backfilled) == (0, 1)
+
+
+async def test_price_that_waited_for_a_moment_only_is_live(
+    blocked: Blocked, sql: asyncpg.Connection, holder: asyncpg.Connection
+) -> None:
+    async with holder.transaction():
+        await holder.execute(LOCKS["summaries"])
+        await until(waits(sql))
+    assert (await blocked.tick).stored == ["btc_usd"]
+    assert {row["source"] for row in await sql.fetch(_ROWS)} == {"live"}
