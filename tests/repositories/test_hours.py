@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from decimal import Decimal
-from random import Random
+from random import Random, SystemRandom
 
 import asyncpg
 import pytest
@@ -14,6 +15,8 @@ from app.domain.slots import Slot
 from app.repositories import prices
 from tests.conftest import Servers
 from tests.repositories.rows import store
+from tests.repositories.statements import run_beside_one_another
+from tests.waiting import until
 
 BTC = TickerKey("deribit", "btc_usd")
 HOUR = 3600
@@ -120,3 +123,136 @@ async def test_writers_beside_one_another_are_all_counted(
 
     await asyncio.gather(*(churn(seed) for seed in range(6)))
     await _require_equal(sql)
+
+
+async def test_summaries_are_right_whatever_is_stated_beside_one_another(
+    servers: Servers, database_name: str
+) -> None:
+    """`tests/accept/test_statements.py` goes on for longer."""
+    seed = SystemRandom().randrange(10**9)
+    await run_beside_one_another(
+        lambda: asyncpg.connect(servers.plain_url(database_name)), seed, 200
+    )
+
+
+MIXED = {
+    "upsert": "INSERT INTO prices SELECT 'deribit', 'btc_usd', slot, 7, 0, 'live' "
+    "FROM generate_series(1800, 5400, 60) AS slot "
+    "ON CONFLICT (exchange, ticker, timestamp) DO UPDATE SET price = excluded.price",
+    "merge": "MERGE INTO prices USING generate_series(1800, 5400, 60) AS slot ON timestamp = slot "
+    "WHEN MATCHED AND slot < 2400 THEN DELETE WHEN MATCHED THEN UPDATE SET price = 7 "
+    "WHEN NOT MATCHED THEN INSERT VALUES ('deribit', 'btc_usd', slot, 7, 0, 'live')",
+    "removing and adding": "WITH removed AS (DELETE FROM prices WHERE timestamp < 600 RETURNING *) "
+    "INSERT INTO prices SELECT exchange, ticker, timestamp + 1800, price, 0, source FROM removed "
+    "ON CONFLICT DO NOTHING",
+    "removing all and adding": "WITH removed AS (DELETE FROM prices RETURNING *) "
+    "INSERT INTO prices SELECT exchange, ticker, timestamp + 30, price, 0, source FROM removed",
+    "changing and adding": "WITH changed AS (UPDATE prices SET timestamp = timestamp + 7200) "
+    "INSERT INTO prices VALUES ('deribit', 'btc_usd', 3630, 7, 0, 'live')",
+    "adding before and removing": "WITH removed AS (DELETE FROM prices WHERE timestamp > 60) "
+    "INSERT INTO prices VALUES ('deribit', 'btc_usd', 3660, 7, 0, 'live')",
+    "adding what is removed meanwhile": "INSERT INTO prices "
+    "SELECT 'deribit', 'btc_usd', slot, remove(slot - 60), 0, 'live' "
+    "FROM generate_series(7200, 7440, 60) AS slot",
+}
+REMOVE = """
+CREATE FUNCTION remove(slot bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    WITH removed AS (DELETE FROM prices WHERE timestamp = slot) SELECT slot
+$$
+"""
+
+
+@pytest.mark.parametrize("statement", MIXED.values(), ids=MIXED)
+async def test_statement_that_does_several_things_counts_each_row_once(
+    sql: asyncpg.Connection, statement: str
+) -> None:
+    await sql.execute(REMOVE)
+    await store(sql, range(0, 3 * 1200, 60))
+    await sql.execute(statement)
+    await _require_equal(sql)
+
+
+async def test_rows_added_after_others_were_removed_in_a_transaction_count_once(
+    sql: asyncpg.Connection,
+) -> None:
+    await store(sql, [0, 60])
+    async with sql.transaction():
+        await sql.execute("DELETE FROM prices WHERE timestamp = 60")
+        await store(sql, [120])
+        await sql.execute("TRUNCATE prices")
+        await store(sql, [120, 3600])
+    await store(sql, [60, 180])
+    await _require_equal(sql)
+
+
+MOVED = "UPDATE prices SET timestamp = timestamp + 3600 WHERE timestamp < 120"
+ADDED = "INSERT INTO prices VALUES ('deribit', 'btc_usd', 5400, 7, 0, 'live')"
+EMPTIED = "DELETE FROM prices WHERE timestamp < 3600"
+ADDED_AMONG = "INSERT INTO prices VALUES ('deribit', 'btc_usd', 90, 7, 0, 'live')"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (MOVED, ADDED),
+        (ADDED, MOVED),
+        (EMPTIED, ADDED_AMONG),
+        (EMPTIED, MOVED),
+        (ADDED_AMONG, EMPTIED),
+        (ADDED_AMONG, MOVED),
+    ],
+)
+async def test_writer_that_waited_for_another_counts_its_rows_too(
+    servers: Servers, database_name: str, sql: asyncpg.Connection, first: str, second: str
+) -> None:
+    """Also in an hour that has no summary yet, or none any more."""
+    await store(sql, range(0, 3600, 60))
+    other = await asyncpg.connect(servers.plain_url(database_name))
+    async with sql.transaction():
+        await sql.execute(first)
+        waiting = asyncio.create_task(other.execute(second))
+        await until(lambda: sql.fetchval(IS_WAITING, other.get_server_pid()))
+    await waiting
+    await _require_equal(sql)
+    await other.close()
+
+
+IS_WAITING = "SELECT cardinality(pg_blocking_pids($1)) > 0"
+
+
+UPSERTED = (
+    "INSERT INTO prices VALUES ('deribit', 'btc_usd', 4800, 7, 0, 'live') ON CONFLICT DO NOTHING"
+)
+
+
+@pytest.mark.parametrize("statement", [MOVED, ADDED_AMONG, EMPTIED, *MIXED.values()])
+async def test_strict_transaction_that_saw_an_hour_before_it_was_emptied_ends_or_is_right(
+    servers: Servers, database_name: str, sql: asyncpg.Connection, statement: str
+) -> None:
+    await sql.execute(REMOVE)
+    await store(sql, [0, 60, 3600, 3660])
+    other = await asyncpg.connect(servers.plain_url(database_name))
+    with suppress(asyncpg.SerializationError):
+        async with other.transaction(isolation="repeatable_read"):
+            await other.fetch("SELECT FROM prices")
+            await sql.execute("DELETE FROM prices WHERE timestamp >= 3600")
+            await other.execute("DELETE FROM prices WHERE timestamp = 60")
+            await other.execute(statement)
+    await _require_equal(sql)
+    await other.close()
+
+
+async def test_writers_search_path_and_temporary_tables_lead_no_trigger_astray(
+    sql: asyncpg.Connection,
+) -> None:
+    for table in ("prices", "price_hours", "price_changes"):
+        await sql.execute(f"CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING ALL)")
+    await sql.execute("SET search_path = ''")
+    await sql.execute("INSERT INTO public.prices VALUES ('deribit', 'btc_usd', 60, 7, 0, 'live')")
+    await sql.execute("UPDATE public.prices SET timestamp = 7200")
+    assert await sql.fetchval("SELECT hour FROM public.price_hours") == 7200
+    assert await sql.fetchval("SELECT count(*) FROM public.price_changes") == 3
+    await sql.execute("DELETE FROM public.prices")
+    assert await sql.fetchval("SELECT count(*) FROM public.price_hours") == 0
+    await sql.execute("TRUNCATE public.prices")
+    assert await sql.fetchval("SELECT count(*) FROM public.price_changes") == 5

@@ -1,0 +1,135 @@
+"""Backups by PostgreSQL's own programs, restored whole or in part; summaries that are upgraded."""
+# ruff: noqa: S608  # a table's name is no parameter
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from app.core.settings import Settings
+from app.local.cluster import programs
+from tests.conftest import Servers
+from tests.databases import Databases
+from tests.processes import Processes
+from tests.repositories.rows import store
+from tests.repositories.statements import wrong_hours
+
+BEFORE = "20261120_price_changes"
+COUNTS = """
+SELECT (SELECT count(*) FROM prices), (SELECT count(*) FROM price_hours),
+       (SELECT sum(samples) FROM price_hours)
+"""
+
+
+@pytest.fixture
+async def target(servers: Servers, databases: Databases) -> AsyncIterator[str]:
+    """A second database, migrated and empty, as a URL."""
+    name = await databases.take()
+    yield servers.plain_url(name)
+    await databases.give_back(name)
+
+
+@pytest.fixture
+async def bare(servers: Servers, database_name: str) -> AsyncIterator[str]:
+    """A database without anything in it, by name."""
+    name = f"{database_name}_bare"
+    admin = await asyncpg.connect(servers.plain_url("postgres"))
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    yield name
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()
+
+
+async def _run(program: str, *arguments: str, given: bytes = b"") -> bytes:
+    command = [str(programs() / program), *arguments]
+    done = await asyncio.to_thread(subprocess.run, command, input=given, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+async def _restore(url: str, dump: bytes) -> None:
+    await _run("psql", "-qX", "-v", "ON_ERROR_STOP=1", url, given=dump)
+
+
+async def _require_whole(url: str, *counts: int) -> None:
+    """Require so many rows, hours and samples, and that the summaries are right."""
+    sql = await asyncpg.connect(url)
+    assert tuple(await sql.fetchrow(COUNTS)) == counts
+    assert await wrong_hours(sql) == []
+    await sql.execute("DELETE FROM prices WHERE timestamp % 3600 = 0")
+    assert await wrong_hours(sql) == []
+    await sql.close()
+
+
+@pytest.mark.parametrize("options", [["--table=prices"], ["--table=prices", "--inserts"], []])
+async def test_data_alone_is_restored_into_a_migrated_database(
+    servers: Servers, database_name: str, sql: asyncpg.Connection, target: str, options: list[str]
+) -> None:
+    """Also where the dump brings the summaries, before the rows that they are of."""
+    await store(sql, range(0, 2 * 3600, 60))
+    source = servers.plain_url(database_name)
+    dump = await _run("pg_dump", "--data-only", "--exclude-table=alembic_version", *options, source)
+    await _restore(target, dump)
+    await _require_whole(target, 120, 2, 120)
+
+
+async def test_whole_backup_is_restored_and_goes_on_counting(
+    servers: Servers, database_name: str, sql: asyncpg.Connection, bare: str
+) -> None:
+    await store(sql, range(0, 2 * 3600, 60))
+    await _restore(servers.plain_url(bare), await _run("pg_dump", servers.plain_url(database_name)))
+    await _require_whole(servers.plain_url(bare), 120, 2, 120)
+
+
+async def _migrate(settings: Settings, directory: Path, *command: str) -> None:
+    with Processes(settings, directory) as processes:
+        process = processes.start("alembic", *command)
+        assert await asyncio.to_thread(process.popen.wait, 60) == 0, process.output
+
+
+async def test_upgrade_puts_right_what_older_triggers_counted_wrong(
+    settings: Settings, servers: Servers, bare: str, tmp_path: Path
+) -> None:
+    there = settings.model_copy(update={"database_url": SecretStr(servers.database_url(bare))})
+    await _migrate(there, tmp_path, "upgrade", BEFORE)
+    sql = await asyncpg.connect(servers.plain_url(bare))
+    await store(sql, range(0, 4 * 3600, 120))
+    await sql.execute(
+        "INSERT INTO prices SELECT 'deribit', 'btc_usd', slot, 7, 0, 'live' "
+        "FROM generate_series(0, 3599, 60) AS slot "
+        "ON CONFLICT (exchange, ticker, timestamp) DO UPDATE SET price = 7"
+    )
+    await sql.execute("DELETE FROM price_hours WHERE hour = 3600")
+    await sql.execute("UPDATE price_hours SET hour = 36000 WHERE hour = 7200")
+    assert len(await wrong_hours(sql)) == 4
+    await _migrate(there, tmp_path, "upgrade", "head")
+    assert await wrong_hours(sql) == []
+    await _migrate(there, tmp_path, "downgrade", BEFORE)
+    await store(sql, [4 * 3600])
+    await sql.execute("DELETE FROM prices WHERE timestamp = 0")
+    await sql.execute("UPDATE prices SET timestamp = timestamp + 7230 WHERE timestamp = 120")
+    assert await wrong_hours(sql) == []
+    await sql.close()
+
+
+async def test_triggers_find_their_tables_in_whatever_schema_these_lie(
+    settings: Settings, servers: Servers, bare: str, tmp_path: Path
+) -> None:
+    sql = await asyncpg.connect(servers.plain_url(bare))
+    await sql.execute('CREATE SCHEMA "Not ""public"""')
+    await sql.execute(f'ALTER DATABASE "{bare}" SET search_path = "Not ""public"""')
+    there = settings.model_copy(update={"database_url": SecretStr(servers.database_url(bare))})
+    await _migrate(there, tmp_path, "upgrade", "head")
+    table = '"Not ""public""".prices'
+    await sql.execute("SET search_path = ''")
+    await sql.execute(f"INSERT INTO {table} VALUES ('deribit', 'btc_usd', 60, 7, 0, 'live')")
+    await sql.execute(f"UPDATE {table} SET timestamp = 7200")
+    hours = table.replace("prices", "price_hours")
+    assert await sql.fetchval(f"SELECT hour FROM {hours}") == 7200
+    await sql.execute(f"TRUNCATE {table}")
+    assert await sql.fetchval(f"SELECT count(*) FROM {hours}") == 0
+    await sql.close()
