@@ -110,7 +110,7 @@ async def open_runtime(
             collector=Collector(database, exchanges, keys, interval, Failures(redis, interval)),
             history=History(database, keys, interval),
             candles=Candles(database),
-            accounts=Accounts(database),
+            accounts=Accounts(database, exchanges.keys(), settings.backfill_lookback_hours),
             summaries=Summaries(database),
             housekeeping=Housekeeping(database),
             freshness=FreshnessWatch(database, redis, keys, interval),

@@ -62,7 +62,9 @@ class Databases:
                 await connection.execute(_CUT_OFF)
                 if await connection.fetchrow(_FINGERPRINT) != self.fingerprint:
                     return False
-                await connection.execute("TRUNCATE prices, recordings, unfillable, price_changes")
+                await connection.execute(
+                    "TRUNCATE prices, recordings, unfillable, repair_retries, price_changes"
+                )
             finally:
                 await connection.close()
         except asyncpg.PostgresError:

@@ -115,8 +115,19 @@ class GapOut(BaseModel):
     first: int = Field(alias="from", description="Its first slot.", examples=[1768579260])
     last: int = Field(alias="to", description="Its last slot.", examples=[1768579320])
     missing: int = Field(description="Its slots.", examples=[2])
-    reason: Literal["pending", "chart_too_coarse", "chart_has_no_point", "before_chart"] = Field(
-        description="Why the exchange could not give it; `pending`: it was not asked yet."
+    reason: Literal[
+        "pending",
+        "chart_too_coarse",
+        "chart_has_no_point",
+        "before_chart",
+        "beyond_lookback",
+        "unknown_ticker",
+        "exchange_not_configured",
+    ] = Field(
+        description="Why there is no price. `pending`: the scheduled repair will ask. "
+        "`beyond_lookback`: older than it looks back, a requested repair asks. "
+        "`unknown_ticker`, `exchange_not_configured`: nobody is asked. "
+        "The others: the exchange can't give it."
     )
 
 

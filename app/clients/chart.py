@@ -15,13 +15,14 @@ from app.domain.charts import Chart, ChartRange
 
 SECONDS_PER_DAY: Final = 86_400
 RANGES: Final = (
-    ChartRange("1h", 3_600),
-    ChartRange("1d", SECONDS_PER_DAY),
-    ChartRange("2d", 2 * SECONDS_PER_DAY),
-    ChartRange("1m", 30 * SECONDS_PER_DAY),
-    ChartRange("1y", 365 * SECONDS_PER_DAY),
-    ChartRange("all", None),
+    ChartRange("1h", 3_600, 6),
+    ChartRange("1d", SECONDS_PER_DAY, 60),
+    ChartRange("2d", 2 * SECONDS_PER_DAY, 300),
+    ChartRange("1m", 30 * SECONDS_PER_DAY, 3_600),
+    ChartRange("1y", 365 * SECONDS_PER_DAY, SECONDS_PER_DAY),
+    ChartRange("all", None, SECONDS_PER_DAY),
 )
+"""With their usual steps (docs/repair.md): they tell what is worth waiting for, never a value."""
 FARTHEST_AHEAD_US: Final = SECONDS_PER_DAY * 1_000_000
 """A point may bear the end of a step that still runs, and none is known to be longer."""
 

@@ -87,6 +87,21 @@ class UnfillableRow(Base):
     )
 
 
+class RetryRow(Base):
+    """A run of slots, both ends inclusive, that a chart did not give and may give yet."""
+
+    __tablename__ = "repair_retries"
+
+    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
+    first_slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    last_slot: Mapped[int] = mapped_column(BigInteger)
+    interval_seconds: Mapped[int] = mapped_column(Integer)
+    tries: Mapped[int] = mapped_column(Integer)
+    next_us: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
 class ChangeRow(Base):
     """Slots that a transaction changed; triggers on `prices` write it. All NULL: everything."""
 

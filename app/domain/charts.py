@@ -13,16 +13,20 @@ from itertools import pairwise
 from statistics import median_low
 from typing import NamedTuple
 
-from app.domain.gaps import Gap, Reason
+from app.domain.gaps import Gap, Reason, run_between, started_before
 from app.domain.prices import Price, Source, TickerKey
-from app.domain.slots import MICROSECONDS, Slot, floor_slot, slot_after, slot_before
+from app.domain.slots import MICROSECONDS, floor_slot, slot_after, slot_before
 
 
 class ChartRange(NamedTuple):
-    """A stretch of the past that an exchange charts; None reaches back to the beginning."""
+    """A stretch of the past that an exchange charts; None reaches back to the beginning.
+
+    `step_seconds` is how far its points usually lie apart: what is finer may be waited for.
+    """
 
     name: str
     reach_seconds: int | None
+    step_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def within_reach(
     """Part gaps into slots older than a range reaches, and those that it may still cover."""
     if chart_range.reach_seconds is None:
         return [], list(gaps)
-    return _part(gaps, present_us - chart_range.reach_seconds * MICROSECONDS)
+    return started_before(gaps, present_us - chart_range.reach_seconds * MICROSECONDS)
 
 
 def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool) -> Filling:
@@ -73,7 +77,7 @@ def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool
         return filling
     # A point before the first one would bear this stamp: slots after it lost none to the cut.
     beyond_us = chart.stamps_us[0] - chart.step_us
-    old, covered = ([], list(gaps)) if is_coarsest else _part(gaps, beyond_us + 1)
+    old, covered = ([], list(gaps)) if is_coarsest else started_before(gaps, beyond_us + 1)
     filling.left.extend(old)
     for gap in covered:
         _fill(key, gap, chart, filling)
@@ -84,10 +88,12 @@ def _fill(key: TickerKey, gap: Gap, chart: Chart, filling: Filling) -> None:
     """Take a point for every slot that has one, and judge the runs between."""
     start = gap.first
     for price in _earliest_points(key, gap, chart):
-        _judge(_run(gap, start, slot_before(price.slot, gap.interval_seconds)), chart, filling)
+        _judge(
+            run_between(gap, start, slot_before(price.slot, gap.interval_seconds)), chart, filling
+        )
         filling.prices.append(price)
         start = slot_after(price.slot, gap.interval_seconds)
-    _judge(_run(gap, start, gap.last), chart, filling)
+    _judge(run_between(gap, start, gap.last), chart, filling)
 
 
 def _earliest_points(key: TickerKey, gap: Gap, chart: Chart) -> Iterator[Price]:
@@ -104,11 +110,11 @@ def _earliest_points(key: TickerKey, gap: Gap, chart: Chart) -> Iterator[Price]:
 
 def _judge(run: list[Gap], chart: Chart, filling: Filling) -> None:
     """Refuse slots without a point: before the chart, or once it moved past their end."""
-    before, rest = _part(run, chart.stamps_us[0] - chart.step_us + 1)
+    before, rest = started_before(run, chart.stamps_us[0] - chart.step_us + 1)
     filling.refused.extend(_because(before, Reason.BEFORE_CHART))
     for gap in rest:
         last_start_us = chart.stamps_us[-1] - gap.interval_seconds * MICROSECONDS
-        over, pending = _part([gap], last_start_us + 1)
+        over, pending = started_before([gap], last_start_us + 1)
         is_coarse = chart.step_us > gap.interval_seconds * MICROSECONDS
         reason = Reason.CHART_TOO_COARSE if is_coarse else Reason.CHART_HAS_NO_POINT
         filling.refused.extend(_because(over, reason))
@@ -117,18 +123,3 @@ def _judge(run: list[Gap], chart: Chart, filling: Filling) -> None:
 
 def _because(gaps: Iterable[Gap], reason: Reason) -> Iterator[Gap]:
     return (gap._replace(reason=reason) for gap in gaps)
-
-
-def _run(gap: Gap, first: Slot, last: Slot) -> list[Gap]:
-    return [gap._replace(first=first, last=last)] if first <= last else []
-
-
-def _part(gaps: Iterable[Gap], moment_us: int) -> tuple[list[Gap], list[Gap]]:
-    """Part gaps into slots that start before a moment, and those that start from it on."""
-    earlier: list[Gap] = []
-    later: list[Gap] = []
-    for gap in gaps:
-        before = floor_slot(moment_us - 1, gap.interval_seconds)
-        earlier.extend(_run(gap, gap.first, min(gap.last, before)))
-        later.extend(_run(gap, max(gap.first, slot_after(before, gap.interval_seconds)), gap.last))
-    return earlier, later

@@ -7,7 +7,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from app.domain.prices import Span
 from app.domain.recordings import Recording
@@ -18,11 +18,14 @@ LONGEST_COMMIT_SECONDS = 5.0
 
 
 class Reason(StrEnum):
-    """Why the exchange can't give the price of a slot."""
+    """Why the exchange can't give the price of a slot, or is not asked for it."""
 
     CHART_TOO_COARSE = "chart_too_coarse"
     CHART_HAS_NO_POINT = "chart_has_no_point"
     BEFORE_CHART = "before_chart"
+    UNKNOWN_TICKER = "unknown_ticker"
+    BEYOND_LOOKBACK = "beyond_lookback"
+    EXCHANGE_NOT_CONFIGURED = "exchange_not_configured"
 
 
 class Gap(NamedTuple):
@@ -42,6 +45,33 @@ class Gap(NamedTuple):
     def why(self) -> str:
         """Name the reason; `pending` may be filled yet."""
         return PENDING if self.reason is None else self.reason.value
+
+
+class Run(Protocol):
+    """A run of slots of one interval, both ends inclusive."""
+
+    @property
+    def first(self) -> Slot:
+        """Its first slot."""
+
+    @property
+    def last(self) -> Slot:
+        """Its last slot."""
+
+    @property
+    def interval_seconds(self) -> int:
+        """How far its slots lie apart."""
+
+
+class Reasoned(Run, Protocol):
+    """A run that bears a reason."""
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why its slots can't be had."""
+
+
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 
 def last_due(present_us: int, interval_seconds: int) -> Slot:
@@ -82,24 +112,47 @@ def missing(
     return list(_runs(lacking, step))
 
 
-def with_reasons(gaps: Iterable[Gap], known: Sequence[Gap]) -> list[Gap]:
+def with_reasons(gaps: Iterable[Gap], known: Sequence[Reasoned]) -> list[Gap]:
     """Split gaps where the reason changes; both come ascending and without overlaps.
 
     What is known of another interval is left out: it speaks of other slots.
     """
     return [
         gap._replace(first=first, last=last, reason=run.reason if run else gap.reason)
-        for gap, first, last, run in _overlaid(gaps, known)
+        for gap, first, last, run in overlaid(gaps, known)
     ]
 
 
-def without(gaps: Iterable[Gap], removed: Sequence[Gap]) -> list[Gap]:
+def without(gaps: Iterable[Gap], removed: Sequence[Run]) -> list[Gap]:
     """Give what remains of gaps when others are taken away; both ascending, without overlaps."""
     return [
         gap._replace(first=first, last=last)
-        for gap, first, last, run in _overlaid(gaps, removed)
+        for gap, first, last, run in overlaid(gaps, removed)
         if run is None
     ]
+
+
+def started_before(gaps: Iterable[Gap], moment_us: int) -> tuple[list[Gap], list[Gap]]:
+    """Part gaps into slots that start before a moment, and those that start from it on."""
+    earlier: list[Gap] = []
+    later: list[Gap] = []
+    for gap in gaps:
+        before = floor_slot(moment_us - 1, gap.interval_seconds)
+        earlier.extend(run_between(gap, gap.first, min(gap.last, before)))
+        later.extend(
+            run_between(gap, max(gap.first, slot_after(before, gap.interval_seconds)), gap.last)
+        )
+    return earlier, later
+
+
+def run_between(gap: Gap, first: Slot, last: Slot) -> list[Gap]:
+    """Give a part of a gap; nothing where the last slot precedes the first."""
+    return [gap._replace(first=first, last=last)] if first <= last else []
+
+
+def because(gaps: Iterable[Gap], reason: Reason) -> list[Gap]:
+    """Give a reason to gaps that have none."""
+    return [gap if gap.reason else gap._replace(reason=reason) for gap in gaps]
 
 
 def count_slots(gaps: Iterable[Gap]) -> int:
@@ -118,10 +171,10 @@ def longest(gaps: Sequence[Gap]) -> int:
     return best
 
 
-def _overlaid(
-    gaps: Iterable[Gap], others: Sequence[Gap]
-) -> Iterator[tuple[Gap, Slot, Slot, Gap | None]]:
-    """Cut gaps into pieces that lie wholly in one of the others, or in none."""
+def overlaid(
+    gaps: Iterable[Gap], others: Sequence[AnyRun]
+) -> Iterator[tuple[Gap, Slot, Slot, AnyRun | None]]:
+    """Cut gaps into pieces that lie wholly in one of the others, or in none; both ascending."""
     at = 0
     for gap in gaps:
         step, start = gap.interval_seconds, gap.first
@@ -139,9 +192,9 @@ def _overlaid(
             yield gap, start, gap.last, None
 
 
-def _reaching(gaps: Sequence[Gap], at: int, last: Slot) -> Iterator[Gap]:
-    while at < len(gaps) and gaps[at].first <= last:
-        yield gaps[at]
+def _reaching(runs: Sequence[AnyRun], at: int, last: Slot) -> Iterator[AnyRun]:
+    while at < len(runs) and runs[at].first <= last:
+        yield runs[at]
         at += 1
 
 

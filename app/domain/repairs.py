@@ -5,8 +5,9 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
-from app.domain.gaps import Gap, count_slots
+from app.domain.gaps import Gap, count_slots, without
 from app.domain.prices import Span, TickerKey
+from app.domain.retries import Retry
 
 EVER: Final = Span()
 EVERY_TICKER: Final = "*"
@@ -137,27 +138,36 @@ Tell: TypeAlias = Callable[[Progress], None]
 
 
 class Missing:
-    """What a repair set out with, by ticker: `open` gaps, and how many slots were given up."""
+    """What a repair set out with, by ticker: `open` gaps, and how many slots were given up.
 
-    def __init__(
+    Of `retries`, those that are not due are left out of the open gaps, and count as missing.
+    """
+
+    def __init__(  # noqa: PLR0913  # all that one look found
         self,
         found: Mapping[TickerKey, Sequence[Gap]],
         presents: Mapping[TickerKey, int],
         database_us: int,
+        retries: Mapping[TickerKey, Sequence[Retry]],
         *,
         forced: bool,
+        waits: bool,
     ) -> None:
         of_each = {key: [gap for gap in run if gap.reason is None] for key, run in found.items()}
-        self.open = {key: run for key, run in of_each.items() if run}
-        self.total = sum(map(count_slots, self.open.values()))
+        self.total = sum(map(count_slots, of_each.values()))
         self.given_up = sum(map(count_slots, found.values())) - self.total
+        if waits:
+            for key, runs in retries.items():
+                later = [run for run in runs if run.next_us > database_us]
+                of_each[key] = without(of_each.get(key, []), later)
+        self.open = {key: run for key, run in of_each.items() if run}
         self.presents = presents
         self.database_us = database_us
+        self.retries = retries
         self.forced = forced
 
     def without(self, names: Collection[str]) -> "Missing":
         """Give the same but for the open gaps of some tickers."""
         rest = copy(self)
         rest.open = {key: run for key, run in self.open.items() if str(key) not in names}
-        rest.total = sum(map(count_slots, rest.open.values()))
         return rest

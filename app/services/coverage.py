@@ -1,21 +1,31 @@
 """Coverage: what was promised, what is there, what is missing and why; and how good it is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from app.db.session import Database
 from app.domain.coverage import Coverage, Quality, Tally
-from app.domain.gaps import with_reasons
+from app.domain.gaps import Gap, Reason, because, started_before, with_reasons
 from app.domain.prices import Span, TickerKey
+from app.domain.slots import MICROSECONDS
 from app.repositories import gaps, prices, quality, recordings, unfillable
 
 MOST_OUTLIERS = 20
+SECONDS_PER_HOUR = 3_600
 
 
 class Accounts:
     """Accounts for every promised slot; a process has one."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        exchanges: Collection[str] | None = None,
+        lookback_hours: int | None = None,
+    ) -> None:
+        """Account for what the schedule repairs: of these exchanges, so far back; None for all."""
         self._database = database
+        self._exchanges = exchanges
+        self._lookback_hours = lookback_hours
 
     async def look(self, span: Span, keys: Collection[TickerKey] | None = None) -> list[Coverage]:
         """Account for these tickers, or for all that were ever recorded, as of one moment.
@@ -29,14 +39,27 @@ class Accounts:
             tallies = await gaps.count(session, presents, span)
             found = await gaps.find(session, presents, span)
             known = await unfillable.between(session, found.keys(), span)
+            database_us = await prices.clock_us(session)
         return [
             Coverage(
                 key,
                 tallies.get(key, Tally()),
-                with_reasons(found.get(key, []), known.get(key, [])),
+                self._explained(
+                    key, with_reasons(found.get(key, []), known.get(key, [])), database_us
+                ),
             )
             for key in wanted
         ]
+
+    def _explained(self, key: TickerKey, gaps: Sequence[Gap], database_us: int) -> Sequence[Gap]:
+        """Tell of what is neither given up nor repaired by schedule why it is not."""
+        if self._exchanges is not None and key.exchange not in self._exchanges:
+            return because(gaps, Reason.EXCHANGE_NOT_CONFIGURED)
+        if self._lookback_hours is None:
+            return gaps
+        start_us = database_us - self._lookback_hours * SECONDS_PER_HOUR * MICROSECONDS
+        older, younger = started_before(gaps, start_us)
+        return [*because(older, Reason.BEYOND_LOOKBACK), *younger]
 
     async def judge(self, coverage: Coverage, span: Span) -> Quality:
         """Judge the stored prices of a span: their lateness, and moves out of the ordinary.

@@ -29,7 +29,7 @@ async def recorded(database: Database, sql: asyncpg.Connection) -> None:
     await store(sql, [START + 540], source="import")
 
 
-def _gap(first: int, last: int, reason: str = "pending") -> dict[str, object]:
+def _gap(first: int, last: int, reason: str = "beyond_lookback") -> dict[str, object]:
     missing = (last - first) // 60 + 1
     return {"from": START + first, "to": START + last, "missing": missing, "reason": reason}
 

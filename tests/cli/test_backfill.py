@@ -118,10 +118,10 @@ async def test_ticker_that_fails_is_named_and_the_exit_says_so(
 async def test_force_asks_again(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    exchange.set_chart_steps(**{"1h": 300})
-    await record(sql, exchange, range(10, 30))
+    a_day = 26 * 60
+    await record(sql, exchange, range(a_day, a_day + 20), seconds=28 * 3_600)
     assert (await run(settings)).stdout == "4 filled, 16 unfillable, 0 remaining\n"
-    exchange.set_chart_steps(**{"1h": 60})
+    exchange.set_chart_steps(**{"2d": 60})
     assert (await run(settings)).stdout == "0 filled, 16 unfillable, 0 remaining\n"
     assert (await run(settings, "--force")).stdout == "16 filled, 0 unfillable, 0 remaining\n"
 

@@ -49,8 +49,8 @@ async def test_gaps_are_listed_a_line_each(settings: Settings) -> None:
     listed = await _run(settings, "gaps")
     assert (listed.returncode, listed.stderr) == (0, "")
     assert listed.stdout.splitlines() == [
-        "deribit:btc_usd  2026-01-16T16:02:00Z  2026-01-16T16:02:00Z  1  pending",
-        "deribit:btc_usd  2026-01-16T16:09:00Z  2026-01-16T16:09:00Z  1  pending",
+        "deribit:btc_usd  2026-01-16T16:02:00Z  2026-01-16T16:02:00Z  1  beyond_lookback",
+        "deribit:btc_usd  2026-01-16T16:09:00Z  2026-01-16T16:09:00Z  1  beyond_lookback",
     ]
 
 
@@ -67,7 +67,7 @@ async def test_gaps_of_a_period_come_as_json(settings: Settings) -> None:
             "from": START + 540,
             "to": START + 540,
             "missing": 1,
-            "reason": "pending",
+            "reason": "beyond_lookback",
         }
     ]
 
@@ -103,7 +103,7 @@ async def test_report_tells_of_every_ticker(settings: Settings) -> None:
     assert told.stdout.splitlines() == [
         "deribit:btc_usd  2026-01-16T16:00:00Z to 2026-01-16T16:09:00Z, every 60 s",
         "  expected  10 slots; stored 8 (8 live, 0 backfilled, 0 imported)",
-        "  missing   2 slots (2 pending); at most 1 in a row",
+        "  missing   2 slots (2 beyond_lookback); at most 1 in a row",
         "  lateness  0.00 s after the slot's start (median), 0.00 s (p99), 0.00 s (worst)",
         "  outliers  0 moves beyond 0.50% from one slot to the next",
         "",
@@ -122,7 +122,7 @@ async def test_report_comes_as_json(settings: Settings, sql: asyncpg.Connection)
     told = await _run(settings, "report", "--json", "--ticker", "btc_usd")
     (data,) = json.loads(told.stdout)
     assert (data["stored"], data["backfilled"]) == (9, 1)
-    assert (data["missing"], data["missing_by_reason"]) == (1, {"pending": 1})
+    assert (data["missing"], data["missing_by_reason"]) == (1, {"beyond_lookback": 1})
     assert data["lateness_seconds"] == {"p50": 0, "p99": 0, "worst": 0}
     assert data["outlier_count"] == 2
     assert [outlier["price"] for outlier in data["outliers"]] == ["90123.45678", "60123.5"]

@@ -76,6 +76,7 @@ async def test_four_upgrades_at_once_of_an_empty_database_all_succeed(
         "recordings",
         "price_hours",
         "price_changes",
+        "repair_retries",
         "unfillable",
     }
 

@@ -12,7 +12,7 @@ import pytest
 from app.core.errors import RepairRunning, TickerNotFound
 from app.core.settings import Settings
 from app.db.session import Database
-from app.domain.prices import Span
+from app.domain.prices import Span, TickerKey
 from app.domain.repairs import Progress, Repaired, Wish
 from app.local.exchange import Exchange, index_mean
 from app.runtime import Runtime, open_runtime
@@ -96,20 +96,20 @@ async def test_slots_finer_than_the_chart_are_unfillable_where_it_has_no_point(
 async def test_forced_repair_asks_again_and_forgets_what_it_fills(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    exchange.set_chart_steps(**{"1h": 300})
-    newest = await record(sql, exchange, range(10, 30))
-    lost = [newest - 60 * distance for distance in range(10, 30)]
+    old = range(26 * HOUR, 26 * HOUR + 20)
+    newest = await record(sql, exchange, old, seconds=28 * 3_600)
+    lost = [newest - 60 * distance for distance in old]
     held = {slot for slot in lost if slot % 300 == 0}
     assert await runtime.repair.wake() == Repaired(filled=4, unfillable=16)
     assert set(await backfilled(sql)) == held
     assert await given_up(sql) == {
         slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
     }
-    exchange.set_chart_steps(**{"1h": 120})
+    exchange.set_chart_steps(**{"2d": 120})
     assert await runtime.repair.carry_out(Wish()) == Repaired(unfillable=16)
     assert await runtime.repair.carry_out(Wish(force=True)) == Repaired(filled=8, unfillable=8)
     assert set(await given_up(sql)) == set(lost) - set(await backfilled(sql))
-    assert ranges_asked(exchange) == ["1h", "1h"]
+    assert ranges_asked(exchange) == ["2d", "2d"]
 
 
 async def test_each_slot_is_asked_of_the_finest_chart_that_reaches_it(
@@ -246,11 +246,9 @@ async def test_chart_that_has_not_moved_past_a_slot_leaves_it_pending(
     newest = await record(sql, exchange, range(2, 12))
     lost = {newest - 60 * distance for distance in range(2, 12)}
     last_point = newest // 600 * 600
-    pending = {slot for slot in lost if slot > last_point}
     held = lost & {last_point, last_point - 600}
-    unfillable = len(lost) - len(pending) - len(held)
-    assert await runtime.repair.wake() == Repaired(len(held), unfillable, len(pending))
-    assert set(await given_up(sql)) == lost - pending - held
+    assert await runtime.repair.wake() == Repaired(filled=len(held), remaining=10 - len(held))
+    assert await given_up(sql) == {}
 
 
 async def test_chart_stamped_over_an_hour_away_is_refused(
@@ -364,3 +362,16 @@ async def test_live_collection_goes_first_while_a_repair_waits(
     methods = [asked.method for asked in exchange.requests]
     last_live = max(place for place, name in enumerate(methods) if name == "get_index_price")
     assert methods[: last_live + 1].count(CHART) <= 3
+
+
+async def test_ticker_that_the_exchange_does_not_know_is_not_asked_once_it_is_taken_out(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    """Someone mistyped it, and mended the setting."""
+    await record(sql, exchange, FIVE_MINUTES, ticker="btc_uds")
+    async with configured(settings, tickers="btc_usd") as runtime:
+        assert await runtime.repair.wake() == Repaired(unfillable=5)
+        assert await runtime.repair.wake() == Repaired(unfillable=5)
+        (found,) = await runtime.accounts.look(Span(), [TickerKey("deribit", "btc_uds")])
+    assert found.missing_by_reason() == {"unknown_ticker": 5}
+    assert not ranges_asked(exchange, "btc_uds")

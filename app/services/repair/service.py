@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -12,11 +13,11 @@ from app.core.errors import AppError, BrokerUnavailable, RepairRunning, TickerNo
 from app.core.retry import Patience
 from app.db.repair_queue import RepairQueue
 from app.db.session import Database
-from app.domain.gaps import with_reasons
+from app.domain.gaps import Gap, Reason, with_reasons
 from app.domain.prices import Span, TickerKey
 from app.domain.repairs import Missing, Progress, QueuedRepair, Repaired, Tell, Wish
 from app.domain.slots import MICROSECONDS, present_of, window_seconds
-from app.repositories import gaps, prices, recordings, unfillable
+from app.repositories import gaps, prices, recordings, retries, unfillable
 from app.services.repair.tickers import Board, Pace, TickerRepair, Work, sum_up
 
 ASKED_SECONDS = 120.0
@@ -190,25 +191,54 @@ class Repair:
             found = await gaps.find(session, presents, span)
             since_us = (asked_since_us or database_us) if wish.force else None
             known = await unfillable.between(session, found, span, since_us)
+            tried = await retries.between(session, found, span)
         return Missing(
-            {key: with_reasons(of_key, known.get(key, [])) for key, of_key in found.items()},
+            {key: with_reasons(of_key, self._kept(key, known)) for key, of_key in found.items()},
             presents,
             database_us,
+            tried,
             forced=wish.force,
+            waits=lookback_hours is not None,
         )
+
+    def _kept(self, key: TickerKey, known: Mapping[TickerKey, Sequence[Gap]]) -> list[Gap]:
+        """Give what counts of the known reasons: a configured ticker is asked for again."""
+        is_ours = key in self._keys
+        runs = known.get(key, [])
+        return [run for run in runs if not (is_ours and run.reason is Reason.UNKNOWN_TICKER)]
 
     async def _fill(
         self, missing: Missing, pace: Pace, tell: Tell = _silence
     ) -> Sequence[TickerRepair]:
         """Repair ticker by ticker, a few at once; in no order, so that none is always the last."""
         work = Work(self._database, missing, pace, Board(missing.total, tell))
-        repairs = [TickerRepair(key, self._exchanges[key.exchange], work) for key in missing.open]
+        unlisted = await self._unlisted(missing, pace)
+        repairs = [
+            TickerRepair(key, self._exchanges[key.exchange], work, is_listed=key not in unlisted)
+            for key in missing.open
+        ]
         random.shuffle(repairs)
         waiting = iter(repairs)
         async with asyncio.TaskGroup() as group:
             for _ in range(TICKERS_AT_ONCE):
                 group.create_task(_run_each(waiting))
         return repairs
+
+    async def _unlisted(self, missing: Missing, pace: Pace) -> set[TickerKey]:
+        """Name the tickers that are not configured, and that their exchange does not list."""
+        suspects = missing.open.keys() - set(self._keys)
+        names: dict[str, frozenset[str]] = {}
+        for exchange in {key.exchange for key in suspects}:
+            with suppress(AppError, TimeoutError):  # then their charts are asked
+                async with asyncio.timeout_at(pace.until):
+                    names[exchange] = await self._exchanges[exchange].index_names()
+        return {key for key in suspects if self._lacks(names.get(key.exchange, frozenset()), key)}
+
+    def _lacks(self, names: frozenset[str], key: TickerKey) -> bool:
+        """Tell whether a list lacks a ticker; one that lacks all that is collected is no list."""
+        collected = {one.ticker for one in self._keys if one.exchange == key.exchange}
+        is_whole = bool(names & collected) if collected else bool(names)
+        return is_whole and key.ticker not in names
 
 
 async def _run_each(repairs: Iterator[TickerRepair]) -> None:

@@ -1,7 +1,7 @@
 """One ticker's part of a repair: a chunk per chart, the finest first."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -15,11 +15,12 @@ from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.core.retry import Patience
 from app.db.session import Database
 from app.domain.charts import Chart, ChartRange, Filling, fill, within_reach
-from app.domain.gaps import Gap, count_slots, without
+from app.domain.gaps import Gap, Reason, because, count_slots, without
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.repairs import Missing, Progress, Repaired, Tell, TickerRun
+from app.domain.retries import Answer, Retry, hold_back, next_tries
 from app.domain.slots import is_plausible
-from app.repositories import prices, unfillable
+from app.repositories import prices, retries, unfillable
 
 ROWS_AT_ONCE = 5_000
 
@@ -77,7 +78,9 @@ class Work:
 class TickerRepair:
     """One ticker's part of a repair: a chunk per chart, the finest first."""
 
-    def __init__(self, key: TickerKey, exchange: Exchange, work: Work) -> None:
+    def __init__(
+        self, key: TickerKey, exchange: Exchange, work: Work, *, is_listed: bool = True
+    ) -> None:
         self.key = key
         self.filled = self.taken = self.refused = 0
         self.failure: str | None = None
@@ -86,6 +89,7 @@ class TickerRepair:
         self._passes = True
         self._exchange = exchange
         self._work = work
+        self._is_listed = is_listed
 
     async def run(self) -> None:
         """Fill what the charts give as long as there is time; a failure stays with this ticker."""
@@ -115,16 +119,30 @@ class TickerRepair:
         return True
 
     async def _fill(self) -> None:
-        left, charts = self._work.missing.open[self.key], self._exchange.charts
-        for chart_range in charts:
-            older, asked = within_reach(left, chart_range, self._work.missing.presents[self.key])
+        missing, charts = self._work.missing, self._exchange.charts
+        left, present_us = missing.open[self.key], missing.presents[self.key]
+        known = missing.retries.get(self.key, [])
+        if not self._is_listed:
+            await self._give_up(left)
+            return
+        for chart_range, coarser in zip_longest(charts, charts[1:]):
+            older, asked = within_reach(left, chart_range, present_us)
             if asked:
                 chart = await self._ask(chart_range)
-                filling = fill(self.key, asked, chart, is_coarsest=chart_range == charts[-1])
-                await self._store(asked, filling)
+                found = fill(self.key, asked, chart, is_coarsest=coarser is None)
+                answer = Answer(chart, chart_range, coarser)
+                filling, held = hold_back(found, answer, present_us, known)
+                again = next_tries(held, known, chart_range, missing.database_us)
+                await self._store(asked, filling, again)
                 self._work.board.note(self.key, chart_range.name, filling)
                 older.extend(filling.left)
             left = older
+
+    async def _give_up(self, gaps: Sequence[Gap]) -> None:
+        """Note that the exchange knows no such ticker."""
+        filling = Filling([], because(gaps, Reason.UNKNOWN_TICKER), [], [])
+        await self._store(gaps, filling, [])
+        self._work.board.note(self.key, "", filling)
 
     async def _ask(self, chart_range: ChartRange) -> Chart:
         """Ask for a chart; TimeoutError tells that the time is up."""
@@ -144,23 +162,33 @@ class TickerRepair:
             self._trouble = error.code
             raise
 
-    async def _store(self, asked: Sequence[Gap], filling: Filling) -> None:
+    async def _store(self, asked: Sequence[Gap], filling: Filling, again: Sequence[Retry]) -> None:
         """Store a chunk, a huge one in several transactions; each may be the last."""
         undone = sorted([*filling.left, *filling.refused, *filling.pending])
         recovered = without(asked, undone) if self._work.missing.forced else []
+        decided = without(asked, sorted([*filling.left, *filling.pending]))
         parts = zip_longest(_parts(filling.prices), _parts(filling.refused), fillvalue=())
         for rows, refused in parts:
-            await self._work.pace.for_a_step().persist(
-                partial(self._write, rows, refused, recovered), ticker=str(self.key)
-            )
-            recovered = []
+            await self._persist(partial(self._write, rows, refused))
+        await self._persist(partial(self._note, recovered, decided, again))
 
-    async def _write(
-        self, rows: Sequence[Price], refused: Sequence[Gap], recovered: Sequence[Gap]
+    async def _persist(self, write: Callable[[], Awaitable[None]]) -> None:
+        await self._work.pace.for_a_step().persist(write, ticker=str(self.key))
+
+    async def _note(
+        self, recovered: Sequence[Gap], decided: Sequence[Gap], again: Sequence[Retry]
     ) -> None:
+        """Note what will be asked again, and forget what is said elsewhere by now."""
+        known = self._work.missing.retries.get(self.key, [])
+        if not (recovered or again or known):
+            return
+        async with self._work.database.transaction() as session:
+            await unfillable.forget(session, self.key, recovered)
+            await retries.replace(session, self.key, decided, again)
+
+    async def _write(self, rows: Sequence[Price], refused: Sequence[Gap]) -> None:
         async with self._work.database.transaction() as session:
             new = await prices.add(session, rows)
-            await unfillable.forget(session, self.key, recovered)
             await unfillable.put(session, self.key, refused)
         self.filled += len(new)
         self.taken += len(rows)
