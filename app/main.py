@@ -19,12 +19,14 @@ from app.api.parameters import refuse_unknown
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError
+from app.core.garbage import collecting_seldom
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
 from app.runtime import alerting, open_runtime, remembering, require_servers
 from app.tasks.asked import deaf_to_results
 
-API_POOL_SIZE = 10
+API_POOL_SIZE = 9
+"""And one that is reserved for the memory, which must get through."""
 DESCRIPTION = """
 The index prices of crypto exchanges, recorded every minute, exactly once.
 
@@ -82,7 +84,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             ):
                 app.state.memory = memory
                 app.state.desk = Desk(runtime, memory)
-                yield
+                with collecting_seldom():
+                    yield
 
 
 def _add_redirects(app: FastAPI) -> None:

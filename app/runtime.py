@@ -156,6 +156,7 @@ async def remembering(runtime: Runtime, form: LineFormat) -> AsyncIterator[Memor
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        await memory.close()
 
 
 async def require_servers(settings: Settings, *, broker: bool) -> None:

@@ -1,6 +1,6 @@
 """The fast path: what is asked most is answered from memory, before any framework.
 
-It knows the plain form of `latest` and `period`, and reads a period that is not in memory yet.
+It knows the plain form of `latest`, `history` and `period`, and reads what is not in memory yet.
 Whatever is unusual about a request, in its query or its headers, and whatever is no plain success,
 goes on to FastAPI, which answers the same.
 """
@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.courtesy import tag_of
 from app.api.deps import DEFAULT_EXCHANGE
 from app.api.encoding import encode_latest
-from app.api.lists import OPEN, PERIOD_PATH, PriceList, page_answer
-from app.api.pages import DEFAULT_ITEMS, MOST_ITEMS
+from app.api.lists import HISTORY_PATH, OPEN, PERIOD_PATH, PriceList, page_answer
+from app.api.pages import DEFAULT_ITEMS, HISTORY_ITEMS, MOST_ITEMS
 from app.api.requests import HEADER
 from app.core.errors import AppError
 from app.core.metrics import HTTP_REQUESTS, count
+from app.domain.lines import LinePage
 from app.domain.prices import Order, Price, Span, TickerKey
 from app.runtime import Runtime
 from app.services.history import LatestPrice
@@ -36,6 +37,7 @@ TICKER = rb"ticker=([a-z0-9_.\-]{1,64})(?:&exchange=([a-z0-9_.\-]{1,64}))?"
 LATEST_QUERY = re.compile(TICKER)
 SECONDS = rb"([0-9]{1,7}|[0-9]{9,10})"
 """Ten digits are seconds, never milliseconds; eight may be a date."""
+HISTORY_QUERY = re.compile(TICKER + rb"(?:&limit=([1-9][0-9]{0,4}))?")
 PERIOD_QUERY = re.compile(
     TICKER + rb"&from_dt=" + SECONDS + rb"&to_dt=" + SECONDS + rb"(?:&limit=([1-9][0-9]{0,4}))?"
 )
@@ -65,8 +67,13 @@ class Desk:
     async def latest(self, scope: Scope) -> Answer | None:
         """Answer for the newest price of a configured ticker."""
         key = _read_ticker(scope["query_string"])
-        price = key and self._memory.recall_newest(key)
-        if key not in self._configured or price is None:
+        if key not in self._configured:
+            return None
+        price = self._memory.recall_newest(key)
+        if price is None:
+            with suppress(AppError):  # which the application renders
+                price = await self._memory.newest(key)
+        if price is None:
             return None
         second = int(self._now())
         told = self._told.get(key)
@@ -79,21 +86,24 @@ class Desk:
 
     async def period(self, scope: Scope) -> Answer | None:
         """Answer for a period, read into the memory if need be."""
-        if any(name == b"accept-encoding" and b"gzip" in how for name, how in scope["headers"]):
-            return None  # a period is worth to be compressed
         listed = _read_period(scope["query_string"])
-        if listed is None:
+        if listed is None or _takes_gzip(scope):
             return None
-        with suppress(AppError):  # which the application renders
-            page = await self._memory.between(listed.key, listed.span, listed.limit)
-            if page is not None and page.count:
-                return page_answer(listed, listed.span, page, self._interval_seconds)
-        return None
+        between = self._memory.between(listed.key, listed.span, listed.limit)
+        return await _page_answer(listed, between)
+
+    async def history(self, scope: Scope) -> Answer | None:
+        """Answer with the newest prices, read into the memory if need be."""
+        listed = _read_history(scope["query_string"])
+        if listed is None or _takes_gzip(scope):
+            return None
+        return await _page_answer(listed, self._memory.newest_lines(listed.key, listed.limit))
 
 
 WAYS: Mapping[str, Callable[[Desk, Scope], Awaitable[Answer | None]]] = {
     LATEST_PATH: Desk.latest,
     PERIOD_PATH: Desk.period,
+    HISTORY_PATH: Desk.history,
 }
 
 
@@ -133,6 +143,19 @@ async def _answer(scope: Scope) -> Answer | None:
     return await way(desk, scope)
 
 
+async def _page_answer(listed: PriceList, reading: Awaitable[LinePage | None]) -> Answer | None:
+    with suppress(AppError):  # which the application renders
+        page = await reading
+        if page is not None and page.count:
+            return page_answer(listed, page)
+    return None
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    """Tell whether a page is worth to be compressed."""
+    return any(name == b"accept-encoding" and b"gzip" in how for name, how in scope["headers"])
+
+
 @lru_cache(maxsize=1024)
 def _read_ticker(query: bytes) -> TickerKey | None:
     match = LATEST_QUERY.fullmatch(query)
@@ -147,6 +170,16 @@ def _read_period(query: bytes) -> PriceList | None:
     if start > end or limit > MOST_ITEMS:
         return None
     return PriceList(PERIOD_PATH, _key(match), Order.ASC, limit, Span(start, end))
+
+
+def _read_history(query: bytes) -> PriceList | None:
+    match = HISTORY_QUERY.fullmatch(query)
+    if match is None:
+        return None
+    limit = int(match[3] or HISTORY_ITEMS)
+    if limit > MOST_ITEMS:
+        return None
+    return PriceList(HISTORY_PATH, _key(match), Order.DESC, limit)
 
 
 def _key(match: re.Match[bytes]) -> TickerKey:

@@ -16,7 +16,7 @@ EVER = Span()
 OPEN = "no-cache"
 """It may be kept, and must be asked for whether it still is what it was."""
 SEALED = "public, max-age=3600"
-"""Every slot has its price, and a price never changes."""
+"""Every slot has its price, and a price never changes; only who removes prices outdates it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,10 @@ class PriceList:
         return page_url(self.path, query)
 
 
-def page_answer(
-    listed: PriceList, span: Span, page: LinePage, interval_seconds: int
-) -> tuple[bytes, dict[str, str]]:
-    """Give a page's body, and its headers; the span is the part that this page begins with."""
+def page_answer(listed: PriceList, page: LinePage) -> tuple[bytes, dict[str, str]]:
+    """Give a page's body, and its headers."""
     url = listed.next_url(page)
-    headers = {"Cache-Control": SEALED if page.is_sealed(span, interval_seconds) else OPEN}
+    headers = {"Cache-Control": SEALED if page.is_complete else OPEN}
     if page.tag:
         headers["ETag"] = _etag(f"{page.tag} {page.count} {url}")
     if url is not None:

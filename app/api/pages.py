@@ -22,6 +22,7 @@ LINKED: dict[int | str, dict[str, Any]] = {
 MOST_ITEMS = 10_000
 DEFAULT_ITEMS = 1_000
 MOMENTS = ("from_dt", "to_dt")
+HISTORY_ITEMS = 100
 
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Items on a page.")]
 Cursor = Annotated[

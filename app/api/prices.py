@@ -9,8 +9,16 @@ from app.api.cursors import read_cursor
 from app.api.deps import MemoryDep, RuntimeDep, TickerDep, TickersDep
 from app.api.encoding import JSON_ITEM, encode_latest, encode_latest_list, encode_price
 from app.api.errors import problems
-from app.api.lists import ALL_PATH, HISTORY_PATH, OPEN, PERIOD_PATH, PriceList, page_answer
-from app.api.pages import DEFAULT_ITEMS, LINKED, Cursor, Limit
+from app.api.lists import (
+    ALL_PATH,
+    EVER,
+    HISTORY_PATH,
+    OPEN,
+    PERIOD_PATH,
+    PriceList,
+    page_answer,
+)
+from app.api.pages import DEFAULT_ITEMS, HISTORY_ITEMS, LINKED, Cursor, Limit
 from app.api.schemas import LatestPriceListOut, LatestPriceOut, PriceAtOut, PriceListOut
 from app.api.times import FORMS, MomentParameter, PeriodDep
 from app.core.errors import (
@@ -94,7 +102,7 @@ async def price_history(
     runtime: RuntimeDep,
     memory: MemoryDep,
     key: TickerDep,
-    limit: Limit = 100,
+    limit: Limit = HISTORY_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The newest prices, newest first; `next` leads to older ones."""
@@ -162,15 +170,18 @@ async def _page(
 ) -> Response:
     span = listed.span if cursor is None else listed.beyond(read_cursor(cursor, listed.scope))
     page = await _read(runtime, memory, listed, span)
-    return _json(*page_answer(listed, span, page, runtime.settings.collect_interval_seconds))
+    return _json(*page_answer(listed, page))
 
 
 async def _read(runtime: Runtime, memory: Memory, listed: PriceList, span: Span) -> LinePage:
     """Read a page from memory, or from the database where that does not help."""
+    page = None
     if listed.order is Order.ASC:
         page = await memory.between(listed.key, span, listed.limit)
-        if page is not None and page.count:
-            return page
+    elif span == EVER:
+        page = await memory.newest_lines(listed.key, listed.limit)
+    if page is not None and page.count:
+        return page
     return await runtime.history.page(listed.key, span, listed.order, listed.limit, form=JSON_ITEM)
 
 

@@ -1,6 +1,8 @@
 """Python's collector of cycles, kept out of the way of what must be quick."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 THRESHOLDS: Final = (50_000, 20, 100)
@@ -16,3 +18,15 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """Do so until the block ends: a look at all objects stops every request for 100 ms and more."""
+    thresholds = gc.get_threshold()
+    collect_seldom()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

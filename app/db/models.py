@@ -103,7 +103,10 @@ class RetryRow(Base):
 
 
 class ChangeRow(Base):
-    """Slots that a transaction changed; triggers on `prices` write it. All NULL: everything."""
+    """Slots that a transaction changed, or promises anew; all NULL: everything.
+
+    Triggers on `prices` and `recordings` write it.
+    """
 
     __tablename__ = "price_changes"
 

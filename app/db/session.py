@@ -34,6 +34,8 @@ IDLE_SECONDS = 0.1
 ANSWER_SECONDS = 3.0
 """How long such a connection has to show that it lives."""
 _IDLE_SINCE = "idle_since"
+RESERVED = 1
+"""Connections beside the pool's, for what must get through while many wait."""
 LOCK_IDLE_SECONDS = 9
 """A lock's holder that shows no sign of life for so long loses it; it shows one every third."""
 
@@ -61,7 +63,7 @@ class Database:
         with _url_understood():
             self._engine = create_async_engine(
                 url,
-                pool_size=pool_size,
+                pool_size=pool_size + RESERVED,
                 max_overflow=0,
                 connect_args={
                     "timeout": CONNECT_TIMEOUT_SECONDS,
@@ -79,6 +81,7 @@ class Database:
         event.listen(self._engine.sync_engine, "handle_error", _drop_what_is_set)
         # The pool serves who comes last as readily as who waits longest; this queue is fair.
         self._places = asyncio.Semaphore(pool_size)
+        self._reserved = asyncio.Semaphore(RESERVED)
         self._pool_timeout_seconds = pool_timeout_seconds
         self._lock_idle_seconds = lock_idle_seconds
 
@@ -96,14 +99,16 @@ class Database:
         return self._session(self._reading)
 
     @asynccontextmanager
-    async def driver(self) -> AsyncIterator[Driver]:
+    async def driver(self, *, reserved: bool = False) -> AsyncIterator[Driver]:
         """Lend a connection without a session around it, which would take longer than a read.
+
+        The reserved one is for work that must not queue behind all others.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
             SchemaOutdated: a table or a column is not there.
         """
-        async with self._place():
+        async with self._place(self._reserved if reserved else self._places):
             with translated():
                 pooled = await self._engine.raw_connection()
                 try:
@@ -160,7 +165,7 @@ class Database:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._place(), AsyncExitStack() as stack:
+        async with self._place(self._places), AsyncExitStack() as stack:
             with translated():  # not around the block, whose errors are its own
                 connection = await stack.enter_async_context(self._engine.connect())
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -170,23 +175,23 @@ class Database:
 
     @asynccontextmanager
     async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-        async with self._place():
+        async with self._place(self._places):
             with translated():
                 async with AsyncSession(engine, autoflush=False) as session:
                     yield session
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Wait for one of the pool's connections to be free."""
+    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Wait for one of these connections to be free."""
         try:
             async with asyncio.timeout(self._pool_timeout_seconds):
-                await self._places.acquire()
+                await places.acquire()
         except TimeoutError:
             raise DatabaseUnavailable("every connection to PostgreSQL is in use") from None
         try:
             yield
         finally:
-            self._places.release()
+            places.release()
 
     async def revision(self) -> str | None:
         """Tell which migration the schema is at; None for an empty database.

@@ -46,7 +46,8 @@ class LineFormat:
 class LinePage:
     """A page of lines in the order asked for, in pieces; `last` is the slot of the last one.
 
-    Pages with the same tag, of the same list, are the same; an empty tag tells nothing.
+    Pages with the same tag, of the same list, are the same; an empty tag tells nothing. To a
+    complete page no row can be added.
     """
 
     pieces: Sequence[bytes]
@@ -54,27 +55,22 @@ class LinePage:
     last: Slot | None
     has_more: bool
     tag: str = ""
-
-    def is_sealed(self, span: Span, interval_seconds: int) -> bool:
-        """Tell whether every slot from the span's start, to its end or the last line, is there."""
-        if span.start is None or span.end is None or self.last is None:
-            return False
-        first = -(-span.start // interval_seconds) * interval_seconds
-        is_to_the_end = self.has_more or self.last + interval_seconds > span.end
-        return is_to_the_end and self.last - first == (self.count - 1) * interval_seconds
+    is_complete: bool = False
 
 
 @dataclass(frozen=True)
 class Lines:
     """All lines of a stretch of time, ascending, which can be cut; `last` is the last one's slot.
 
-    Where each line lies is found only when a cut goes through their midst.
+    Where each line lies is found only when a cut goes through their midst. Every slot is a multiple
+    of `grid_seconds`.
     """
 
     text: bytes
     count: int
     last: Slot | None
     form: LineFormat
+    grid_seconds: int = 1
 
     @cached_property
     def tag(self) -> str:
@@ -100,6 +96,16 @@ class Lines:
         if (first, beyond) == (0, self.count):
             return self.text
         return self.text[self._starts[first] : self._starts[beyond] - len(self.form.joint)]
+
+    def cut_reversed(self, first: int, beyond: int) -> bytes:
+        """Give the same text as `cut`, the last line first."""
+        return self.form.joint.join(reversed(self.cut(first, beyond).split(self.form.joint)))
+
+    def slots(self) -> list[int]:
+        """Read the slot of every line; it takes as long as reading ten chunks otherwise does."""
+        words, joint = self.form.after_slot, self.form.joint
+        lines = self.text.split(joint) if self.count else []
+        return [int(line.partition(words)[0]) for line in lines]
 
     def slot(self, index: int) -> Slot:
         """Give a line's slot."""

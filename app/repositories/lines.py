@@ -1,5 +1,6 @@
 """Prices as lines: PostgreSQL writes the text, and no Python object is made of a row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -30,9 +31,10 @@ _PAGE = """
 """
 # An array of starts, for PostgreSQL supposes that it is short, and keeps one plan for all.
 _STRETCHES = """
-    SELECT start, convert_to(coalesce(text, ''), 'UTF8'), count, last
+    SELECT start, convert_to(coalesce(text, ''), 'UTF8'), count, last, off_grid
     FROM unnest(CAST(:starts AS bigint[])) AS start CROSS JOIN LATERAL (
-        SELECT string_agg(line, :between) AS text, count(*) AS count, max(timestamp) AS last
+        SELECT string_agg(line, :between) AS text, count(*) AS count, max(timestamp) AS last,
+               max(timestamp % CAST(:grid AS bigint)) AS off_grid
         FROM (
             SELECT timestamp, {line} AS line
             FROM prices
@@ -83,12 +85,26 @@ async def page(  # noqa: PLR0913  # what a list is asked by
     return LinePage([lines] if count else [], min(count, limit), slot, count > limit)
 
 
-async def stretches(driver: Driver, key: TickerKey, starts: range, form: LineFormat) -> list[Lines]:
-    """Write all prices, stretch by stretch: each reaches from its start to the next one's."""
+async def stretches(  # noqa: PLR0913  # what stretches are asked by
+    driver: Driver,
+    key: TickerKey,
+    starts: Sequence[int],
+    form: LineFormat,
+    *,
+    length: int,
+    grid_seconds: int = 1,
+) -> list[Lines]:
+    """Write all prices of stretches so many seconds long, which are given by ascending starts.
+
+    Tell of each whether all its slots are multiples of the given seconds.
+    """
     query = _query(_STRETCHES, form)
-    rows = await query.rows(driver, **_of(key, form), starts=list(starts), length=starts.step)
+    rows = await query.rows(
+        driver, **_of(key, form), starts=list(starts), length=length, grid=grid_seconds
+    )
     return [
-        Lines(text, count, last, form) for _, text, count, last in sorted(rows, key=itemgetter(0))
+        Lines(text, count, last, form, 1 if off_grid else grid_seconds)
+        for _, text, count, last, off_grid in sorted(rows, key=itemgetter(0))
     ]
 
 

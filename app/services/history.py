@@ -1,12 +1,13 @@
 """History: what is stored, read a price or a page of lines at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.db.session import Database
-from app.domain.lines import LineFormat, LinePage
+from app.domain.completeness import open_ranges
+from app.domain.lines import LineFormat, LinePage, Lines
 from app.domain.prices import Order, Price, Span, TickerKey, TickerSummary
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
@@ -50,9 +51,22 @@ class History:
         """
         async with self._database.driver() as driver:
             page = await lines.page(driver, key, span, order, limit, form=form)
-        if not page.count:
+        if page.last is None:
             await self.require_known(key)
-        return page
+            return page
+        end = page.last if page.has_more else span.end
+        if order is Order.DESC or span.start is None or end is None:
+            return page
+        return replace(page, is_complete=await self._is_complete(key, page, form, span.start, end))
+
+    async def _is_complete(
+        self, key: TickerKey, page: LinePage, form: LineFormat, first: int, last: int
+    ) -> bool:
+        """Tell whether no row can be added to a page that reaches from one second to another."""
+        async with self._database.read() as session:
+            promised = await recordings.of_ticker(session, key)
+        slots = Lines(b"".join(page.pieces), page.count, page.last, form).slots()
+        return not any(open_ranges(slots, promised, first, last))
 
     async def latest(
         self, key: TickerKey, price: Price | None, now: float, max_age_seconds: int | None = None

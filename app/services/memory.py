@@ -2,38 +2,37 @@
 
 Rule 10: nothing remembered outlives the truth by more than a second. Every write notes in its own
 transaction what it changed. This process asks twice a second, and at each notification, what became
-visible since it last asked, and forgets that. When it could not ask for a second it answers nothing
-from memory. What is remembered was all true at one moment, so a page cut from it shows one state.
+visible since it last asked, and forgets that. Who asks for something when it has not asked for a
+second waits until it has. What is remembered was all true at one moment, so a page cut from it
+shows one state. However many wait for the same answer of the database, it is asked for once.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
+from app.core.clocks import awake_or_not
 from app.core.errors import AppError
+from app.core.single_flight import SingleFlight
 from app.core.waiting import happens_within
-from app.db.session import Database
+from app.db.session import Database, Driver
 from app.domain.changes import EVERYTHING, Change
-from app.domain.lines import LineFormat, LinePage, Lines
-from app.domain.prices import Price, Span, TickerKey
-from app.repositories import changes, lines, prices
-from app.repositories.changes import KEPT_SECONDS, Moment
+from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MOST_CHUNKS, Chunks
+from app.domain.lines import LineFormat, LinePage
+from app.domain.prices import Order, Price, Span, TickerKey
+from app.domain.ticker_state import TickerState
+from app.repositories import changes, lines, ticker_states
+from app.repositories.changes import Moment, News
 
 TRUSTED_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
-CHUNK_SECONDS = 2 * 3600
-MOST_CHUNKS = 31 * 12
-"""A longer span is read from the database, a page at a time."""
-CHUNKS_AT_ONCE = 13
-"""A day's, wherever it begins."""
+SHORTEST_PAUSE_SECONDS = 0.05
 MOST_READINGS = MOST_CHUNKS // CHUNKS_AT_ONCE + 3
-LINE_BYTES, CHUNK_BYTES = 8, 600
-"""What a chunk weighs beside its text: where each line lies, once it was cut, and the objects."""
-FOREVER = 2**62
+FIRST, LAST = -(2**62), 2**62
 
 log = structlog.get_logger(__name__)
 
@@ -55,16 +54,22 @@ class _Reading:
 class Memory:
     """Remembers what one process read; all of it was true when it last asked what changed."""
 
-    def __init__(self, database: Database, form: LineFormat, most_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        form: LineFormat,
+        most_bytes: int,
+        clock: Callable[[], float] = awake_or_not,
+    ) -> None:
         self._database = database
         self._form = form
-        self._chunks = _Chunks(most_bytes)
-        self._newest: dict[TickerKey, Price] = {}
+        self._chunks = Chunks(most_bytes)
+        self._states: dict[TickerKey, TickerState] = {}
         self._readings: set[_Reading] = set()
         self._moment: Moment | None = None
-        self._clock = asyncio.get_running_loop().time
+        self._clock = clock
         self._asked_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._flights = SingleFlight(clock)
 
     @property
     def is_trusted(self) -> bool:
@@ -73,7 +78,8 @@ class Memory:
 
     def recall_newest(self, key: TickerKey) -> Price | None:
         """Give the newest price, if it is known right now."""
-        return self._newest.get(key) if self.is_trusted else None
+        state = self._states.get(key) if self.is_trusted else None
+        return state and state.newest
 
     def recall(self, key: TickerKey, span: Span, limit: int) -> LinePage | None:
         """Give the first lines of a span, if they are known right now."""
@@ -86,15 +92,12 @@ class Memory:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        if self.is_trusted and key in self._newest:
-            return self._newest[key]
-        with self._reading(key, 0, FOREVER) as reading:
-            async with self._database.read() as session:
-                price = await prices.newest(session, key)
-            await self.ask()
-        if price is not None and not reading.is_stale:
-            self._newest[key] = price  # none is remembered of a ticker that there is not
-        return price
+        since = self._clock() - TRUSTED_SECONDS
+        await self._asked_since(since)
+        state = self._states.get(key)
+        if state is None:
+            state = await self._learn_state(key, since)
+        return state.newest
 
     async def between(self, key: TickerKey, span: Span, limit: int) -> LinePage | None:
         """Give the first lines of a span, read if need be; None where that is not for the memory.
@@ -104,14 +107,17 @@ class Memory:
         """
         if not self._chunks.takes(span):
             return None
-        for _ in range(MOST_READINGS):
-            if not self.is_trusted:
-                await self.ask()
-            found = self._chunks.cut(key, span, limit)
-            if isinstance(found, LinePage):
-                return found
-            await self._learn(key, found)
-        return None
+        return await self._page(
+            key, lambda state: self._chunks.cut(key, span, limit, recordings=state.recordings)
+        )
+
+    async def newest_lines(self, key: TickerKey, limit: int) -> LinePage | None:
+        """Give the newest lines, the newest first; None where that is not for the memory.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        return await self._page(key, partial(self._cut_newest, key, limit))
 
     async def ask(self) -> None:
         """Learn what changed, and forget it; who asks meanwhile shares the answer.
@@ -119,46 +125,119 @@ class Memory:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        called_at = self._clock()
-        async with self._asking:
-            if self._asked_at >= called_at:
-                return
-            began_at = self._clock()
-            for change in await self._changes(began_at):
-                self._forget(change)
-            self._asked_at = began_at
+        await self._asked_since(self._clock())
 
     async def ask_forever(self, told: asyncio.Event) -> None:
         """Ask twice a second, and at once when told of a write."""
         while True:
             told.clear()
+            asked_at = self._clock()
             with suppress(AppError):  # who reads meanwhile hears of it
                 await self.ask()
-            await happens_within(told, PAUSE_SECONDS)
+            took = self._clock() - asked_at
+            # the sooner the longer it takes, for the next answer must be here within a second
+            await happens_within(told, max(PAUSE_SECONDS - 2 * took, SHORTEST_PAUSE_SECONDS))
 
-    async def _changes(self, began_at: float) -> list[Change]:
-        async with self._database.read() as session:
-            if self._moment is None or began_at - self._asked_at > KEPT_SECONDS / 2:
-                self._moment = await changes.now(session)
-                return [EVERYTHING]
-            self._moment, found = await changes.since(session, self._moment)
-            return found
+    async def close(self) -> None:
+        """End what is being read."""
+        await self._flights.close()
+
+    async def _asked_since(self, moment: float) -> None:
+        """Wait until a question that began since a moment was answered."""
+        while self._asked_at < moment:
+            await self._flights.join("ask", self._ask)
+
+    async def _ask(self) -> None:
+        began_at = self._clock()
+        async with self._database.driver(reserved=True) as driver:
+            news = await self._news(driver)
+        self._moment = news.moment
+        for change in news.changes:
+            self._forget(change)
+        for key, state in news.states.items():
+            self._keep_state(key, state)
+        self._asked_at = began_at
+
+    async def _news(self, driver: Driver) -> News:
+        if self._moment is None:
+            return News(await changes.now(driver), [EVERYTHING], {})
+        return await changes.since(driver, self._moment)
 
     def _forget(self, change: Change) -> None:
         for reading in self._readings:
             reading.hear(change)
         if change.key is None:
-            self._newest.clear()
-        else:
-            self._newest.pop(change.key, None)
+            self._states.clear()
         self._chunks.forget(change)
 
-    async def _learn(self, key: TickerKey, numbers: range) -> None:
-        """Read chunks in one go, and remember them unless they changed meanwhile."""
-        starts = range(numbers.start * CHUNK_SECONDS, numbers.stop * CHUNK_SECONDS, CHUNK_SECONDS)
-        with self._reading(key, starts.start, starts.stop - 1) as reading:
+    async def _page(
+        self, key: TickerKey, cut: Callable[[TickerState], LinePage | list[int] | None]
+    ) -> LinePage | None:
+        """Cut a page out of what is known, and read before what is not."""
+        since = self._clock() - TRUSTED_SECONDS
+        for _ in range(MOST_READINGS):
+            await self._asked_since(since)
+            state = self._states.get(key)
+            if state is None:
+                if (await self._learn_state(key, since)).newest is None:
+                    return None
+                continue
+            found = cut(state)
+            if not isinstance(found, list):
+                return found
+            await self._flights.join(
+                ("chunks", key, found[0]), partial(self._read_chunks, key, found, state)
+            )
+        return None
+
+    def _cut_newest(
+        self, key: TickerKey, limit: int, state: TickerState
+    ) -> LinePage | list[int] | None:
+        """Cut the newest lines, not looking further back than they should reach."""
+        if state.newest is None or state.oldest is None:
+            return None
+        interval = state.recordings[-1].interval_seconds if state.recordings else 1
+        furthest = limit * interval + CHUNKS_AT_ONCE * CHUNK_SECONDS
+        span = Span(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
+        if not self._chunks.takes(span):
+            return None
+        found = self._chunks.cut(key, span, limit, Order.DESC)
+        if isinstance(found, list) or found.has_more or span.start == state.oldest:
+            return found
+        return None
+
+    async def _learn_state(self, key: TickerKey, since: float) -> TickerState:
+        return await self._flights.join(("state", key), partial(self._read_state, key), since=since)
+
+    async def _read_state(self, key: TickerKey) -> TickerState:
+        with self._reading(key, FIRST, LAST) as reading:
             async with self._database.driver() as driver:
-                found = await lines.stretches(driver, key, starts, self._form)
+                state = await ticker_states.read(driver, key)
+            await self.ask()
+        if not reading.is_stale:
+            self._keep_state(key, state)
+        return state
+
+    def _keep_state(self, key: TickerKey, state: TickerState) -> None:
+        before = self._states.pop(key, None)
+        if before is not None and before.recordings == state.recordings:
+            state = state._replace(
+                recordings=before.recordings
+            )  # chunks are judged by its identity
+        if state.newest is not None:  # or whoever invents tickers would fill the memory
+            self._states[key] = state
+
+    async def _read_chunks(
+        self, key: TickerKey, numbers: Sequence[int], state: TickerState
+    ) -> None:
+        """Read chunks in one go, and remember them unless they changed meanwhile."""
+        starts = [number * CHUNK_SECONDS for number in numbers]
+        grid = state.recordings[-1].interval_seconds if state.recordings else 1
+        with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
+            async with self._database.driver() as driver:
+                found = await lines.stretches(
+                    driver, key, starts, self._form, length=CHUNK_SECONDS, grid_seconds=grid
+                )
             await self.ask()
         if not reading.is_stale:
             self._chunks.keep(key, numbers, found)
@@ -171,77 +250,3 @@ class Memory:
             yield reading
         finally:
             self._readings.discard(reading)
-
-
-class _Chunks:
-    """Stretches of lines by ticker and number, the least used forgotten first."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._lines: OrderedDict[tuple[TickerKey, int], Lines] = OrderedDict()
-
-    def takes(self, span: Span) -> bool:
-        """Tell whether a span is for the memory: it has two ends, which are not too far apart."""
-        if span.start is None or span.end is None or not self._most_bytes:
-            return False
-        return len(_numbers(span)) <= MOST_CHUNKS
-
-    def keep(self, key: TickerKey, numbers: range, found: Sequence[Lines]) -> None:
-        """Remember what was read of consecutive chunks."""
-        for number, chunk in zip(numbers, found, strict=True):
-            self._drop((key, number))
-            self._lines[key, number] = chunk
-            self._bytes += _weight(chunk)
-        while self._bytes > self._most_bytes and len(self._lines) > CHUNKS_AT_ONCE:
-            self._drop(next(iter(self._lines)))
-
-    def forget(self, change: Change) -> None:
-        """Forget the chunks that a change touches."""
-        if change.key is None:
-            self._lines.clear()
-            self._bytes = 0
-            return
-        touched = range(change.first // CHUNK_SECONDS, change.last // CHUNK_SECONDS + 1)
-        if len(touched) > len(self._lines):
-            known = [chunk for chunk in self._lines if chunk[1] in touched]
-        else:
-            known = [(change.key, number) for number in touched]
-        for key, number in known:
-            if key == change.key:
-                self._drop((key, number))
-
-    def cut(self, key: TickerKey, span: Span, limit: int) -> LinePage | range:
-        """Cut the first lines out of a span, or name the chunks to read before."""
-        pieces: list[bytes] = []
-        tags: list[str] = []
-        count, last = 0, None
-        numbers = _numbers(span)
-        for number in numbers:
-            chunk = self._lines.get((key, number))
-            if chunk is None:
-                return range(number, min(number + CHUNKS_AT_ONCE, numbers.stop))
-            self._lines.move_to_end((key, number))
-            is_inside = numbers.start < number < numbers.stop - 1
-            first, beyond = (0, chunk.count) if is_inside else chunk.between(span)
-            taken = min(beyond - first, limit - count)
-            if taken:
-                pieces.append(chunk.cut(first, first + taken))
-                tags.append(f"{chunk.tag}:{first}:{taken}")
-                count, last = count + taken, chunk.slot(first + taken - 1)
-            if taken < beyond - first:
-                return LinePage(pieces, count, last, has_more=True, tag=" ".join(tags))
-        return LinePage(pieces, count, last, has_more=False, tag=" ".join(tags))
-
-    def _drop(self, chunk: tuple[TickerKey, int]) -> None:
-        lines_of_chunk = self._lines.pop(chunk, None)
-        if lines_of_chunk is not None:
-            self._bytes -= _weight(lines_of_chunk)
-
-
-def _weight(part: Lines) -> int:
-    return len(part.text) + LINE_BYTES * part.count + CHUNK_BYTES
-
-
-def _numbers(span: Span) -> range:
-    return range((span.start or 0) // CHUNK_SECONDS, (span.end or 0) // CHUNK_SECONDS + 1)

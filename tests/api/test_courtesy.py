@@ -1,13 +1,14 @@
 """HEAD, validators, compression and other origins."""
 
 import gzip
+from collections.abc import Iterable
 
 import asyncpg
 import pytest
 
 from app.core.settings import Settings
 from tests.api.client import Api, serving
-from tests.repositories.rows import store
+from tests.repositories.rows import record, store
 from tests.waiting import until
 
 START = 1_768_579_200
@@ -27,6 +28,7 @@ READS = (
 @pytest.fixture(autouse=True)
 async def hour(sql: asyncpg.Connection) -> None:
     await store(sql, range(START, START + 3600, 60))
+    await record(sql, START)
 
 
 @pytest.mark.parametrize("path", READS)
@@ -81,6 +83,77 @@ async def test_sealed_ranges_may_be_kept_and_open_ones_must_be_asked_for(
         return await control(PERIOD) == "no-cache"
 
     await until(is_open)
+
+
+INTERVALS = [
+    # stored slots, (interval, first, last) of each recording, whether the hour is complete
+    (range(START, START + 3600, 60), [(60, START, START + 3540)], True),
+    # recorded by the minute, every fifth of which is there; today's interval has none to miss
+    (
+        range(START, START + 3600, 300),
+        [(60, START, START + 3540), (300, START + 3600, None)],
+        False,
+    ),
+    (range(START, START + 3600, 300), [(300, START, START + 3300), (60, START + 3600, None)], True),
+    # the interval changed within the hour
+    (
+        [*range(START, START + 1800, 60), *range(START + 1800, START + 3600, 300)],
+        [(60, START, START + 1740), (300, START + 1800, None)],
+        True,
+    ),
+    (
+        [*range(START, START + 1800, 300), *range(START + 1800, START + 3600, 300)],
+        [(60, START, START + 1740), (300, START + 1800, None)],
+        False,
+    ),
+    # what nobody promised may be imported yet: before, between and after recordings
+    (range(START, START + 3600, 60), [(60, START + 60, None)], False),
+    (range(START, START + 3600, 60), [(60, START, START + 1140), (60, START + 1260, None)], False),
+    (range(START, START + 3600, 60), [(60, START, START + 3480)], False),
+    (range(START, START + 3600, 60), [], False),
+    # as many rows as slots, and one of them beside its slot
+    (
+        [*range(START, START + 3540, 60), START + 3541],
+        [(60, START, None)],
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("slots", "recordings", "is_complete"), INTERVALS)
+async def test_sealed_ranges_are_judged_by_the_recordings_that_cover_them(
+    settings: Settings,
+    sql: asyncpg.Connection,
+    slots: Iterable[int],
+    recordings: list[tuple[int, int, int | None]],
+    *,
+    is_complete: bool,
+) -> None:
+    """By the fast path, by FastAPI, and by the table alone."""
+    await sql.execute("TRUNCATE prices, recordings")
+    await store(sql, slots)
+    for interval, first, last in recordings:
+        await record(sql, first, last, interval)
+    expected = "public, max-age=3600" if is_complete else "no-cache"
+    for megabytes in (64, 0):
+        chosen = settings.model_copy(update={"read_memory_megabytes": megabytes})
+        async with serving(chosen) as api:
+            for more in ({}, {"X-Request-ID": "framework"}, {"Accept-Encoding": "gzip"}):
+                for _ in range(2):
+                    assert (await api.get(PERIOD, **more)).headers["cache-control"] == expected
+
+
+async def test_recordings_that_change_unseal_a_range_within_a_second(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    """Also when no price changes with them."""
+    assert (await api.get(PERIOD)).headers["cache-control"] == "public, max-age=3600"
+    await sql.execute("UPDATE recordings SET first_slot = first_slot + 60")
+
+    async def is_open() -> bool:
+        return (await api.get(PERIOD)).headers["cache-control"] == "no-cache"
+
+    await until(is_open, 1)
 
 
 async def test_answers_are_compressed_where_it_is_asked_and_worth_it(api: Api) -> None:

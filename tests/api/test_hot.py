@@ -18,6 +18,9 @@ PLAIN = (
     DAY,
     f"{DAY}&limit=7",
     f"{PRICES}/period?ticker=btc_usd&exchange=deribit&from_dt={START + 1}&to_dt={START + 600}",
+    f"{PRICES}/history?ticker=btc_usd",
+    f"{PRICES}/history?ticker=btc_usd&exchange=deribit&limit=1000",
+    f"{PRICES}/history?ticker=btc_usd&limit=10000",
 )
 UNUSUAL = (
     f"{PRICES}/latest?ticker=BTC_usd",
@@ -34,6 +37,9 @@ UNUSUAL = (
     f"{PRICES}/period?ticker=btc_usd&from_dt=20261001&to_dt=20261002",
     f"{PRICES}/period?ticker=btc_usd&from_dt={START + 60}&to_dt={START}",
     f"{PRICES}/period?ticker=nope_usd&from_dt=1&to_dt=2",
+    f"{PRICES}/history?ticker=btc_usd&limit=10001",
+    f"{PRICES}/history?ticker=btc_usd&cursor=x",
+    f"{PRICES}/history?ticker=nope_usd",
     f"{PRICES}/latest?ticker=nope_usd",
     f"{PRICES}/latest?ticker=eth_usd",
 )

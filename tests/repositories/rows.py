@@ -23,3 +23,22 @@ async def store(  # noqa: PLR0913  # each has a default
     """Store one price in every slot."""
     rows = [(exchange, ticker, slot, Decimal(price), source) for slot in slots]
     await sql.executemany(_INSERT, rows)
+
+
+async def record(
+    sql: asyncpg.Connection,
+    first: int,
+    last: int | None = None,
+    interval: int = 60,
+    *,
+    ticker: str = "btc_usd",
+) -> None:
+    """Promise that a ticker is recorded from one slot to another, or without an end."""
+    await sql.execute(
+        "INSERT INTO recordings (exchange, ticker, first_slot, last_slot, interval_seconds)"
+        " VALUES ('deribit', $1, $2, $3, $4)",
+        ticker,
+        first,
+        last,
+        interval,
+    )

@@ -16,13 +16,13 @@ ETH = TickerKey("deribit", "eth_usd")
 
 
 async def _now(database: Database) -> Moment:
-    async with database.read() as session:
-        return await changes.now(session)
+    async with database.driver() as driver:
+        return await changes.now(driver)
 
 
 async def _since(database: Database, moment: Moment) -> tuple[Moment, list[Change]]:
-    async with database.read() as session:
-        return await changes.since(session, moment)
+    async with database.driver() as driver:
+        return (await changes.since(driver, moment))[:2]
 
 
 def _change(key: TickerKey, first: int, last: int) -> Change:

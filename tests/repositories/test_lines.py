@@ -21,7 +21,7 @@ async def _page(
 
 async def _stretches(database: Database, starts: range) -> list[Lines]:
     async with database.driver() as driver:
-        return await lines.stretches(driver, BTC, starts, FORM)
+        return await lines.stretches(driver, BTC, starts, FORM, length=starts.step)
 
 
 async def test_lines_have_exactly_the_digits_that_are_stored(

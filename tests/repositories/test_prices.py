@@ -164,7 +164,7 @@ async def test_reads_along_the_primary_key_sort_nothing(
     async with database.driver() as driver:
         await lines.page(driver, BTC, Span(600, 90_000), Order.ASC, 1001, form=SLOTS)
         await lines.page(driver, BTC, Span(), Order.DESC, 101, form=SLOTS)
-        await lines.stretches(driver, BTC, range(0, 90_000, 7200), SLOTS)
+        await lines.stretches(driver, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
     plans = [await _plan(sql, statement) for statement in statements if "FROM prices" in statement]
     assert len(plans) == 7
     for plan in plans:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -14,10 +14,12 @@ from app.core.errors import DatabaseUnavailable
 from app.core.settings import Settings
 from app.db.listening import listen_forever
 from app.db.session import Database
+from app.domain.chunks import CHUNK_SECONDS, MOST_CHUNKS
 from app.domain.lines import Column, LineFormat, LinePage
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import Order, Span, TickerKey
+from app.repositories import changes, lines
 from app.repositories.changes import CHANNEL
-from app.services.memory import CHUNK_SECONDS, MOST_CHUNKS, Memory
+from app.services.memory import Memory
 from tests.conftest import Servers
 from tests.db.private import Private, private_postgres
 from tests.processes import Processes
@@ -28,6 +30,10 @@ BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 FORM = LineFormat((Column.TIMESTAMP, "=", Column.PRICE), between=";")
 MEGABYTE = 1_000_000
+_SHIFTED = """
+CREATE FUNCTION shifted.{clock}() RETURNS timestamptz LANGUAGE sql STABLE AS
+'SELECT pg_catalog.{clock}() + make_interval(secs => seconds) FROM shifted.by'
+"""
 
 
 @pytest.fixture
@@ -95,7 +101,7 @@ async def test_nothing_is_remembered_of_tickers_that_there_are_not(memory: Memor
     await memory.ask()
     for number in range(50):
         assert await memory.newest(TickerKey("deribit", f"t{number}")) is None
-    assert memory._newest == {}
+    assert memory._states == {}
 
 
 async def test_change_is_forgotten_and_the_rest_is_kept(
@@ -110,7 +116,9 @@ async def test_change_is_forgotten_and_the_rest_is_kept(
     await store(sql, [CHUNK_SECONDS + 60])
     await memory.ask()
     assert memory.recall(BTC, whole, 10) is None
-    assert memory.recall_newest(BTC) is None
+    newest = memory.recall_newest(BTC)
+    assert newest is not None
+    assert newest.slot == CHUNK_SECONDS + 60
     assert _text(memory.recall(BTC, first, 10)) == _lines([60])
     assert memory.recall(ETH, whole, 10) is not None
     wanted = _lines([60, CHUNK_SECONDS, CHUNK_SECONDS + 60])
@@ -147,6 +155,9 @@ async def test_memory_is_not_trusted_when_the_database_can_not_be_asked(
     async with private_postgres(place) as postgres:
         await _migrate(settings, postgres, tmp_path)
         database = Database(postgres.url, pool_size=2)
+        writer = await asyncpg.connect(postgres.url.replace("+asyncpg", ""))
+        await store(writer, [60])
+        await writer.close()
         memory = Memory(database, FORM, MEGABYTE)
         async with _kept_true(memory, postgres.url):
             await memory.between(BTC, span, 10)
@@ -196,6 +207,147 @@ def _chunk(number: int) -> Span:
 async def test_long_or_open_spans_are_not_for_the_memory(memory: Memory) -> None:
     for span in (Span(), Span(0), Span(None, 60), Span(0, MOST_CHUNKS * CHUNK_SECONDS)):
         assert await memory.between(BTC, span, 10) is None
+
+
+async def test_however_many_wait_the_database_is_asked_once(
+    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+) -> None:
+    await store(sql, range(0, 3 * CHUNK_SECONDS, 600))
+    span = Span(0, 3 * CHUNK_SECONDS - 1)
+    newest = await asyncio.gather(*(memory.newest(BTC) for _ in range(50)))
+    assert {price and price.slot for price in newest} == {3 * CHUNK_SECONDS - 600}
+    pages = await asyncio.gather(*(memory.between(BTC, span, 1000) for _ in range(50)))
+    lists = await asyncio.gather(*(memory.newest_lines(BTC, 20) for _ in range(50)))
+    assert len({_text(page) for page in pages}) == len({_text(page) for page in lists}) == 1
+    read = [statement for statement in statements if "price_changes" not in statement]
+    assert len([statement for statement in read if "string_agg" in statement]) == 1
+    assert len([statement for statement in read if "promised" in statement]) == 1
+    asked = [statement for statement in statements if "pg_current_snapshot" in statement]
+    assert len(asked) <= 4  # before each of the three reads, and after two of them
+
+
+async def test_those_who_wait_share_what_fails(
+    servers: Servers, memory: Memory, sql: asyncpg.Connection
+) -> None:
+    """And who asks afterwards is not told of it."""
+    nowhere = Database(servers.database_url("nowhere"), pool_size=5)
+    lost = Memory(nowhere, FORM, MEGABYTE)
+    found = await asyncio.gather(*(lost.newest(BTC) for _ in range(20)), return_exceptions=True)
+    assert {type(error) for error in found} == {DatabaseUnavailable}
+    await nowhere.close()
+    lost._database = memory._database
+    await store(sql, [60])
+    assert await lost.newest(BTC) is not None
+
+
+async def test_reader_that_goes_away_leaves_the_others_waiting(
+    memory: Memory, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [60])
+    first, second = (asyncio.create_task(memory.newest(BTC)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second is not None
+    assert first.cancelled()
+
+
+async def test_question_gets_through_while_every_connection_is_in_use(
+    memory: Memory, database: Database
+) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(database.driver())
+        waiting = asyncio.create_task(memory.newest(BTC))
+        await memory.ask()
+        assert memory.is_trusted
+    assert await waiting is None
+
+
+async def test_newest_price_is_known_at_once_after_a_write(
+    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+) -> None:
+    """The question what changed brings it, so that nobody waits for it."""
+    await store(sql, [60])
+    await memory.newest(BTC)
+    await store(sql, [120])
+    statements.clear()
+    await memory.ask()
+    newest = memory.recall_newest(BTC)
+    assert newest is not None
+    assert newest.slot == 120
+    assert len([statement for statement in statements if "prices" in statement]) == 1
+    await sql.execute("DELETE FROM prices")
+    await memory.ask()
+    assert memory.recall_newest(BTC) is None
+    assert await memory.newest(BTC) is None
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 13, 40, 100])
+async def test_newest_lines_are_the_end_of_the_table_backwards(
+    memory: Memory, database: Database, sql: asyncpg.Connection, limit: int
+) -> None:
+    random = Random(limit)  # noqa: S311  # a reproducible case, no secret
+    slots = sorted(random.sample(range(0, 12 * CHUNK_SECONDS, 60), 41))
+    await store(sql, slots)
+    for _ in range(3):
+        found = await memory.newest_lines(BTC, limit)
+        assert found is not None
+        async with database.driver() as driver:
+            page = await lines.page(driver, BTC, Span(), Order.DESC, limit, form=FORM)
+        assert _text(found) == _text(page)
+        assert (found.count, found.last, found.has_more) == (page.count, page.last, page.has_more)
+        await sql.execute("DELETE FROM prices WHERE timestamp IN ($1, $2)", slots.pop(), slots[3])
+        await memory.ask()
+
+
+async def test_newest_lines_that_lie_far_apart_are_not_for_the_memory(
+    memory: Memory, sql: asyncpg.Connection
+) -> None:
+    await store(sql, range(0, 900 * CHUNK_SECONDS, 30 * CHUNK_SECONDS))
+    assert await memory.newest_lines(BTC, 20) is None
+    assert await Memory(memory._database, FORM, 0).newest_lines(BTC, 1) is None
+
+
+async def test_memory_is_dropped_when_changes_may_have_been_thrown_away(
+    database: Database, sql: asyncpg.Connection, database_name: str
+) -> None:
+    """A host that slept does not know how long; others went on, and the changes are gone."""
+    await _shift_the_clock(sql, database_name)
+    memory = Memory(database, FORM, MEGABYTE, clock=lambda: 0.0)  # it stands still
+    await store(sql, [60, 120])
+    await memory.between(BTC, Span(0, 600), 10)
+    await store(sql, [180])
+    await sql.execute("UPDATE shifted.by SET seconds = 3601")
+    async with database.transaction() as session:
+        await changes.tidy(session)
+    assert await sql.fetchval("SELECT count(*) FROM price_changes") == 0
+    await memory._ask()
+    assert memory.recall(BTC, Span(0, 600), 10) is None
+    assert _text(await memory.between(BTC, Span(0, 600), 10)) == _lines([60, 120, 180])
+
+
+async def _shift_the_clock(sql: asyncpg.Connection, database_name: str) -> None:
+    """Let connections that come see the server's clock so far ahead as a table says."""
+    await sql.execute(
+        "CREATE SCHEMA shifted; CREATE TABLE shifted.by (seconds) AS SELECT 0.0::float8"
+    )
+    for clock in ("now", "statement_timestamp", "clock_timestamp"):
+        await sql.execute(_SHIFTED.format(clock=clock))
+    await sql.execute(
+        f'ALTER DATABASE "{database_name}" SET search_path = shifted, pg_catalog, public'
+    )
+
+
+async def test_memory_is_not_trusted_after_its_machine_slept(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    now = 0.0
+    memory = Memory(database, FORM, MEGABYTE, clock=lambda: now)
+    await store(sql, [60])
+    await memory.newest(BTC)
+    assert memory.recall_newest(BTC) is not None
+    now += 3600
+    assert memory.recall_newest(BTC) is None
 
 
 async def test_page_shows_one_state_under_writers_at_full_speed(

@@ -1,0 +1,56 @@
+"""The state of a ticker: its newest price, its oldest slot and its recordings, in one read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.db.session import Driver
+from app.domain.prices import Price, Source, TickerKey
+from app.domain.recordings import Recording
+from app.domain.slots import Slot
+from app.domain.ticker_state import TickerState
+
+COLUMNS = "newest.timestamp, price, observed_us, source, oldest.timestamp, promised"
+"""What `read_row` reads after the ticker's key."""
+JOINS = """
+    LEFT JOIN LATERAL (
+        SELECT timestamp, price, observed_us, source FROM prices
+        WHERE exchange = wanted.exchange AND ticker = wanted.ticker
+        ORDER BY timestamp DESC LIMIT 1
+    ) AS newest ON true
+    LEFT JOIN LATERAL (
+        SELECT timestamp FROM prices
+        WHERE exchange = wanted.exchange AND ticker = wanted.ticker
+        ORDER BY timestamp LIMIT 1
+    ) AS oldest ON true
+    LEFT JOIN LATERAL (
+        SELECT array_agg(ARRAY[interval_seconds, first_slot, last_slot] ORDER BY first_slot)
+               AS promised
+        FROM recordings WHERE exchange = wanted.exchange AND ticker = wanted.ticker
+    ) AS promises ON true
+"""
+"""Joins the states of the tickers in `wanted`."""
+_READ = f"""
+    SELECT exchange, ticker, {COLUMNS}
+    FROM (VALUES ($1::text, $2::text)) AS wanted (exchange, ticker) {JOINS}
+"""  # noqa: S608  # put together from constants
+
+
+async def read(driver: Driver, key: TickerKey) -> TickerState:
+    """Read the state of a ticker; all of it is empty for one of which nothing is known."""
+    (row,) = await driver.fetch(_READ, *key)
+    return read_row(row)[1]
+
+
+def read_row(row: Sequence[Any]) -> tuple[TickerKey, TickerState]:
+    """Make a ticker and its state of a row: the key, then `COLUMNS`."""
+    exchange, ticker, slot, price, observed_us, source, oldest, promised = row
+    key = TickerKey(exchange, ticker)
+    recordings = tuple(_recording(key, *promise) for promise in promised or ())
+    if slot is None:
+        return key, TickerState(recordings=recordings)
+    newest = Price(key, Slot(slot), price, observed_us, Source(source))
+    return key, TickerState(newest, Slot(oldest), recordings)
+
+
+def _recording(key: TickerKey, interval_seconds: int, first: int, last: int | None) -> Recording:
+    return Recording(key, interval_seconds, Slot(first), None if last is None else Slot(last))
