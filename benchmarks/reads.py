@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from benchmarks import load
@@ -14,6 +15,7 @@ from benchmarks.stand import (
     BASELINE_LATEST,
     BASELINE_PERIOD,
     LATEST,
+    NEWEST,
     PERIOD,
     TICKERS,
     VICTORIA_LATEST,
@@ -58,6 +60,7 @@ def measure(stand: Stand) -> Iterator[Result]:
     require_same_answers(stand)
     yield from _latest(stand)
     yield from _day(stand)
+    yield from _history(stand)
     yield from _stretch(stand)
     yield from _cold(stand)
     yield from _database(stand)
@@ -109,6 +112,20 @@ def _day(stand: Stand) -> Iterator[Result]:
     yield versus(f"a day of {DAYS}, of VictoriaMetrics", seen, "VictoriaMetrics", 1.0)
     yield versus(f"a day of {DAYS}, of the baseline", seen, "baseline", 30)
     yield _honest("day", seen["baseline"], seen["bare"])
+
+
+def _history(stand: Stand) -> Iterator[Result]:
+    """Ask for the newest thousand, beside a day, which is half as long again."""
+    answers = {
+        "ours": (stand.api.url + NEWEST, Question(TICKERS)),
+        "a day": (stand.api.url + PERIOD, day_question(stand)),
+    }
+
+    def measure(name: str) -> float:
+        return load.ask(*answers[name], stand.scale.seconds).per_second
+
+    seen = load.medians(stand.scale, {name: partial(measure, name) for name in answers})
+    yield versus(f"history of 1,000, of a day of {DAYS}", seen, "a day", 0.4)
 
 
 def _stretch(stand: Stand) -> Iterator[Result]:

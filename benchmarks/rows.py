@@ -20,6 +20,10 @@ SELECT 'deribit', '{ticker}', slot,
        slot * 1000000 + 10000000, 'live'
 FROM generate_series({first}::bigint, {last}, 60) AS slot
 """
+_PROMISE = """
+INSERT INTO recordings (exchange, ticker, first_slot, interval_seconds)
+VALUES ('deribit', '{ticker}', {first}, 60)
+"""
 _SERIES = """
 COPY (SELECT timestamp, price FROM prices
       WHERE exchange = 'deribit' AND ticker = '{ticker}' ORDER BY timestamp) TO STDOUT CSV
@@ -29,6 +33,7 @@ COPY (SELECT timestamp, price FROM prices
 def fill(sql: Sql, ticker: str, newest: int, rows: int) -> None:
     """Store so many minutes of a ticker, the last one being the newest."""
     first = newest - (rows - 1) * MINUTE
+    sql.ask(_PROMISE.format(ticker=ticker, first=first))
     step = BLOCK_ROWS * MINUTE
     for seed, start in enumerate(range(first, newest + 1, step), 100):
         last = min(start + step - MINUTE, newest)

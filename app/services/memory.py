@@ -8,6 +8,7 @@ shows one state. However many wait for the same answer of the database, it is as
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ TRUSTED_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
 SHORTEST_PAUSE_SECONDS = 0.05
 MOST_READINGS = MOST_CHUNKS // CHUNKS_AT_ONCE + 3
+MOST_TRIES = 3
+"""To read a chunk that changes meanwhile, again and again."""
 FIRST, LAST = -(2**62), 2**62
 
 log = structlog.get_logger(__name__)
@@ -174,7 +177,7 @@ class Memory:
         self, key: TickerKey, cut: Callable[[TickerState], LinePage | list[int] | None]
     ) -> LinePage | None:
         """Cut a page out of what is known, and read before what is not."""
-        since = self._clock() - TRUSTED_SECONDS
+        since, tried = self._clock() - TRUSTED_SECONDS, Counter[int]()
         for _ in range(MOST_READINGS):
             await self._asked_since(since)
             state = self._states.get(key)
@@ -185,6 +188,9 @@ class Memory:
             found = cut(state)
             if not isinstance(found, list):
                 return found
+            tried[found[0]] += 1
+            if tried[found[0]] > MOST_TRIES:
+                return None
             await self._flights.join(
                 ("chunks", key, found[0]), partial(self._read_chunks, key, found, state)
             )
@@ -221,9 +227,8 @@ class Memory:
     def _keep_state(self, key: TickerKey, state: TickerState) -> None:
         before = self._states.pop(key, None)
         if before is not None and before.recordings == state.recordings:
-            state = state._replace(
-                recordings=before.recordings
-            )  # chunks are judged by its identity
+            # chunks are judged once by each object
+            state = state._replace(recordings=before.recordings)
         if state.newest is not None:  # or whoever invents tickers would fill the memory
             self._states[key] = state
 
