@@ -1,13 +1,13 @@
 """Note in `price_changes` what recordings promise anew, for lists are complete by them (ADR 13).
 
-Revision: 20261121_recording_changes, after 20261121_price_hours_recounted
+Revision: 20261121_recording_changes, after 20261121_repair_retries
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "20261121_recording_changes"
-down_revision = "20261121_price_hours_recounted"
+down_revision = "20261121_repair_retries"
 branch_labels = None
 depends_on = None
 
