@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app import __version__
+from app.core.addresses import database_url
 from app.core.endings import exit_message
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.logs import configure_logs, hush
 from app.core.settings import load_settings
 from app.db.faults import translated
 from app.db.models import Base
-from app.runtime import database_url
 
 log = structlog.get_logger("alembic")
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 from celery import Celery, signals
@@ -16,23 +18,32 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, get_conte
 
 from app import __version__
 from app.beat import GridSchedule
+from app.core.addresses import broker_url, redis_url
 from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError
+from app.core.garbage import collect_seldom
 from app.core.logs import REQUEST_ID, configure_logs, hush
 from app.core.settings import Settings, load_settings
 from app.db.signs import Role, SignOfLife
 from app.domain.slots import window_seconds
-from app.heartbeat import show_life, touching
-from app.runtime import Runtime, broker_url, redis_url, require_servers
+from app.heartbeat import progress, show_life, touching
 from app.worker import HeartbeatStep, WorkerProcess
+
+if TYPE_CHECKING:
+    from app.runtime import Runtime
 
 TICKERS_PER_TASK = 50
 RESULTS_KEPT_SECONDS = 86_400
-TICKS_PER_CHILD = 1_000
+TASKS_PER_CHILD = 10_000
+KILOBYTES_PER_CHILD = 262_144
+"""Among them some 90,000 that it shares with the process that forked it."""
+MOST_CHILDREN = 4
 GRACE_SECONDS = 30
 """What a tick may take beyond the interval in which it retries."""
 
 REPAIR_TASK = "app.tasks.repairs.repair"
+
+REQUIRE_SERVERS: Final = "from app import celery_app; celery_app.require_servers_or_exit()"
 
 T = TypeVar("T")
 
@@ -58,10 +69,12 @@ def configuration(settings: Settings) -> dict[str, object]:
         # A worker takes what it works on and leaves the rest to the others.
         "worker_prefetch_multiplier": 1,
         # Recycling keeps a leak from growing for years; the loop and its pool go with the child.
-        "worker_max_tasks_per_child": TICKS_PER_CHILD,
-        # Ticks wait more than they compute. A child that is being recycled may sit on a task for
-        # seconds (seen in Celery 5.7), so there are more children than two.
-        "worker_concurrency": 4,
+        # It is rare: one that is being recycled may sit on a task for seconds (seen in Celery 5.7).
+        "worker_max_tasks_per_child": TASKS_PER_CHILD,
+        "worker_max_memory_per_child": KILOBYTES_PER_CHILD,
+        # Ticks wait more than they compute, and of a share one works at a time: a child for each,
+        # and one more for repairs, and for when another is recycled. A child takes 25 MB.
+        "worker_concurrency": min(shares_of(settings) + 1, MOST_CHILDREN),
         # A tick ends by itself with its interval; the limit is for one that hangs.
         "task_time_limit": limit,
         # When the broker comes back, running ticks go on: what they store counts.
@@ -129,7 +142,7 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
     return schedule
 
 
-def run_async(work: Callable[[Runtime], Awaitable[T]]) -> T:
+def run_async(work: "Callable[[Runtime], Awaitable[T]]") -> T:
     """Run a task's async work on this worker process's one event loop."""
     return process.run(work)
 
@@ -159,8 +172,10 @@ def _set_up_logs(**_: object) -> None:
     hush("celery.beat", "celery.worker.strategy", "celery.app.trace")  # ticks speak for themselves
 
 
-def _require_servers(**_: object) -> None:
+def require_servers_or_exit(**_: object) -> None:
     """End at once with one line where the process could not work."""
+    from app.runtime import require_servers  # noqa: PLC0415  # heavy, and beat needs none of it
+
     try:
         asyncio.run(require_servers(settings, broker=True))
     except AppError as error:
@@ -177,7 +192,20 @@ def _announce_beat(**_: object) -> None:
     )
 
 
+def _require_beats_servers(**_: object) -> None:
+    """Do the same in a process that ends: beat stays without what only this needs, half of it."""
+    looked = subprocess.run([sys.executable, "-c", REQUIRE_SERVERS], check=False)  # noqa: S603  # ours
+    if looked.returncode:
+        raise SystemExit(looked.returncode)
+
+
+def _keep_what_is_shared(**_: object) -> None:
+    """Leave alone what a child is about to share, for a page that is written to is its own."""
+    collect_seldom()
+
+
 def _show_beats_life(**_: object) -> None:
+    progress.turn()  # from now on: looking for the servers took its time
     sign = SignOfLife(redis_url(settings), Role.BEAT, socket.gethostname())
     show_life(sign.give, *touching(settings.heartbeat_file))
 
@@ -215,8 +243,9 @@ def _close(**_: object) -> None:
 
 
 signals.setup_logging.connect(_set_up_logs)
-signals.worker_init.connect(_require_servers)
-signals.beat_init.connect(_require_servers)
+signals.worker_init.connect(require_servers_or_exit)
+signals.worker_before_create_process.connect(_keep_what_is_shared)
+signals.beat_init.connect(_require_beats_servers)
 signals.beat_init.connect(_announce_beat)
 signals.beat_init.connect(_show_beats_life)
 signals.beat_embedded_init.connect(_show_beats_life)

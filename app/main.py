@@ -1,7 +1,7 @@
 """The API process: everything put together; `app` is what uvicorn serves."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -23,7 +23,6 @@ from app.core.garbage import collecting_seldom
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
 from app.runtime import alerting, open_runtime, remembering, require_servers
-from app.tasks.asked import deaf_to_results
 
 API_POOL_SIZE = 9
 """And one that is reserved for the memory, which must get through."""
@@ -76,7 +75,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await require_servers(settings, broker=False)
     async with open_runtime(settings, pool_size=API_POOL_SIZE) as runtime:
         app.state.runtime = runtime
-        with deaf_to_results():
+        app.state.has_celery = False
+        with ExitStack() as app.state.until_end:
             async with (
                 metrics.handed_on(runtime.redis),
                 alerting(runtime),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from app.clients import Exchange, open_exchanges, open_webhook
-from app.core.errors import BrokerUnavailable, DatabaseUnavailable, ServersUnknown
+from app.core.addresses import database_url, redis_url
+from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.settings import Settings
 from app.db.alerts import AlertRecord
 from app.db.gate import RequestGate
@@ -177,36 +178,3 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
             raise DatabaseUnavailable(f"{error}; {hint} DATABASE_URL") from error
         except BrokerUnavailable as error:
             raise BrokerUnavailable(f"{error}; {hint} REDIS_URL") from error
-
-
-def database_url(settings: Settings) -> str:
-    """Give the database's URL.
-
-    Raises:
-        ServersUnknown: none is configured.
-    """
-    if settings.database_url is None:
-        raise ServersUnknown(
-            "no database is known: start the embedded one with `make run`, or set DATABASE_URL"
-        )
-    return settings.database_url.get_secret_value()
-
-
-def redis_url(settings: Settings) -> str:
-    """Give Redis's URL.
-
-    Raises:
-        ServersUnknown: none is configured.
-    """
-    if settings.redis_url is None:
-        raise ServersUnknown(
-            "no Redis is known: start the embedded one with `make run`, or set REDIS_URL"
-        )
-    return settings.redis_url.get_secret_value()
-
-
-def broker_url(settings: Settings) -> str:
-    """Give the broker's URL: Redis unless another one is set."""
-    if settings.celery_broker_url is None:
-        return redis_url(settings)
-    return settings.celery_broker_url.get_secret_value()

@@ -5,7 +5,7 @@ import contextvars
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery import bootsteps
 from celery.worker import state
@@ -16,7 +16,9 @@ from app.core.settings import Settings
 from app.db.metrics import hand_on
 from app.db.signs import Role, SignOfLife
 from app.heartbeat import PAUSE_SECONDS, progress, show_life, touching
-from app.runtime import Runtime, open_runtime
+
+if TYPE_CHECKING:
+    from app.runtime import Runtime
 
 RECONNECTING = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
 """Seconds between two tries to reach the broker."""
@@ -37,7 +39,7 @@ class WorkerProcess:
         self._stack = AsyncExitStack()
         self._runtime: Runtime | None = None
 
-    def run(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    def run(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
         """Run async work on this process's loop and wait for its result."""
         if self._runner is None:
             self._runner = asyncio.Runner()
@@ -51,7 +53,9 @@ class WorkerProcess:
             runner.run(self._stack.aclose())
             runner.close()
 
-    async def _with_runtime(self, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    async def _with_runtime(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
+        from app.runtime import open_runtime  # noqa: PLC0415  # heavy, and beat needs none of it
+
         with _showing_work():
             if self._runtime is None:
                 opening = open_runtime(self._settings)

@@ -1,9 +1,14 @@
-"""The routes that start work and tell how far it is."""
+"""The routes that start work and tell how far it is.
 
+Celery is loaded by the first request that needs it: an API that is only read from does without its
+16 MB.
+"""
+
+import asyncio
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 
 from app.api.deps import NAME_PATTERN, TICKER_EXAMPLE, RuntimeDep, require_key
 from app.api.errors import problems
@@ -20,8 +25,27 @@ from app.core.errors import (
     TickerNotFound,
 )
 from app.domain.repairs import Repaired, Wish
-from app.tasks import collections, repairs
-from app.tasks.status import TaskStatus, look
+
+if TYPE_CHECKING:
+    from app.tasks.status import TaskStatus
+
+
+async def load_celery(request: Request) -> None:
+    """Load Celery once, in a thread, so that nobody else waits for it."""
+    if not request.app.state.has_celery:
+        await asyncio.to_thread(_import_tasks)
+        from app.tasks.asked import deaf_to_results  # noqa: PLC0415  # Celery
+
+        request.app.state.until_end.enter_context(deaf_to_results())
+        request.app.state.has_celery = True
+
+
+def _import_tasks() -> None:
+    try:
+        import app.tasks.status  # noqa: F401, PLC0415  # Celery
+    except SystemExit as error:  # of a process that Celery can't be set up in: settings changed
+        raise BrokerUnavailable(str(error)) from None
+
 
 KEY_FIRST = [Depends(require_key), Depends(refuse_unknown)]
 
@@ -32,11 +56,13 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(BrokerUna
     "/fetch-prices",
     summary="Collect now",
     status_code=202,
-    dependencies=KEY_FIRST,
+    dependencies=[*KEY_FIRST, Depends(load_celery)],
     responses=problems(KeyMissing, KeyRefused, ParametersInvalid),
 )
 async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     """Start a collection of every ticker now; a slot that has its price keeps it."""
+    from app.tasks import collections  # noqa: PLC0415  # Celery
+
     return _started(await collections.start(runtime.settings, runtime.redis))
 
 
@@ -45,7 +71,7 @@ async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     name="backfill",
     summary="Repair what is missing",
     status_code=202,
-    dependencies=KEY_FIRST,
+    dependencies=[*KEY_FIRST, Depends(load_celery)],
     responses=problems(
         KeyMissing,
         KeyRefused,
@@ -79,6 +105,8 @@ async def backfill(
 
     It works for two minutes at most; `remaining` in its result is what it left.
     """
+    from app.tasks import repairs  # noqa: PLC0415  # Celery
+
     wish = Wish(exchange and exchange.lower(), ticker and ticker.lower(), span, force)
     await runtime.repair.require_known(wish)
     return _started(await repairs.start(runtime.redis, wish))
@@ -94,7 +122,7 @@ async def refuse_to_read_a_post() -> None:
 @router.get(
     "/{task_id}",
     summary="How far a task is",
-    dependencies=[Depends(refuse_unknown)],
+    dependencies=[Depends(refuse_unknown), Depends(load_celery)],
     responses=problems(TaskNotFound, ParametersInvalid),
 )
 async def task_status(
@@ -102,6 +130,8 @@ async def task_status(
     task_id: Annotated[str, Path(description="What a POST answered as `task_id`.", max_length=64)],
 ) -> TaskStatusOut:
     """How far a task is; ids are kept for a day."""
+    from app.tasks.status import look  # noqa: PLC0415  # Celery
+
     status = await look(runtime.settings, runtime.redis, task_id)
     return TaskStatusOut(task_id=task_id, state=status.state, result=_result(status))
 
@@ -110,7 +140,7 @@ def _started(task_id: str) -> TaskOut:
     return TaskOut(task_id=task_id, status_url=f"/api/v1/tasks/{task_id}")
 
 
-def _result(status: TaskStatus) -> CollectionOut | BackfillOut | None:
+def _result(status: "TaskStatus") -> CollectionOut | BackfillOut | None:
     if status.outcome is None:
         return None
     shape = BackfillOut if isinstance(status.outcome, Repaired) else CollectionOut

@@ -1,16 +1,15 @@
 """The commands `run` and `demo`: everything on this machine, with nothing installed."""
 
 import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from app.core.settings import Settings
     from app.local.output import Terminal
-
-LONGEST_QUESTION_SECONDS = 5
 
 
 def run() -> None:
@@ -18,16 +17,15 @@ def run() -> None:
     from app.local.stack import run as run_stack
 
     with _terminal() as terminal:
-        keep(lambda: run_stack(terminal, _exchange_problem))
+        keep(lambda: run_stack(terminal, exchange_problem))
 
 
 def demo() -> None:
     """Run everything here against a stand-in exchange, with two days of history to look at."""
-    from app.local.seed import seed
     from app.local.stack import demo as demo_stack
 
     with _terminal() as terminal:
-        keep(lambda: demo_stack(terminal, seed))
+        keep(lambda: demo_stack(terminal))
 
 
 def _terminal() -> "Terminal":
@@ -40,21 +38,17 @@ def _terminal() -> "Terminal":
     return terminal
 
 
-async def _exchange_problem(settings: "Settings") -> str | None:
-    """Ask the exchange once; say in a few words why it can't be asked."""
-    from app.core.errors import AppError
-    from app.core.settings import load_settings
-    from app.runtime import open_runtime
-
-    embedded = load_settings(data_dir=settings.data_dir)  # the servers are known by now
+async def exchange_problem() -> str | None:
+    """Have the exchange asked once; say in a few words why it can't be asked."""
+    asking = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli.reach"), stdout=PIPE, stderr=DEVNULL
+    )
     try:
-        async with asyncio.timeout(LONGEST_QUESTION_SECONDS), open_runtime(embedded) as runtime:
-            await runtime.collector.unknown_tickers()
-    except AppError as error:
-        return str(error)
-    except TimeoutError:
-        return f"no answer within {LONGEST_QUESTION_SECONDS} s"
-    return None
+        words, _ = await asking.communicate()
+    finally:
+        if asking.returncode is None:
+            asking.kill()
+    return words.decode().strip() or None
 
 
 def keep(stack: Callable[[], None]) -> None:

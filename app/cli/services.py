@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app import roles
 from app.cli.opening import opened_runtime
 
 Watched = Annotated[
@@ -20,7 +21,7 @@ def api(*, watched: Watched = False) -> None:
     if watched:
         _keep("api")
     else:
-        _serve()
+        roles.serve()
 
 
 def worker(*, watched: Watched = False) -> None:
@@ -28,7 +29,7 @@ def worker(*, watched: Watched = False) -> None:
     if watched:
         _keep("worker")
     else:
-        _work()
+        roles.work()
 
 
 def beat(*, watched: Watched = False) -> None:
@@ -36,7 +37,7 @@ def beat(*, watched: Watched = False) -> None:
     if watched:
         _keep("beat")
     else:
-        _beat()
+        roles.beat()
 
 
 def migrate() -> None:
@@ -66,44 +67,6 @@ def _keep(name: str) -> None:
         keep(load_settings(), name)
     except CannotStart as error:
         sys.exit(str(error).partition(":\n")[0])  # its last words were handed on already
-
-
-def _serve() -> None:
-    import uvicorn
-
-    from app.core.settings import load_settings
-    from app.runtime import require_servers
-
-    settings = load_settings()
-    asyncio.run(require_servers(settings, broker=False))
-    uvicorn.run(
-        "app.main:app",
-        host=settings.api_host,
-        port=settings.api_port,
-        workers=settings.api_workers,
-        log_config=None,
-        access_log=False,
-    )
-
-
-def _work() -> None:
-    from app.celery_app import celery, settings
-
-    celery.worker_main(
-        [
-            "--quiet",
-            "worker",
-            f"--loglevel={settings.log_level}",
-            "--without-gossip",
-            "--without-mingle",
-        ]
-    )
-
-
-def _beat() -> None:
-    from app.celery_app import celery, settings
-
-    celery.start(["--quiet", "beat", f"--loglevel={settings.log_level}"])
 
 
 async def _collect_once() -> dict[str, Any]:

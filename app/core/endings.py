@@ -2,12 +2,8 @@
 
 import json
 
-import structlog
-
 from app.core.errors import AppError
 from app.core.settings import misspelled_settings, stated_log_format
-
-log = structlog.get_logger(__name__)
 
 
 def exit_message(error: AppError) -> str:
@@ -24,6 +20,8 @@ def last_line(text: str, **fields: object) -> str:
 
 def event_line(event: str, **fields: object) -> str:
     """Write an event as a log in JSON does, for processes without a log."""
+    import structlog  # noqa: PLC0415  # 8 MB, which the supervisor does without
+
     stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(
         None, "", {**fields, "event": event}
     )
@@ -32,5 +30,8 @@ def event_line(event: str, **fields: object) -> str:
 
 def warn_of_misspelled_settings() -> None:
     """Log the names that are nearly a setting's, and so are ignored."""
+    import structlog  # noqa: PLC0415  # same
+
+    log = structlog.get_logger(__name__)
     for name, meant in misspelled_settings().items():
         log.warning("setting_unknown", name=name, meant=meant)

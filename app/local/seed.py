@@ -1,9 +1,11 @@
 """The demo's history: what the stand-in exchange would have quoted in the days before."""
 
+import asyncio
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from app.core.settings import SECONDS_PER_DAY, Settings
+from app.core.settings import SECONDS_PER_DAY, Settings, load_settings
 from app.db.session import Database
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.recordings import realign
@@ -72,3 +74,8 @@ def _history(
     promised = [slot for slot in slots if first <= slot < beyond]
     for slot, price in zip(promised, index_prices(key.ticker, promised), strict=True):
         yield Price(key, slot, price, slot * MICROSECONDS, Source.IMPORT)
+
+
+if __name__ == "__main__":
+    # named by who starts it, so that invented prices never reach what DATABASE_URL names
+    asyncio.run(seed(load_settings(), sys.argv[1]))

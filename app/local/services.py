@@ -11,6 +11,7 @@ from app.local.probes import Heartbeat, http_ok
 from app.local.processes import Child
 
 PROGRAM: Final = (sys.executable, "-m", "app")
+SEED: Final = (sys.executable, "-m", "app.local.seed")
 
 _SHORTEST_SILENCE_SECONDS: Final = 10.0
 """Longer than a call to a broker may block (3 to 5 s)."""
@@ -48,6 +49,10 @@ class Services:
         return Child(
             name="migrate", argv=[*self.program, "migrate"], env=self.env, stage=_SERVICE_STAGE
         )
+
+    def seed(self, command: Sequence[str], database_url: str) -> Child:
+        """Describe the storing of a demo's history, which ends by itself and takes 60 MB."""
+        return Child(name="seed", argv=[*command, database_url], env=self.env, stage=_SERVICE_STAGE)
 
     def children(self) -> tuple[Child, ...]:
         """Describe the API, the worker and beat."""

@@ -14,13 +14,11 @@ from app.local.output import Terminal
 from app.local.ports import free_port, kept_port, why_taken
 from app.local.processes import Child
 from app.local.servers import DATABASE_URL, EMBEDDED, Embedded, embed
-from app.local.services import PROGRAM, Services, exchange, exchange_url
+from app.local.services import PROGRAM, SEED, Services, exchange, exchange_url
 from app.local.supervisor import Supervisor, together
 
-ExchangeProblem = Callable[[Settings], Awaitable[str | None]]
+ExchangeProblem = Callable[[], Awaitable[str | None]]
 """Asks the exchange once and says in words what is wrong, if anything."""
-Seed = Callable[[Settings, str], Awaitable[object]]
-"""Stores a history in the database of that URL."""
 
 ELSEWHERE: Final = (
     "CELERY_BROKER_URL",
@@ -52,7 +50,7 @@ def run(
         asyncio.run(stack.keep(lock))
 
 
-def demo(terminal: Terminal, seed: Seed, program: Sequence[str] = PROGRAM) -> None:
+def demo(terminal: Terminal, program: Sequence[str] = PROGRAM, seed: Sequence[str] = SEED) -> None:
     """Run everything against the stand-in exchange until a signal ends it.
 
     Raises:
@@ -86,7 +84,7 @@ class Stack:
     environment: Mapping[str, str]
     program: Sequence[str]
     stand_in: Child | None = None
-    seed: Seed | None = None
+    seed: Sequence[str] = ()
     exchange_problem: ExchangeProblem | None = None
 
     async def keep(self, lock: int) -> None:
@@ -127,8 +125,8 @@ class Stack:
             if database is not None:
                 await supervisor.start(database)
             await supervisor.run(services.migrate())
-            if self.seed is not None:
-                await self.seed(self.settings, embedded.database_url)
+            if self.seed:
+                await supervisor.run(services.seed(self.seed, embedded.database_url))
 
         others = [*children.values(), *([self.stand_in] if self.stand_in else [])]
         await together(prepare_database(), *map(supervisor.start, others))
@@ -153,7 +151,7 @@ class Stack:
     async def _report_exchange(self) -> None:
         if self.exchange_problem is None:
             return
-        if problem := await self.exchange_problem(self.settings):
+        if problem := await self.exchange_problem():
             self.terminal.note(
                 f"The exchange can't be reached ({problem}). The collector keeps trying; "
                 "`make demo` shows everything with a stand-in exchange."

@@ -1,12 +1,15 @@
 """The tasks that keep the record of prices."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import structlog
 
 from app.celery_app import celery, run_async
 from app.core.errors import AppError, CollectionFailed
-from app.services.collector import Outcome
+
+if TYPE_CHECKING:
+    from app.services.collector import Outcome
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """The tasks that repair the record, by schedule and when someone asks."""
 
 from dataclasses import asdict
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 from celery import Task
@@ -14,9 +14,11 @@ from app.celery_app import REPAIR_TASK, celery, run_async
 from app.core.errors import AppError, BrokerUnavailable, RepairFailed
 from app.domain.prices import Span
 from app.domain.repairs import EVERY_TICKER, QueuedRepair, Repaired, Wish
-from app.runtime import Runtime
 from app.tasks import asked
 from app.tasks.asked import Part, part_id
+
+if TYPE_CHECKING:
+    from app.runtime import Runtime
 
 KIND = "backfill"
 
@@ -87,7 +89,7 @@ def _call_if_requested() -> None:
         log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next wake sends it
 
 
-async def _must_call(runtime: Runtime) -> bool:
+async def _must_call(runtime: "Runtime") -> bool:
     return bool(await runtime.repairs.all()) and await runtime.repairs.call()
 
 

@@ -26,6 +26,8 @@ def main(command: str, *arguments: str) -> None:
     draft.replace(draft.with_suffix(".json"))  # whole when it appears
     if command == "migrate":
         sys.exit(os.environ.get("PLAY_MIGRATION"))
+    if command == "seed":
+        return
     if command in {"worker", "beat"}:
         show_life(Path(os.environ["HEARTBEAT_FILE"]))
     port = os.environ["API_PORT"] if command == "api" else arguments[1]

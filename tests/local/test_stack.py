@@ -25,17 +25,14 @@ from app.cli import local
 from app.local import stack
 from app.local.output import Terminal
 
-async def problem(settings):
+async def problem():
     return "no such host"
-
-async def seed(settings, url):
-    print("seeding", settings.tickers, url, flush=True)
 
 program = (sys.executable, sys.argv[2])
 with Terminal() as terminal:
     play = {
         "run": lambda: stack.run(terminal, problem, program),
-        "demo": lambda: stack.demo(terminal, seed, program),
+        "demo": lambda: stack.demo(terminal, program, (*program, "seed")),
     }[sys.argv[1]]
     try:
         local.keep(play)
@@ -222,7 +219,7 @@ async def test_the_demo_ignores_every_other_server(place: Place, where: str) -> 
     else:
         place.environment |= {**ELSEWHERE, "TICKERS": "btc_usd,sol_usd"}
 
-    async with place.running("demo") as started:
+    async with place.running("demo"):
         home = place.data / "demo"
         exchange = place.played("exchange")["arguments"]
         for command in ("migrate", "api", "worker", "beat"):
@@ -237,7 +234,8 @@ async def test_the_demo_ignores_every_other_server(place: Place, where: str) -> 
         assert url in (home / "servers.env").read_text().splitlines()
 
     assert exchange[2:] == ["--index", "btc_usd", "--index", "sol_usd"]
-    assert "seeding ('btc_usd', 'sol_usd') postgresql+asyncpg://" in started.out
+    (seeded,) = place.played("seed")["arguments"]
+    assert seeded == place.told("seed")["DATABASE_URL"] == place.told("api")["DATABASE_URL"]
     assert not (place.data / "servers.env").exists()
 
 
