@@ -5,9 +5,11 @@ import mmap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import NoReturn
+
+from app.core.background import keep_running_in_thread
 
 PAUSE_SECONDS = 1.0
 STUCK_SECONDS = 5.0
@@ -66,7 +68,7 @@ progress = Progress()
 def show_life(*signs: Callable[[], None]) -> None:
     """Give signs of life from now on; each in a thread, so that none waits for another."""
     for sign in signs:
-        threading.Thread(target=_repeat, args=(sign,), name="heartbeat", daemon=True).start()
+        keep_running_in_thread("heartbeat", partial(_give, sign, threading.Event()))
 
 
 def touching(heartbeat_file: Path | None) -> list[Callable[[], None]]:
@@ -74,9 +76,7 @@ def touching(heartbeat_file: Path | None) -> list[Callable[[], None]]:
     return [] if heartbeat_file is None else [heartbeat_file.touch]
 
 
-def _repeat(sign: Callable[[], None]) -> NoReturn:
-    nap = threading.Event()
-    while True:
-        if progress.is_made:
-            sign()
-        nap.wait(PAUSE_SECONDS)
+def _give(sign: Callable[[], None], nap: threading.Event) -> None:
+    if progress.is_made:
+        sign()
+    nap.wait(PAUSE_SECONDS)

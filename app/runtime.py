@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from app.clients import Exchange, open_exchanges, open_webhook
 from app.core.addresses import database_url, redis_url
+from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.settings import Settings
 from app.db.alerts import AlertRecord
@@ -148,8 +149,10 @@ async def remembering(runtime: Runtime, form: LineFormat) -> AsyncIterator[Memor
     told = asyncio.Event()
     url = database_url(runtime.settings)
     tasks = [
-        asyncio.create_task(memory.ask_forever(told)),
-        asyncio.create_task(listen_forever(url, CHANNEL, told.set)),
+        asyncio.create_task(keep_running("memory", lambda: memory.ask_forever(told))),
+        asyncio.create_task(
+            keep_running("notifications", lambda: listen_forever(url, CHANNEL, told.set))
+        ),
     ]
     try:
         yield memory

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Response
 
 from app.api.deps import RuntimeDep
@@ -17,6 +18,8 @@ CHECK_TIMEOUT_SECONDS = 3.0
 FAILING: dict[int | str, dict[str, Any]] = {
     503: {"model": HealthOut, "description": "Something does not work; it says what."}
 }
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -99,6 +102,9 @@ async def _check(work: Awaitable[None]) -> CheckOut:
             await work
     except (AppError, TimeoutError) as error:
         return _failing(error)
+    except Exception as error:
+        log.exception("check_broke")
+        return CheckOut(status="failing", detail=f"{type(error).__name__}: the log tells more")
     return CheckOut(status="ok", detail="answers")
 
 

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from app.api.deps import RuntimeDep
 from app.api.errors import problems
+from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.metrics import COUNTERS, Sample
 from app.db.metrics import hand_on, totals
@@ -55,12 +56,11 @@ async def metrics(runtime: RuntimeDep) -> Response:
 async def handed_on(redis: Redis) -> AsyncIterator[None]:
     """Hand on what this process counts every second; its runtime does so at the end."""
 
-    async def forever() -> None:
-        while True:
-            await asyncio.sleep(PAUSE_SECONDS)
-            await hand_on(redis)
+    async def step() -> None:
+        await asyncio.sleep(PAUSE_SECONDS)
+        await hand_on(redis)
 
-    handing_on = asyncio.create_task(forever())
+    handing_on = asyncio.create_task(keep_running("metrics", step))
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ Totals live in Redis and not in this process, because uvicorn's workers, Celery'
 machines all count the same things, and any API process may be asked for the sum.
 """
 
+import os
 from collections import Counter as Sums
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ SLOTS_UNFILLABLE = Metric(
     "prices_slots_unfillable", "Slots found that the exchange can't give.", ("reason",)
 )
 ALERTS = Metric("prices_alerts", "Alerts to ALERT_WEBHOOK_URL.", ("event", "outcome"))
+BACKGROUND_ERRORS = Metric(
+    "prices_background_errors", "Errors that ended a step of work in the background.", ("work",)
+)
 COUNTERS = (
     HTTP_REQUESTS,
     EXCHANGE_REQUESTS,
@@ -37,6 +41,7 @@ COUNTERS = (
     PRICES_LATE,
     ALERTS,
     SLOTS_UNFILLABLE,
+    BACKGROUND_ERRORS,
 )
 
 
@@ -48,6 +53,7 @@ class Sample(NamedTuple):
 
 
 _counted: Sums[Sample] = Sums()
+os.register_at_fork(after_in_child=_counted.clear)  # what the parent counted is the parent's
 
 
 def count(metric: Metric, *values: object, amount: int = 1) -> None:

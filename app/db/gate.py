@@ -10,6 +10,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable
 from app.core.waiting import happens_within
 from app.db.redis import translated
@@ -172,7 +173,9 @@ class RequestGate:
     def _leave(self, name: str) -> None:
         self._leaving.append(name)
         if self._sweeper is None or self._sweeper.done():
-            self._sweeper = asyncio.create_task(self._give_back())
+            self._sweeper = asyncio.create_task(
+                keep_running("gate", self._give_back, while_=lambda: bool(self._leaving))
+            )
 
     async def _give_back(self) -> None:
         """Give back the places of who left, with the next question if there is going to be one."""
@@ -191,9 +194,9 @@ class RequestGate:
 
     async def _remove(self, names: Sequence[str]) -> None:
         if names:  # a question may have taken them along
-            with suppress(RedisError, OSError):  # a lease ends by itself
+            self._held.difference_update(names)  # whatever comes: a lease ends by itself
+            with suppress(RedisError, OSError):
                 await self._redis.zrem(self._keys[1], *names)
-            self._held.difference_update(names)
 
 
 class _Turn(AbstractAsyncContextManager[None]):
@@ -244,7 +247,9 @@ class _Queue:
         turn: asyncio.Future[BrokerUnavailable | None]
         turn = self.waiting[name] = asyncio.get_running_loop().create_future()
         if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._admit_waiting())
+            self._pump = asyncio.create_task(
+                keep_running("gate", self._admit_waiting, while_=lambda: bool(self.waiting))
+            )
         return await turn
 
     async def close(self) -> None:

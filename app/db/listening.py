@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from app.core.errors import AppError
+from app.db.faults import translated
 
 PAUSE_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 5
@@ -25,10 +27,11 @@ async def listen_forever(url: str, channel: str, hear: Callable[[], object]) -> 
     )
     while True:
         try:
-            async with engine.connect() as connection:
-                await _listen(connection, channel, hear)
-        except (DBAPIError, OSError) as error:
-            log.debug("notifications_lost", detail=type(error).__name__)
+            with translated():
+                async with engine.connect() as connection:
+                    await _listen(connection, channel, hear)
+        except AppError as error:
+            log.debug("notifications_lost", detail=str(error))
         await asyncio.sleep(PAUSE_SECONDS)
 
 

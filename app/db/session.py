@@ -9,10 +9,11 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from functools import partial
 from typing import Any, Protocol, cast
 
 from sqlalchemy import ExceptionContext, event, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from app.core.background import keep_running
 from app.core.errors import DatabaseUnavailable, SettingsError
 from app.core.waiting import happens_within
 from app.db.faults import SESSION_STATES, state_of, translated
@@ -246,7 +248,10 @@ async def _held(connection: AsyncConnection, name: str, idle_seconds: float) -> 
     timeout_ms = round(idle_seconds * 1000)
     await connection.execute(text(f"SET idle_session_timeout = {timeout_ms}"))
     released = asyncio.Event()
-    signs_of_life = asyncio.create_task(_show_life(connection, idle_seconds / 3, released))
+    show_life = partial(_show_life, connection, idle_seconds / 3, released)
+    signs_of_life = asyncio.create_task(
+        keep_running("lock", show_life, while_=lambda: not released.is_set())
+    )
     try:
         yield True
     finally:
@@ -263,8 +268,9 @@ async def _show_life(
             return
         try:
             await connection.execute(text("SELECT 1"))
-        except (DBAPIError, OSError):
-            return  # the lock went with the connection; what its holder does is safe without it
+        except (SQLAlchemyError, OSError):
+            # the lock went with the connection; what its holder does is safe without it
+            await released.wait()
 
 
 async def _release(connection: AsyncConnection, name: str) -> None:

@@ -9,6 +9,8 @@ from app.domain.prices import TickerKey
 SHORTEST_SILENCE_SECONDS = 5.0
 LONGEST_SILENCE_SECONDS = 30.0
 SHORTEST_NOTE_SECONDS = 10.0
+NO_ANSWER_IN_TIME = "no answer in time"
+STATEMENT_ENDED = "PostgreSQL ended a statement"
 DISK_FULL = "database_full"
 WORST_CLOCK_SECONDS = 55 * 60
 """A stamp an hour away from the database's clock is refused; this warns before."""
@@ -98,7 +100,7 @@ class Findings:
 
     def _reasons(self, key: TickerKey) -> Iterator[str]:
         failures = self._lasting_failures()
-        yield "the database is away" if self.database_trouble else ""
+        yield self._database_reason()
         is_full = any(failure.code == DISK_FULL for failure in failures.values())
         yield "the database refuses writes: disk full" if is_full else ""
         yield "the broker is away" if self.broker_trouble else ""
@@ -106,6 +108,13 @@ class Findings:
         yield self.worker_trouble()
         if failure := failures.get(str(key)):
             yield f"{failure.code} ({failure.detail}) since {failure.since_seconds:.0f} s"
+
+    def _database_reason(self) -> str:
+        if self.database_trouble == NO_ANSWER_IN_TIME:
+            return "the database gave no answer in time"  # it may be there, and a table locked
+        if self.database_trouble.startswith(STATEMENT_ENDED):
+            return "the database ends what it is asked"
+        return "the database is away" if self.database_trouble else ""
 
     def _lasting_failures(self) -> Mapping[str, Failure]:
         lasts, known = failure_lasts_seconds(self.interval_seconds), self.signs

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 import structlog
 
 from app import __version__
+from app.core.background import keep_running
 from app.core.logs import configure_logs
 from app.core.settings import Settings
 from app.local.output import Output, Terminal, as_event
@@ -89,17 +91,19 @@ def reap_orphans(child: int | None) -> None:
 
 async def _keep(child: Child, output: Output) -> None:
     supervisor = Supervisor(output)
-    reaping = asyncio.create_task(_reap_forever(supervisor, child.name))
+    reap = partial(_reap, supervisor, child.name)
+    reaping = asyncio.create_task(
+        keep_running("orphans", reap, while_=lambda: os.getpid() == _INIT)
+    )
     try:
         await supervisor.run_until_signal(lambda: supervisor.start(child))
     finally:
         reaping.cancel()
 
 
-async def _reap_forever(supervisor: Supervisor, name: str) -> None:
-    while os.getpid() == _INIT:  # orphans come to process 1 only
-        await asyncio.sleep(_REAP_SECONDS)
-        reap_orphans(supervisor.pid(name))
+async def _reap(supervisor: Supervisor, name: str) -> None:
+    await asyncio.sleep(_REAP_SECONDS)
+    reap_orphans(supervisor.pid(name))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable
 from app.core.metrics import ALERTS, count
 from app.core.waiting import happens_within
@@ -61,7 +62,9 @@ class AlertWatch:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch while the block runs; a call that is under way is brought to its end."""
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.create_task(
+            keep_running("alerts", self._watch, while_=lambda: not self._closing.is_set())
+        )
         try:
             yield
         finally:
@@ -72,12 +75,8 @@ class AlertWatch:
                 await self._record.leave()
 
     async def _watch(self) -> None:
-        while not self._closing.is_set():
-            try:
-                await self._step()
-            except Exception:
-                log.exception("alert_watch_broke")
-            await happens_within(self._closing, PAUSE_SECONDS)
+        await self._step()
+        await happens_within(self._closing, PAUSE_SECONDS)
 
     async def _step(self) -> None:
         await self._hold()
@@ -164,7 +163,9 @@ class _Delivery:
         """Deliver these alerts, which may grow meanwhile, and no others."""
         self._pending = pending
         if pending and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._deliver())
+            self._task = asyncio.create_task(
+                keep_running("alert delivery", self._deliver, while_=self._has_more)
+            )
 
     async def close(self) -> None:
         """Stop after the call that is under way."""
@@ -174,7 +175,7 @@ class _Delivery:
 
     async def _deliver(self) -> None:
         retry_seconds = FIRST_RETRY_SECONDS
-        while self._pending and not self._closing.is_set():
+        while self._has_more():
             await happens_within(self._closing, self._pace.wait_seconds())
             if not self._pending or self._closing.is_set():
                 return
@@ -183,6 +184,9 @@ class _Delivery:
             else:
                 await happens_within(self._closing, retry_seconds)
                 retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
+
+    def _has_more(self) -> bool:
+        return bool(self._pending) and not self._closing.is_set()
 
     async def _post(self, alert: Alert) -> bool:
         if trouble := await self._endpoint.post(as_body(alert)):

@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
 from redis.asyncio import Redis
 
 from app.core.errors import AppError
 from app.db.session import Database
 from app.db.signs import read_signs
-from app.domain.freshness import Clocks, Findings, Freshness
+from app.domain.freshness import NO_ANSWER_IN_TIME, Clocks, Findings, Freshness
 from app.domain.prices import TickerKey
 from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LiveEdge, present_of
 from app.repositories import prices
@@ -18,6 +19,8 @@ from app.repositories import prices
 LOOK_TIMEOUT_SECONDS = 3.0
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +99,7 @@ async def _within_time(look: Awaitable[T]) -> tuple[T | None, str]:
         async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
             return await look, ""
     except (AppError, TimeoutError) as error:
-        return None, str(error) or "no answer in time"
+        return None, str(error) or NO_ANSWER_IN_TIME
+    except Exception as error:
+        log.exception("look_broke")  # who watches and who alerts must not go blind by it
+        return None, f"could not be asked: {type(error).__name__}, the log tells more"

@@ -1,0 +1,145 @@
+"""A database that is there and does not do what it is asked: 503 with words, and no end of it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from app.core.settings import Settings
+from tests.api.client import Api, serving
+from tests.conftest import Servers
+from tests.receiver import receiving
+from tests.repositories.rows import store
+from tests.services.outages import this_slot
+from tests.waiting import until
+
+LATEST = "/api/v1/prices/latest?ticker=btc_usd"
+BLOCKED = [
+    LATEST,
+    "/api/v1/prices?ticker=btc_usd",
+    "/api/v1/prices/candles?ticker=btc_usd&interval=1h",
+    "/api/v1/prices/candles?ticker=btc_usd&interval=1m",
+    "/api/v1/coverage?ticker=btc_usd",
+    "/health/collector",
+]
+READS = [*BLOCKED, "/api/v1/tickers", "/metrics"]
+INTERVAL = 2
+_WAITS = """
+SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
+_LOCK = "LOCK TABLE prices IN ACCESS EXCLUSIVE MODE"
+_CANCEL = """
+SELECT pg_cancel_backend(pid), pg_terminate_backend(CASE WHEN random() < 0.3 THEN pid END)
+FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_EDGE = """
+INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
+SELECT 'deribit', 'btc_usd', now / 2 * 2 + $1, 1, now * 1000000, 'live'
+FROM (SELECT extract(epoch FROM clock_timestamp())::bigint AS now) AS clock
+"""
+
+
+@pytest.fixture
+async def holder(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Connection]:
+    """Holds locks beside what is tested."""
+    connection = await asyncpg.connect(servers.plain_url(database_name))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def impatient(
+    settings: Settings, database_name: str, sql: asyncpg.Connection
+) -> AsyncIterator[Settings]:
+    """Settings of a database whose sessions have a statement timeout."""
+    await sql.execute(f"ALTER DATABASE {database_name} SET statement_timeout = '500ms'")
+    changed = {"collect_interval_seconds": INTERVAL, "tickers": "btc_usd"}
+    yield Settings.model_validate({**settings.model_dump(), **changed})
+    await sql.execute(f"ALTER DATABASE {database_name} RESET ALL")
+
+
+async def test_statement_timeout_is_a_503_with_words_and_never_a_500(
+    impatient: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
+) -> None:
+    await store(sql, range(this_slot() - 600, this_slot(), 60))
+    async with serving(impatient) as api:
+        async with holder.transaction():
+            await holder.execute(_LOCK)
+            await until(lambda: _is_refused(api))  # what is remembered is trusted for a second
+            for path in BLOCKED:
+                answer = await api.get(path)
+                assert answer.status == 503, path
+                assert b"statement timeout" in answer.body, path
+            checks = (await api.get("/health/collector")).json()["checks"]
+            ticker = checks["deribit:btc_usd"]["detail"]
+            assert ticker.endswith("is unknown: the database ends what it is asked")
+        answers = [await api.get(path) for path in BLOCKED[:-1]]
+        assert {answer.status for answer in answers} == {200}
+
+
+async def test_ticker_that_goes_stale_while_statements_time_out_is_alerted(
+    impatient: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
+) -> None:
+    async with receiving() as receiver:
+        watched = impatient.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
+        async with serving(watched) as api:
+            await sql.execute(_EDGE, 0)
+            await until(lambda: _is_fresh(api))
+            async with holder.transaction():
+                await holder.execute(_LOCK)
+                await until(lambda: receiver.has(1))
+    assert receiver.told[0] == ("ticker_stale", "btc_usd")
+
+
+async def test_truncation_that_is_taken_back_beside_reads_makes_no_500(
+    settings: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
+) -> None:
+    """It locks the prices and then the summaries; reads lock them in their own order."""
+    await sql.execute("SET deadlock_timeout = '10ms'")
+    await store(sql, range(this_slot() - 6000, this_slot(), 60))
+    statuses: Counter[int] = Counter()
+    async with serving(settings) as api, asyncio.TaskGroup() as group:
+
+        async def read(path: str) -> None:
+            while True:
+                statuses[(await api.get(path)).status] += 1
+
+        readers = [group.create_task(read(path)) for path in READS for _ in range(2)]
+        for _ in range(40):
+            transaction = holder.transaction()
+            await transaction.start()
+            await holder.execute(_LOCK)
+            await until(lambda: sql.fetchval(_WAITS))
+            with suppress(asyncpg.DeadlockDetectedError):  # it may be the one to give way
+                await holder.execute("TRUNCATE prices")
+            await transaction.rollback()
+        for reader in readers:
+            reader.cancel()
+    assert set(statuses) <= {200, 404, 503}
+    assert statuses[200] > 100
+
+
+async def test_cancelled_and_ended_sessions_end_nothing(
+    settings: Settings, sql: asyncpg.Connection
+) -> None:
+    """A memory that no longer asks what changed would answer from the database alone, for good."""
+    async with serving(settings) as api:
+        statuses: Counter[int] = Counter()
+        for _ in range(60):
+            await sql.execute(_CANCEL)
+            statuses.update([(await api.get(path)).status for path in BLOCKED])
+        assert set(statuses) <= {200, 404, 503}
+        await sql.execute(_EDGE, 0)
+        await until(lambda: _is_fresh(api, LATEST))
+
+
+async def _is_refused(api: Api) -> bool:
+    return all([(await api.get(path)).status == 503 for path in BLOCKED])
+
+
+async def _is_fresh(api: Api, path: str = LATEST) -> bool:
+    return (await api.get(path)).status == 200

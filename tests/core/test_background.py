@@ -1,0 +1,97 @@
+"""Work in the background goes on, whatever comes."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.core import background
+from app.core.background import keep_running, keep_running_in_thread
+from app.core.metrics import Sample, take
+from tests.waiting import until
+
+ERRORS = Sample("prices_background_errors", ("test",))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(background, "PAUSE_SECONDS", 0.01)
+    take()
+    yield
+    take()
+
+
+class Work:
+    """Fails as often as it is told, and then rests."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.failures = list(failures)
+        self.rests = 0
+
+    async def __call__(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.rests += 1
+        await asyncio.sleep(0)
+
+    def in_thread(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.rests += 1
+        threading.Event().wait()  # for good: a thread like this ends with its process
+
+    async def rested(self) -> bool:
+        return self.rests > 0
+
+
+async def _cancelled_by_another() -> None:
+    shared: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    shared.cancel()
+    await shared
+
+
+async def test_errors_are_logged_and_counted_and_the_work_goes_on() -> None:
+    work = Work(ValueError("one"), OSError("two"), RuntimeError("three"))
+    with capture_logs() as logs:
+        running = asyncio.create_task(keep_running("test", work))
+        await until(work.rested)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert [(line["event"], line["work"]) for line in logs] == [
+        ("background_work_broke", "test")
+    ] * 3
+    assert take()[ERRORS] == 3
+
+
+async def test_cancellation_of_what_is_awaited_is_an_error_and_not_the_end() -> None:
+    work = Work()
+
+    async def step() -> None:
+        if not take().get(ERRORS):
+            await _cancelled_by_another()
+        await work()
+
+    running = asyncio.create_task(keep_running("test", step))
+    await until(work.rested)
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+
+
+async def test_work_that_is_done_ends() -> None:
+    work = Work(ValueError())
+    await keep_running("test", work, while_=lambda: work.rests < 3)
+    assert work.rests == 3
+
+
+async def test_thread_goes_on_after_an_error() -> None:
+    work = Work(ValueError("one"), OSError("two"))
+    with capture_logs() as logs:
+        keep_running_in_thread("test", work.in_thread)
+        await until(work.rested)
+    assert [line["work"] for line in logs] == ["test", "test"]
