@@ -1,13 +1,13 @@
 """Remember what a chart may still give, and let it be asked again for what it lacked of late.
 
-Revision: 20261121_repair_retries, after 20261121_recording_changes
+Revision: 20261121_repair_retries, after 20261121_price_hours_recounted
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "20261121_repair_retries"
-down_revision = "20261121_recording_changes"
+down_revision = "20261121_price_hours_recounted"
 branch_labels = None
 depends_on = None
 
