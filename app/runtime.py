@@ -31,6 +31,7 @@ from app.services.candles import Candles
 from app.services.collector import Collector
 from app.services.coverage import Accounts
 from app.services.exports import Exports
+from app.services.forgetting import Forgetting
 from app.services.freshness import FreshnessWatch
 from app.services.history import History
 from app.services.housekeeping import Housekeeping
@@ -64,6 +65,7 @@ class Runtime:
     repairs: RepairQueue
     exports: Exports
     imports: Imports
+    forgetting: Forgetting
 
     def now(self) -> float:
         """Read this machine's clock, in UNIX seconds."""
@@ -122,6 +124,7 @@ async def open_runtime(
             repairs=repairs,
             exports=Exports(database),
             imports=Imports(database),
+            forgetting=Forgetting(database),
         )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import exchange, exports, healthcheck, imports, local, record, repair, services
+from app.cli import exchange, exports, forget, healthcheck, imports, local, record, repair, services
 from app.core.errors import AppError
 
 cli = typer.Typer(
@@ -49,6 +49,7 @@ for command in (
     record.report,
     record.verify,
     exports.export,
+    forget.forget,
     exchange.exchange,
     healthcheck.healthcheck,
 ):

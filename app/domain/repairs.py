@@ -10,6 +10,8 @@ from app.domain.prices import Span, TickerKey
 from app.domain.retries import Retry
 
 EVER: Final = Span()
+REPAIR_LOCK: Final = "prices:repair"
+"""The advisory lock of whoever repairs, or must not be repaired behind."""
 EVERY_TICKER: Final = "*"
 """In `failed`: the repair as a whole broke."""
 

@@ -15,7 +15,15 @@ from app.db.repair_queue import RepairQueue
 from app.db.session import Database
 from app.domain.gaps import Gap, Reason, with_reasons
 from app.domain.prices import Span, TickerKey
-from app.domain.repairs import Missing, Progress, QueuedRepair, Repaired, Tell, Wish
+from app.domain.repairs import (
+    REPAIR_LOCK,
+    Missing,
+    Progress,
+    QueuedRepair,
+    Repaired,
+    Tell,
+    Wish,
+)
 from app.domain.slots import MICROSECONDS, present_of, window_seconds
 from app.repositories import gaps, prices, recordings, retries, unfillable
 from app.services.repair.tickers import Board, Pace, TickerRepair, Work, sum_up
@@ -29,7 +37,6 @@ SHORTEST_WINDOW_SECONDS = 0.5
 SECONDS_PER_HOUR = 3_600
 TICKERS_AT_ONCE = 4
 """Few, so that what fails can be told from what waits for its turn."""
-LOCK = "prices:repair"
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +73,7 @@ class Repair:
             DatabaseUnavailable: PostgreSQL does not answer.
             BrokerUnavailable: Redis does not answer.
         """
-        async with self._database.try_lock(LOCK) as held:
+        async with self._database.try_lock(REPAIR_LOCK) as held:
             if held:
                 return await self._repair_last_hours()
         await self._queue.miss_wake()
@@ -106,7 +113,7 @@ class Repair:
         patience = Patience(seconds, first_wait=0.25, longest_wait=5)
 
         async def attempt() -> Repaired:
-            async with self._database.try_lock(LOCK) as held:
+            async with self._database.try_lock(REPAIR_LOCK) as held:
                 if not held:
                     raise RepairRunning("another repair is under way")
                 missing = await self._look(wish)
@@ -132,7 +139,7 @@ class Repair:
         return sum_up(missing, await self._fill(missing, Pace(self._slice_seconds)))
 
     async def _serve(self, patience: Patience) -> bool:
-        async with self._database.try_lock(LOCK) as held:
+        async with self._database.try_lock(REPAIR_LOCK) as held:
             if not held:
                 return False
             if await self._queue.take_missed_wake():

@@ -1,0 +1,106 @@
+"""Deleting what should not be there: rows block by block, and what was promised of them."""
+
+from sqlalchemy import BigInteger, Text, TextClause, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.forgetting import Selection, Stock
+from app.domain.prices import TickerKey
+
+_CHOSEN = """
+    exchange = :exchange AND ticker = :ticker
+    AND (:start IS NULL OR timestamp >= :start) AND (:end IS NULL OR timestamp <= :end)
+    AND (:source IS NULL OR source = :source)
+"""
+_COUNT = f"""
+    SELECT source, count(*), min(timestamp), max(timestamp) FROM prices
+    WHERE {_CHOSEN} GROUP BY source ORDER BY source
+"""  # noqa: S608  # put together from the constant above
+_DELETE = f"""
+    WITH block AS MATERIALIZED (
+        SELECT timestamp AS slot FROM prices WHERE {_CHOSEN} AND timestamp > :after
+        ORDER BY timestamp LIMIT :limit
+    ), gone AS (
+        DELETE FROM prices USING block
+        WHERE exchange = :exchange AND ticker = :ticker AND timestamp = slot
+          AND (:source IS NULL OR source = :source)
+    )
+    SELECT max(slot) FROM block
+"""  # noqa: S608  # same
+_EMPTY_RECORDINGS = """
+    SELECT first_slot, last_slot FROM recordings AS known
+    WHERE exchange = :exchange AND ticker = :ticker
+      AND last_slot >= :first AND first_slot <= :last
+      AND NOT EXISTS (
+          SELECT FROM prices WHERE exchange = known.exchange AND ticker = known.ticker
+            AND timestamp BETWEEN first_slot AND last_slot
+      )
+"""
+_FORGET_RECORDINGS = """
+    DELETE FROM recordings
+    WHERE exchange = :exchange AND ticker = :ticker AND first_slot BETWEEN :first AND :last
+"""
+_NOTES = ("unfillable", "repair_retries")
+_FORGET_NOTES = """
+    DELETE FROM {table}
+    WHERE exchange = :exchange AND ticker = :ticker
+      AND last_slot >= :first AND first_slot <= :last
+"""
+_EVER = {"first": -(2**62), "last": 2**62}
+
+
+async def look(session: AsyncSession, selection: Selection) -> Stock:
+    """Count what a selection holds."""
+    rows = (await session.execute(_bound(_COUNT), _parameters(selection))).all()
+    if not rows:
+        return Stock()
+    by_source = {row[0]: row[1] for row in rows}
+    return Stock(by_source, min(row[2] for row in rows), max(row[3] for row in rows))
+
+
+async def delete_block(
+    session: AsyncSession, selection: Selection, after: int, limit: int
+) -> int | None:
+    """Delete the next rows of a selection; give the last slot of them, None if there was none."""
+    parameters = {**_parameters(selection), "after": after, "limit": limit}
+    last: int | None = await session.scalar(_bound(_DELETE), parameters)
+    return last
+
+
+async def delete_promises(session: AsyncSession, key: TickerKey) -> None:
+    """Delete a ticker's recordings, and what is noted of its gaps."""
+    await session.execute(text(_FORGET_RECORDINGS), {**key._asdict(), **_EVER})
+    await _delete_notes(session, {**key._asdict(), **_EVER})
+
+
+async def delete_empty_recordings(session: AsyncSession, key: TickerKey, stock: Stock) -> int:
+    """Delete the closed recordings that lost every row with a stock; count them."""
+    reached = {**key._asdict(), "first": stock.first, "last": stock.last}
+    empty = (await session.execute(text(_EMPTY_RECORDINGS), reached)).all()
+    for first, last in empty:
+        await session.execute(
+            text(_FORGET_RECORDINGS), {**key._asdict(), "first": first, "last": first}
+        )
+        await _delete_notes(session, {**key._asdict(), "first": first, "last": last})
+    return len(empty)
+
+
+async def _delete_notes(session: AsyncSession, reached: dict[str, object]) -> None:
+    for table in _NOTES:
+        await session.execute(text(_FORGET_NOTES.format(table=table)), reached)
+
+
+def _bound(query: str) -> TextClause:
+    return text(query).bindparams(
+        bindparam("start", type_=BigInteger),
+        bindparam("end", type_=BigInteger),
+        bindparam("source", type_=Text),
+    )
+
+
+def _parameters(selection: Selection) -> dict[str, object]:
+    return {
+        **selection.key._asdict(),
+        "start": selection.span.start,
+        "end": selection.span.end,
+        "source": selection.source and selection.source.value,
+    }

@@ -1,0 +1,67 @@
+"""Forgetting: what should not be there is deleted, and the promises that only it kept.
+
+What is forgotten inside a recording is a gap like any other: the repair fills it from the chart, as
+far as that reaches.
+"""
+
+from app.core.errors import RepairRunning
+from app.core.retry import Patience
+from app.db.session import Database
+from app.domain.forgetting import Selection, Stock
+from app.domain.repairs import REPAIR_LOCK
+from app.repositories import forgetting, recordings
+
+ROWS_AT_ONCE = 10_000
+BEFORE_EVERY_SLOT = -(2**62)
+PATIENCE_SECONDS = 60.0
+"""For a repair that is under way, which could put back what is forgotten."""
+
+
+class Forgetting:
+    """Deletes rows; a process has one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def look(self, selection: Selection) -> Stock:
+        """Tell what would go.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self._database.read() as session:
+            return await forgetting.look(session, selection)
+
+    async def forget(self, selection: Selection) -> Stock:
+        """Delete a selection in short transactions; tell what went.
+
+        A closed recording that loses every row goes too; with a whole ticker, all that is known
+        of it. Killed at any moment, it is done again without harm.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL stayed away.
+            RepairRunning: a repair did not end.
+        """
+        patience = Patience(PATIENCE_SECONDS, first_wait=0.25, longest_wait=1)
+
+        async def attempt() -> Stock:
+            async with self._database.try_lock(REPAIR_LOCK) as held:
+                if not held:
+                    raise RepairRunning("a repair is under way")
+                return await self._forget(selection)
+
+        return await patience.persist(attempt)
+
+    async def _forget(self, selection: Selection) -> Stock:
+        stock = await self.look(selection)
+        after: int | None = BEFORE_EVERY_SLOT
+        while after is not None:
+            async with self._database.transaction() as session:
+                after = await forgetting.delete_block(session, selection, after, ROWS_AT_ONCE)
+        async with self._database.transaction() as session:
+            await recordings.take_turn(session)
+            if selection.is_whole:
+                await forgetting.delete_promises(session, selection.key)
+            elif stock.rows:
+                await forgetting.delete_empty_recordings(session, selection.key, stock)
+        return stock

@@ -1,0 +1,93 @@
+"""The command that removes what should not be there."""
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import asyncpg
+import pytest
+
+from app.core.settings import Settings
+from tests.cli.test_record import _run
+from tests.processes import PROJECT, environment
+from tests.repositories.rows import store
+
+T0 = 1_768_579_200
+TOLD = """\
+deribit:btc_usd: 3 rows, 2026-01-16T16:00:00Z to 2026-01-16T16:02:00Z
+  import  1
+  live  2
+"""
+
+
+@pytest.fixture
+async def stored(sql: asyncpg.Connection) -> None:
+    """Two live rows and an imported one."""
+    await store(sql, [T0, T0 + 60])
+    await store(sql, [T0 + 120], source="import")
+
+
+async def _answer(settings: Settings, words: str) -> tuple[int, str]:
+    """Run it on a terminal and type an answer."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(  # noqa: ASYNC220  # our own program, and its end is awaited below
+        [sys.executable, "-m", "app", "forget", "btc_usd"],
+        env=environment(settings, TERM="xterm"),
+        cwd=PROJECT,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as popen:
+        os.write(ours, words.encode())
+        out, _ = await asyncio.to_thread(popen.communicate)
+    os.close(ours)
+    os.close(theirs)
+    return popen.returncode, out.decode()
+
+
+@pytest.mark.usefixtures("stored")
+async def test_nobody_to_ask_and_no_yes_forgets_nothing(
+    settings: Settings, sql: asyncpg.Connection
+) -> None:
+    refused = await _run(settings, "forget", "btc_usd")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(TOLD)
+    assert "--yes" in refused.stderr.splitlines()[-1]
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 3
+
+
+@pytest.mark.usefixtures("stored")
+async def test_source_is_forgotten_and_told_as_json(
+    settings: Settings, sql: asyncpg.Connection
+) -> None:
+    words = ("forget", "deribit:BTC_usd", "--source", "import", "--yes", "--json")
+    ended = await _run(settings, *words)
+    assert json.loads(ended.stdout) == {
+        "exchange": "deribit",
+        "ticker": "btc_usd",
+        "rows": 1,
+        "first": T0 + 120,
+        "last": T0 + 120,
+        "by_source": {"import": 1},
+    }
+    rows = await sql.fetch("SELECT timestamp, source FROM prices ORDER BY 1")
+    assert [tuple(row) for row in rows] == [(T0, "live"), (T0 + 60, "live")]
+
+
+@pytest.mark.usefixtures("stored")
+async def test_question_on_a_terminal_is_obeyed(
+    settings: Settings, sql: asyncpg.Connection
+) -> None:
+    assert await _answer(settings, "n\n") == (2, "")
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 3
+    assert await _answer(settings, "y\n") == (0, "3 rows of deribit:btc_usd are forgotten\n")
+    assert await sql.fetchval("SELECT count(*) FROM prices") == 0
+
+
+async def test_ticker_that_nobody_knows_is_named(settings: Settings) -> None:
+    ended = await _run(settings, "forget", "nope", "--yes")
+    assert ended.returncode == 1
+    assert "ticker_not_found" in ended.stderr

@@ -1,0 +1,118 @@
+"""Forgetting on a real database: what goes, what stays, and what becomes of the gaps."""
+
+import asyncpg
+import pytest
+
+from app.core.errors import RepairRunning
+from app.db.session import Database
+from app.domain.forgetting import Selection, Stock
+from app.domain.prices import Source, Span, TickerKey
+from app.domain.repairs import Repaired
+from app.local.exchange import Exchange
+from app.runtime import Runtime
+from tests.repositories.rows import store
+from tests.services.outages import backfilled, record
+
+BTC = TickerKey("deribit", "btc_usd")
+HOUR = 3_600
+TABLES = ("prices", "recordings", "unfillable", "repair_retries", "price_hours")
+
+
+async def counts(sql: asyncpg.Connection, ticker: str) -> dict[str, int]:
+    return {
+        table: await sql.fetchval(f"SELECT count(*) FROM {table} WHERE ticker = $1", ticker)  # noqa: S608  # ours
+        for table in TABLES
+    }
+
+
+async def remember(sql: asyncpg.Connection, first: int, last: int, ticker: str) -> None:
+    """Note reasons of gaps, and retries."""
+    values = "VALUES ('deribit', $1, $2, $3, 60, "
+    await sql.execute(
+        f"INSERT INTO unfillable {values} 'before_chart')", ticker, first, last
+    )  # ours
+    await sql.execute(f"INSERT INTO repair_retries {values} 1, 0)", ticker, first, last)  # same
+
+
+async def test_whole_ticker_vanishes_and_the_others_stay(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.forgetting.ROWS_AT_ONCE", 7)
+    newest = await record(sql, exchange, [10], ticker="btc_uds")
+    await record(sql, exchange, [10], ticker="btc_usd")
+    for ticker in ("btc_uds", "btc_usd"):
+        await remember(sql, newest - 600, newest - 600, ticker)
+    kept = await counts(sql, "btc_usd")
+    selection = Selection(TickerKey("deribit", "btc_uds"))
+    stock = await runtime.forgetting.look(selection)
+    assert stock == Stock({"live": 50}, newest - 3_000, newest)
+    assert await runtime.forgetting.forget(selection) == stock
+    assert await counts(sql, "btc_uds") == dict.fromkeys(TABLES, 0)
+    assert await counts(sql, "btc_usd") == kept
+    names = {summary.key.ticker for summary in await runtime.history.tickers()}
+    assert names == {"btc_usd", "eth_usd"}
+    assert {one.key.ticker for one in await runtime.accounts.look(Span())} == {"btc_usd"}
+
+
+async def test_imported_rows_go_and_the_repair_fills_what_they_kept_from_being_live(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, range(10, 15))
+    await store(sql, range(newest - 60 * 14, newest - 60 * 9, 60), source="import", price="1")
+    assert await runtime.repair.wake() == Repaired()
+    went = await runtime.forgetting.forget(Selection(BTC, source=Source.IMPORT))
+    assert went == Stock({"import": 5}, newest - 60 * 14, newest - 60 * 10)
+    (found,) = await runtime.accounts.look(Span(), [BTC])
+    assert found.missing_by_reason() == {"pending": 5}
+    assert await runtime.repair.wake() == Repaired(filled=5)
+    assert len(await backfilled(sql)) == 5
+
+
+async def test_promise_that_only_an_import_kept_goes_with_it(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, [])
+    await sql.execute(
+        "INSERT INTO recordings (exchange, ticker, first_slot, last_slot, interval_seconds)"
+        " VALUES ('deribit', 'btc_usd', 0, 540, 60), ('deribit', 'btc_usd', 7200, 7260, 60)"
+    )
+    await store(sql, range(0, 540, 60), source="import")
+    await store(sql, [7200])
+    await remember(sql, 540, 540, "btc_usd")
+    await runtime.forgetting.forget(Selection(BTC, source=Source.IMPORT))
+    firsts = await sql.fetch("SELECT first_slot FROM recordings ORDER BY 1")
+    assert (len(firsts), firsts[0][0]) == (2, 7_200)
+    assert not await sql.fetchval("SELECT count(*) FROM unfillable")
+
+
+async def test_period_is_inclusive_and_its_slots_become_gaps(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    newest = await record(sql, exchange, [])
+    span = Span(newest - 600, newest - 480)
+    assert (await runtime.forgetting.forget(Selection(BTC, span))).rows == 3
+    (found,) = await runtime.accounts.look(Span(), [BTC])
+    assert [(gap.first, gap.last, gap.why) for gap in found.gaps] == [
+        (newest - 600, newest - 480, "pending")
+    ]
+    assert (await runtime.forgetting.forget(Selection(BTC, span))).rows == 0
+
+
+async def test_every_reader_learns_of_it(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    await record(sql, exchange, [])
+    await sql.execute("TRUNCATE price_changes")
+    await runtime.forgetting.forget(Selection(BTC))
+    assert await sql.fetchval("SELECT count(*) FROM price_changes WHERE ticker = 'btc_usd'") == 1
+
+
+async def test_repair_under_way_is_awaited_for_it_could_put_rows_back(
+    runtime: Runtime, database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.forgetting.PATIENCE_SECONDS", 0.3)
+    await store(sql, [60])
+    async with database.try_lock("prices:repair"):
+        with pytest.raises(RepairRunning):
+            await runtime.forgetting.forget(Selection(BTC))
+    assert (await runtime.forgetting.forget(Selection(BTC))).rows == 1
