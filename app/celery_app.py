@@ -133,6 +133,11 @@ def _beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         "schedule": GridSchedule(600),
         "options": {"ignore_result": True},
     }
+    schedule["check-summaries"] = {
+        "task": "app.tasks.prices.check_summaries",
+        "schedule": GridSchedule(3600),
+        "options": {"ignore_result": True},
+    }
     # Often enough that a gap is whole before anyone looks twice; most wakes find nothing missing.
     schedule["repair"] = {
         "task": REPAIR_TASK,

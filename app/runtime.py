@@ -39,6 +39,7 @@ from app.services.imports import Imports
 from app.services.memory import Memory
 from app.services.repair import Repair
 from app.services.summaries import Summaries
+from app.services.summary_check import SummaryCheck
 
 WORKER_POOL_SIZE = 2
 """One connection holds a tick's lock, the other stores."""
@@ -59,6 +60,7 @@ class Runtime:
     candles: Candles
     accounts: Accounts
     summaries: Summaries
+    summary_check: SummaryCheck
     housekeeping: Housekeeping
     freshness: FreshnessWatch
     repair: Repair
@@ -116,6 +118,7 @@ async def open_runtime(
             candles=Candles(database),
             accounts=Accounts(database, exchanges.keys(), settings.backfill_lookback_hours),
             summaries=Summaries(database),
+            summary_check=SummaryCheck(database, redis),
             housekeeping=Housekeeping(database),
             freshness=FreshnessWatch(database, redis, keys, interval),
             repair=Repair(

@@ -84,6 +84,7 @@ class _Scrape(Collector):
         yield self._missing()
         yield self._silences()
         yield self._clocks()
+        yield self._wrong_hours()
 
     def _counters(self) -> Iterable[Metric]:
         for metric in COUNTERS:
@@ -137,3 +138,14 @@ class _Scrape(Collector):
             differences.add_metric((exchange, "database"), database)
             differences.add_metric((exchange, "api"), server)
         return differences
+
+    def _wrong_hours(self) -> Metric:
+        wrong = GaugeMetricFamily(
+            "prices_hours_wrong",
+            "Hourly summaries that differ from their rows, as far as the hourly checks found.",
+            labels=("exchange", "ticker"),
+        )
+        for name, hours in (self._findings.signs or Signs()).wrong_hours.items():
+            exchange, _, ticker = name.partition(":")
+            wrong.add_metric((exchange, ticker), hours)
+        return wrong

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from app.core.errors import AppError, BrokerUnavailable
 from app.db.redis import translated
+from app.db.wrong_hours import WRONG_HOURS, summed
 from app.domain.freshness import Failure, Signs, failure_lasts_seconds
 from app.domain.prices import TickerKey
 
@@ -115,12 +116,14 @@ async def read_signs(redis: "Redis") -> Signs:
             for role in Role:
                 pipeline.zrange(_signs_key(role), 0, -1, withscores=True)
             pipeline.hgetall(FAILURES)
-            (seconds, micros), beats, workers, failures = await pipeline.execute()
+            pipeline.hgetall(WRONG_HOURS)
+            (seconds, micros), beats, workers, failures, wrong = await pipeline.execute()
     now_ms = seconds * MILLISECONDS + micros / MILLISECONDS
     return Signs(
         beats={name: _ago(score, now_ms) for name, score in beats},
         workers={name: _ago(score, now_ms) for name, score in workers},
         failures={name: _failure(json.loads(text), now_ms) for name, text in failures.items()},
+        wrong_hours=summed(wrong),
     )
 
 

@@ -23,7 +23,7 @@ class Verdict(NamedTuple):
 class Alert:
     """One call of the endpoint, as it is sent; `at` is in UNIX seconds."""
 
-    event: Literal["ticker_stale", "ticker_recovered"]
+    event: Literal["ticker_stale", "ticker_recovered", "summaries_wrong", "summaries_right"]
     exchange: str
     ticker: str
     age_seconds: int | None
@@ -34,16 +34,21 @@ class Alert:
 
 @dataclass(slots=True)
 class Told:
-    """What was told: why each stale ticker is stale, and the alerts that are not delivered yet."""
+    """What was told: why each stale ticker is stale, and the alerts that are not delivered yet.
+
+    `wrong` holds the tickers whose hourly summaries are, with the reason that was told.
+    """
 
     stale: dict[str, str] = field(default_factory=dict)
     pending: list[Alert] = field(default_factory=list)
+    wrong: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, text: str) -> Self:
         """Take from text what `dump` made."""
         known = json.loads(text)
-        return cls(known["stale"], [Alert(**alert) for alert in known["pending"]])
+        pending = [Alert(**alert) for alert in known["pending"]]
+        return cls(known["stale"], pending, known.get("wrong", {}))
 
     def dump(self) -> str:
         """Write it as text."""
@@ -54,14 +59,34 @@ class Told:
         for verdict in verdicts:
             if verdict.is_stale != (str(verdict.key) in self.stale):
                 self.pending.append(self._turn(verdict, at))
-        dropped = self.pending[:-MOST_PENDING]
-        del self.pending[:-MOST_PENDING]
-        return dropped
+        return self._drop_oldest()
+
+    def hear_of_summaries(self, wrong_hours: Mapping[str, int], at: int) -> list[Alert]:
+        """Note whose hourly summaries became wrong or right; give the alerts without a place."""
+        for name, hours in wrong_hours.items():
+            if bool(hours) != (name in self.wrong):
+                self.pending.append(self._judge_summaries(name, hours, at))
+        return self._drop_oldest()
 
     def keep_to(self, keys: Iterable[TickerKey]) -> None:
         """Forget the tickers that are watched no more."""
         watched = set(map(str, keys))
         self.stale = {key: reason for key, reason in self.stale.items() if key in watched}
+
+    def _drop_oldest(self) -> list[Alert]:
+        dropped = self.pending[:-MOST_PENDING]
+        del self.pending[:-MOST_PENDING]
+        return dropped
+
+    def _judge_summaries(self, name: str, hours: int, at: int) -> Alert:
+        exchange, _, ticker = name.partition(":")
+        if not hours:
+            text = f"{name}: the hourly summaries are right again"
+            reason = self.wrong.pop(name)
+            return Alert("summaries_right", exchange, ticker, None, reason, at, text)
+        reason = self.wrong[name] = f"{hours} hourly summaries differ from their rows"
+        text = f"{name}: {reason}: `python -m app verify --rebuild` mends them"
+        return Alert("summaries_wrong", exchange, ticker, None, reason, at, text)
 
     def _turn(self, verdict: Verdict, at: int) -> Alert:
         key, age = verdict.key, verdict.age_seconds

@@ -48,11 +48,15 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """The seconds since the sign of life of each beat and worker; failures, by ticker."""
+    """The seconds since the sign of life of each beat and worker; failures, by ticker.
+
+    `wrong_hours` tells of each ticker that was checked how many hourly summaries are wrong.
+    """
 
     beats: Mapping[str, float] = field(default_factory=dict)
     workers: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    wrong_hours: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Alerts: one call when a ticker goes stale and one when it recovers, over all API processes.
 
+The same goes for its hourly summaries when a check finds them wrong.
+
 docs/adr/0010 tells why the API watches, and what happens while Redis or the endpoint is away.
 """
 
@@ -16,7 +18,7 @@ from app.core.metrics import ALERTS, count
 from app.core.waiting import happens_within
 from app.db.alerts import AlertRecord
 from app.domain.alerts import Alert, Told, Verdict, as_body
-from app.domain.freshness import Findings, Freshness
+from app.domain.freshness import Findings, Freshness, Signs
 from app.domain.prices import TickerKey
 from app.domain.slots import STALE_AFTER_INTERVALS
 
@@ -83,7 +85,9 @@ class AlertWatch:
         if self._is_leader:
             findings = await self._look()
             self._told.keep_to(ticker.key for ticker in findings.tickers)
-            for alert in self._told.hear(self._judge.judge(findings), int(self._now())):
+            now, signs = int(self._now()), findings.signs or Signs()
+            dropped = self._told.hear(self._judge.judge(findings), now)
+            for alert in [*dropped, *self._told.hear_of_summaries(signs.wrong_hours, now)]:
                 count(ALERTS, alert.event, "dropped")
             await self._keep()
         self._delivery.go_on(self._told.pending if self._is_leader else [])

@@ -38,3 +38,10 @@ def check_tickers() -> list[str]:
 def tidy() -> None:
     """Throw away what nobody needs any more."""
     run_async(lambda runtime: runtime.housekeeping.tidy())
+
+
+@celery.task(name="app.tasks.prices.check_summaries", throws=(AppError,))  # type: ignore[untyped-decorator]
+def check_summaries() -> int:
+    """Compare some of the hourly summaries with their rows; give how many are wrong."""
+    wrong: int = run_async(lambda runtime: runtime.summary_check.run())
+    return wrong

@@ -113,6 +113,17 @@ async def test_silence_and_clocks_are_told(
     assert database == pytest.approx(here, abs=2)
 
 
+async def test_wrong_summaries_are_told_by_ticker(
+    runtime: Runtime, api: Api, sql: asyncpg.Connection
+) -> None:
+    await runtime.collector.collect()
+    await sql.execute("UPDATE price_hours SET samples = 9 WHERE ticker = 'btc_usd'")
+    await runtime.summary_check.run()
+    samples = await scrape(api)
+    assert samples["prices_hours_wrong", ("deribit", "btc_usd")] == 1
+    assert samples["prices_hours_wrong", ("deribit", "eth_usd")] == 0
+
+
 @pytest.mark.accept
 async def test_prefork_children_that_are_recycled_lose_no_count(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
@@ -139,7 +150,7 @@ async def test_every_metric_is_documented(api: Api) -> None:
     text = (await api.get("/metrics")).body.decode()
     declared = set(re.findall(r"^# TYPE (prices_\w+)", text, re.MULTILINE))
     assert documented == declared
-    assert len(documented) == len(COUNTERS) + 4
+    assert len(documented) == len(COUNTERS) + 5
 
 
 async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_path: Path) -> None:

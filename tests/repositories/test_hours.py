@@ -221,11 +221,12 @@ IS_WAITING = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 
 
 UPSERTED = (
-    "INSERT INTO prices VALUES ('deribit', 'btc_usd', 4800, 7, 0, 'live') ON CONFLICT DO NOTHING"
+    "INSERT INTO prices VALUES ('deribit', 'btc_usd', 4800, 7, 0, 'live') "
+    "ON CONFLICT (exchange, ticker, timestamp) DO UPDATE SET price = 8"
 )
 
 
-@pytest.mark.parametrize("statement", [MOVED, ADDED_AMONG, EMPTIED, *MIXED.values()])
+@pytest.mark.parametrize("statement", [MOVED, ADDED_AMONG, EMPTIED, UPSERTED, *MIXED.values()])
 async def test_strict_transaction_that_saw_an_hour_before_it_was_emptied_ends_or_is_right(
     servers: Servers, database_name: str, sql: asyncpg.Connection, statement: str
 ) -> None:

@@ -10,9 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
+from app.db.wrong_hours import WRONG_HOURS
 from app.local.exchange import Exchange
 from tests.conftest import set_phase
 from tests.processes import Processes
+from tests.repositories.rows import store
 from tests.waiting import until
 
 
@@ -54,6 +56,17 @@ async def test_changes_that_every_reader_has_seen_are_thrown_away(
     processes.beat()
     old = "SELECT count(*) = 0 FROM price_changes WHERE noted_at < now() - interval '1 hour'"
     await until(lambda: sql.fetchval(old), 40)
+
+
+async def test_beat_has_summaries_checked(
+    processes: Processes, redis: Redis, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [0], ticker="sol_usd")
+    await sql.execute("UPDATE price_hours SET samples = 2")
+    worker = processes.worker()
+    processes.beat()
+    await until(lambda: redis.hget(WRONG_HOURS, "deribit:sol_usd"), 40)
+    assert '"summaries_wrong"' in worker.output
 
 
 @pytest.mark.accept

@@ -1,0 +1,135 @@
+"""The hourly check of summaries: what is wrong is found in time, and told until it is right."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from app.core.settings import Settings
+from app.db.session import Database
+from app.domain.prices import TickerKey
+from app.runtime import alerting, open_runtime
+from app.services import alerts, summary_check
+from app.services.summaries import Summaries
+from app.services.summary_check import CHUNK_SECONDS, SummaryCheck
+from tests.receiver import Receiver, receiving
+from tests.repositories.rows import store
+from tests.waiting import until
+
+WEEK = CHUNK_SECONDS
+DAMAGE = "UPDATE price_hours SET samples = samples + 1 WHERE ticker = 'btc_usd' AND hour = $1"
+MOST_RUNS = 400
+
+
+@pytest.fixture
+async def check(database: Database, redis: Redis) -> SummaryCheck:
+    return SummaryCheck(database, redis)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as taken:
+        yield taken
+
+
+async def _rebuild(database: Database) -> None:
+    async for _ in Summaries(database).verify(rebuild=True):
+        pass
+
+
+async def test_newest_hours_are_checked_each_time(
+    check: SummaryCheck, database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, range(0, 20 * WEEK, WEEK // 2))
+    await store(sql, [0], ticker="eth_usd")
+    assert await check.run() == 0
+    await sql.execute(DAMAGE, 20 * WEEK - WEEK // 2)
+    with capture_logs() as lines:
+        assert await check.run() == 1
+    told = {"ticker": "deribit:btc_usd", "start": 19 * WEEK, "end": 20 * WEEK, "hours": 1}
+    assert [line for line in lines if line["event"] == "summaries_wrong"] == [
+        {"event": "summaries_wrong", "log_level": "error", **told}
+    ]
+    await _rebuild(database)
+    assert await check.run() == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        DAMAGE,
+        "DELETE FROM price_hours WHERE hour = $1",
+        "UPDATE price_hours SET hour = hour + 7200 WHERE hour = $1",
+    ],
+)
+async def test_older_hours_are_all_checked_in_time_and_then_until_they_are_right(
+    check: SummaryCheck, database: Database, sql: asyncpg.Connection, damage: str
+) -> None:
+    await store(sql, range(0, 10 * WEEK, WEEK))
+    await sql.execute(damage, 3 * WEEK)
+    runs = 0
+    while not (found := await check.run()):
+        runs += 1
+        assert runs < MOST_RUNS
+    assert [await check.run() for _ in range(5)] == [found] * 5
+    await _rebuild(database)
+    assert await check.run() == 0
+
+
+async def test_ticker_that_was_wrong_and_is_no_more_is_right(
+    check: SummaryCheck, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [0], ticker="btc/usd:x")
+    await sql.execute("UPDATE price_hours SET samples = 2")
+    assert await check.run() == 1
+    await sql.execute("DELETE FROM prices")
+    assert await check.run() == 0
+
+
+async def test_many_tickers_take_turns_within_the_time(
+    check: SummaryCheck, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary_check, "BUDGET_SECONDS", 0.0)
+    for ticker in ("btc_usd", "eth_usd", "sol_usd"):
+        await store(sql, [0], ticker=ticker)
+    await sql.execute("UPDATE price_hours SET samples = 2")
+    assert await check.run() == 1
+    runs = 0
+    while await check.run() < 3:
+        runs += 1
+        assert runs < MOST_RUNS
+
+
+async def test_endpoint_is_told_once_when_summaries_are_wrong_and_once_when_right(
+    settings: Settings,
+    sql: asyncpg.Connection,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0.05)
+    told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
+    await store(sql, [0])
+    async with open_runtime(told) as runtime, alerting(runtime):
+        await sql.execute("UPDATE price_hours SET samples = 2")
+        for _ in range(2):
+            await runtime.summary_check.run()
+        await until(lambda: receiver.has(1))
+        await _rebuild(runtime.database)
+        for _ in range(2):
+            await runtime.summary_check.run()
+        await until(lambda: receiver.has(2))
+    key = TickerKey("deribit", "btc_usd")
+    wrong, right = receiver.bodies
+    assert wrong == {
+        "event": "summaries_wrong",
+        **key._asdict(),
+        "age_seconds": None,
+        "reason": "1 hourly summaries differ from their rows",
+        "at": pytest.approx(runtime.now(), abs=60),
+        "text": "deribit:btc_usd: 1 hourly summaries differ from their rows: "
+        "`python -m app verify --rebuild` mends them",
+    }
+    assert (right["event"], right["reason"]) == ("summaries_right", wrong["reason"])
