@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import bulk, candles, crowds, imports, reads, sizes, ticks, truth
+from benchmarks import bulk, candles, crowds, footprint, imports, reads, sizes, ticks, truth
 from benchmarks.machine import LOAD_CORE, describe, pinned
 from benchmarks.processes import PROJECT, Broken
 from benchmarks.results import Result, markdown, missed, plain, table
@@ -31,6 +31,8 @@ EVERYTHING: Final[Mapping[str, Measure]] = {
     "ticks": ticks.measure,
     "truth": truth.measure,
 }
+APART: Final[Mapping[str, Callable[[], Iterator[Result]]]] = {"footprint": footprint.measure}
+"""What starts its own servers, and is measured while no others run."""
 IN_SHORT: Final = ("reads", "bulk", "candles", "truth")
 NEEDED: Final = ("wrk", "victoria-metrics")
 PAGE: Final = PROJECT / "docs/performance.md"
@@ -43,12 +45,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # servers end too
     wanted = _arguments()
     scale = SHORT if wanted.short else LONG
+    names = wanted.only or _names(scale)
     absent = [name for name in NEEDED if shutil.which(name) is None]
-    if absent:
+    if absent and EVERYTHING.keys() & names:
         sys.exit(f"needed: apt-get install {' '.join(absent)}")
     start = time.monotonic()
     try:
-        results = _measure(scale, wanted.only or _names(scale), start)
+        results = _measure(scale, names, start)
     except (Broken, TimeoutError) as broken:
         sys.exit(f"broken: {broken}")
     print(table(results, scale))
@@ -64,27 +67,35 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--short", action="store_true", help="what shows a collapse")
-    parser.add_argument("--only", action="append", choices=EVERYTHING, help="repeatable")
+    parser.add_argument("--only", action="append", choices=[*APART, *EVERYTHING], help="repeatable")
     parser.add_argument("--json", type=Path, help="write the results here too")
     parser.add_argument("--publish", action="store_true", help="write them into docs/")
     return parser.parse_args()
 
 
 def _names(scale: Scale) -> Sequence[str]:
-    return list(EVERYTHING) if scale.is_long else IN_SHORT
+    return [*APART, *EVERYTHING] if scale.is_long else IN_SHORT
 
 
 def _measure(scale: Scale, names: Sequence[str], start: float) -> list[Result]:
     def tell(words: str) -> None:
         print(f"{time.monotonic() - start:6.1f} s  {words}", file=sys.stderr, flush=True)
 
-    results = []
+    results: list[Result] = []
+
+    def note(name: str, measured: Iterator[Result]) -> None:
+        tell(f"measuring {name}")
+        for result in measured:
+            tell(f"  {result.name}: {result.shown} {result.bound} ({result.detail})")
+            results.append(result)
+
+    for name in (name for name in names if name in APART):
+        note(name, APART[name]())
+    if not EVERYTHING.keys() & names:
+        return results
     with pinned(LOAD_CORE), standing(scale, tell) as stand:
-        for name in names:
-            tell(f"measuring {name}")
-            for result in EVERYTHING[name](stand):
-                tell(f"  {result.name}: {result.shown} {result.bound} ({result.detail})")
-                results.append(result)
+        for name in (name for name in names if name in EVERYTHING):
+            note(name, EVERYTHING[name](stand))
         results.append(Result("memory of the API at the end", stand.api.megabytes, "MB"))
     return results
 
