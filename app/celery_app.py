@@ -27,7 +27,7 @@ from app.core.settings import Settings, load_settings
 from app.db.signs import Role, SignOfLife
 from app.domain.slots import window_seconds
 from app.heartbeat import progress, show_life, touching
-from app.worker import HeartbeatStep, WorkerProcess
+from app.worker import ExitCodeStep, HeartbeatStep, WorkerProcess
 
 if TYPE_CHECKING:
     from app.runtime import Runtime
@@ -81,6 +81,8 @@ def configuration(settings: Settings) -> dict[str, object]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A Redis that refuses writes (full, a replica, its disk lost) is waited for, too.
+        "broker_channel_error_retry": True,
         "broker_connection_timeout": 3,
         "broker_transport_options": _transport_options(broker, limit),
         "redis_socket_timeout": 5,
@@ -166,9 +168,9 @@ warnings.simplefilter("ignore", SecurityWarning)
 
 settings = _settings_or_exit()
 process = WorkerProcess(settings)
-celery = Celery("prices")
+celery = Celery("prices", amqp="app.broker:Broker")
 celery.conf.update(configuration(settings))
-celery.steps["worker"].add(HeartbeatStep)
+celery.steps["worker"].update({ExitCodeStep, HeartbeatStep})
 
 
 def _set_up_logs(**_: object) -> None:

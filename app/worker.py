@@ -5,11 +5,14 @@ import contextvars
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
+from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery import bootsteps
-from celery.worker import state
+from celery.platforms import EX_FAILURE
+from celery.worker import heartbeat, state
 from celery.worker.consumer import Consumer
+from celery.worker.consumer.heart import Heart
 
 from app.core.garbage import collect_seldom
 from app.core.settings import Settings
@@ -67,8 +70,32 @@ class WorkerProcess:
                 await hand_on(self._runtime.redis)
 
 
-class PatientConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
+class _Events(heartbeat.Heart):  # type: ignore[misc]  # celery ships no types
+    """Celery's own heartbeat, an event for monitors, which stops no main loop.
+
+    With Celery's retries it would wait there for the broker, in pauses that grow to 30 s.
+    """
+
+    def _send(self, event: str, *, retry: bool = False) -> None:  # noqa: ARG002  # celery wants one
+        super()._send(event, retry=False)
+
+
+class _EventsStep(Heart):  # type: ignore[misc]  # same
+    def start(self, c: Any) -> None:  # noqa: ANN401  # celery's consumer
+        c.heart = _Events(c.timer, c.event_dispatcher, self.heartbeat_interval)
+        c.heart.start()
+
+
+class PatientConsumer(Consumer):  # type: ignore[misc]  # same
     """A consumer whose wait for the broker is not taken for a hang."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]  # same
+        """The steps of a consumer, its heartbeat replaced."""
+
+        default_steps = (
+            *(step for step in Consumer.Blueprint.default_steps if not step.endswith(":Heart")),
+            _EventsStep,
+        )
 
     def connect(self) -> Any:  # noqa: ANN401  # kombu's connection
         """Connect to the broker, however long it is away."""
@@ -79,6 +106,19 @@ class PatientConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         """Try again in steady steps: kombu's own pauses grow to 30 s, in which slots get lost."""
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECTING)
         return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Take the same steps where the broker answers and refuses: Celery's own take no pause."""
+        super().on_connection_error_before_connected(exc)
+        with progress.waiting():
+            sleep(RECONNECTING["interval_start"])
+
+
+class ExitCodeStep(bootsteps.Step):  # type: ignore[misc]  # celery ships no types
+    """Lets a worker end with 0 only if it was asked to; Celery means so, and forgets some ends."""
+
+    def __init__(self, worker: Any, **_: Any) -> None:  # noqa: ANN401  # celery's worker
+        worker.exitcode = EX_FAILURE  # a stop that was asked for sets 0
 
 
 class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types

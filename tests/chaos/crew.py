@@ -2,17 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from tests.chaos.servers import own_server
+from tests.chaos.servers import Server, own_server
 from tests.chaos.service import printed
 from tests.processes import Processes
 
 
+@dataclass
 class Crew(Processes):
     """Starts processes that know both servers."""
+
+    redis: Server = field(kw_only=True)
 
     @property
     def database_url(self) -> str:
@@ -35,6 +39,7 @@ async def open_crew(processes: Processes, home: Path, **env: str) -> AsyncIterat
         own_server(home, "REDIS_URL", **env) as redis,
     ):
         urls = {"database_url": SecretStr(postgres.url), "redis_url": SecretStr(redis.url)}
-        with Crew(processes.settings.model_copy(update=urls), processes.directory) as crew:
+        settings = processes.settings.model_copy(update=urls)
+        with Crew(settings, processes.directory, redis=redis) as crew:
             await crew.command("migrate")
             yield crew

@@ -47,6 +47,13 @@ class Server:
             await asyncio.to_thread(self._popen.wait, END_SECONDS)
             self._popen = None
 
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        if self._popen is not None:
+            self._popen.kill()
+            await asyncio.to_thread(self._popen.wait, END_SECONDS)
+            self._popen = None
+
     async def be_away(self) -> None:
         """Stop it, and start it again when slots must have been lost."""
         await self.stop()

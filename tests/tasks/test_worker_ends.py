@@ -1,0 +1,112 @@
+"""A worker outlives its broker's restarts and refusals, and says so when it ends all the same."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from app.core.settings import Settings
+from app.local.exchange import Exchange
+from tests.conftest import set_phase
+from tests.db.private import Private, private_valkey
+from tests.processes import Process, Processes
+from tests.tasks.ending import WAYS
+from tests.waiting import until
+
+INTERVAL = 2
+POOLS = ["prefork", "solo"]
+REFUSALS = {
+    "a replica": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    "full": ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+    "without replicas": (
+        "CONFIG SET min-replicas-to-write 1",
+        "CONFIG SET min-replicas-to-write 0",
+    ),
+}
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path) -> AsyncIterator[Private]:
+    async with private_valkey(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def processes(
+    settings: Settings, exchange: Exchange, valkey: Private, tmp_path: Path
+) -> AsyncIterator[Processes]:
+    set_phase(exchange, 0.2, interval=INTERVAL)
+    changes = {
+        "collect_interval_seconds": INTERVAL,
+        "redis_url": SecretStr(valkey.url),
+    }
+    with Processes(settings.model_copy(update=changes), tmp_path) as started:
+        yield started
+
+
+async def collects(worker: Process, sql: asyncpg.Connection) -> None:
+    """Wait until the worker stores a price that is newer than all before."""
+    newest = "SELECT max(timestamp) FROM prices WHERE source = 'live'"
+    before = await sql.fetchval(newest) or 0
+
+    async def stored() -> bool:
+        assert worker.popen.poll() is None, worker.output
+        return (await sql.fetchval(newest) or 0) > before
+
+    await until(stored, 60)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+async def test_a_redis_that_restarts_in_mid_tick_ends_no_worker(
+    processes: Processes, valkey: Private, exchange: Exchange, sql: asyncpg.Connection, pool: str
+) -> None:
+    worker = processes.worker(f"--pool={pool}")
+    processes.beat()
+    await collects(worker, sql)
+    exchange.add_fault("stall", times=2)
+    asked = len(exchange.requests)
+    await until(lambda: asyncio.sleep(0, len(exchange.requests) > asked))
+    await valkey.stop()
+    await until(lambda: asyncio.sleep(0, "Cannot connect to" in worker.output))
+    await valkey.start()
+    await collects(worker, sql)
+    assert "Unrecoverable" not in worker.output
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_redis_that_refuses_writes_ends_no_worker(
+    processes: Processes,
+    valkey: Private,
+    sql: asyncpg.Connection,
+    pool: str,
+    refusal: tuple[str, str],
+) -> None:
+    refuse, take_again = refusal
+    worker = processes.worker(f"--pool={pool}")
+    beat = processes.beat()
+    await collects(worker, sql)
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.execute_command(*refuse.split())  # type: ignore[no-untyped-call]  # redis's
+        await until(lambda: asyncio.sleep(0, "task_not_sent" in beat.output), 60)
+        await redis.execute_command(*take_again.split())  # type: ignore[no-untyped-call]  # same
+    await collects(worker, sql)
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_an_end_that_nobody_asked_for_is_an_exit_code_other_than_0(
+    processes: Processes, how: str
+) -> None:
+    worker = processes.start("tests.tasks.ending", how)
+    assert await asyncio.to_thread(worker.popen.wait, 60) == 1, worker.output
+
+
+async def test_an_end_that_was_asked_for_is_exit_code_0(processes: Processes) -> None:
+    worker = processes.start("app", "worker", env={"LOG_LEVEL": "info"})
+    await until(lambda: asyncio.sleep(0, " ready." in worker.output), 60)
+    assert await asyncio.to_thread(worker.stop) == 0
