@@ -25,6 +25,8 @@ from app.core.settings import Settings, load_settings
 from app.runtime import alerting, open_runtime, remembering, require_servers
 
 API_POOL_SIZE = 9
+LOCK_WAIT_SECONDS = 2.0
+"""A read of a table that someone locked is a 503 rather than a hang."""
 """And one that is reserved for the memory, which must get through."""
 DESCRIPTION = """
 The index prices of crypto exchanges, recorded every minute, exactly once.
@@ -73,7 +75,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = app.state.settings
     await require_servers(settings, broker=False)
-    async with open_runtime(settings, pool_size=API_POOL_SIZE) as runtime:
+    async with open_runtime(
+        settings, pool_size=API_POOL_SIZE, lock_wait_seconds=LOCK_WAIT_SECONDS
+    ) as runtime:
         app.state.runtime = runtime
         app.state.has_celery = False
         with ExitStack() as app.state.until_end:

@@ -81,16 +81,24 @@ def wall_clock() -> float:
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, *, pool_size: int = WORKER_POOL_SIZE
+    settings: Settings,
+    *,
+    pool_size: int = WORKER_POOL_SIZE,
+    lock_wait_seconds: float | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open everything; nothing connects before it is used.
+
+    Who only reads need not wait for a table's lock; who stores what can't be had again, waits.
 
     Raises:
         ServersUnknown: no database or Redis is configured.
     """
     async with AsyncExitStack() as stack:
         database = Database(
-            database_url(settings), pool_size=pool_size, application_name=f"prices {os.getpid()}"
+            database_url(settings),
+            pool_size=pool_size,
+            application_name=f"prices {os.getpid()}",
+            lock_wait_seconds=lock_wait_seconds,
         )
         stack.push_async_callback(database.close)
         redis = open_redis(redis_url(settings))

@@ -53,7 +53,7 @@ class Driver(Protocol):
 class Database:
     """One pool of connections; a process has one, opened in its event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each has a default
         self,
         url: str,
         *,
@@ -61,7 +61,11 @@ class Database:
         application_name: str = "prices",
         pool_timeout_seconds: float = POOL_TIMEOUT_SECONDS,
         lock_idle_seconds: float = LOCK_IDLE_SECONDS,
+        lock_wait_seconds: float | None = None,
     ) -> None:
+        server_settings = {"application_name": application_name, "jit": "off"}
+        if lock_wait_seconds is not None:
+            server_settings["lock_timeout"] = f"{round(lock_wait_seconds * 1000)}ms"
         with _url_understood():
             self._engine = create_async_engine(
                 url,
@@ -70,7 +74,7 @@ class Database:
                 connect_args={
                     "timeout": CONNECT_TIMEOUT_SECONDS,
                     "command_timeout": COMMAND_TIMEOUT_SECONDS,
-                    "server_settings": {"application_name": application_name, "jit": "off"},
+                    "server_settings": server_settings,
                 },
             )
         # one round trip per query: no BEGIN before it, no ROLLBACK after it

@@ -81,6 +81,19 @@ async def test_statement_timeout_is_a_503_with_words_and_never_a_500(
         assert {answer.status for answer in answers} == {200}
 
 
+async def test_read_of_a_locked_table_is_a_503_that_says_so(
+    settings: Settings, holder: asyncpg.Connection
+) -> None:
+    async with serving(settings) as api, holder.transaction():
+        await holder.execute(_LOCK)
+        *answers, health = await asyncio.gather(*map(api.get, BLOCKED))
+        for answer in answers:
+            assert (answer.status, answer.code) == (503, "database_unavailable")
+            assert b"lock timeout" in answer.body
+        assert health.status == 503
+        assert b"is unknown: the database " in health.body
+
+
 async def test_ticker_that_goes_stale_while_statements_time_out_is_alerted(
     impatient: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
 ) -> None:

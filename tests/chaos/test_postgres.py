@@ -20,6 +20,18 @@ from tests.waiting import until
 
 READERS = 8
 LEAST_ANSWERS = 200
+TIMEOUT_SECONDS = 20
+LOCK_SECONDS = 180
+READS = (
+    "/health/collector",
+    "/api/v1/prices/latest?ticker=btc_usd",
+    "/api/v1/coverage?ticker=btc_usd",
+    "/api/v1/prices/candles?ticker=btc_usd&interval=1m",
+)
+_CUT_OFF = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 _WAITING_WRITER = """
     SELECT pid FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO prices%' AND backend_xid IS NOT NULL
@@ -86,3 +98,66 @@ async def test_a_transaction_that_is_cut_off_leaves_nothing_half_done(
         await until(lambda: watcher.fetchval(_WAITING_WRITER))
         psutil.Process(await watcher.fetchval(_WAITING_WRITER)).kill()
     await scenario.whole()
+
+
+@asynccontextmanager
+async def asked_all_the_time(port: int) -> AsyncIterator[list[dict[str, str]]]:
+    """Ask the API while the context lasts, which never breaks; give what each health check said."""
+    said: list[dict[str, str]] = []
+
+    async def ask(session: aiohttp.ClientSession, path: str) -> None:
+        while True:
+            async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+                assert response.status in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}, path
+                body = await response.json(content_type=None)
+                if "checks" in body:
+                    checks = body["checks"].items()
+                    said.append({name: check["detail"] for name, check in checks})
+            await asyncio.sleep(1)
+
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        asking = [group.create_task(ask(session, path)) for path in READS]
+        yield said
+        for task in asking:
+            task.cancel()
+
+
+@pytest.mark.chaos("PostgreSQL ends every statement for 20 s", seconds=80)
+async def test_slots_lost_under_a_statement_timeout_come_back(
+    stack: Stack, processes: Processes, begin: Begin
+) -> None:
+    """Sessions that began under it keep it, unless who uses them lets them go."""
+    scenario = await begin(stack)
+    async with (
+        Record(stack.database_url).connection() as operator,
+        asked_all_the_time(processes.settings.api_port),
+        scenario.fault(),
+    ):
+        await operator.execute("ALTER DATABASE prices SET statement_timeout = 1")
+        await operator.execute(_CUT_OFF)
+        await asyncio.sleep(TIMEOUT_SECONDS)
+        await operator.execute("ALTER DATABASE prices RESET statement_timeout")
+    await scenario.whole()
+
+
+@pytest.mark.chaos("prices locked for three minutes", seconds=240)
+async def test_slots_lost_while_the_prices_are_locked_come_back(
+    stack: Stack, processes: Processes, begin: Begin
+) -> None:
+    scenario = await begin(stack)
+    async with (
+        Record(stack.database_url).connection() as holder,
+        asked_all_the_time(processes.settings.api_port) as said,
+        scenario.fault(),
+    ):
+        await holder.execute("BEGIN; LOCK TABLE prices IN ACCESS EXCLUSIVE MODE")
+        said.clear()
+        await asyncio.sleep(LOCK_SECONDS)
+        found = said[1:]  # the first may have been asked before
+        await holder.execute("ROLLBACK")
+    assert len(found) > LOCK_SECONDS / 10
+    for checks in found:
+        assert "is unknown: the database" in checks["deribit:btc_usd"]
+        assert "away" not in checks["deribit:btc_usd"], "it is there, and a table locked"
+        assert checks["worker"].endswith("at work")
+    assert (await scenario.whole()).lost
