@@ -9,6 +9,9 @@ _CUT_OFF = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+_EMPTY = """
+TRUNCATE prices, recordings, unfillable, repair_retries, price_changes, exchange_clocks
+"""
 _FINGERPRINT = """
 SELECT (SELECT array_agg(version_num) FROM alembic_version),
        (SELECT count(*) FROM pg_class),
@@ -62,9 +65,7 @@ class Databases:
                 await connection.execute(_CUT_OFF)
                 if await connection.fetchrow(_FINGERPRINT) != self.fingerprint:
                     return False
-                await connection.execute(
-                    "TRUNCATE prices, recordings, unfillable, repair_retries, price_changes"
-                )
+                await connection.execute(_EMPTY)
             finally:
                 await connection.close()
         except asyncpg.PostgresError:

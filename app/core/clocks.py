@@ -1,8 +1,13 @@
-"""Clocks: one elsewhere, carried on, and one that goes on while the machine sleeps."""
+"""Clocks: one elsewhere, carried on, and this host's own that nobody sets."""
 
 import time
+from functools import cache
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
 
 _MICROSECONDS = 1_000_000
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _GOES_ON = getattr(time, "CLOCK_BOOTTIME", None)
 """Linux's; elsewhere there is none, and only the database's clock tells afterwards."""
 
@@ -23,3 +28,17 @@ class CarriedClock:
         """Give that clock's present, in microseconds since the epoch."""
         elapsed = time.monotonic() - self._anchored_at
         return self._anchor_us + round(elapsed * _MICROSECONDS)
+
+
+def host_now_us() -> int:
+    """Give this host's steady clock, in microseconds since it started."""
+    return round(awake_or_not() * _MICROSECONDS)
+
+
+@cache
+def host_id() -> str:
+    """Name whose steady clock it is: this start of the host; elsewhere than Linux, this process."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return uuid4().hex

@@ -121,3 +121,19 @@ class ChangeRow(Base):
     noted_at: Mapped[dt.datetime] = mapped_column(
         DateTime(timezone=True), server_default=text("now()")
     )
+
+
+class ExchangeClockRow(Base):
+    """How far an exchange's clock is ahead of a host's steady one; ADR 15 tells what for."""
+
+    __tablename__ = "exchange_clocks"
+
+    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
+    host: Mapped[str] = mapped_column(Text, primary_key=True)
+    offset_us: Mapped[int | None] = mapped_column(BigInteger)
+    former_offset_us: Mapped[int | None] = mapped_column(BigInteger)
+    doubted_offset_us: Mapped[int | None] = mapped_column(BigInteger)
+    doubted_since_us: Mapped[int | None] = mapped_column(BigInteger)
+    noted_at: Mapped[dt.datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("now()")
+    )

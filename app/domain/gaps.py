@@ -98,6 +98,12 @@ def commit_seconds(interval_seconds: int) -> float:
     return min(LONGEST_COMMIT_SECONDS, interval_seconds / 12)
 
 
+def due_by(gaps: Iterable[Gap], present_us: int) -> list[Gap]:
+    """Give what of the gaps is due at a moment."""
+    ends = ((gap, last_due(present_us, gap.interval_seconds)) for gap in gaps)
+    return [gap._replace(last=min(gap.last, end)) for gap, end in ends if gap.first <= end]
+
+
 def missing(
     recording: Recording, present_us: int, span: Span, stored: Collection[int]
 ) -> list[Gap]:

@@ -45,7 +45,7 @@ def is_plausible(observed_us: int, reference_us: int) -> bool:
 
 
 class LiveEdge(NamedTuple):
-    """The newest live row of a ticker: its slot, the exchange's stamp, when it was stored."""
+    """The live row of a ticker that was stored last: its slot, the exchange's stamp, when."""
 
     slot: Slot
     observed_us: int
@@ -61,6 +61,10 @@ class LiveEdge(NamedTuple):
 
 
 def present_of(edge: LiveEdge | None, database_us: int) -> int:
-    """Estimate the exchange's present; the database's clock where no live row tells."""
-    estimate = edge.present_us(database_us) if edge else None
-    return database_us if estimate is None else estimate
+    """Estimate the exchange's present; the database's clock where no live row tells.
+
+    Where the database's clock was set back, the last stamp is all that is sure.
+    """
+    if edge is None:
+        return database_us
+    return edge.observed_us + max(0, database_us - edge.created_us)

@@ -39,10 +39,12 @@ _DEMOTE = text(
 )
 
 # By the hours' summaries, for a ticker may have years of rows without a live one among them.
+# Where the highest stamp is far from the clock that it was stored by, one of the two was wrong for
+# a while, and a lower row may have been stored later. Transaction ids tell, which no clock moves:
+# `age` is the smallest for the newest. Stamps are within an hour of the database's clock.
 _EDGES = text(
     """
-    SELECT asked.exchange, asked.ticker, newest.timestamp, newest.observed_us,
-           (extract(epoch FROM newest.created_at) * 1000000)::bigint AS created_us
+    SELECT asked.exchange, asked.ticker, newest.timestamp, newest.observed_us, newest.created_us
     FROM unnest(:exchanges, :tickers) AS asked (exchange, ticker)
     CROSS JOIN LATERAL (
         SELECT hour FROM price_hours
@@ -51,10 +53,26 @@ _EDGES = text(
         ORDER BY hour DESC LIMIT 1
     ) AS lively
     CROSS JOIN LATERAL (
-        SELECT timestamp, observed_us, created_at FROM prices
+        SELECT timestamp, observed_us,
+               (extract(epoch FROM created_at) * 1000000)::bigint AS created_us
+        FROM prices
         WHERE exchange = asked.exchange AND ticker = asked.ticker AND source = 'live'
           AND timestamp >= hour AND timestamp < hour + 3600
         ORDER BY timestamp DESC LIMIT 1
+    ) AS highest
+    CROSS JOIN LATERAL (
+        SELECT highest.* WHERE abs(highest.observed_us - highest.created_us) <= 10000000
+        UNION ALL
+        SELECT -last[2], last[3], last[4]
+        FROM (
+            SELECT min(ARRAY[age(xmin), -timestamp, observed_us,
+                             (extract(epoch FROM created_at) * 1000000)::bigint]) AS last
+            FROM prices
+            WHERE abs(highest.observed_us - highest.created_us) > 10000000
+              AND exchange = asked.exchange AND ticker = asked.ticker AND source = 'live'
+              AND timestamp > highest.timestamp - 7200 AND timestamp <= highest.timestamp
+        ) AS stored
+        WHERE last IS NOT NULL
     ) AS newest
     """
 ).bindparams(bindparam("exchanges", type_=ARRAY(Text)), bindparam("tickers", type_=ARRAY(Text)))
@@ -158,9 +176,9 @@ async def newest(
 async def live_edges(
     session: AsyncSession, keys: Iterable[TickerKey]
 ) -> tuple[int, dict[TickerKey, LiveEdge]]:
-    """Read the newest live row of each ticker, and the database's clock in microseconds.
+    """Read the live row of each ticker that was stored last, and the database's clock in µs.
 
-    Tickers without a live row are left out.
+    It need not be the one with the highest stamp. Tickers without a live row are left out.
     """
     edges = await _edges(session, keys)
     return await clock_us(session), edges

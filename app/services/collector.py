@@ -6,15 +6,16 @@ docs/adr/0001 gives the reasons, and the clocks over which the rule was simulate
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
 import structlog
 
 from app.clients import Exchange
+from app.clients.stamps import StampVerifier
 from app.core.batches import Batches
-from app.core.clocks import CarriedClock
+from app.core.clocks import CarriedClock, host_id
 from app.core.deadlines import Deadline, Timeout
 from app.core.errors import (
     AppError,
@@ -23,20 +24,15 @@ from app.core.errors import (
     ExchangeTimeout,
     StampRefused,
 )
+from app.core.members import Members
 from app.core.retry import Patience
 from app.db.session import Database
 from app.db.signs import Failures
 from app.domain.prices import Price, Quote, TickerKey
 from app.domain.recordings import Recording, realign
-from app.domain.slots import (
-    LiveEdge,
-    Slot,
-    is_plausible,
-    seconds_left,
-    window_seconds,
-)
-from app.domain.stamps import agree, is_doubtful
-from app.repositories import live, prices, recordings
+from app.domain.slots import LiveEdge, Slot, is_plausible, seconds_left, window_seconds
+from app.domain.stamps import ExchangeClock, changed_clocks
+from app.repositories import exchange_clocks, live, prices, recordings
 from app.repositories.live import Sample
 from app.repositories.prices import PriceId
 
@@ -130,19 +126,24 @@ class Collector:
         known = await self._realigned() if realigns else await self._recordings()
         async with self._database.read() as session:
             database_us, edges = await prices.live_edges(session, keys)
+            kept = await exchange_clocks.of_host(session, host_id())
         database_now = CarriedClock(database_us)
+        clocks = {name: replace(kept.get(name, ExchangeClock())) for name in self._exchanges}
         firsts = {key: recording.first_slot for key, recording in known.items()}
         ledger = Batches[Sample](
             lambda samples: self._store(samples, patience, firsts, database_now), len(keys)
         )
         grace = Timeout(_handover_seconds(self._interval_seconds))
         with Deadline(max(0, patience.left_seconds) + grace.seconds) as deadline:
-            shared = _Shared(self._interval_seconds, patience, deadline, grace, ledger)
+            shared = _Shared(
+                self._interval_seconds, patience, deadline, grace, ledger, clocks, Members(keys)
+            )
             ticks = [_TickerTick(key, self._exchanges[key.exchange], shared) for key in keys]
             async with asyncio.TaskGroup() as group:
                 group.create_task(ledger.write_all())
                 for tick in ticks:
                     group.create_task(tick.run(edges.get(tick.key), database_now))
+        await self._keep(clocks, kept)
         await self._failures.note(
             {tick.key: tick.failure for tick in ticks if tick.failure},
             [tick.key for tick in ticks if tick.stored],
@@ -172,6 +173,14 @@ class Collector:
             late = await live.demote_late(session, stored, self._interval_seconds, database)
         live.count_stored(new, late)
         return new
+
+    async def _keep(
+        self, clocks: Mapping[str, ExchangeClock], kept: Mapping[str, ExchangeClock]
+    ) -> None:
+        """Remember what was learnt of the exchanges' clocks."""
+        if changed := changed_clocks(clocks, kept):
+            async with self._database.transaction() as session:
+                await exchange_clocks.put(session, host_id(), changed)
 
     async def _recordings(self) -> Mapping[TickerKey, Recording]:
         async with self._database.read() as session:
@@ -206,6 +215,8 @@ class _Shared(NamedTuple):
     deadline: Deadline
     grace: Timeout
     ledger: Batches[Sample]
+    clocks: Mapping[str, ExchangeClock]
+    members: Members[TickerKey]
 
 
 class _TickerTick:
@@ -216,7 +227,9 @@ class _TickerTick:
         self.stored = 0
         self.failure: AppError | None = None
         self._exchange = exchange
-        self._interval_seconds, self._patience, self._deadline, self._grace, self._ledger = shared
+        self._interval_seconds, self._patience, self._deadline, self._grace = shared[:4]
+        self._ledger, self._members = shared.ledger, shared.members
+        self._clock = shared.clocks[key.exchange]
 
     async def run(self, edge: LiveEdge | None, database: CarriedClock) -> None:
         """Store every slot that is due; a failure stays with this ticker."""
@@ -229,6 +242,7 @@ class _TickerTick:
             log.exception("collection_broke", ticker=str(self.key))
         finally:
             self._ledger.leave()
+            self._members.leave(self.key)
 
     async def _store_due(self, edge: LiveEdge | None, database: CarriedClock) -> None:
         present_us = edge.present_us(database.now_us()) if edge else None
@@ -237,39 +251,27 @@ class _TickerTick:
         for _ in range(MOST_QUESTIONS):
             if newest is not None and present is not None and not await self._over(newest, present):
                 return
-            ask = partial(self._ask_surely, present, database)
-            quote = await self._patience.persist(ask, ticker=str(self.key))
+            verifier = StampVerifier(self._clock, present, database, self._interval_seconds)
+            surely = partial(verifier.ask, partial(self._ask, database))
+            quote = await self._patience.persist(surely, ticker=str(self.key))
             price = Price.live(quote, self._interval_seconds)
             sample = live.observe(price, present, self._interval_seconds)
             present = CarriedClock(quote.observed_us)
             self.stored += await self._ledger.add(sample)
-            newest = max(newest or price.slot, price.slot)
+            newest = price.slot  # which may be an earlier one: the exchange's clock was set back
 
     async def _over(self, newest: Slot, present: CarriedClock) -> bool:
-        """Tell whether the newest slot is over, waiting out the last part of it."""
+        """Tell whether the newest slot is over, waiting out the last part of it.
+
+        While others of the tick are busy, any slot is waited out: other ticks find its lock taken.
+        """
         left = seconds_left(newest, self._interval_seconds, present.now_us())
-        if left > window_seconds(self._interval_seconds):
+        spare = left - window_seconds(self._interval_seconds)
+        if spare > 0 and not await self._members.rest(self.key, spare):
             return False
-        if left > 0:
-            await asyncio.sleep(left)
+        left = seconds_left(newest, self._interval_seconds, present.now_us())
+        await asyncio.sleep(max(0, left))
         return True
-
-    async def _ask_surely(self, present: CarriedClock | None, database: CarriedClock) -> Quote:
-        """Ask, and once more where the stamp is far from the supposed present."""
-
-        def is_far(quote: Quote) -> bool:
-            supposed_us = None if present is None else present.now_us()
-            return is_doubtful(
-                quote.observed_us, supposed_us, database.now_us(), self._interval_seconds
-            )
-
-        if not is_far(first := await self._ask(database)):
-            return first
-        carried_on = CarriedClock(first.observed_us)
-        second = await self._ask(database)
-        if is_far(second) and not agree(second.observed_us, carried_on.now_us()):
-            raise StampRefused(f"stamped {first.observed_us} µs, then {second.observed_us} µs")
-        return second
 
     async def _ask(self, database: CarriedClock) -> Quote:
         end = self._deadline if self._patience.left_seconds > 0 else self._grace

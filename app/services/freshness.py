@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The newest live row of each ticker, and the database's clock when they were read."""
+    """The live row of each ticker that was stored last, and the database's clock at that moment."""
 
     keys: Sequence[TickerKey]
     by_key: Mapping[TickerKey, LiveEdge]
@@ -39,7 +39,8 @@ class Edges:
         """Compare the clocks with each exchange's, by its newest live row."""
         newest: dict[str, LiveEdge] = {}
         for key, edge in self.by_key.items():
-            newest[key.exchange] = max(edge, newest.get(key.exchange, edge))
+            known = newest.get(key.exchange, edge)
+            newest[key.exchange] = max(edge, known, key=lambda one: one.created_us)
         compared = (self._compare(exchange, edge, now) for exchange, edge in newest.items())
         return [clocks for clocks in compared if clocks is not None]
 

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.gaps import Gap, Reason, last_due, longest, missing, with_reasons, without
+from app.domain.gaps import (
+    Gap,
+    Reason,
+    due_by,
+    last_due,
+    longest,
+    missing,
+    with_reasons,
+    without,
+)
 from app.domain.prices import Span, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot
@@ -83,3 +92,10 @@ def test_longest_run_joins_what_adjoins(gaps: list[Gap]) -> None:
         run = run + 1 if slot in slots else 0
         best = max(best, run)
     assert longest(gaps) == best
+
+
+def test_what_is_due_by_a_moment_is_cut_from_gaps() -> None:
+    gaps = [Gap(Slot(0), Slot(120), 60), Gap(Slot(240), Slot(300), 60)]
+    assert due_by(gaps, 389_999_999) == [gaps[0], Gap(Slot(240), Slot(240), 60)]
+    assert due_by(gaps, 390_000_000) == gaps
+    assert due_by(gaps, 89_999_999) == []

@@ -1,26 +1,110 @@
-"""Which stamps are asked for again."""
+"""Which stamps are believed at once, which are asked for again, and which must last."""
 
 import pytest
 
 from app.domain.slots import MICROSECONDS
-from app.domain.stamps import agree, is_doubtful
+from app.domain.stamps import Bearings, Doubt, ExchangeClock, agree, changed_clocks
 
-NOW_US = 1768579260 * MICROSECONDS
+NOW_US = 1_768_579_260 * MICROSECONDS
+HOST_US = 5_000 * MICROSECONDS
+STEADY = NOW_US - HOST_US
+HALF_AN_HOUR_US = 1_800 * MICROSECONDS
 
 
-@pytest.mark.parametrize(("interval", "limit"), [(1, 60), (30, 60), (60, 120), (86_400, 300)])
+def bearings(
+    present_us: int | None = NOW_US, database_us: int = NOW_US, passed_seconds: int = 0
+) -> Bearings:
+    passed_us = passed_seconds * MICROSECONDS
+    present_us = None if present_us is None else present_us + passed_us
+    return Bearings(present_us, database_us + passed_us, HOST_US + passed_us)
+
+
+@pytest.mark.parametrize(("interval", "limit"), [(1, 2), (30, 15), (60, 30), (86_400, 60)])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_stamp_is_doubted_beyond_two_intervals_within_bounds(
+def test_stamp_is_doubted_beyond_half_an_interval_within_bounds(
     interval: int, limit: int, sign: int
 ) -> None:
     edge_us = NOW_US + sign * limit * MICROSECONDS
-    assert not is_doubtful(edge_us, NOW_US, 0, interval)
-    assert is_doubtful(edge_us + sign, NOW_US, 0, interval)
+    for clock in (ExchangeClock(), ExchangeClock(STEADY)):
+        assert not clock.is_doubtful(edge_us, bearings(), interval)
+        assert clock.is_doubtful(edge_us + sign, bearings(), interval)
 
 
 def test_without_a_row_the_database_has_five_minutes() -> None:
-    assert not is_doubtful(NOW_US + 299 * MICROSECONDS, None, NOW_US, 1)
-    assert is_doubtful(NOW_US - 301 * MICROSECONDS, None, NOW_US, 1)
+    clock, now = ExchangeClock(), bearings(None)
+    assert not clock.is_doubtful(NOW_US + 299 * MICROSECONDS, now, 1)
+    assert clock.is_doubtful(NOW_US - 301 * MICROSECONDS, now, 1)
+
+
+@pytest.mark.parametrize("jump_us", [-HALF_AN_HOUR_US, HALF_AN_HOUR_US])
+def test_exchange_that_kept_its_pace_is_believed_however_the_database_was_set(
+    jump_us: int,
+) -> None:
+    now = bearings(NOW_US + jump_us, NOW_US + jump_us)
+    assert not ExchangeClock(STEADY).is_doubtful(NOW_US, now, 6)
+    assert ExchangeClock().is_doubtful(NOW_US, now, 6)
+
+
+@pytest.mark.parametrize("jump_us", [-HALF_AN_HOUR_US, HALF_AN_HOUR_US])
+@pytest.mark.parametrize(
+    ("clock", "seconds"), [(ExchangeClock(), 60), (ExchangeClock(STEADY), 3600)]
+)
+def test_jump_away_from_the_database_must_last(
+    jump_us: int, clock: ExchangeClock, seconds: int
+) -> None:
+    clock = ExchangeClock(clock.offset_us)
+    for passed, is_credible in ((0, False), (seconds - 1, False), (seconds, True)):
+        observed_us = NOW_US + jump_us + passed * MICROSECONDS
+        now = bearings(passed_seconds=passed)
+        assert clock.is_doubtful(observed_us, now, 6)
+        assert clock.is_credible(observed_us, now, 6) == is_credible
+
+
+def test_jump_that_does_not_stay_where_it_led_begins_anew() -> None:
+    clock = ExchangeClock()
+    assert not clock.is_credible(NOW_US + HALF_AN_HOUR_US, bearings(), 6)
+    later = bearings(passed_seconds=60)
+    assert not clock.is_credible(NOW_US + 2 * HALF_AN_HOUR_US, later, 6)
+    assert clock.doubt == Doubt(STEADY + 2 * HALF_AN_HOUR_US - 60 * MICROSECONDS, later.host_us)
+
+
+@pytest.mark.parametrize("jump_us", [-HALF_AN_HOUR_US, HALF_AN_HOUR_US])
+def test_jump_back_towards_the_database_is_believed(jump_us: int) -> None:
+    clock = ExchangeClock(STEADY + jump_us)
+    now = bearings(NOW_US + jump_us)
+    assert clock.is_doubtful(NOW_US, now, 60)
+    assert clock.is_credible(NOW_US, now, 60)
+
+
+def test_exchange_that_came_near_the_database_for_a_while_may_go_back() -> None:
+    """It is always 90 s ahead, and was right once."""
+    ahead_us = 90 * MICROSECONDS
+    clock = ExchangeClock(STEADY + ahead_us)
+    assert clock.is_credible(NOW_US, bearings(NOW_US + ahead_us), 6)
+    clock.believe(NOW_US, bearings(NOW_US + ahead_us))
+    assert clock.is_doubtful(NOW_US + ahead_us, bearings(), 6)
+    assert clock.is_credible(NOW_US + ahead_us, bearings(), 6)
+
+
+def test_first_stamp_of_all_is_believed_when_it_is_confirmed() -> None:
+    assert ExchangeClock().is_credible(NOW_US + HALF_AN_HOUR_US, bearings(None), 60)
+
+
+def test_belief_ends_a_doubt() -> None:
+    clock = ExchangeClock(STEADY)
+    clock.is_credible(NOW_US + HALF_AN_HOUR_US, bearings(), 60)
+    clock.believe(NOW_US, bearings())
+    assert clock == ExchangeClock(STEADY)
+
+
+def test_drift_of_less_than_a_second_is_no_news() -> None:
+    kept = {"deribit": ExchangeClock(STEADY)}
+    for off_us, is_news in ((MICROSECONDS, False), (MICROSECONDS + 1, True)):
+        clocks = {"deribit": ExchangeClock(STEADY + off_us)}
+        assert bool(changed_clocks(clocks, kept)) == is_news
+    doubting = {"deribit": ExchangeClock(STEADY, None, Doubt(0, 0))}
+    assert changed_clocks(doubting, kept) == doubting
+    assert changed_clocks({"deribit": ExchangeClock()}, {}) == {}
 
 
 def test_second_stamp_agrees_within_seconds() -> None:

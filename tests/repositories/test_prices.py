@@ -212,3 +212,20 @@ async def test_edge_of_an_imported_ticker_is_looked_for_without_reading_its_rows
         assert (await prices.live_edges(session, [BTC]))[1] == {}
         await session.execute(text("SELECT pg_stat_force_next_flush()"))
     assert await sql.fetchval(read) == before
+
+
+async def test_edge_is_the_live_row_stored_last_not_the_highest(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    """The exchange's clock was half an hour ahead, and the database's was set back since."""
+    now = await sql.fetchval("SELECT floor(extract(epoch FROM now()))::bigint / 60 * 60")
+    for slot, seconds_ago in ((now - 120, 120), (now + 1800, 60), (now - 60, 90)):
+        await store(sql, [slot])
+        await sql.execute(
+            "UPDATE prices SET created_at = now() - make_interval(secs => $2) WHERE timestamp = $1",
+            slot,
+            seconds_ago,
+        )
+    async with database.read() as session:
+        _, edges = await prices.live_edges(session, [BTC])
+    assert edges[BTC].slot == now - 60

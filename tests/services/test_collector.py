@@ -12,10 +12,12 @@ import pytest
 from app.core.batches import Batches
 from app.core.clocks import CarriedClock
 from app.core.deadlines import Deadline, Timeout
+from app.core.members import Members
 from app.core.retry import Patience
 from app.core.settings import Settings
 from app.db.session import Database
 from app.domain.prices import TickerKey
+from app.domain.stamps import ExchangeClock
 from app.local.exchange import Exchange
 from app.repositories.live import Sample
 from app.runtime import Runtime, open_runtime
@@ -80,7 +82,8 @@ async def test_question_after_the_last_moment_still_has_a_grace(
         ledger = Batches[Sample](
             lambda samples: collector._store(samples, patience, {}, database), 1
         )
-        shared = _Shared(60, patience, over, Timeout(5), ledger)
+        clocks, members = {"deribit": ExchangeClock()}, Members([TickerKey(*BTC)])
+        shared = _Shared(60, patience, over, Timeout(5), ledger, clocks, members)
         tick = _TickerTick(TickerKey(*BTC), collector._exchanges["deribit"], shared)
         async with asyncio.TaskGroup() as group:
             group.create_task(ledger.write_all())
@@ -355,3 +358,63 @@ async def test_tickers_whose_turn_comes_too_late_fail_before_the_next_tick(
         outcome = await runtime.collector.collect()
     assert 20 <= len(outcome.stored) < 30
     assert set(outcome.failed.values()) == {"exchange_timeout"}
+
+
+@pytest.mark.parametrize("off_seconds", [-1800, 1800])
+async def test_jump_of_the_exchanges_clock_is_not_believed_and_ends_when_it_does(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
+) -> None:
+    set_phase(exchange, 0.1, interval=2)
+    async with configured(settings, collect_interval_seconds=2) as runtime:
+        assert await runtime.collector.collect() == Outcome(stored=BOTH)
+        set_phase(exchange, 0.1 + off_seconds, interval=2)
+        await until(lambda: _refused(runtime))
+    async with configured(settings, collect_interval_seconds=2) as restarted:
+        assert await _refused(restarted)
+        set_phase(exchange, 0.1, interval=2)
+        await until(lambda: _collected(restarted))
+    stamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
+    assert stamps[-1] - stamps[0] < 600
+
+
+async def test_exchange_that_kept_its_pace_is_believed_though_the_databases_clock_was_set(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    """Rows created half an hour ago by a clock that was set ahead since; another process asks."""
+    set_phase(exchange, 0.1, interval=2)
+    async with configured(settings, collect_interval_seconds=2) as runtime:
+        await runtime.collector.collect()
+    await sql.execute("UPDATE prices SET created_at = created_at - interval '30 min'")
+    before = await sql.fetchval("SELECT count(*) FROM prices")
+    async with configured(settings, collect_interval_seconds=2) as runtime:
+        await until(lambda: _collected(runtime))
+    assert await sql.fetchval("SELECT count(*) FROM prices") >= before + 2
+
+
+async def _refused(runtime: Runtime) -> bool:
+    outcome = await runtime.collector.collect()
+    return outcome.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
+
+
+async def _collected(runtime: Runtime) -> bool:
+    return bool((await runtime.collector.collect()).stored)
+
+
+async def test_ticker_whose_slot_ends_a_little_later_is_served_by_the_same_tick(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    """One is within the window, and its tick keeps the lock; the other just not."""
+    set_phase(exchange, 0.1, interval=4)
+    async with configured(settings, collect_interval_seconds=4) as runtime:
+        await runtime.collector.collect()
+        # so that 0.8 s and 1.2 s are left, where the window is 1 s
+        for ticker, left in (("btc_usd", 0.8), ("eth_usd", 1.2)):
+            await sql.execute(
+                "UPDATE prices SET created_at = clock_timestamp()"
+                " - make_interval(secs => 4 - $2 - (observed_us / 1e6 - timestamp)::float)"
+                " WHERE ticker = $1",
+                ticker,
+                left,
+            )
+        set_phase(exchange, 3.2, interval=4)
+        assert await runtime.collector.collect() == Outcome(stored=BOTH)

@@ -262,6 +262,30 @@ async def test_chart_stamped_over_an_hour_away_is_refused(
     assert not await given_up(sql)
 
 
+@pytest.mark.parametrize("off_seconds", [-1800, 1800])
+async def test_chart_is_not_used_while_the_clocks_disagree(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
+) -> None:
+    """The exchange's clock is half an hour off: ahead of the last price, or the database's is."""
+    newest = await record(sql, exchange, FIVE_MINUTES)
+    exchange.set_clock(1000 * (newest + 10 + off_seconds - time.time()))
+    repaired = await runtime.repair.wake()
+    assert (repaired.filled, repaired.unfillable, repaired.remaining) == (0, 0, 5)
+    assert not await backfilled(sql)
+
+
+async def test_slot_that_the_collector_may_still_get_is_left_to_it(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    """The database's clock was set half an hour ahead: gaps seem to reach into the future."""
+    newest = await record(sql, exchange, ())
+    await sql.execute("UPDATE prices SET created_at = created_at - interval '30 min'")
+    exchange.set_clock(1000 * (newest + 115 - time.time()))
+    repaired = await runtime.repair.wake()
+    assert (repaired.filled, repaired.unfillable) == (0, 0)
+    assert repaired.remaining >= 27
+
+
 async def test_one_repair_at_a_time_in_the_cluster(
     runtime: Runtime, exchange: Exchange, database: Database, sql: asyncpg.Connection
 ) -> None:

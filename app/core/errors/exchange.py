@@ -72,7 +72,7 @@ class PriceRefused(ExchangeError):
 
 
 class StampRefused(ExchangeError):
-    """The answer is stamped over an hour away from the database's clock."""
+    """The answer is stamped over an hour from the database's clock, or after a doubtful jump."""
 
     code = "exchange_stamp_refused"
     title = "The exchange's time makes no sense"

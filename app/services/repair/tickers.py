@@ -10,16 +10,18 @@ from typing import TypeVar
 import structlog
 
 from app.clients import Exchange
+from app.core.clocks import CarriedClock
 from app.core.errors import AppError, ExchangeTimeout, StampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.core.retry import Patience
 from app.db.session import Database
 from app.domain.charts import Chart, ChartRange, Filling, fill, within_reach
-from app.domain.gaps import Gap, Reason, because, count_slots, without
+from app.domain.gaps import Gap, Reason, because, count_slots, due_by, without
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.repairs import Missing, Progress, Repaired, Tell, TickerRun
 from app.domain.retries import Answer, Retry, hold_back, next_tries
 from app.domain.slots import is_plausible
+from app.domain.stamps import ahead_limit_us
 from app.repositories import prices, retries, unfillable
 
 ROWS_AT_ONCE = 5_000
@@ -90,6 +92,7 @@ class TickerRepair:
         self._exchange = exchange
         self._work = work
         self._is_listed = is_listed
+        self._present = CarriedClock(work.missing.presents[key])
 
     async def run(self) -> None:
         """Fill what the charts give as long as there is time; a failure stays with this ticker."""
@@ -129,6 +132,7 @@ class TickerRepair:
             older, asked = within_reach(left, chart_range, present_us)
             if asked:
                 chart = await self._ask(chart_range)
+                asked = due_by(asked, chart.present_us)  # or it would forestall the collector
                 found = fill(self.key, asked, chart, is_coarsest=coarser is None)
                 answer = Answer(chart, chart_range, coarser)
                 filling, held = hold_back(found, answer, present_us, known)
@@ -153,6 +157,9 @@ class TickerRepair:
             )
         if not is_plausible(chart.present_us, self._work.missing.database_us):
             raise StampRefused(f"the chart is stamped {chart.present_us} µs since the epoch")
+        ahead_us = chart.present_us - self._present.now_us()
+        if ahead_us > ahead_limit_us(self._work.missing.open[self.key][-1].interval_seconds):
+            raise StampRefused(f"the chart is stamped {ahead_us} µs ahead of the last live price")
         return chart
 
     async def _try(self, chart_range: ChartRange) -> Chart:

@@ -1,0 +1,51 @@
+"""Asking an exchange again where the stamp of its answer is far from what our clocks let expect."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from app.core.clocks import CarriedClock, host_now_us
+from app.core.errors import StampRefused
+from app.domain.prices import Quote
+from app.domain.stamps import Bearings, ExchangeClock, agree
+
+
+@dataclass(frozen=True, slots=True)
+class StampVerifier:
+    """Compares stamps with the exchange's supposed present, the database's clock and this host's.
+
+    Where no stored stamp tells of the present, it is None.
+    """
+
+    clock: ExchangeClock
+    present: CarriedClock | None
+    database: CarriedClock
+    interval_seconds: int
+
+    async def ask(self, ask: Callable[[], Awaitable[Quote]]) -> Quote:
+        """Ask for a quote whose stamp can be believed, twice where the first one is doubtful.
+
+        Raises:
+            StampRefused: two answers contradict one another, or both of them contradict our clocks.
+            ExchangeError: no usable answer.
+        """
+        quote = await ask()
+        if self._is_doubtful(quote):
+            first_us, carried_on = quote.observed_us, CarriedClock(quote.observed_us)
+            quote = await ask()
+            if self._is_doubtful(quote):
+                if not agree(quote.observed_us, carried_on.now_us()):
+                    raise StampRefused(f"stamped {first_us} µs, then {quote.observed_us} µs")
+                self._require_credible(quote)
+        self.clock.believe(quote.observed_us, self._bearings())
+        return quote
+
+    def _is_doubtful(self, quote: Quote) -> bool:
+        return self.clock.is_doubtful(quote.observed_us, self._bearings(), self.interval_seconds)
+
+    def _require_credible(self, quote: Quote) -> None:
+        if not self.clock.is_credible(quote.observed_us, self._bearings(), self.interval_seconds):
+            raise StampRefused(f"its clock jumped to {quote.observed_us} µs, and ours did not")
+
+    def _bearings(self) -> Bearings:
+        present_us = None if self.present is None else self.present.now_us()
+        return Bearings(present_us, self.database.now_us(), host_now_us())
