@@ -78,6 +78,7 @@ async def test_four_upgrades_at_once_of_an_empty_database_all_succeed(
         "price_changes",
         "repair_retries",
         "unfillable",
+        "exchange_clocks",
     }
 
 
