@@ -17,7 +17,7 @@ from app.core.settings import Settings
 from app.db.alerts import AlertRecord
 from app.db.gate import RequestGate
 from app.db.listening import listen_forever
-from app.db.metrics import hand_on
+from app.db.metrics import LastTotals, hand_on
 from app.db.redis import open_redis, ping
 from app.db.repair_queue import RepairQueue
 from app.db.schema import require_current
@@ -62,6 +62,7 @@ class Runtime:
     summaries: Summaries
     summary_check: SummaryCheck
     housekeeping: Housekeeping
+    totals: LastTotals
     freshness: FreshnessWatch
     repair: Repair
     repairs: RepairQueue
@@ -128,6 +129,7 @@ async def open_runtime(
             summaries=Summaries(database),
             summary_check=SummaryCheck(database, redis),
             housekeeping=Housekeeping(database),
+            totals=LastTotals(redis),
             freshness=FreshnessWatch(database, redis, keys, interval),
             repair=Repair(
                 database, exchanges, keys, interval, settings.backfill_lookback_hours, repairs

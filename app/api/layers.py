@@ -7,7 +7,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES
 from app.api.courtesy import Gzip, Heads, Validators
 from app.api.exports import PARQUET_TYPE
 from app.api.hot import HotPaths
-from app.api.requests import RequestLog
+from app.api.requests import RequestLog, RouteNote
 from app.api.startup import PlainStartup
 from app.core.settings import Settings
 
@@ -16,7 +16,7 @@ WORTH_COMPRESSING_BYTES = 1_000
 
 def add_layers(app: FastAPI, settings: Settings) -> None:
     """Put the layers around an application; each one is added outside of those before."""
-    for layer in (PlainStartup, Validators):
+    for layer in (RouteNote, PlainStartup, Validators):
         app.add_middleware(layer)
     # the lightest level: a page shrinks to a seventh in 0.3 ms, an eighth would take 0.7 ms
     app.add_middleware(

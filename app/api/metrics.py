@@ -13,21 +13,21 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from app.api.deps import RuntimeDep
-from app.api.errors import problems
 from app.core.background import keep_running
-from app.core.errors import BrokerUnavailable, DatabaseUnavailable
+from app.core.errors import AppError
 from app.core.metrics import COUNTERS, Sample
-from app.db.metrics import hand_on, totals
+from app.db.metrics import hand_on
 from app.domain.coverage import Coverage
 from app.domain.freshness import Findings, Signs
 from app.domain.gaps import PENDING
 from app.domain.prices import Span
 
 PAUSE_SECONDS = 1.0
+LOOK_TIMEOUT_SECONDS = 3.0
 SECONDS_PER_HOUR = 3600
 SHOWN = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
 
-router = APIRouter(tags=["health"], responses=problems(DatabaseUnavailable, BrokerUnavailable))
+router = APIRouter(tags=["health"])
 
 
 @router.get(
@@ -39,17 +39,27 @@ router = APIRouter(tags=["health"], responses=problems(DatabaseUnavailable, Brok
     },
 )
 async def metrics(runtime: RuntimeDep) -> Response:
-    """Counters over all processes, ages and missing slots of tickers, silence and clocks."""
-    counted = await totals(runtime.redis)
-    findings = await runtime.freshness.look(runtime.now())
-    if findings.database_trouble:
-        raise DatabaseUnavailable(findings.database_trouble)
+    """Counters over all processes, ages and missing slots of tickers, silence and clocks.
+
+    While a server is away, what is known without it, and that it is away.
+    """
+    counted, findings, coverages = await asyncio.gather(
+        runtime.totals.read(), runtime.freshness.look(runtime.now()), _coverages(runtime)
+    )
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Scrape(counted, findings, coverages))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _coverages(runtime: RuntimeDep) -> Sequence[Coverage]:
+    """Look at the missing slots; none are known while the database is away."""
     hours = runtime.settings.backfill_lookback_hours
     since = int(runtime.now()) - hours * SECONDS_PER_HOUR
-    scrape = _Scrape(counted, findings, await runtime.accounts.look(Span(since)))
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(scrape)
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    try:
+        async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+            return await runtime.accounts.look(Span(since))
+    except (AppError, TimeoutError):
+        return ()
 
 
 @asynccontextmanager
@@ -79,12 +89,21 @@ class _Scrape(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Give every metric with its samples."""
+        yield self._up()
         yield from self._counters()
         yield self._ages()
         yield self._missing()
         yield self._silences()
         yield self._clocks()
         yield self._wrong_hours()
+
+    def _up(self) -> Metric:
+        up = GaugeMetricFamily(
+            "prices_up", "Whether a server answers this API process.", labels=("server",)
+        )
+        up.add_metric(("postgres",), not self._findings.database_trouble)
+        up.add_metric(("redis",), not self._findings.broker_trouble)
+        return up
 
     def _counters(self) -> Iterable[Metric]:
         for metric in COUNTERS:

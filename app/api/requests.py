@@ -17,6 +17,8 @@ from app.core.metrics import HTTP_REQUESTS, count
 HEADER = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 UNMATCHED = "unmatched"
+ROUTE = "prices.route"
+"""Where in a scope the route is noted, in a list that every layer's copy of the scope shares."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         request_id = scope[REQUEST_ID] = _request_id(scope)
+        scope[ROUTE] = []
         status = 500
         began = perf_counter()
 
@@ -51,6 +54,21 @@ class RequestLog:
                 _tell(scope, status, perf_counter() - began)
 
 
+class RouteNote:
+    """The innermost layer: what it sees is the router's own scope, which others may have copied."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and note which route it was for."""
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if ROUTE in scope:
+                scope[ROUTE].append(_route(scope))
+
+
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get(HEADER, "")
     return given if SANE_ID.fullmatch(given) else uuid4().hex
@@ -59,7 +77,7 @@ def _request_id(scope: Scope) -> str:
 def _tell(scope: Scope, status: int, seconds: float) -> None:
     """Count by route and known method, so that nobody can fill the metrics from outside."""
     method = scope["method"] if scope["method"] in METHODS else "other"
-    count(HTTP_REQUESTS, method, _route(scope), status)
+    count(HTTP_REQUESTS, method, (scope[ROUTE] or [UNMATCHED])[0], status)
     _level(status)(
         "request_served",
         method=scope["method"],

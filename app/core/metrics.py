@@ -63,6 +63,11 @@ def count(metric: Metric, *values: object, amount: int = 1) -> None:
     _counted[Sample(metric.name, tuple(map(str, values)))] += amount
 
 
+def waiting() -> dict[Sample, int]:
+    """Look at what was counted since the last time, and leave it."""
+    return dict(_counted)
+
+
 def take() -> dict[Sample, int]:
     """Take what was counted since the last time."""
     taken = dict(_counted)

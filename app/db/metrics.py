@@ -1,14 +1,18 @@
 """The totals of all processes' counters, in Redis."""
 
+import asyncio
 import json
+from collections import Counter
+from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable
-from app.core.metrics import Sample, put_back, take
+from app.core.metrics import Sample, put_back, take, waiting
 from app.db.redis import translated
 
 TOTALS = "prices:metrics"
+READ_TIMEOUT_SECONDS = 3.0
 
 
 async def hand_on(redis: "Redis") -> None:
@@ -24,6 +28,9 @@ async def hand_on(redis: "Redis") -> None:
                 await pipeline.execute()
     except BrokerUnavailable:
         put_back(counted)
+    except asyncio.CancelledError:
+        put_back(counted)
+        raise
 
 
 async def totals(redis: "Redis") -> dict[Sample, int]:
@@ -36,6 +43,26 @@ async def totals(redis: "Redis") -> dict[Sample, int]:
     with translated():
         fields = await redis.hgetall(TOTALS)
     return {_sample(field): int(amount) for field, amount in fields.items()}
+
+
+class LastTotals:
+    """The totals as they were last read, for while Redis is away; a process has one.
+
+    Without them a counter would seem to begin anew, and to jump when Redis comes back.
+    """
+
+    def __init__(self, redis: "Redis") -> None:
+        self._redis = redis
+        self._known: Mapping[Sample, int] = {}
+
+    async def read(self) -> Mapping[Sample, int]:
+        """Read the totals; while Redis is away, add to the last ones what this process counts."""
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+                self._known = await totals(self._redis)
+        except (BrokerUnavailable, TimeoutError):
+            return Counter(self._known) + Counter(waiting())
+        return self._known
 
 
 def _sample(field: bytes | str) -> Sample:

@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from app.core.metrics import COUNTERS
 from app.core.settings import Settings
@@ -44,6 +45,41 @@ async def test_requests_are_counted_by_route_and_status(api: Api) -> None:
     assert samples[served, ("GET", "/api/v1/tickers", "200")] == 2
     assert samples[served, ("GET", "/api/v1/tasks/{task_id}", "404")] == 1
     assert samples[served, ("GET", "unmatched", "404")] == 1
+
+
+@pytest.mark.parametrize("how", [{}, {"Accept-Encoding": "gzip"}], ids=["plain", "gzip"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_every_request_is_counted_under_its_route(
+    api: Api, method: str, how: dict[str, str]
+) -> None:
+    served = {
+        "/api/v1/tickers": "/api/v1/tickers",
+        "/api/v1/prices?nonsense=1": "/api/v1/prices",
+        "/api/v1/prices/latest?ticker=nope_usd": "/api/v1/prices/latest",
+        "/api/v1/tasks/abc": "/api/v1/tasks/{task_id}",
+        "/health/live": "/health/live",
+        "/no/such/thing": "unmatched",
+    }
+    answers = {}
+    for path, route in served.items():
+        answers[route] = (await api.send(method, path, headers=how)).status
+    samples = await scrape(api)
+    for route, status in answers.items():
+        name = "prices_http_requests_total", (method, route, str(status))
+        assert samples[name] == 1, name
+
+
+async def test_what_is_known_is_told_while_redis_is_away(
+    settings: Settings, runtime: Runtime
+) -> None:
+    await runtime.collector.collect()
+    away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
+    async with serving(away) as api:
+        await api.get("/api/v1/tickers")
+        samples = await scrape(api)
+    assert (samples["prices_up", ("postgres",)], samples["prices_up", ("redis",)]) == (1, 0)
+    assert ("prices_age_seconds", ("deribit", "btc_usd")) in samples
+    assert samples["prices_http_requests_total", ("GET", "/api/v1/tickers", "200")] >= 1
 
 
 async def test_several_api_processes_give_the_same_sum(settings: Settings, api: Api) -> None:
@@ -150,7 +186,7 @@ async def test_every_metric_is_documented(api: Api) -> None:
     text = (await api.get("/metrics")).body.decode()
     declared = set(re.findall(r"^# TYPE (prices_\w+)", text, re.MULTILINE))
     assert documented == declared
-    assert len(documented) == len(COUNTERS) + 5
+    assert len(documented) == len(COUNTERS) + 6
 
 
 async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_path: Path) -> None:

@@ -94,6 +94,9 @@ async def test_database_that_goes_away_is_a_503_until_it_is_back(
         assert (collector.status, "PostgreSQL does not answer" in found["database"]) == (503, True)
         assert found["deribit:btc_usd"].endswith("is unknown: the database is away")
         assert (await api.get("/health/live")).status == 200
+        metrics = await _bounded(api.get("/metrics"))
+        assert (metrics.status, b'prices_up{server="postgres"} 0.0' in metrics.body) == (200, True)
+        assert b'prices_up{server="redis"} 1.0' in metrics.body
         await postgres.start()
         assert [(await api.get(path)).status for path in READS] == [200, 404, 404, 200]
         assert (await api.get("/health/ready")).status == 200
