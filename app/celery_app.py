@@ -207,7 +207,9 @@ def _require_beats_servers(**_: object) -> None:
 
 
 def _keep_what_is_shared(**_: object) -> None:
-    """Leave alone what a child is about to share, for a page that is written to is its own."""
+    """Load what a child will need, and leave it alone: a page that is written to is its own."""
+    import app.clients.transport  # noqa: F401, PLC0415  # heavy, and the workers' alone
+
     collect_seldom()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from app.clients import Exchange, open_exchanges, open_webhook
+from app.clients import Exchange, open_exchanges
 from app.core.addresses import database_url, redis_url
 from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
@@ -148,6 +148,8 @@ async def alerting(runtime: Runtime) -> AsyncIterator[None]:
     if url is None:
         yield
         return
+    from app.clients.webhook import open_webhook  # noqa: PLC0415  # heavy, and few have one
+
     async with open_webhook(url) as webhook:
         record = AlertRecord(runtime.redis)
         watch = AlertWatch(

@@ -41,7 +41,7 @@ WEB = {"fastapi", "starlette", "uvicorn"}
 COMMAND_LINES = {"typer", "rich", "click_repl", "prompt_toolkit"}
 COLLECTING = {"sqlalchemy", "asyncpg", "aiohttp"}
 NEEDLESS = {
-    "api": {"celery", "kombu", "pyarrow", "alembic"} | COMMAND_LINES,
+    "api": {"celery", "kombu", "aiohttp", "pyarrow", "alembic"} | COMMAND_LINES,
     "worker": {"pyarrow", "alembic"} | WEB | COMMAND_LINES,
     "beat": {"pyarrow", "alembic"} | WEB | COMMAND_LINES | COLLECTING,
     "demo": {"sqlalchemy", "aiohttp", "celery", "redis", "pyarrow", "alembic", "structlog"} | WEB,

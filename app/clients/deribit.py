@@ -3,23 +3,26 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from app.clients.base import Gate
 from app.clients.chart import RANGES, read_chart
 from app.clients.envelope import Envelope, parse_envelope
 from app.clients.sanity import require_price
-from app.clients.transport import Transport
 from app.core.errors import AnswerMalformed, AppError, EnvironmentMismatch
 from app.core.metrics import EXCHANGE_REQUESTS, count
 from app.core.settings import Settings
 from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
 
+if TYPE_CHECKING:
+    from app.clients import LazyTransport
+
 
 class DeribitClient:
     """Asks Deribit at the gate's pace."""
 
-    def __init__(self, settings: Settings, gate: Gate, transport: Transport) -> None:
+    def __init__(self, settings: Settings, gate: Gate, transport: "LazyTransport") -> None:
         self.name = settings.deribit_name
         self.charts = RANGES
         self._base_url = settings.deribit_base_url

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
-from app.clients.transport import HttpAnswer
 from app.core.errors import (
     AnswerMalformed,
     ExchangeError,
@@ -21,6 +20,9 @@ from app.core.errors import (
     RequestRejected,
     UnknownIndex,
 )
+
+if TYPE_CHECKING:
+    from app.clients.transport import HttpAnswer
 
 LONGEST_QUOTE_CHARACTERS: Final = 120
 LONGEST_WAIT_SECONDS: Final = 86_400
@@ -83,7 +85,7 @@ class Envelope(NamedTuple):
     testnet: bool | None
 
 
-def parse_envelope(answer: HttpAnswer) -> Envelope:
+def parse_envelope(answer: "HttpAnswer") -> Envelope:
     """Read an HTTP answer of any status; numbers with a point become exact decimals.
 
     Raises:

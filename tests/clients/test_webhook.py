@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 import app.clients.webhook
-from app.clients import open_webhook
+from app.clients.webhook import open_webhook
 from tests.receiver import TOKEN, Receiver, receiving
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app.clients import open_webhook
+from app.clients.webhook import open_webhook
 from app.core.metrics import take
 from app.core.settings import Settings
 from app.db.alerts import RECORD, AlertRecord
