@@ -1,0 +1,43 @@
+"""What a chart may still give: kept from refusal, and asked again after growing pauses."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.charts import Chart, ChartRange, fill
+from app.domain.gaps import Gap
+from app.domain.retries import Answer, Retry, hold_back, next_tries
+from app.domain.slots import Slot
+from tests.domain.test_charts import KEY, SECOND, T0, charts, gap, missing, slots
+
+HOUR = ChartRange("1h", 3_600, 6)
+DAY = ChartRange("1d", 86_400, 60)
+ALL = ChartRange("all", None, 86_400)
+
+
+@given(charts(), missing(), st.sampled_from([(HOUR, DAY), (DAY, ALL), (ALL, None)]))
+def test_every_slot_stands_in_one_part(
+    chart: Chart, run: list[Gap], ranges: tuple[ChartRange, ChartRange | None]
+) -> None:
+    found = fill(KEY, run, chart, is_coarsest=ranges[1] is None)
+    present_us = (T0 + 1_200) * SECOND
+    filling, held = hold_back(found, Answer(chart, *ranges), present_us, [])
+    parts = [filling.refused, filling.left, filling.pending, held]
+    told = [slot for part in parts for slot in slots(part)]
+    told += [price.slot for price in filling.prices]
+    assert sorted(told) == sorted(slots(run))
+    assert not (held and ranges[1] is None), "what reaches back for ever is never waited for"
+
+
+def test_pauses_double_up_to_a_part_of_the_reach() -> None:
+    held, known, pauses = [gap(T0, T0 + 120)], list[Retry](), []
+    for _ in range(9):
+        known = next_tries(held, known, HOUR, 0)
+        (run,) = known
+        pauses.append(run.next_us // SECOND)
+    assert pauses == [30, 90, 210, 270, 270, 270, 270, 270, 270]
+
+
+def test_tries_are_counted_slot_by_slot() -> None:
+    known = [Retry(Slot(T0 + 60), Slot(T0 + 60), 60, 3, 0)]
+    again = next_tries([gap(T0, T0 + 120)], known, HOUR, 0)
+    assert [(run.first, run.tries) for run in again] == [(T0, 1), (T0 + 60, 4), (T0 + 120, 1)]
