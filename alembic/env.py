@@ -8,7 +8,6 @@ import structlog
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app import __version__
@@ -17,8 +16,12 @@ from app.core.endings import exit_message
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.logs import configure_logs, hush
 from app.core.settings import load_settings
+from app.db.diagnosis import explain
+from app.db.engine import open_engine
 from app.db.faults import translated
 from app.db.models import Base
+from app.db.schema import require_version
+from app.db.session import CONNECT_TIMEOUT_SECONDS
 
 log = structlog.get_logger("alembic")
 
@@ -53,19 +56,27 @@ async def main() -> None:
     if not logging.getLogger().handlers:
         configure_logs(settings.log_level, settings.log_format)
         hush("alembic.runtime.migration")  # each step has a line of ours
-    engine = create_async_engine(database_url(settings), poolclass=NullPool)
+    url = database_url(settings)
+    try:
+        with translated():
+            await migrate_at(url)
+    except DatabaseUnavailable as error:
+        hint = "start the embedded servers with `make run`, or set DATABASE_URL"
+        raise DatabaseUnavailable(f"{explain(error, url)}; {hint}") from error
+
+
+async def migrate_at(url: str) -> None:
+    connect_args = {"timeout": CONNECT_TIMEOUT_SECONDS}
+    engine = open_engine(url, poolclass=NullPool, connect_args=connect_args)
     connection = engine.connect()
-    with translated():
-        await connection.start()
-    log.info("migration_started", version=__version__)
+    await connection.start()
     async with aclosing(connection):
+        require_version(getattr(engine.dialect, "server_version_info", ()))
+        log.info("migration_started", version=__version__)
         await connection.run_sync(migrate)
 
 
 try:
     asyncio.run(main())
-except DatabaseUnavailable as error:
-    hint = "start the embedded servers with `make run`, or set DATABASE_URL"
-    raise SystemExit(exit_message(DatabaseUnavailable(f"{error}; {hint}"))) from None
 except AppError as error:
     raise SystemExit(exit_message(error)) from None

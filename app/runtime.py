@@ -14,7 +14,9 @@ from app.core.addresses import database_url, redis_url
 from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.settings import Settings
+from app.core.urls import place_of_redis
 from app.db.alerts import AlertRecord
+from app.db.diagnosis import explain
 from app.db.gate import RequestGate
 from app.db.listening import listen_forever
 from app.db.metrics import LastTotals, hand_on
@@ -187,7 +189,7 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
     Raises:
         ServersUnknown: none is configured.
         DatabaseUnavailable, BrokerUnavailable: what is configured does not answer.
-        SchemaOutdated: the schema is older than the code.
+        DatabaseTooOld, SchemaOutdated: the server or the schema is older than the code.
     """
     hint = "start the embedded servers with `make run`, or set"
     async with open_runtime(settings) as runtime:
@@ -196,6 +198,8 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
             if broker:
                 await ping(runtime.redis)
         except DatabaseUnavailable as error:
-            raise DatabaseUnavailable(f"{error}; {hint} DATABASE_URL") from error
+            why = explain(error, database_url(settings))
+            raise DatabaseUnavailable(f"{why}; {hint} DATABASE_URL") from error
         except BrokerUnavailable as error:
-            raise BrokerUnavailable(f"{error}; {hint} REDIS_URL") from error
+            where = place_of_redis(redis_url(settings))
+            raise BrokerUnavailable(f"{error} ({where}); {hint} REDIS_URL") from error

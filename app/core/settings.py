@@ -8,13 +8,21 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import SettingsError
 from app.core.urls import (
     Proxy,
+    read_redis_url,
     require_database_url,
     require_host,
     require_origin,
@@ -152,19 +160,11 @@ class Settings(BaseSettings):
             require_database_url(value.get_secret_value())
         return value
 
-    @field_validator("redis_url")
+    @field_validator("redis_url", "celery_broker_url")
     @classmethod
-    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            require_url(value.get_secret_value(), "redis", "rediss")
-        return value
-
-    @field_validator("celery_broker_url")
-    @classmethod
-    def _broker(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            require_url(value.get_secret_value(), "redis", "rediss", "amqp", "amqps")
-        return value
+    def _redis(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        others = ("amqp", "amqps") if info.field_name == "celery_broker_url" else ()
+        return value and SecretStr(read_redis_url(value.get_secret_value(), *others))
 
     @model_validator(mode="after")
     def _known_exchange(self) -> Self:

@@ -15,11 +15,11 @@ AWAY_STATES: Final = ("08", "28", "3D", "53", "57P", "25006")
 
 Connection, login, no such database, resources, shutdown, read-only.
 """
-REFUSED_STATES: Final = ("25P03", "25P04", "40", "42501", "55", "57")
+REFUSED_STATES: Final = ("25P03", "25P04", "3F", "40", "42501", "55", "57")
 """SQLSTATEs of a statement that a server which is there ended or refused.
 
-Timeouts of a transaction, serialization and deadlock, a right that was taken away, locks and
-objects in use, a statement's timeout and who cancels it.
+Timeouts of a transaction, no schema to create in, serialization and deadlock, a right that was
+taken away, locks and objects in use, a statement's timeout and who cancels it.
 """
 EXPLAINED_STATES: Final = ("25P03", "25P04", "40", "55P03", "57014")
 """Those of them whose message says why, and nothing of what was asked or stored."""
@@ -68,7 +68,7 @@ def _named(error: Exception) -> AppError | None:
 
 def _trouble(error: Exception, state: str) -> str:
     """Tell in words what trouble the database has; empty where the fault is ours."""
-    cause = _cause(error)
+    cause = cause_of(error)
     if state.startswith(AWAY_STATES):
         return f"PostgreSQL does not answer ({type(cause).__name__})"
     if state.startswith(REFUSED_STATES):
@@ -91,7 +91,7 @@ def _is_broken_off(error: Exception) -> bool:
     return isinstance(error, (OSError, InterfaceError, InternalClientError, PoolTimeout))
 
 
-def _cause(error: BaseException) -> BaseException:
+def cause_of(error: BaseException) -> BaseException:
     """Give the driver's own error, whose name tells more: DiskFullError rather than Error."""
     orig = error.orig if isinstance(error, DBAPIError) else None
     return (orig.__cause__ or orig) if orig else error

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from app.core.errors import AppError
+from app.db.engine import open_engine
 from app.db.faults import translated
 
 PAUSE_SECONDS = 1.0
@@ -22,9 +23,7 @@ async def listen_forever(url: str, channel: str, hear: Callable[[], object]) -> 
 
     It holds a connection of its own, and connects anew when that one breaks.
     """
-    engine = create_async_engine(
-        url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS}
-    )
+    engine = open_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS})
     while True:
         try:
             with translated():

@@ -1,13 +1,16 @@
 """The schema's version: migrations run one at a time, and old schemas are refused."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from app.core.errors import SchemaOutdated
+from app.core.errors import DatabaseTooOld, SchemaOutdated
 from app.db.session import Database
 
+LEAST_VERSION: Final = 14
+"""The first PostgreSQL that ends idle sessions, which is how a dead worker loses its locks."""
 PROJECT: Final = Path(__file__).resolve().parents[2]
 _NAMED: Final = re.compile(r'^(revision|down_revision) = "(\w+)"', re.MULTILINE)
 
@@ -27,15 +30,28 @@ def migrate() -> None:
     command.upgrade(Config(PROJECT / "alembic.ini"), "head")
 
 
+def require_version(version: Sequence[int]) -> None:
+    """Refuse a server that is too old; one whose version is unknown passes.
+
+    Raises:
+        DatabaseTooOld: it is.
+    """
+    if version and version[0] < LEAST_VERSION:
+        found = ".".join(map(str, version))
+        raise DatabaseTooOld(f"PostgreSQL {found} is too old: at least {LEAST_VERSION} is needed")
+
+
 async def require_current(database: Database) -> None:
     """Refuse a schema older than the code; accept one that the code doesn't know, for it is newer.
 
     Raises:
         SchemaOutdated: the schema is older, or absent.
+        DatabaseTooOld: the server is.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     head, known = _revisions()
     found = await database.revision()
+    require_version(database.server_version)
     if found != head and (found is None or found in known):
         raise SchemaOutdated(
             f"the database's schema is at {found or 'nothing'}, this code needs {head}: "

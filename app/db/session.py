@@ -2,30 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    contextmanager,
 )
 from functools import partial
 from typing import Any, Protocol, cast
 
 from sqlalchemy import ExceptionContext, event, text
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
     AsyncSession,
-    create_async_engine,
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from app.core.background import keep_running
-from app.core.errors import DatabaseUnavailable, SettingsError
+from app.core.errors import DatabaseUnavailable
 from app.core.waiting import happens_within
+from app.db.engine import open_engine
 from app.db.faults import SESSION_STATES, state_of, translated
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -66,17 +65,16 @@ class Database:
         server_settings = {"application_name": application_name, "jit": "off"}
         if lock_wait_seconds is not None:
             server_settings["lock_timeout"] = f"{round(lock_wait_seconds * 1000)}ms"
-        with _url_understood():
-            self._engine = create_async_engine(
-                url,
-                pool_size=pool_size + RESERVED,
-                max_overflow=0,
-                connect_args={
-                    "timeout": CONNECT_TIMEOUT_SECONDS,
-                    "command_timeout": COMMAND_TIMEOUT_SECONDS,
-                    "server_settings": server_settings,
-                },
-            )
+        self._engine = open_engine(
+            url,
+            pool_size=pool_size + RESERVED,
+            max_overflow=0,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT_SECONDS,
+                "command_timeout": COMMAND_TIMEOUT_SECONDS,
+                "server_settings": server_settings,
+            },
+        )
         # one round trip per query: no BEGIN before it, no ROLLBACK after it
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._one_moment = self._engine.execution_options(
@@ -90,6 +88,12 @@ class Database:
         self._reserved = asyncio.Semaphore(RESERVED)
         self._pool_timeout_seconds = pool_timeout_seconds
         self._lock_idle_seconds = lock_idle_seconds
+
+    @property
+    def server_version(self) -> tuple[int, ...]:
+        """The server's version, known once it has answered; empty before."""
+        found: tuple[int, ...] = getattr(self._engine.dialect, "server_version_info", None) or ()
+        return found
 
     async def close(self) -> None:
         """Close every connection."""
@@ -285,13 +289,3 @@ async def _release(connection: AsyncConnection, name: str) -> None:
         )
     except (SQLAlchemyError, OSError):  # also one that broke unnoticed
         await connection.invalidate()
-
-
-@contextmanager
-def _url_understood() -> Iterator[None]:
-    try:
-        yield
-    except (ArgumentError, ValueError):
-        raise SettingsError(
-            "DATABASE_URL=(hidden): must look like postgresql+asyncpg://user:password@host:port/name"
-        ) from None

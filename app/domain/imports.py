@@ -15,6 +15,7 @@ from app.domain.times import parse_moment
 
 DEFAULT_EXCHANGE: Final = "deribit"
 TIMESTAMP_NAMES: Final = ("timestamp", "timestamp_unix_s", "timestamp_unix_ms", "time")
+KNOWN_COLUMNS: Final = (*TIMESTAMP_NAMES, "exchange", "ticker", "price", "observed_us")
 NAME: Final = re.compile(r"[a-z0-9_.\-]{1,64}")
 PLAIN_SECONDS: Final = re.compile(r"[0-9]{1,7}|[0-9]{9,11}")
 """Eight digits may be a date."""
@@ -92,9 +93,11 @@ class Sheet:
         """Find the columns by their names; moments after the latest one are bad.
 
         Raises:
-            ValueError: one is missing.
+            ValueError: one is missing, or there twice.
         """
         names = [name.strip().lower() for name in columns]
+        if twice := next((name for name in KNOWN_COLUMNS if names.count(name) > 1), None):
+            raise ValueError(f"it has the column {twice} twice")
         at = {name: names.index(name) for name in names}
         stamp = next((at[name] for name in TIMESTAMP_NAMES if name in at), None)
         if stamp is None or "price" not in at:

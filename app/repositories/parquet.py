@@ -4,7 +4,7 @@ pyarrow takes time and memory to import, so only what needs it does.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, BinaryIO, Final
 
@@ -47,15 +47,21 @@ class ParquetWriter:
         return self._made.taken()
 
 
-def read_columns(file: BinaryIO) -> list[str]:
-    """Name the columns of a Parquet file.
+def read_columns(file: BinaryIO, known: Collection[str]) -> list[str]:
+    """Name those columns of a Parquet file that are known, by names in lower case.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or one of them holds lists and the like.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415  # heavy
+    from pyarrow import types  # noqa: PLC0415  # heavy
 
-    return list(pq.ParquetFile(file).schema_arrow.names)
+    fields = pq.ParquetFile(file).schema_arrow
+    found = [field for field in fields if field.name.strip().lower() in known]
+    for field in found:
+        if types.is_nested(field.type):
+            raise ValueError(f"its column {field.name} holds {_shown(field.type)}, not one value")
+    return [field.name for field in found]
 
 
 def read_rows(file: BinaryIO, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -67,15 +73,22 @@ def read_rows(file: BinaryIO, columns: Sequence[str]) -> Iterator[tuple[str, ...
     import pyarrow.parquet as pq  # noqa: PLC0415  # heavy
 
     for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=list(columns)):
-        texts = [_texts(batch.column(name)) for name in columns]
+        texts = [_texts(name, batch.column(name)) for name in columns]
         yield from zip(*texts, strict=True)
 
 
-def _texts(column: Any) -> list[str]:  # noqa: ANN401  # an array of pyarrow, which has no types
+def _shown(kind: object) -> str:
+    return str(kind).partition("<")[0]
+
+
+def _texts(name: str, column: Any) -> list[str]:  # noqa: ANN401  # an array of pyarrow, which has no types
     import pyarrow as pa  # noqa: PLC0415  # heavy
     import pyarrow.compute as pc  # noqa: PLC0415  # heavy
 
-    texts = column.cast(pa.string())
+    try:
+        texts = column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise ValueError(f"its column {name} can't be read: {error}") from None
     if pa.types.is_decimal(column.type) and column.type.scale > 0:
         if pc.any(pc.match_substring(texts, "E")).as_py():  # as Arrow writes small ones
             return [_plain(price) for price in column.to_pylist()]

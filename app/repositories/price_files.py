@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from app.domain.imports import TIMESTAMP_NAMES
+from app.domain.imports import KNOWN_COLUMNS
 from app.repositories.parquet import read_columns, read_rows
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 PARQUET_MAGIC: Final = b"PAR1"
-KNOWN_COLUMNS: Final = {*TIMESTAMP_NAMES, "exchange", "ticker", "price", "observed_us"}
 BROKEN: Final = (EOFError, OSError, ValueError, zlib.error)
 """What reading a broken file raises."""
 
@@ -57,7 +56,7 @@ def open_prices(path: Path) -> Iterator[PriceFile]:
             plain = stack.enter_context(_unpacked(plain))
         size = path.stat().st_size
         if is_parquet:
-            columns = _known(read_columns(plain))
+            columns = read_columns(plain, KNOWN_COLUMNS)
             yield PriceFile(columns, read_rows(plain, columns), 1, size, raw)
         else:
             text = stack.enter_context(io.TextIOWrapper(plain, "utf-8-sig", errors="replace"))
@@ -75,10 +74,6 @@ def _unpacked(packed: BinaryIO) -> BinaryIO:
     file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
     shutil.copyfileobj(packed, file)
     return file
-
-
-def _known(columns: Sequence[str]) -> Sequence[str]:
-    return [name for name in columns if name.strip().lower() in KNOWN_COLUMNS]
 
 
 def _fields(line: str) -> Sequence[str]:

@@ -301,3 +301,50 @@ async def test_connection_that_breaks_is_the_database_that_is_away(
 
     with pytest.raises(DatabaseUnavailable):
         await add_over_a_broken_one()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        (pa.list_(pa.int64()), [60], "its column price holds list, not one value"),
+        (pa.struct({"x": pa.int64()}), {"x": 60}, "its column price holds struct, not one value"),
+        (pa.map_(pa.string(), pa.int64()), [("x", 60)], "its column price holds map, not one"),
+    ],
+)
+async def test_column_of_parquet_that_holds_no_single_values_is_named(
+    database: Database, tmp_path: Path, kind: object, value: object, words: str
+) -> None:
+    path = tmp_path / "a.parquet"
+    columns = {"timestamp": pa.array([60]), "price": pa.array([value], kind)}
+    pq.write_table(pa.table(columns), path)
+    await _refuse(database, path, f"{path}: {words}")
+
+
+async def test_column_that_is_there_twice_is_named(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    stamp, price = pa.array([60]), pa.array(["1"])
+    for names in (["timestamp", "price", "price"], ["timestamp", "price", "PRICE "]):
+        pq.write_table(pa.Table.from_arrays([stamp, price, price], names=names), path)
+        await _refuse(database, path, f"{path}: it has the column price twice")
+    for head, twice in (("timestamp,price,price", "price"), ("price,time,Time ", "time")):
+        (tmp_path / "a.csv").write_text(f"{head}\n60,1,2\n")
+        await _refuse(database, tmp_path / "a.csv", f"a.csv: it has the column {twice} twice")
+
+
+async def test_other_columns_may_hold_anything(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    lists = pa.array([[1, 2]])
+    names = ["timestamp", "price", "book", "book", "price.depth"]
+    table = pa.Table.from_arrays(
+        [pa.array([60]), pa.array(["1"]), lists, lists, lists], names=names
+    )
+    pq.write_table(table, path)
+    imported = await _load(database, path)
+    assert imported.added == 1
+
+
+async def _refuse(database: Database, path: Path, words: str) -> None:
+    with pytest.raises(ImportRefused) as caught:
+        await _load(database, path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

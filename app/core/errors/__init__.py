@@ -4,6 +4,7 @@ AppError
 ├── SettingsError                    a setting makes no sense
 ├── ServersUnknown                   no database or broker is configured
 ├── SchemaOutdated                   the database's schema is older than the code
+├── DatabaseTooOld                   PostgreSQL is older than the service can use
 ├── DatabaseUnavailable              PostgreSQL does not answer
 │   └── DatabaseFull                 PostgreSQL refuses writes, for its disk is full
 ├── BrokerUnavailable                Redis (or RabbitMQ) does not answer
@@ -54,6 +55,7 @@ from app.core.errors.service import (
     CollectionFailed,
     CollectionRunning,
     DatabaseFull,
+    DatabaseTooOld,
     DatabaseUnavailable,
     ImportRefused,
     KeyMissing,
@@ -79,6 +81,7 @@ __all__ = [
     "CollectionFailed",
     "CollectionRunning",
     "DatabaseFull",
+    "DatabaseTooOld",
     "DatabaseUnavailable",
     "EnvironmentMismatch",
     "ExchangeError",

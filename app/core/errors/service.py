@@ -25,6 +25,14 @@ class SchemaOutdated(AppError):
     title = "The database's schema is older than the service"
 
 
+class DatabaseTooOld(AppError):
+    """PostgreSQL is older than this service can use."""
+
+    status = 503
+    code = "database_too_old"
+    title = "The database's server is too old"
+
+
 class DatabaseUnavailable(AppError):
     """PostgreSQL does not answer."""
 
