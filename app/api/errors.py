@@ -53,11 +53,26 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
             },
             "content": {
                 "application/problem+json": {
-                    "schema": {"$ref": f"#/components/schemas/{model.__name__}"}
+                    "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
+                    "examples": {
+                        error.code: {"value": _example(error)}
+                        for error in errors
+                        if error.status == status
+                    },
                 }
             },
         }
     return entries
+
+
+def _example(error: type[AppError]) -> dict[str, object]:
+    """Give a problem as it is answered."""
+    body = {"type": "about:blank", "title": error.title, "status": error.status}
+    if error is not ParametersInvalid:
+        return {**body, "detail": error.title, "code": error.code}
+    name, message = "from", "is unknown; did you mean from_dt?"
+    faults = [{"parameter": name, "message": message}]
+    return {**body, "detail": f"{name}: {message}", "code": error.code, "errors": faults}
 
 
 async def _on_app_error(_: Request, error: Exception) -> ProblemResponse:
