@@ -58,3 +58,7 @@ class Gate(Protocol):
         Who gives way leaves half of what may be had to the others, and lets them go first.
         """
         ...
+
+    async def hold_off(self, seconds: float) -> None:
+        """Admit nobody, in any process, for so long."""
+        ...

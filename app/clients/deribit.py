@@ -1,7 +1,7 @@
 """Deribit's public HTTP API v2 (docs.deribit.com), as far as an index recorder needs it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,13 @@ from app.clients.base import Gate
 from app.clients.chart import RANGES, read_chart
 from app.clients.envelope import Envelope, parse_envelope
 from app.clients.sanity import require_price
-from app.core.errors import AnswerMalformed, AppError, EnvironmentMismatch
+from app.core.errors import (
+    AnswerMalformed,
+    AppError,
+    BrokerUnavailable,
+    EnvironmentMismatch,
+    ExchangeError,
+)
 from app.core.metrics import EXCHANGE_REQUESTS, count
 from app.core.settings import Settings
 from app.domain.charts import Chart, ChartRange
@@ -82,9 +88,19 @@ class DeribitClient:
     ) -> Envelope:
         async with self._gate.admit(gives_way=gives_way):
             answer = await self._transport.get(f"{self._base_url}/public/{method}", params)
-        envelope = parse_envelope(answer)
+        try:
+            envelope = parse_envelope(answer)
+        except ExchangeError as error:
+            await self._keep_wait(error)
+            raise
         self._require_environment(envelope)
         return envelope
+
+    async def _keep_wait(self, error: ExchangeError) -> None:
+        """Let every worker keep the wait that the exchange asks for."""
+        if error.retryable and error.retry_after_seconds:
+            with suppress(BrokerUnavailable):
+                await self._gate.hold_off(error.retry_after_seconds)
 
     def _require_environment(self, envelope: Envelope) -> None:
         if envelope.testnet is not None and envelope.testnet is not self._is_testnet:

@@ -1,8 +1,10 @@
 """The gate that paces all workers' requests together; ADR 6 tells why it lives in Redis."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from copy import copy
 from functools import partial
 from itertools import count, islice
 from uuid import uuid4
@@ -11,90 +13,21 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.core.background import keep_running
-from app.core.errors import BrokerUnavailable
+from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
 from app.core.waiting import happens_within
+from app.db.gate_scripts import ADMIT, HOLD_OFF
 from app.db.redis import translated
 
 FULL_HOUSE_WAIT_MS = 10
 GATHERING_SECONDS = 0.003
 """Places of this process that become free within it are given back together."""
 LARGEST_BATCH = 1_000
+LONGEST_HOLD_OFF_SECONDS = 3_600
+"""One wrong answer must not stop collection for a day; who still means it says so again."""
 OWN_HOUSE_WAIT_MS = 50
 """While a process holds every place itself it asks so often, only to keep its precedence.
 
 So it must be below `hurry_ms` of the script.
-"""
-
-_ADMIT = """
--- Takes back places, then admits the first of the named requests, as many as rate and places allow.
--- Answers {admitted, how many ms to wait before the next can be}.
--- Who gives way leaves half of the burst and of the places free, and waits while anyone else does;
--- the others share the places, as many to each process that waits.
--- KEYS: bucket, places, processes that wait.
--- ARGV: rate per second, most places, lease in ms, wait when full, process, 1 to give way,
---   how many it holds and how many wait in all, how many leave, names that leave..., that ask...
-local now = redis.call('TIME')
-local now_us = now[1] * 1000000 + now[2]
-local rate, most, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local full_wait_ms, process, gives_way = tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
-local hurry_ms = 100  -- how late who waits may ask again without losing precedence
-local held, waiting, first = tonumber(ARGV[7]), tonumber(ARGV[8]), 10 + tonumber(ARGV[9])
-local asked = #ARGV - first + 1
-
-local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at_us', 'hurried_us')
-local burst = math.max(1, rate)
-local tokens = tonumber(bucket[1]) or burst
-local at_us = tonumber(bucket[2]) or now_us
-tokens = math.min(burst, tokens + math.max(0, now_us - at_us) * rate / 1000000)
-for i = 10, first - 1 do
-  redis.call('ZREM', KEYS[2], ARGV[i])
-end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now_us)
-local free = most - redis.call('ZCARD', KEYS[2])
-
--- where there is but one token or place, it can't be halved: being last must do
-local kept_tokens, kept_places, hurried_ms = 0, 0, 0
-if gives_way then
-  kept_tokens = math.min(burst / 2, burst - 1)
-  kept_places = math.min(math.ceil(most / 2), most - 1)
-  hurried_ms = math.ceil(((tonumber(bucket[3]) or 0) - now_us) / 1000)
-end
--- at_us holds whole microseconds, so that a full bucket may look a hair less than full
-local payable = math.floor(tokens - kept_tokens + 0.000001)
-local allowed = free - kept_places
-if not gives_way then
-  redis.call('ZREM', KEYS[3], process)
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now_us)
-  local share = math.ceil(most / (1 + redis.call('ZCARD', KEYS[3])))
-  allowed = math.min(allowed, share - held)
-end
-local admitted = math.max(0, math.min(asked, allowed, payable))
-if hurried_ms > 0 and hurried_ms <= 1000 / rate + full_wait_ms + hurry_ms then
-  admitted = 0
-else
-  hurried_ms = 0  -- over, or of a clock that went back since
-end
-for i = first, first + admitted - 1 do
-  redis.call('ZADD', KEYS[2], now_us + lease_ms * 1000, ARGV[i])
-end
-tokens = math.max(0, tokens - admitted)
-
-local wait_ms = hurried_ms
-if tokens - kept_tokens < 1 - 0.000001 then
-  wait_ms = math.max(wait_ms, math.ceil((1 + kept_tokens - tokens) * 1000 / rate))
-elseif allowed <= admitted then
-  wait_ms = math.max(wait_ms, full_wait_ms)
-end
-redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at_us', string.format('%.0f', now_us))
-if admitted < waiting and not gives_way then
-  local until_us = now_us + (wait_ms + hurry_ms) * 1000
-  redis.call('HSET', KEYS[1], 'hurried_us', string.format('%.0f', until_us))
-  redis.call('ZADD', KEYS[3], until_us, process)
-  redis.call('PEXPIRE', KEYS[3], 10000 + math.ceil(1000 / rate))
-end
-redis.call('PEXPIRE', KEYS[1], 10000 + math.ceil(1000 / rate))
-redis.call('PEXPIRE', KEYS[2], lease_ms + 10000)
-return {admitted, wait_ms}
 """
 
 
@@ -112,8 +45,10 @@ class RequestGate:
         self, redis: "Redis", name: str, *, rate: float, places: int, lease_seconds: float
     ) -> None:
         self._redis = redis
-        self._admit_script = redis.register_script(_ADMIT)
-        self._keys = [f"prices:gate:{name}:{part}" for part in ("bucket", "places", "waiting")]
+        self._admit_script = redis.register_script(ADMIT)
+        self._hold_off_script = redis.register_script(HOLD_OFF)
+        parts = ("bucket", "places", "waiting", "not_before")
+        self._keys = [f"prices:gate:{name}:{part}" for part in parts]
         self._places = places
         process = uuid4().hex
         self._limits: list[str | float] = [
@@ -136,9 +71,20 @@ class RequestGate:
 
         Raises:
             BrokerUnavailable: Redis does not answer.
+            ExchangeRateLimited: the exchange asked to wait, and the wait is not over.
         """
         queue = self._last if gives_way else self._first
         return _Turn(queue, next(self._names), self._leave)
+
+    async def hold_off(self, seconds: float) -> None:
+        """Admit nobody, in any process, for so long, an hour at most.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
+        wait_ms = math.ceil(min(seconds, LONGEST_HOLD_OFF_SECONDS) * 1000)
+        with translated():
+            await self._hold_off_script(self._keys[3:], [wait_ms])
 
     async def close(self) -> None:
         """Turn away who still waits, and wait until every place is given back."""
@@ -157,7 +103,7 @@ class RequestGate:
         numbers = [*self._limits, gives_way, held, len(waiting), len(leaving)]
         try:
             with translated():
-                admitted, wait_ms = await self._admit_script(
+                admitted, wait_ms, held_off_ms = await self._admit_script(
                     self._keys, [*numbers, *leaving, *names]
                 )
         except BaseException:
@@ -167,6 +113,8 @@ class RequestGate:
         let_in = names[: int(admitted)]
         self._held.difference_update(leaving)
         self._held.update(let_in)
+        if held_off_ms:
+            raise _held_off(int(held_off_ms) / 1000)
         holds_all = len(self._held) >= self._places
         return let_in, max(OWN_HOUSE_WAIT_MS if holds_all else 0, int(wait_ms))
 
@@ -199,6 +147,11 @@ class RequestGate:
                 await self._redis.zrem(self._keys[1], *names)
 
 
+def _held_off(seconds: float) -> ExchangeRateLimited:
+    words = f"the exchange asked to wait, {seconds:.0f} s more"
+    return ExchangeRateLimited(words, retry_after_seconds=seconds)
+
+
 class _Turn(AbstractAsyncContextManager[None]):
     """A request's turn: waited for at the start, its place given back at the end."""
 
@@ -215,7 +168,7 @@ class _Turn(AbstractAsyncContextManager[None]):
             raise
         if refusal is not None:
             self._end()
-            raise BrokerUnavailable(str(refusal)) from refusal  # an error of its own for each
+            raise copy(refusal) from refusal  # an error of its own for each
 
     async def __aexit__(self, *_: object) -> None:
         self._end()
@@ -235,16 +188,16 @@ class _Queue:
         *,
         behind: "_Queue | None" = None,
     ) -> None:
-        self.waiting: dict[str, asyncio.Future[BrokerUnavailable | None]] = {}
+        self.waiting: dict[str, asyncio.Future[AppError | None]] = {}
         self.freed = asyncio.Event()
         self._ask = ask
         self._leave = leave
         self._behind = behind
         self._pump: asyncio.Task[None] | None = None
 
-    async def join(self, name: str) -> BrokerUnavailable | None:
+    async def join(self, name: str) -> AppError | None:
         """Wait for a turn; give the reason where it is refused."""
-        turn: asyncio.Future[BrokerUnavailable | None]
+        turn: asyncio.Future[AppError | None]
         turn = self.waiting[name] = asyncio.get_running_loop().create_future()
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(
@@ -267,7 +220,7 @@ class _Queue:
             self.freed.clear()
             try:
                 let_in, wait_ms = await self._ask(self.waiting)
-            except BrokerUnavailable as error:
+            except (BrokerUnavailable, ExchangeRateLimited) as error:
                 self._refuse_waiting(error)
                 return
             for name in let_in:
@@ -284,7 +237,7 @@ class _Queue:
         elif not turn.done():
             turn.set_result(None)
 
-    def _refuse_waiting(self, error: BrokerUnavailable) -> None:
+    def _refuse_waiting(self, error: AppError) -> None:
         for turn in self.waiting.values():
             if not turn.done():
                 turn.set_result(error)  # as an exception it would be reported when nobody looks

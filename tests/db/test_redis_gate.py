@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from app.core.errors import BrokerUnavailable
+from app.core.errors import BrokerUnavailable, ExchangeRateLimited
 from app.db.gate import RequestGate
 from tests.clients.gates import (
     GUARD_SECONDS,
@@ -339,3 +339,39 @@ async def test_gates_of_two_exchanges_know_nothing_of_each_other(
     async with make_gate(rate=1, places=1).admit():
         await pass_through(other)
     await other.close()
+
+
+async def test_wait_that_the_exchange_asks_for_holds_in_every_process(
+    make_gate: MakeGate, redis: Redis
+) -> None:
+    one, other = make_gate(), make_gate()
+    await one.hold_off(600)
+    await other.hold_off(5)  # a shorter one does not end it
+    for gate in (one, other):
+        with pytest.raises(ExchangeRateLimited) as refused:
+            await pass_through(gate)
+        assert 590 < (refused.value.retry_after_seconds or 0) <= 600
+    await redis.flushdb()  # what Redis forgets is asked anew
+    await pass_through(other)
+
+
+async def test_wait_that_is_over_is_forgotten(make_gate: MakeGate) -> None:
+    gate = make_gate()
+    await gate.hold_off(0.05)
+
+    async def admitted() -> bool:
+        try:
+            await pass_through(gate)
+        except ExchangeRateLimited:
+            return False
+        return True
+
+    await until(admitted)
+
+
+async def test_wait_is_an_hour_at_most(make_gate: MakeGate) -> None:
+    gate = make_gate()
+    await gate.hold_off(86_400)
+    with pytest.raises(ExchangeRateLimited) as refused:
+        await pass_through(gate)
+    assert 3_590 < (refused.value.retry_after_seconds or 0) <= 3_600

@@ -418,3 +418,15 @@ async def test_ticker_whose_slot_ends_a_little_later_is_served_by_the_same_tick(
             )
         set_phase(exchange, 3.2, interval=4)
         assert await runtime.collector.collect() == Outcome(stored=BOTH)
+
+
+async def test_wait_that_the_exchange_asks_for_is_kept_between_ticks_and_by_other_workers(
+    settings: Settings, exchange: Exchange
+) -> None:
+    exchange.add_fault("error", code=10028, data={"wait": 600}, times=1)
+    async with configured(settings, tickers="btc_usd") as one:
+        first = await one.collector.collect()
+    assert first.failed == {"btc_usd": "exchange_rate_limited"}
+    async with configured(settings, tickers="btc_usd") as other:
+        assert (await other.collector.collect()).failed == first.failed
+    assert len(exchange.requests) == 1
