@@ -1,6 +1,7 @@
 """The Celery application: how ticks travel, when beat wakes, what processes do at their ends."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -215,7 +216,7 @@ def _keep_what_is_shared(**_: object) -> None:
 
 def _show_beats_life(**_: object) -> None:
     progress.turn()  # from now on: looking for the servers took its time
-    sign = SignOfLife(redis_url(settings), Role.BEAT, socket.gethostname())
+    sign = SignOfLife(redis_url(settings), Role.BEAT, f"{socket.gethostname()} (pid {os.getpid()})")
     show_life(sign.give, *touching(settings.heartbeat_file))
 
 

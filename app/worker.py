@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
@@ -130,7 +131,9 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery sh
         """Give signs from now on, in the worker's own name."""
         conf = worker.app.conf
         worker.timer.call_repeatedly(PAUSE_SECONDS, _turn)
-        sign = SignOfLife(conf.result_backend, Role.WORKER, worker.hostname)
+        sign = SignOfLife(
+            conf.result_backend, Role.WORKER, f"{worker.hostname} (pid {os.getpid()})"
+        )
         show_life(sign.give, *touching(conf.heartbeat_file))
 
 

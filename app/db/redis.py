@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from app.core.errors import BrokerUnavailable
 
 SOCKET_TIMEOUT_SECONDS = 3.0
+REFUSES = "Redis answers and refuses"
+LONGEST_REASON = 80
 
 
 def open_redis(url: str) -> "Redis":
@@ -27,6 +29,8 @@ def translated() -> Iterator[None]:
     """Turn the ways in which Redis is away into one error."""
     try:
         yield
+    except ResponseError as error:
+        raise BrokerUnavailable(f"{REFUSES} ({str(error)[:LONGEST_REASON]})") from error
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
 

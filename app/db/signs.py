@@ -19,8 +19,10 @@ from app.domain.freshness import Failure, Signs, failure_lasts_seconds
 from app.domain.prices import TickerKey
 
 GIVE_TIMEOUT_SECONDS = 1.0
-FORGOTTEN_AFTER_SECONDS = 3600
+FORGOTTEN_AFTER_SECONDS = 600
+"""Another one at work, a silent process is named for so long."""
 FAILURES = "prices:failures"
+WRITE_PROBE = "prices:write-probe"
 MILLISECONDS = 1000
 
 _GIVE = """
@@ -34,7 +36,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms - ARGV[2])
 
 _NOTE = """
 -- Notes who failed, and forgets who failed no more.  A failure goes on since its first note, as
--- long as the same one is noted again in time.
+-- long as one, of whichever code, is noted again in time.
 -- KEYS: failures.  ARGV: for how many ms a note lasts, names that mended and failures, as JSON.
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -45,7 +47,7 @@ for name, failure in pairs(cjson.decode(ARGV[3])) do
   local known = redis.call('HGET', KEYS[1], name)
   local before = known and cjson.decode(known)
   failure.since_ms, failure.noted_ms = now_ms, now_ms
-  if before and before.code == failure.code and now_ms - before.noted_ms <= tonumber(ARGV[1]) then
+  if before and now_ms - before.noted_ms <= tonumber(ARGV[1]) then
     failure.since_ms = before.since_ms
   end
   redis.call('HSET', KEYS[1], name, cjson.encode(failure))
@@ -87,13 +89,12 @@ class Failures:
     def __init__(self, redis: "Redis", interval_seconds: int) -> None:
         self._script = redis.register_script(_NOTE)
         self._lasts_ms = round(failure_lasts_seconds(interval_seconds) * MILLISECONDS)
-        self._noted: set[TickerKey] = set()
 
     async def note(
         self, failed: Mapping[TickerKey, AppError], stored: Collection[TickerKey] = ()
     ) -> None:
         """Note who failed and forget who was stored; while Redis is away, nothing is noted."""
-        mended = self._noted.intersection(stored) - failed.keys()
+        mended = set(stored) - failed.keys()  # whichever process noted it
         if not failed and not mended:
             return
         told = {str(key): {"code": e.code, "detail": str(e)} for key, e in failed.items()}
@@ -101,23 +102,23 @@ class Failures:
         with suppress(BrokerUnavailable, TimeoutError), translated():
             async with asyncio.timeout(GIVE_TIMEOUT_SECONDS):
                 await self._script([FAILURES], [str(self._lasts_ms), *map(json.dumps, words)])
-            self._noted = (self._noted - mended) | failed.keys()
 
 
 async def read_signs(redis: "Redis") -> Signs:
     """Read every sign of life and every failure, as seconds before Redis's present.
 
     Raises:
-        BrokerUnavailable: Redis does not answer.
+        BrokerUnavailable: Redis does not answer, or refuses writes: then silence means nothing.
     """
     with translated():
         async with redis.pipeline(transaction=True) as pipeline:
+            pipeline.set(WRITE_PROBE, 1, px=MILLISECONDS)  # a Redis that refuses says so here
             pipeline.time()
             for role in Role:
                 pipeline.zrange(_signs_key(role), 0, -1, withscores=True)
             pipeline.hgetall(FAILURES)
             pipeline.hgetall(WRONG_HOURS)
-            (seconds, micros), beats, workers, failures, wrong = await pipeline.execute()
+            _, (seconds, micros), beats, workers, failures, wrong = await pipeline.execute()
     now_ms = seconds * MILLISECONDS + micros / MILLISECONDS
     return Signs(
         beats={name: _ago(score, now_ms) for name, score in beats},

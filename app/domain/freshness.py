@@ -107,7 +107,7 @@ class Findings:
         yield self._database_reason()
         is_full = any(failure.code == DISK_FULL for failure in failures.values())
         yield "the database refuses writes: disk full" if is_full else ""
-        yield "the broker is away" if self.broker_trouble else ""
+        yield _broker_words(self.broker_trouble)
         yield self.beat_trouble()
         yield self.worker_trouble()
         if failure := failures.get(str(key)):
@@ -141,6 +141,12 @@ def failure_lasts_seconds(interval_seconds: int) -> float:
     over when that price gets stale, two intervals later.
     """
     return max(SHORTEST_NOTE_SECONDS, 2.0 * interval_seconds)
+
+
+def _broker_words(trouble: str) -> str:
+    if not trouble or " refuses " in trouble:
+        return trouble
+    return "the broker is away"
 
 
 def _off(seconds: float) -> str:
