@@ -33,7 +33,8 @@ class Record:
         try:
             yield connection
         finally:
-            await connection.close(timeout=LONGEST_READ_SECONDS)
+            with suppress(*_AWAY):  # its server may have been killed on purpose
+                await connection.close(timeout=LONGEST_READ_SECONDS)
 
 
 def _row(row: asyncpg.Record) -> Row:
