@@ -1,6 +1,7 @@
 """One tick, on a real database and against a real exchange."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -364,14 +365,14 @@ async def test_tickers_whose_turn_comes_too_late_fail_before_the_next_tick(
 async def test_jump_of_the_exchanges_clock_is_not_believed_and_ends_when_it_does(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
 ) -> None:
-    set_phase(exchange, 0.1, interval=2)
+    exchange.set_clock()
     async with configured(settings, collect_interval_seconds=2) as runtime:
         assert await runtime.collector.collect() == Outcome(stored=BOTH)
-        set_phase(exchange, 0.1 + off_seconds, interval=2)
+        exchange.set_clock(1000 * off_seconds)
         await until(lambda: _refused(runtime))
     async with configured(settings, collect_interval_seconds=2) as restarted:
         assert await _refused(restarted)
-        set_phase(exchange, 0.1, interval=2)
+        exchange.set_clock()
         await until(lambda: _collected(restarted))
     stamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
     assert stamps[-1] - stamps[0] < 600
@@ -403,20 +404,18 @@ async def _collected(runtime: Runtime) -> bool:
 async def test_ticker_whose_slot_ends_a_little_later_is_served_by_the_same_tick(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    """One is within the window, and its tick keeps the lock; the other just not."""
-    set_phase(exchange, 0.1, interval=4)
+    """One is within the window of 1 s, and its tick keeps the lock; the other is not yet."""
+    set_phase(exchange, 3.1, interval=4)
+    slot = int(time.time()) // 4 * 4
+    for ticker, left in (("btc_usd", 0.9), ("eth_usd", 1.7)):
+        await sql.execute(
+            "INSERT INTO prices"
+            " VALUES ('deribit', $1, $2::bigint, 1, ($2 + 4 - $3::float) * 1e6, 'live')",
+            ticker,
+            slot,
+            left,
+        )
     async with configured(settings, collect_interval_seconds=4) as runtime:
-        await runtime.collector.collect()
-        # so that 0.8 s and 1.2 s are left, where the window is 1 s
-        for ticker, left in (("btc_usd", 0.8), ("eth_usd", 1.2)):
-            await sql.execute(
-                "UPDATE prices SET created_at = clock_timestamp()"
-                " - make_interval(secs => 4 - $2 - (observed_us / 1e6 - timestamp)::float)"
-                " WHERE ticker = $1",
-                ticker,
-                left,
-            )
-        set_phase(exchange, 3.2, interval=4)
         assert await runtime.collector.collect() == Outcome(stored=BOTH)
 
 
