@@ -1,14 +1,15 @@
 """Imports: what the rows of a file must be to be taken for prices."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeAlias
 
-from app.domain.prices import HIGHEST_PRICE, MOST_DECIMAL_PLACES
+from app.domain.gaps import last_due
+from app.domain.prices import HIGHEST_PRICE, MOST_DECIMAL_PLACES, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, floor_slot
 from app.domain.times import parse_moment
@@ -75,6 +76,37 @@ class Wish:
     skips_bad_rows: bool = False
 
 
+class Latest(NamedTuple):
+    """The latest moment that a row may be of, in microseconds: now, or earlier by ticker.
+
+    The keys are as a row is staged: the exchange, a comma, the ticker.
+    """
+
+    now_us: int
+    by_ticker: Mapping[str, int]
+
+    @classmethod
+    def of_recordings(
+        cls,
+        database_us: int,
+        presents: Mapping[TickerKey, int],
+        recordings: Iterable[Recording],
+        interval_seconds: int,
+    ) -> Self:
+        """Give the end of the last due slot of every ticker that is recorded now."""
+        due = {}
+        for recording in recordings:
+            if recording.is_open:
+                step = max(interval_seconds, recording.interval_seconds)
+                end = last_due(presents[recording.key], step) + step
+                due[",".join(recording.key)] = end * MICROSECONDS - 1
+        return cls(max(database_us, *presents.values(), 0), due)
+
+    def of(self, key: str) -> int:
+        """Give the latest moment of a ticker's row."""
+        return min(self.now_us, self.by_ticker.get(key, self.now_us))
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """Where the columns of a file are, and what its rows must keep to."""
@@ -86,10 +118,10 @@ class Sheet:
     ticker: int | None
     observed: int | None
     wish: Wish
-    latest_us: int
+    latest: "Latest"
 
     @classmethod
-    def of(cls, columns: Sequence[str], wish: Wish, latest_us: int) -> Self:
+    def of(cls, columns: Sequence[str], wish: Wish, latest: "Latest") -> Self:
         """Find the columns by their names; moments after the latest one are bad.
 
         Raises:
@@ -112,7 +144,7 @@ class Sheet:
             ticker=at.get("ticker"),
             observed=at.get("observed_us"),
             wish=wish,
-            latest_us=latest_us,
+            latest=latest,
         )
 
     def read(self, fields: Sequence[str]) -> str:
@@ -124,7 +156,7 @@ class Sheet:
         if len(fields) != self.width:
             raise ValueError(f"has {len(fields)} columns instead of {self.width}")
         key = self._key(fields)
-        moment_us = self._moment(fields[self.timestamp])
+        moment_us = self._moment(fields[self.timestamp], key)
         slot = floor_slot(moment_us, self.wish.interval_seconds)
         price = read_price(fields[self.price])
         observed = "" if self.observed is None else _stamp(fields[self.observed])
@@ -145,11 +177,13 @@ class Sheet:
             return None
         seconds = list(map(int, stamps))
         keys = {self._own_names(fields) for fields in rows}
-        if len(keys) > 1 or max(seconds) * MICROSECONDS > self.latest_us:
+        if len(keys) > 1:
             return None
         try:
             key, step = self._key(rows[0]), self.wish.interval_seconds
         except ValueError:
+            return None
+        if max(seconds) * MICROSECONDS > self.latest.of(key):
             return None
         return [
             f"{key},{second - second % step},{second * MICROSECONDS},{price},"
@@ -166,11 +200,17 @@ class Sheet:
     def _key(self, fields: Sequence[str]) -> str:
         return _names(self.wish.exchange, self.wish.ticker, *self._own_names(fields))
 
-    def _moment(self, text: str) -> int:
+    def _moment(self, text: str, key: str) -> int:
         moment_us = _moment(text)
-        if not 0 <= moment_us <= self.latest_us:
-            when = "before 1970" if moment_us < 0 else "in the future"
-            raise ValueError(f"timestamp {_shown(text)} lies {when}")
+        if moment_us < 0:
+            raise ValueError(f"timestamp {_shown(text)} lies before 1970")
+        if moment_us > self.latest.now_us:
+            raise ValueError(f"timestamp {_shown(text)} lies in the future")
+        if moment_us > self.latest.of(key):
+            raise ValueError(
+                f"timestamp {_shown(text)} lies after the last slot that is due: "
+                "its live price may still come"
+            )
         return moment_us
 
 

@@ -16,9 +16,8 @@ from typing import Final
 from app.core.ahead import ahead
 from app.core.errors import ImportRefused
 from app.db.session import Database
-from app.domain.imports import BadRow, Imported, ImportProgress, Sheet, Tell, Wish
+from app.domain.imports import BadRow, Imported, ImportProgress, Latest, Sheet, Tell, Wish
 from app.domain.recordings import Recording, unpromised
-from app.domain.slots import STAMP_TOLERANCE_US
 from app.repositories import prices, recordings
 from app.repositories.imports import Run, Stage
 from app.repositories.price_files import BROKEN, PriceFile, open_prices
@@ -47,17 +46,24 @@ class Imports:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         imported = Imported()
-        async with self._database.read() as session:
-            latest_us = await prices.clock_us(session) + STAMP_TOLERANCE_US
+        latest = await self._latest(wish.interval_seconds)
         async with self._database.workspace() as session:
             stage = Stage(session)
             await stage.open()
-            await _fill(stage, path, _Reader(path, wish, latest_us, imported), tell)
+            await _fill(stage, path, _Reader(path, wish, latest, imported), tell)
             runs = await stage.settle()
             for run in runs:
                 await _store(stage, run, path, imported, tell)
         await self._promise(runs, wish.interval_seconds, imported)
         return imported
+
+    async def _latest(self, interval_seconds: int) -> Latest:
+        """Tell up to which moment rows are taken: live prices that may still come go first."""
+        async with self._database.read() as session:
+            known = await recordings.newest(session)
+            database_us = await prices.clock_us(session)
+            presents = await prices.presents(session, known)
+        return Latest.of_recordings(database_us, presents, known.values(), interval_seconds)
 
     async def _promise(
         self, runs: Iterable[Run], interval_seconds: int, imported: Imported
@@ -79,7 +85,7 @@ class _Reader:
 
     path: Path
     wish: Wish
-    latest_us: int
+    latest: Latest
     imported: Imported
     sheet: Sheet = field(init=False)
     file: PriceFile = field(init=False)
@@ -88,7 +94,7 @@ class _Reader:
     def begin(self, file: PriceFile) -> None:
         """Find out what the file's columns are."""
         self.file, self.line = file, file.first_line
-        self.sheet = Sheet.of(file.columns, self.wish, self.latest_us)
+        self.sheet = Sheet.of(file.columns, self.wish, self.latest)
 
     def block(self) -> bytes | None:
         """Give the next good rows as they are staged; None when there are no more."""

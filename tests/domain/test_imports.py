@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.imports import Sheet, Wish, read_price
+from app.domain.imports import Latest, Sheet, Wish, read_price
 
-LATEST_US = 2_000_000_000_000_000
+LATEST = Latest(2_000_000_000_000_000, {})
 PLAIN = ("timestamp", "price")
 FULL = ("price", "source", "ticker", "timestamp", "exchange", "observed_us")
 
@@ -16,7 +16,7 @@ FULL = ("price", "source", "ticker", "timestamp", "exchange", "observed_us")
 def _sheet(
     columns: tuple[str, ...] = PLAIN, ticker: str | None = "btc_usd", interval: int = 60
 ) -> Sheet:
-    return Sheet.of(columns, Wish(None, ticker, interval), LATEST_US)
+    return Sheet.of(columns, Wish(None, ticker, interval), LATEST)
 
 
 @pytest.mark.parametrize(

@@ -348,3 +348,32 @@ async def _refuse(database: Database, path: Path, words: str) -> None:
         await _load(database, path)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+async def test_rows_after_the_last_due_slot_are_refused_by_their_lines(
+    database: Database, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """As of a file in local time that is read as UTC: live prices would find their slots taken."""
+    now = await sql.fetchval("SELECT floor(extract(epoch FROM now()))::bigint")
+    slot = now // 60 * 60
+    await sql.execute(
+        "INSERT INTO recordings (exchange, ticker, first_slot, interval_seconds)"
+        " VALUES ('deribit', 'btc_usd', $1, 60)",
+        slot - 3_600,
+    )
+    path = _csv(tmp_path / "a.csv", [(slot - 180, 1), (slot, 2), (slot + 1_800, 3)])
+    imported = await _load(database, path, SKIPPING)
+    assert (imported.added, imported.bad) == (1, 2)
+    assert [row.line for row in imported.first_bad] == [3, 4]
+    assert "lies after the last slot that is due" in imported.first_bad[0].fault
+    assert "lies in the future" in imported.first_bad[1].fault
+    assert await _stored(sql) == [(slot - 180, "1")]
+
+
+async def test_rows_of_a_ticker_that_nobody_records_are_taken_up_to_now(
+    database: Database, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    now = await sql.fetchval("SELECT floor(extract(epoch FROM now()))::bigint")
+    path = _csv(tmp_path / "a.csv", [(now, 1), (now + 600, 2)])
+    imported = await _load(database, path, SKIPPING)
+    assert (imported.added, imported.bad) == (1, 1)
