@@ -404,18 +404,18 @@ async def _collected(runtime: Runtime) -> bool:
 async def test_ticker_whose_slot_ends_a_little_later_is_served_by_the_same_tick(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    """One is within the window of 1 s, and its tick keeps the lock; the other is not yet."""
-    set_phase(exchange, 3.1, interval=4)
-    slot = int(time.time()) // 4 * 4
-    for ticker, left in (("btc_usd", 0.9), ("eth_usd", 1.7)):
+    """One is within the window of 2 s, and its tick keeps the lock; the other is not yet."""
+    set_phase(exchange, 6.1, interval=8)
+    slot = int(time.time()) // 8 * 8
+    for ticker, left in (("btc_usd", 1.9), ("eth_usd", 3.6)):
         await sql.execute(
             "INSERT INTO prices"
-            " VALUES ('deribit', $1, $2::bigint, 1, ($2 + 4 - $3::float) * 1e6, 'live')",
+            " VALUES ('deribit', $1, $2::bigint, 1, ($2 + 8 - $3::float) * 1e6, 'live')",
             ticker,
             slot,
             left,
         )
-    async with configured(settings, collect_interval_seconds=4) as runtime:
+    async with configured(settings, collect_interval_seconds=8) as runtime:
         assert await runtime.collector.collect() == Outcome(stored=BOTH)
 
 
