@@ -10,6 +10,8 @@ import pytest
 
 from app.core.settings import Settings
 from app.local.ports import free_port
+from tests.chaos.health import Health
+from tests.chaos.needs import lacks
 from tests.chaos.scenario import Scenario
 from tests.chaos.service import Service
 from tests.chaos.stack import Stack, running_stack
@@ -31,6 +33,13 @@ Note = Callable[[str], None]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the scenarios that take longest, or one of them would be waited for alone."""
     items.sort(key=lambda item: -_seconds(item))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say before the first scenario what the machine lacks for one of those chosen."""
+    chosen = {item.path.name for item in session.items if item.get_closest_marker("chaos")}
+    if lacking := [words for name, words in lacks().items() if name in chosen]:
+        pytest.exit("these scenarios can't run here:\n" + "\n".join(lacking), returncode=2)
 
 
 def _seconds(item: pytest.Item) -> int:
@@ -118,6 +127,7 @@ async def stack(processes: Processes) -> AsyncIterator[Stack]:
 @pytest.fixture
 def begin(
     exchange: StandIn,
+    processes: Processes,
     interval: int,
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
@@ -130,6 +140,7 @@ def begin(
             service,
             exchange,
             interval,
+            Health(processes.settings.api_port),
             tell=lambda line: record_property(TABLE, [title, *line.cells()]),
         )
         await scenario.go_on(WARM_UP_SLOTS)

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from tests.chaos.health import Health
 from tests.chaos.record import Record
 from tests.chaos.service import Service
 from tests.chaos.standin import TICKERS, StandIn
@@ -17,18 +19,26 @@ PATIENCE_SECONDS = 60
 WHOLE_SECONDS = 120
 LOOK_SECONDS = 0.5
 PENDING = "pending"
+NEVER_STALE = r"(?!)"
+"""Matches nothing: the fault is too short for a ticker to go stale."""
 
 
 class Scenario:
     """One fault: what the record was like before it, and what it is like afterwards."""
 
     def __init__(
-        self, service: Service, exchange: StandIn, interval: int, tell: Callable[[Line], None]
+        self,
+        service: Service,
+        exchange: StandIn,
+        interval: int,
+        health: Health,
+        tell: Callable[[Line], None],
     ) -> None:
         self._service = service
         self._record = Record(service.database_url)
         self._exchange = exchange
         self._interval = interval
+        self._health = health
         self._tell = tell
         self._seen: list[Row] = []
         self._changed: set[Row] = set()
@@ -47,11 +57,18 @@ class Scenario:
         await _until(recorded, slots * self._interval + PATIENCE_SECONDS)
 
     @asynccontextmanager
-    async def fault(self) -> AsyncIterator[None]:
-        """Look at the record before a fault, and note when the fault was over."""
+    async def fault(self, *, says: str = NEVER_STALE) -> AsyncIterator[None]:
+        """Look at the record before a fault, and note when the fault was over.
+
+        Each reason that health gives meanwhile for a stale ticker matches `says`, a pattern of
+        what is true of this fault.
+        """
         await self._rows()
-        yield
+        async with self._health.watched():
+            yield
         self._fault_over_at = _clock()
+        untrue = {reason for reason in self._health.reasons if not re.match(says, reason)}
+        assert untrue == set(), f"health said so, true is {says!r}"
 
     async def whole(self) -> Findings:
         """Wait until nothing is missing that could be had; hold the record against the truth."""

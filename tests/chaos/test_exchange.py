@@ -17,22 +17,30 @@ LASTS_SECONDS = 20
 STALLED_SLOTS = 5
 WRONG_PRICES = ("-5", "NaN", '"text"')
 
-FAULTS: dict[str, dict[str, Any]] = {
-    "refuses": {"kind": "down", "seconds": LASTS_SECONDS},
-    "stalls": {"kind": "stall", "seconds": LASTS_SECONDS},
-    "answers 429": {"kind": "error", "code": 10028, "seconds": LASTS_SECONDS},
-    "answers 503": {"kind": "html", "status": 503, "seconds": LASTS_SECONDS},
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "refuses": ({"kind": "down", "seconds": LASTS_SECONDS}, "exchange_unreachable"),
+    "stalls": ({"kind": "stall", "seconds": LASTS_SECONDS}, "exchange_timeout"),
+    "answers 429": (
+        {"kind": "error", "code": 10028, "seconds": LASTS_SECONDS},
+        "exchange_rate_limited",
+    ),
+    "answers 503": (
+        {"kind": "html", "status": 503, "seconds": LASTS_SECONDS},
+        "exchange_unavailable",
+    ),
 }
+"""What the stand-in is told to do, and the code that health gives as the reason."""
 
 
 @pytest.mark.chaos("exchange", seconds=75)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 async def test_slots_lost_while_the_exchange_fails_come_back(
-    stack: Stack, exchange: StandIn, begin: Begin, fault: dict[str, Any]
+    stack: Stack, exchange: StandIn, begin: Begin, fault: tuple[dict[str, Any], str]
 ) -> None:
+    orders, code = fault
     scenario = await begin(stack)
-    async with scenario.fault():
-        await exchange.misbehave(**fault)
+    async with scenario.fault(says=code):
+        await exchange.misbehave(**orders)
         await asyncio.sleep(LASTS_SECONDS)
         await until(exchange.is_well)
     findings = await scenario.whole()
@@ -44,7 +52,7 @@ async def test_wrong_prices_of_one_ticker_are_never_stored_and_cost_no_other_tic
     stack: Stack, exchange: StandIn, begin: Begin
 ) -> None:
     scenario = await begin(stack)
-    async with scenario.fault():
+    async with scenario.fault(says="price_refused|answer_malformed"):
         for price in WRONG_PRICES:
             lasts = LASTS_SECONDS / len(WRONG_PRICES)
             await exchange.misbehave("price", price=price, index="btc_usd", seconds=lasts)
@@ -59,7 +67,7 @@ async def test_repairs_that_hang_on_a_stalled_chart_cost_no_live_slot(
     stack: Stack, processes: Processes, exchange: StandIn, begin: Begin
 ) -> None:
     scenario = await begin(stack)
-    async with scenario.fault():
+    async with scenario.fault(says="exchange_unavailable"):
         await exchange.misbehave("stall", method=CHART, seconds=3 * LASTS_SECONDS)
         await exchange.misbehave("html", method="get_index_price", seconds=LASTS_SECONDS)
         await asyncio.sleep(LASTS_SECONDS)

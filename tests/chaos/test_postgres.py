@@ -81,7 +81,7 @@ async def test_slots_lost_while_postgres_is_away_come_back(
         running_stack(processes, DATABASE_URL=postgres.url) as stack,
     ):
         scenario = await begin(stack)
-        async with scenario.fault():
+        async with scenario.fault(says="the database is away"):
             await postgres.be_away()
         assert (await scenario.whole()).lost
 
@@ -131,7 +131,7 @@ async def test_slots_lost_under_a_statement_timeout_come_back(
     async with (
         Record(stack.database_url).connection() as operator,
         asked_all_the_time(processes.settings.api_port),
-        scenario.fault(),
+        scenario.fault(says="the database (is away|gave no answer in time|ends what it is asked)"),
     ):
         await operator.execute("ALTER DATABASE prices SET statement_timeout = 1")
         await operator.execute(_CUT_OFF)
@@ -148,7 +148,7 @@ async def test_slots_lost_while_the_prices_are_locked_come_back(
     async with (
         Record(stack.database_url).connection() as holder,
         asked_all_the_time(processes.settings.api_port) as said,
-        scenario.fault(),
+        scenario.fault(says="the database (gave no answer in time|ends what it is asked)"),
     ):
         await holder.execute("BEGIN; LOCK TABLE prices IN ACCESS EXCLUSIVE MODE")
         said.clear()

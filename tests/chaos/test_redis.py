@@ -32,7 +32,7 @@ async def test_slots_lost_while_redis_is_away_come_back(
         running_stack(processes, REDIS_URL=redis.url) as stack,
     ):
         scenario = await begin(stack)
-        async with scenario.fault():
+        async with scenario.fault(says="the broker is away"):
             await redis.be_away()
         assert (await scenario.whole()).lost
 

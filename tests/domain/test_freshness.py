@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from app.domain.freshness import (
+    NO_ANSWER_IN_TIME,
+    STATEMENT_ENDED,
     Clocks,
     Failure,
     Findings,
@@ -56,7 +58,19 @@ CASES = [
     ),
     (with_signs(failures={"deribit:eth_usd": FULL}), "the database refuses writes: disk full"),
     (findings(signs=None, broker_trouble="Redis"), "the broker is away"),
-    (findings(database_trouble="no answer in time"), "the database is away"),
+    (
+        findings(signs=None, broker_trouble="Redis refuses writes (MISCONF)"),
+        "Redis refuses writes (MISCONF)",
+    ),
+    (findings(database_trouble="PostgreSQL does not answer (x)"), "the database is away"),
+    (
+        findings(database_trouble=NO_ANSWER_IN_TIME),
+        "the database gave no answer in time",
+    ),
+    (
+        findings(database_trouble=f"{STATEMENT_ENDED} (canceling statement)"),
+        "the database ends what it is asked",
+    ),
 ]
 
 

@@ -1,6 +1,8 @@
 """Collection through real Celery processes."""
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +18,16 @@ from tests.conftest import set_phase
 from tests.processes import Processes
 from tests.repositories.rows import store
 from tests.waiting import until
+
+COLLECT = "app.tasks.prices.collect"
+SELDOM = {
+    "app.tasks.prices.check_summaries",
+    "app.tasks.prices.check_tickers",
+    "app.tasks.prices.tidy",
+    "app.tasks.repairs.repair",
+}
+WAKE_SECONDS = 0.5
+"""A quarter of the interval."""
 
 
 @pytest.fixture
@@ -97,9 +109,35 @@ async def test_tick_that_a_killed_worker_held_is_taken_up_by_the_next(
 
 
 async def test_beat_wakes_at_once_and_then_on_the_grid(processes: Processes, redis: Redis) -> None:
-    processes.beat()
-    await until(lambda: redis.llen("celery"), 40)
-    assert await redis.llen("celery") <= 4
+    """Each task is sent once for every cell of its grid in which beat ran, however slowly it did.
+
+    The test used to bound the number of messages, which grew with every half second between
+    beat's start and the look.
+    """
+    started = await _seconds(redis)
+    beat = processes.beat()
+    await until(lambda: _has_sent(redis, COLLECT, 4), 40)
+    beat.stop()
+    sent = await _sent_tasks(redis)
+    cells = int(await _seconds(redis) / WAKE_SECONDS) - int(started / WAKE_SECONDS) + 1
+    assert 4 <= sent.pop(COLLECT) <= cells
+    assert sent.keys() == SELDOM
+    assert all(count <= 2 for count in sent.values()), "once, or twice where a cell began meanwhile"
+
+
+async def _has_sent(redis: Redis, task: str, count: int) -> bool:
+    return (await _sent_tasks(redis))[task] >= count
+
+
+async def _sent_tasks(redis: Redis) -> Counter[str]:
+    """Count the messages in the queue by their task."""
+    messages = await redis.lrange("celery", 0, -1)
+    return Counter(json.loads(message)["headers"]["task"] for message in messages)
+
+
+async def _seconds(redis: Redis) -> float:
+    seconds, microseconds = await redis.time()
+    return float(seconds) + microseconds / 1_000_000
 
 
 async def test_worker_refuses_a_database_without_schema_with_one_line(
