@@ -250,6 +250,13 @@ def test_a_server_on_path_serves_without_the_wheel(
         asyncio.run(until_ready(valkey.ready))
 
 
+async def test_a_database_runs_no_process_that_nobody_needs(folder: Path) -> None:
+    needless = "('io worker', 'logical replication launcher')"
+    async with running_servers(folder, fast=True) as servers:
+        sql = f"SELECT count(*) FROM pg_stat_activity WHERE backend_type IN {needless}"
+        assert await query(servers, sql) == 0
+
+
 async def test_a_database_that_is_killed_comes_back_with_its_data(folder: Path) -> None:
     async with running_servers(folder) as servers:
         await query(servers, "CREATE TABLE kept AS SELECT 42 AS answer")
