@@ -2,17 +2,20 @@
 
 import sys
 
-from app.roles import ROLES, start
+from app.roles import ROLES, start, start_exchange
 
 
 def main() -> None:
     """Run a process of the service if nothing but its name is given, else the command line."""
-    if len(sys.argv) == 2 and sys.argv[1] in ROLES:  # noqa: PLR2004  # the program and the role
-        start(sys.argv[1])
-    else:
-        from app.cli import main as run_command  # noqa: PLC0415  # heavy
+    match sys.argv[1:]:
+        case [role] if role in ROLES:
+            start(role)
+        case ["exchange", *words] if start_exchange(words):
+            pass
+        case _:
+            from app.cli import main as run_command  # noqa: PLC0415  # heavy
 
-        run_command()
+            run_command()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ The command line itself takes 7 MB in each of them, and what Celery's own adds a
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -67,7 +67,30 @@ def beat() -> None:
     celery.Beat(loglevel=settings.log_level, quiet=True).run()
 
 
-ROLES: Final[Mapping[str, Callable[[], None]]] = {"api": serve, "worker": work, "beat": beat}
+def run() -> None:
+    """Run everything here against the real exchange."""
+    from app.local.commands import run as run_here
+
+    run_here()
+
+
+def demo() -> None:
+    """Run everything here against a stand-in exchange."""
+    from app.local.commands import demo as run_here
+
+    run_here()
+
+
+ROLES: Final[Mapping[str, Callable[[], None]]] = {
+    "api": serve,
+    "worker": work,
+    "beat": beat,
+    "run": run,
+    "demo": demo,
+}
+_PORT: Final = "--port"
+_INDEX: Final = "--index"
+_INTERRUPTED: Final = 130
 
 
 def start(role: str) -> None:
@@ -79,6 +102,27 @@ def start(role: str) -> None:
         ROLES[role]()
     except AppError as error:
         sys.exit(exit_message(error))
+    except KeyboardInterrupt:  # before anything handles signals, or long after
+        sys.exit(_INTERRUPTED)
+
+
+def start_exchange(words: Sequence[str]) -> bool:
+    """Run the stand-in exchange with the options that a supervisor gives it, to its end.
+
+    Others, and what makes no sense, are the command line's: False.
+    """
+    options = list(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or any(name not in {_PORT, _INDEX} for name, _ in options):
+        return False
+    from app.local.exchange import ExchangeOptions
+    from app.local.exchange import run as run_exchange
+
+    try:
+        indices = tuple(value for name, value in options if name == _INDEX)
+        wanted = ExchangeOptions(port=int(dict(options).get(_PORT, 0)), indices=indices)
+    except ValueError:
+        return False
+    sys.exit(run_exchange(wanted))
 
 
 def _load_logs() -> None:

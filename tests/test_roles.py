@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +17,9 @@ import pytest
 
 from app.core.settings import Settings
 from app.local.ports import free_port
+from app.local.probes import answers
+from app.local.services import exchange
+from app.roles import start_exchange
 from tests.processes import PROJECT, environment
 from tests.waiting import until
 
@@ -44,15 +48,23 @@ NEEDLESS = {
     "api": {"celery", "kombu", "aiohttp", "pyarrow", "alembic"} | COMMAND_LINES,
     "worker": {"pyarrow", "alembic"} | WEB | COMMAND_LINES,
     "beat": {"pyarrow", "alembic"} | WEB | COMMAND_LINES | COLLECTING,
-    "demo": {"sqlalchemy", "aiohttp", "celery", "redis", "pyarrow", "alembic", "structlog"} | WEB,
+    "demo": {"sqlalchemy", "asyncpg", "aiohttp", "celery", "redis", "pyarrow", "alembic"}
+    | {"structlog"}
+    | WEB
+    | COMMAND_LINES,
+    "exchange": {"pydantic", "sqlalchemy", "asyncpg", "celery", "redis", "structlog"}
+    | WEB
+    | COMMAND_LINES,
 }
 
 
 @contextmanager
-def running(role: str, folder: Path, env: dict[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
+def running(
+    role: str, folder: Path, env: dict[str, str], *options: str
+) -> "Iterator[subprocess.Popen[bytes]]":
     """Run `python -m app` with a role, which tells at its end what it has loaded."""
     with subprocess.Popen(  # noqa: S603  # our own program
-        [sys.executable, "-c", TELLING, role],
+        [sys.executable, "-c", TELLING, role, *options],
         env={**env, "MODULES": str(folder / "modules"), "PYTHONPATH": str(PROJECT)},
         cwd=folder,
         stderr=subprocess.PIPE,
@@ -106,6 +118,23 @@ def test_supervisor_loads_nothing_of_what_its_children_do(tmp_path: Path) -> Non
             assert b"is not free" in demo.stderr.read()
     assert "asyncio" in loaded(tmp_path)
     assert loaded(tmp_path) & NEEDLESS["demo"] == set()
+
+
+async def test_exchange_of_a_demo_loads_no_command_line(tmp_path: Path) -> None:
+    child = exchange(Settings(), free_port())
+    (*_, role), options = child.argv[:4], child.argv[4:]
+    with running(role, tmp_path, {"PATH": os.environ["PATH"]}, *options):
+        assert child.ready
+        await until(partial(answers, child.ready), 60)
+    assert "aiohttp" in loaded(tmp_path)
+    assert loaded(tmp_path) & NEEDLESS["exchange"] == set()
+
+
+@pytest.mark.parametrize(
+    "options", [["--port"], ["--port", "x"], ["--port", "70000"], ["--index", "?"], ["--wrong"]]
+)
+def test_exchanges_wrong_options_are_the_command_lines_to_tell(options: list[str]) -> None:
+    assert not start_exchange(options)
 
 
 async def test_workers_children_share_what_it_loaded(

@@ -20,9 +20,7 @@ from tests.local.children import PROJECT, lives, python, until
 
 MAIN = """
 import sys
-import typer
-from app.cli import local
-from app.local import stack
+from app.local import commands, stack
 from app.local.output import Terminal
 
 async def problem():
@@ -34,10 +32,7 @@ with Terminal() as terminal:
         "run": lambda: stack.run(terminal, problem, program),
         "demo": lambda: stack.demo(terminal, program, (*program, "seed")),
     }[sys.argv[1]]
-    try:
-        local.keep(play)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
+    commands.keep(play)
 """
 ELSEWHERE = {
     "DATABASE_URL": "postgresql+asyncpg://user@production/prices",
