@@ -1,7 +1,6 @@
 """The connection to PostgreSQL: sessions to read, transactions to write, locks to take turns."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -11,30 +10,25 @@ from contextlib import (
 from functools import partial
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ExceptionContext, event, text
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
     AsyncSession,
 )
-from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import greenlet_spawn
 
 from app.core.background import keep_running
 from app.core.errors import DatabaseUnavailable
 from app.core.waiting import happens_within
+from app.db.connections import keep_usable
 from app.db.engine import open_engine
-from app.db.faults import SESSION_STATES, state_of, translated
+from app.db.faults import translated
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
 POOL_TIMEOUT_SECONDS = 10
-IDLE_SECONDS = 0.1
-"""A connection unused for so long may have ended unnoticed, while the loop stood still."""
-ANSWER_SECONDS = 3.0
-"""How long such a connection has to show that it lives."""
-_IDLE_SINCE = "idle_since"
 RESERVED = 1
 """Connections beside the pool's, for what must get through while many wait."""
 LOCK_IDLE_SECONDS = 9
@@ -80,9 +74,7 @@ class Database:
         self._one_moment = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        event.listen(self._engine.sync_engine, "checkin", _note_idle)
-        event.listen(self._engine.sync_engine, "checkout", _require_alive)
-        event.listen(self._engine.sync_engine, "handle_error", _drop_what_is_set)
+        keep_usable(self._engine)
         # The pool serves who comes last as readily as who waits longest; this queue is fair.
         self._places = asyncio.Semaphore(pool_size)
         self._reserved = asyncio.Semaphore(RESERVED)
@@ -123,9 +115,10 @@ class Database:
                 pooled = await self._engine.raw_connection()
                 try:
                     yield cast("Driver", pooled.driver_connection)
-                except Exception as error:
-                    if state_of(error) in SESSION_STATES:
-                        await greenlet_spawn(pooled.invalidate)
+                except BaseException:
+                    # asyncpg ends what it began to prepare only when it executes it: whoever came
+                    # next would be in that transaction, with its snapshot and its locks
+                    await greenlet_spawn(pooled.invalidate)
                     raise
                 finally:
                     await greenlet_spawn(pooled.close)
@@ -217,34 +210,6 @@ class Database:
                 text("SELECT version_num FROM alembic_version")
             )
             return revision
-
-
-def _note_idle(_: object, entry: ConnectionPoolEntry) -> None:
-    entry.info[_IDLE_SINCE] = time.monotonic()
-
-
-def _require_alive(
-    connection: Any,  # noqa: ANN401  # asyncpg's, adapted
-    entry: ConnectionPoolEntry,
-    _: object,
-) -> None:
-    """Let the pool replace a connection that ended while nobody used it; a new one is trusted."""
-    idle_since = entry.info.get(_IDLE_SINCE)
-    if idle_since is None:
-        return
-    driver = connection.driver_connection
-    try:
-        if driver.is_closed() or time.monotonic() - idle_since > IDLE_SECONDS:
-            await_only(driver.execute(";", timeout=ANSWER_SECONDS))
-    except Exception as error:
-        raise DisconnectionError("this connection ended") from error
-
-
-def _drop_what_is_set(context: ExceptionContext) -> None:
-    """Give up a connection whose settings may be what fails; a new one gets those in force now."""
-    if state_of(context.original_exception) in SESSION_STATES:
-        context.is_disconnect = True
-        context.invalidate_pool_on_disconnect = False
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -306,3 +306,50 @@ async def test_restart_is_survived(private: Private) -> None:
     async with database.try_lock("turn") as held:
         assert held
     await database.close()
+
+
+TOO_LARGE = 10**30
+
+
+async def test_read_whose_value_can_not_be_sent_leaves_no_transaction_open(
+    servers: Servers, database_name: str
+) -> None:
+    """asyncpg prepares a statement in a transaction that only its execution ends."""
+    async with one_connection(servers, database_name) as database:
+        for _ in range(2):
+            with pytest.raises((DBAPIError, asyncpg.DataError)):
+                async with database.read() as session:
+                    await session.execute(text("SELECT CAST(:a AS bigint)"), {"a": TOO_LARGE})
+            await read_at_one_moment(database)
+            with pytest.raises(asyncpg.DataError):
+                async with database.driver() as driver:
+                    await driver.fetch("SELECT $1::bigint", TOO_LARGE)
+            await read_at_one_moment(database)
+
+
+async def test_read_that_is_cancelled_between_its_steps_leaves_no_transaction_open(
+    servers: Servers, database_name: str
+) -> None:
+    async with one_connection(servers, database_name) as database:
+        with pytest.raises(asyncio.CancelledError):
+            await prepare_and_be_cancelled(database)
+        await read_at_one_moment(database)
+
+
+async def prepare_and_be_cancelled(database: Database) -> None:
+    async with database.driver() as driver:
+        await driver.prepare("SELECT count(*) FROM prices")  # type: ignore[attr-defined]  # asyncpg's
+        raise asyncio.CancelledError
+
+
+@asynccontextmanager
+async def one_connection(servers: Servers, name: str) -> AsyncIterator[Database]:
+    """Open a database whose first connection everybody gets in turn."""
+    database = Database(servers.database_url(name), pool_size=1)
+    yield database
+    await database.close()
+
+
+async def read_at_one_moment(database: Database) -> None:
+    async with database.snapshot() as session:
+        assert await session.scalar(text("SELECT count(*) FROM prices")) == 0
