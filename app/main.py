@@ -25,9 +25,9 @@ from app.core.settings import Settings, load_settings
 from app.runtime import alerting, open_runtime, remembering, require_servers
 
 API_POOL_SIZE = 9
+"""And one that is reserved for the memory, which must get through."""
 LOCK_WAIT_SECONDS = 2.0
 """A read of a table that someone locked is a 503 rather than a hang."""
-"""And one that is reserved for the memory, which must get through."""
 DESCRIPTION = """
 The index prices of crypto exchanges, recorded every minute, exactly once.
 

@@ -55,6 +55,13 @@ def test_every_decision_is_listed() -> None:
     assert [name for name in pages if name not in listed] == []
 
 
+def test_no_page_holds_a_conflict() -> None:
+    pages = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
+    assert [
+        page.name for page in pages if re.search(r"^(<{7}|>{7}) ", page.read_text(), re.MULTILINE)
+    ] == []
+
+
 def test_every_link_between_pages_leads_somewhere() -> None:
     pages = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
     broken = [

@@ -13,6 +13,7 @@ from itertools import count as numbers
 from typing import NamedTuple, TypeAlias
 from uuid import uuid4
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.courtesy import tag_of
@@ -28,6 +29,8 @@ from app.domain.prices import Order, Price, Span, TickerKey
 from app.runtime import Runtime
 from app.services.history import LatestPrice
 from app.services.memory import Memory
+
+log = structlog.get_logger(__name__)
 
 LATEST_PATH = "/api/v1/prices/latest"
 REQUEST_ID_HEADER = HEADER.lower().encode()
@@ -117,7 +120,11 @@ class HotPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the application do so."""
-        answer = await _answer(scope)
+        try:
+            answer = await _answer(scope)
+        except Exception:
+            log.exception("fast_path_broke")  # the application answers, or tells the defect
+            answer = None
         if answer is None:
             await self._app(scope, receive, send)
             return

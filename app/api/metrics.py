@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
@@ -26,6 +27,8 @@ PAUSE_SECONDS = 1.0
 LOOK_TIMEOUT_SECONDS = 3.0
 SECONDS_PER_HOUR = 3600
 SHOWN = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -59,6 +62,9 @@ async def _coverages(runtime: RuntimeDep) -> Sequence[Coverage]:
         async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
             return await runtime.accounts.look(Span(since))
     except (AppError, TimeoutError):
+        return ()
+    except Exception:
+        log.exception("look_broke")  # the rest is told all the same
         return ()
 
 

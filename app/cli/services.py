@@ -59,6 +59,7 @@ def collect(
 
 def _keep(name: str) -> None:
     """Run a service as the child of this process, which watches it."""
+    from app.core.endings import last_line
     from app.core.settings import load_settings
     from app.local.processes import CannotStart
     from app.local.watched import keep
@@ -66,7 +67,8 @@ def _keep(name: str) -> None:
     try:
         keep(load_settings(), name)
     except CannotStart as error:
-        sys.exit(str(error).partition(":\n")[0])  # its last words were handed on already
+        # its last words were handed on already
+        sys.exit(last_line(str(error).partition(":\n")[0]))
 
 
 async def _collect_once() -> dict[str, Any]:

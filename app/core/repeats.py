@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import TextIO
 
 QUIET_SECONDS = 60.0
@@ -23,6 +24,8 @@ VARYING_FIELDS = frozenset(
     {"again_in_seconds", "exc_info", "milliseconds", "request_id", "task_id", "timestamp"}
 )
 """Fields in which two failures of one kind differ."""
+TELLING_NUMBERS = frozenset({"status", "code"})
+"""Fields whose number makes another kind."""
 _NUMBERS = re.compile(r"\b[0-9a-f-]*[0-9][0-9a-f-]*\b")
 """Numbers, addresses and ids."""
 
@@ -60,6 +63,7 @@ class RepeatHandler(logging.StreamHandler[TextIO]):
     def write_withheld(self) -> None:
         """Write what is withheld, due or not."""
         with self._locked():
+            self._forget_parents_kinds()
             for kind in self._kinds.values():
                 self._write_newest(kind)
 
@@ -128,19 +132,31 @@ class RepeatHandler(logging.StreamHandler[TextIO]):
 
 
 def _kind_of(record: logging.LogRecord) -> str:
-    words = " ".join([record.name, *_words(record)])
-    return _NUMBERS.sub("#", words)
+    return " ".join([record.name, _place_of_defect(record), *_words(record)])
 
 
 def _words(record: logging.LogRecord) -> Iterator[str]:
-    error = sys.exc_info()[0]
-    yield error.__name__ if error else ""
     if not isinstance(record.msg, dict):
-        yield record.getMessage()
+        yield _NUMBERS.sub("#", record.getMessage())
         return
     for name, value in record.msg.items():
-        if name not in VARYING_FIELDS:
+        if name in TELLING_NUMBERS:
             yield f"{name}={value}"
+        elif name not in VARYING_FIELDS:
+            yield _NUMBERS.sub("#", f"{name}={value}")
+
+
+def _place_of_defect(record: logging.LogRecord) -> str:
+    """Tell where an error that is logged with its trace was raised; empty without a trace."""
+    if isinstance(record.msg, dict):
+        stated = record.msg.get("exc_info")
+        error = sys.exc_info()[1] if stated is True else stated
+    else:
+        error = record.exc_info and record.exc_info[1]
+    if not isinstance(error, BaseException):
+        return ""
+    lines = [f"{frame.f_code.co_filename}:{line}" for frame, line in walk_tb(error.__traceback__)]
+    return " ".join([type(error).__name__, *lines[-1:]])
 
 
 def _counted(record: logging.LogRecord, repeated: int) -> logging.LogRecord:

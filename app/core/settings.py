@@ -1,7 +1,7 @@
 """Settings of every process: environment first, then `.env`, then what `make run` wrote."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -242,12 +242,20 @@ def _read(overrides: Mapping[str, object]) -> Settings:
 def misspelled_settings() -> dict[str, str]:
     """Find names in the environment and `.env` that are nearly a setting's; give the setting's."""
     known = [name.upper() for name in Settings.model_fields]
-    stated = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    stated = {name.upper() for name in (*os.environ, *_names_in_file())}
     near = {
         name: get_close_matches(name, known, n=1, cutoff=NEARLY_THE_SAME)
         for name in sorted(stated.difference(known))
     }
     return {name: meant[0] for name, meant in near.items() if meant}
+
+
+def _names_in_file() -> Iterable[str]:
+    """Name what `.env` states; nothing where it can't be read, which is told elsewhere."""
+    try:
+        return dotenv_values(ENV_FILE)
+    except (OSError, UnicodeError):
+        return ()
 
 
 def stated_log_format() -> str:

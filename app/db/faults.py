@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.errors import AppError, DatabaseFull, DatabaseUnavailable, SchemaOutdated
+from app.domain.freshness import DOES_NOT_ANSWER, STATEMENT_ENDED
 
 AWAY_STATES: Final = ("08", "28", "3D", "53", "57P", "25006")
 """SQLSTATEs of a server that is away.
@@ -70,17 +71,17 @@ def _trouble(error: Exception, state: str) -> str:
     """Tell in words what trouble the database has; empty where the fault is ours."""
     cause = cause_of(error)
     if state.startswith(AWAY_STATES):
-        return f"PostgreSQL does not answer ({type(cause).__name__})"
+        return f"{DOES_NOT_ANSWER} ({type(cause).__name__})"
     if state.startswith(REFUSED_STATES):
         is_explained = state.startswith(EXPLAINED_STATES) and cause.args
         why = cause.args[0] if is_explained else type(cause).__name__
-        return f"PostgreSQL ended a statement ({why})"
+        return f"{STATEMENT_ENDED} ({why})"
     if state.startswith(BROKEN_STATES):
         return f"PostgreSQL has trouble of its own ({type(cause).__name__})"
     if isinstance(cause, InvalidCachedStatementError):
-        return "PostgreSQL ended a statement (a table's columns changed meanwhile)"
+        return f"{STATEMENT_ENDED} (a table's columns changed meanwhile)"
     if _is_broken_off(error):
-        return f"PostgreSQL does not answer ({type(cause).__name__})"
+        return f"{DOES_NOT_ANSWER} ({type(cause).__name__})"
     return ""
 
 

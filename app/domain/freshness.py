@@ -10,7 +10,9 @@ SHORTEST_SILENCE_SECONDS = 5.0
 LONGEST_SILENCE_SECONDS = 30.0
 SHORTEST_NOTE_SECONDS = 10.0
 NO_ANSWER_IN_TIME = "no answer in time"
+DOES_NOT_ANSWER = "PostgreSQL does not answer"
 STATEMENT_ENDED = "PostgreSQL ended a statement"
+"""How the words begin in which app/db/faults.py tells these two troubles."""
 DISK_FULL = "database_full"
 WORST_CLOCK_SECONDS = 55 * 60
 """A stamp an hour away from the database's clock is refused; this warns before."""
@@ -118,7 +120,9 @@ class Findings:
             return "the database gave no answer in time"  # it may be there, and a table locked
         if self.database_trouble.startswith(STATEMENT_ENDED):
             return "the database ends what it is asked"
-        return "the database is away" if self.database_trouble else ""
+        if not self.database_trouble or DOES_NOT_ANSWER in self.database_trouble:
+            return "the database is away" if self.database_trouble else ""
+        return f"the database can't be read ({self.database_trouble})"
 
     def _lasting_failures(self) -> Mapping[str, Failure]:
         lasts, known = failure_lasts_seconds(self.interval_seconds), self.signs

@@ -42,6 +42,8 @@ async def exchange_problem() -> str | None:
     finally:
         if asking.returncode is None:
             asking.kill()
+    if asking.returncode and not words:
+        return "it could not be asked: python -m app.cli.reach tells why"
     return words.decode().strip() or None
 
 

@@ -116,6 +116,31 @@ def test_defects_of_another_type_show_their_own_trace(lines: Lines) -> None:
     assert "exception" not in lines()[2]
 
 
+def test_two_defects_in_two_places_are_two_kinds(lines: Lines) -> None:
+    log = structlog.get_logger("api")
+
+    def one() -> None:
+        raise KeyError("a")
+
+    def other() -> None:
+        raise KeyError("b")
+
+    for broken in (one, other, one, other):
+        try:
+            broken()
+        except KeyError as error:
+            log.error("request_broke", exc_info=error)  # noqa: TRY400  # as the API does it
+    assert len(lines()) == 2
+    assert all("exception" in line for line in lines())
+
+
+def test_defect_after_an_outage_is_no_repeat_of_it(lines: Lines) -> None:
+    log = structlog.get_logger("api")
+    for status in (503, 503, 500):
+        log.warning("request_served", path="/api/v1/tickers", status=status)
+    assert [line["status"] for line in lines()] == [503, 500]
+
+
 def test_library_lines_are_counted_too(lines: Lines) -> None:
     for number in range(3):
         logging.getLogger("kombu").error("no broker at %s: try %s", "redis://host:1", number)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.domain.freshness import (
+    DOES_NOT_ANSWER,
     NO_ANSWER_IN_TIME,
     STATEMENT_ENDED,
     Clocks,
@@ -62,7 +63,11 @@ CASES = [
         findings(signs=None, broker_trouble="Redis refuses writes (MISCONF)"),
         "Redis refuses writes (MISCONF)",
     ),
-    (findings(database_trouble="PostgreSQL does not answer (x)"), "the database is away"),
+    (findings(database_trouble=f"{DOES_NOT_ANSWER} (x)"), "the database is away"),
+    (
+        findings(database_trouble="every connection to PostgreSQL is in use"),
+        "the database can't be read (every connection to PostgreSQL is in use)",
+    ),
     (
         findings(database_trouble=NO_ANSWER_IN_TIME),
         "the database gave no answer in time",
@@ -83,7 +88,7 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
     """Each trouble is taken away in turn, and the next one shows."""
     failures = {str(BTC): MAINTENANCE, "deribit:eth_usd": FULL}
     found = findings(
-        database_trouble="away",
+        database_trouble=f"{DOES_NOT_ANSWER} (ConnectionRefusedError)",
         broker_trouble="away",
         signs=Signs(beats={"a": 95}, workers={"b": 95}, failures=failures),
     )
