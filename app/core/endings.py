@@ -3,7 +3,7 @@
 import json
 
 from app.core.errors import AppError
-from app.core.settings import misspelled_settings, stated_log_format
+from app.core.stated_settings import misspelled_settings, stated_log_format
 
 
 def exit_message(error: AppError) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from app.core.endings import last_line
 from app.core.errors import AppError
-from app.core.settings import misspelled_settings, stated_log_format
+from app.core.stated_settings import misspelled_settings, stated_log_format
 from app.local import stack
 from app.local.output import JsonTerminal, Terminal
 from app.local.processes import CannotStart
