@@ -20,7 +20,7 @@ VAGUE_NAMES = {
     "misc",
     "base_repository",
 }
-MAY_READ_THE_ENVIRONMENT = {"core/settings.py"}
+MAY_READ_THE_ENVIRONMENT = {"core/settings.py", "core/stated_settings.py"}
 """Everything else takes settings; `local` hands its own environment on to children."""
 MAY_HAND_THE_ENVIRONMENT_ON = {"local"}
 
