@@ -5,8 +5,10 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any, Final
 
+import structlog
 from redis.asyncio import Redis
 
+from app.core.errors import AppError
 from app.db.redis import translated
 from app.domain.prices import Span
 from app.domain.repairs import QueuedRepair, Repaired, Wish
@@ -19,6 +21,17 @@ KEPT_SECONDS: Final = 86_400
 CALL_LASTS_SECONDS: Final = 30
 """A call whose message was lost keeps others from calling for no longer."""
 
+_SAVE = """
+-- Keeps how far a repair is, unless it was removed or has ended.
+-- KEYS: queue.  ARGV: the repair's id, the repair.
+local kept = redis.call('HGET', KEYS[1], ARGV[1])
+if kept and cjson.decode(kept).result == cjson.null then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+end
+"""
+
+log = structlog.get_logger(__name__)
+
 
 class RepairQueue:
     """Keeps requested repairs until they have ended; a process has one.
@@ -28,6 +41,7 @@ class RepairQueue:
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
+        self._save = redis.register_script(_SAVE)
 
     async def add(self, repair: QueuedRepair) -> None:
         """Queue a repair; one that is queued already stays as it is."""
@@ -37,16 +51,20 @@ class RepairQueue:
             await self._redis.expire(QUEUE, KEPT_SECONDS)
 
     async def all(self) -> list[QueuedRepair]:
-        """Read every repair, ended or not: the one that was worked on least comes first."""
+        """Read every repair, ended or not: the one that was worked on least comes first.
+
+        One that can't be read has ended as broken.
+        """
         with translated():
             found = await self._redis.hgetall(QUEUE)
-        repairs = [_read(str(text)) for text in found.values()]
+        repairs = [_read_or_break(str(name), str(text)) for name, text in found.items()]
         return sorted(repairs, key=lambda one: (one.seconds, one.number))
 
     async def save(self, repair: QueuedRepair) -> None:
-        """Keep how far a repair is."""
+        """Keep how far a repair is, unless it was removed or has ended: then nothing happens."""
+        written = _written(repair, repair.number)
         with translated():
-            await self._redis.hset(QUEUE, repair.id, _written(repair, repair.number))
+            await self._save(keys=[QUEUE], args=[repair.id, written])
 
     async def remove(self, ids: Collection[str]) -> None:
         """Remove repairs whose results are kept elsewhere."""
@@ -80,15 +98,35 @@ def _written(repair: QueuedRepair, number: int) -> str:
     return json.dumps(data)
 
 
-def _read(text: str) -> QueuedRepair:
-    data: dict[str, Any] = json.loads(text)
-    wish = data["wish"]
-    result = data["result"] and Repaired(**data["result"])
+def _read_or_break(name: str, text: str) -> QueuedRepair:
+    try:
+        return _read(name, json.loads(text))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        log.exception("repair_unreadable", repair=name)
+        return QueuedRepair(name, Wish()).broken(AppError.code)
+
+
+def _read(name: str, data: dict[str, Any]) -> QueuedRepair:
+    """Read the fields that are known; another version may write more."""
+    result = data["result"]
     return QueuedRepair(
-        **data
-        | {
-            "wish": Wish(**wish | {"span": Span(*wish["span"])}),
-            "settled": frozenset(data["settled"]),
-            "result": result,
-        }
+        id=name,
+        wish=_wish(data["wish"]),
+        number=data["number"],
+        since_us=data["since_us"],
+        seconds=data["seconds"],
+        filled=data["filled"],
+        settled=frozenset(data["settled"]),
+        trouble_seconds=dict(data["trouble_seconds"]),
+        failed=dict(data["failed"]),
+        result=None if result is None else _repaired(result),
     )
+
+
+def _wish(data: dict[str, Any]) -> Wish:
+    start, end = data["span"]
+    return Wish(data["exchange"], data["ticker"], Span(start, end), data["force"])
+
+
+def _repaired(data: dict[str, Any]) -> Repaired:
+    return Repaired(data["filled"], data["unfillable"], data["remaining"], dict(data["failed"]))

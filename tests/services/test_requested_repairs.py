@@ -1,16 +1,20 @@
 """Requested repairs: carried out in slices, so that collection never waits for one."""
 
-import asyncio
+import json
 import time
+from dataclasses import replace
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 
+from app.db.repair_queue import QUEUE
 from app.db.session import Database
 from app.domain.prices import Span
 from app.domain.repairs import QueuedRepair, Repaired, Wish
 from app.local.exchange import Exchange
 from app.runtime import Runtime, open_runtime
+from tests.repositories.rows import record as promise
 from tests.services.outages import backfilled, record
 from tests.services.test_repair import CHART, FIVE_MINUTES, configured, ranges_asked
 
@@ -128,15 +132,100 @@ async def test_repairs_share_the_time_whoever_came_first(
     assert min(spent) > max(spent) / 3
 
 
-async def test_lost_database_counts_for_every_repair_and_ends_it(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+async def test_request_that_breaks_ends_alone_and_the_others_are_carried_out(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr("app.services.repair.service.ASKED_SECONDS", 0.9)
+    await record(sql, exchange, FIVE_MINUTES)
+    beyond_postgres = Wish(span=Span(2**70))
+    for name, wish in {"broken": beyond_postgres, "one": Wish(), "two": Wish()}.items():
+        await runtime.repairs.add(QueuedRepair(name, wish))
+    await serve_until_ended(runtime)
+    found = await results(runtime)
+    assert found.pop("broken") == Repaired(failed={"*": "internal_error"})
+    assert sum(one.filled for one in found.values() if one) == 5
+    assert not any(one.failed for one in found.values() if one)
+
+
+async def test_trouble_of_a_slice_counts_for_the_request_that_was_worked_on_alone(
+    runtime: Runtime, sql: asyncpg.Connection
+) -> None:
+    for name in ("first", "second"):
+        await runtime.repairs.add(QueuedRepair(name, Wish()))
+    await promise(sql, 60)
+    await sql.execute("ALTER TABLE recordings RENAME TO kept")
+    await sql.execute(  # locks can be had, and whoever reads the recordings loses the connection
+        "CREATE VIEW recordings AS SELECT * FROM kept WHERE pg_terminate_backend(pg_backend_pid())"
+    )
+    async with configured(runtime.settings, collect_interval_seconds=2) as quick:
+        assert await quick.repair.serve()
+        spent = {one.id: one.seconds > 0 for one in await quick.repairs.all()}
+    assert spent == {"first": True, "second": False}
+
+
+async def test_lost_database_costs_a_request_nothing(runtime: Runtime) -> None:
     away = {"database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none"}
+    queued = QueuedRepair("one", Wish(), number=1, seconds=119.9)
+    await runtime.repairs.add(queued)
+    before = await runtime.repairs.all()
     async with configured(runtime.settings, collect_interval_seconds=2, **away) as cut_off:
-        await cut_off.repairs.add(QueuedRepair("one", Wish()))
-        await asyncio.wait_for(serve_until_ended(cut_off), 20)
-        assert await results(cut_off) == {"one": Repaired(failed={"*": "database_unavailable"})}
+        assert await cut_off.repair.serve()
+    assert await runtime.repairs.all() == before
+    await serve_until_ended(runtime)
+    assert await results(runtime) == {"one": Repaired()}
+
+
+async def test_late_save_brings_back_no_request_and_changes_no_result(runtime: Runtime) -> None:
+    for name in ("removed", "ended"):
+        await runtime.repairs.add(QueuedRepair(name, Wish()))
+    read_before = await runtime.repairs.all()
+    await runtime.repairs.remove(["removed"])
+    (ended,) = await runtime.repairs.all()
+    await runtime.repairs.save(replace(ended, result=Repaired(filled=5)))
+    for stale in read_before:
+        await runtime.repairs.save(replace(stale, seconds=15))
+    assert await results(runtime) == {"ended": Repaired(filled=5)}
+
+
+async def test_progress_is_kept_whole(runtime: Runtime) -> None:
+    wish = Wish("deribit", "btc_usd", Span(None, 60), force=True)
+    await runtime.repairs.add(QueuedRepair("one", wish))
+    (queued,) = await runtime.repairs.all()
+    after = replace(
+        queued,
+        since_us=1_768_579_200_000_001,
+        seconds=0.1,
+        filled=3,
+        settled=frozenset({"deribit:btc_usd"}),
+        trouble_seconds={"deribit:eth_usd": 1.5},
+        failed={"deribit:eth_usd": "exchange_timeout"},
+    )
+    await runtime.repairs.save(after)
+    assert await runtime.repairs.all() == [after]
+    ended = replace(after, result=Repaired(1, 2, 3, {"eth_usd": "exchange_timeout"}))
+    await runtime.repairs.save(ended)
+    assert await runtime.repairs.all() == [ended]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": "bad"}', '{"wish": 1}'])
+async def test_request_that_cannot_be_read_ends_and_hinders_no_other(
+    runtime: Runtime, redis: Redis, text: str
+) -> None:
+    await runtime.repairs.add(QueuedRepair("good", Wish()))
+    await redis.hset(QUEUE, "bad", text)
+    await serve_until_ended(runtime)
+    unreadable = Repaired(failed={"*": "internal_error"})
+    assert await results(runtime) == {"good": Repaired(), "bad": unreadable}
+
+
+async def test_request_with_more_fields_than_are_known_is_carried_out(
+    runtime: Runtime, redis: Redis
+) -> None:
+    await runtime.repairs.add(QueuedRepair("one", Wish(ticker="btc_usd")))
+    written = json.loads(await redis.hget(QUEUE, "one") or "")
+    written["wish"]["later"] = written["later"] = 1
+    await redis.hset(QUEUE, "one", json.dumps(written))
+    (queued,) = await runtime.repairs.all()
+    assert (queued.wish, queued.result) == (Wish(ticker="btc_usd"), None)
 
 
 async def test_repair_that_is_queued_twice_is_carried_out_once(runtime: Runtime) -> None:

@@ -9,7 +9,13 @@ from dataclasses import replace
 import structlog
 
 from app.clients import Exchange
-from app.core.errors import AppError, BrokerUnavailable, RepairRunning, TickerNotFound
+from app.core.errors import (
+    AppError,
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    RepairRunning,
+    TickerNotFound,
+)
 from app.core.retry import Patience
 from app.db.repair_queue import RepairQueue
 from app.db.session import Database
@@ -82,7 +88,8 @@ class Repair:
     async def serve(self) -> bool:
         """Work one slice of time on the requested repairs; False if another repair is under way.
 
-        Whoever has the lock then looks at the queue when it is free again.
+        Whoever has the lock then looks at the queue when it is free again. While PostgreSQL is
+        away, nobody can have it: the requests wait, and no time is counted.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
@@ -90,14 +97,8 @@ class Repair:
         patience = Patience(self._slice_seconds, first_wait=0.25, longest_wait=5)
         try:
             return await patience.persist(lambda: self._serve(patience))
-        except BrokerUnavailable:
-            raise
-        except AppError as error:
-            await self._charge_all(error)
-        except Exception:
-            log.exception("repair_broke")
-            await self._charge_all(AppError("a defect: the log tells more"))
-        return True
+        except DatabaseUnavailable:  # it lasted for the whole slice
+            return True
 
     async def carry_out(
         self, wish: Wish, *, seconds: float = ASKED_SECONDS, tell: Tell = _silence
@@ -145,11 +146,24 @@ class Repair:
             if await self._queue.take_missed_wake():
                 await self._repair_last_hours()
             while patience.left_seconds > 0 and (waiting := await self._waiting()):
-                await self._advance(waiting[0], patience.left_seconds)
+                await self._try_to_advance(waiting[0], patience)
         return True
 
     async def _waiting(self) -> list[QueuedRepair]:
         return [repair for repair in await self._queue.all() if repair.result is None]
+
+    async def _try_to_advance(self, repair: QueuedRepair, patience: Patience) -> None:
+        """Advance a repair; what fails counts for it alone. The lock is held meanwhile."""
+        seconds = patience.left_seconds
+        try:
+            await patience.persist(lambda: self._advance(repair, patience.left_seconds))
+        except BrokerUnavailable:
+            raise
+        except AppError as error:
+            await self._charge(repair, error, seconds)
+        except Exception:
+            log.exception("repair_broke")
+            await self._charge(repair, AppError("a defect: the log tells more"), seconds)
 
     async def _advance(self, repair: QueuedRepair, seconds: float) -> None:
         """Work on a requested repair for so long at most, and keep how far it is."""
@@ -169,12 +183,11 @@ class Repair:
             after = after.ended(missing, refused, taken)
         await self._queue.save(after)
 
-    async def _charge_all(self, error: AppError) -> None:
-        """Let a slice in which nothing could be done count for every requested repair."""
-        for repair in await self._waiting():
-            spent = repair.after({}, self._slice_seconds, TROUBLE_SECONDS)
-            is_over = spent.seconds >= ASKED_SECONDS or not error.retryable
-            await self._queue.save(spent.broken(error.code) if is_over else spent)
+    async def _charge(self, repair: QueuedRepair, error: AppError, seconds: float) -> None:
+        """Let time in which nothing could be done count for a repair, and end one that broke."""
+        spent = repair.after({}, seconds, TROUBLE_SECONDS)
+        is_over = spent.seconds >= ASKED_SECONDS or not error.retryable
+        await self._queue.save(spent.broken(error.code) if is_over else spent)
 
     async def _known(self) -> set[TickerKey]:
         async with self._database.read() as session:
