@@ -1,5 +1,8 @@
 """Deleting what should not be there: rows block by block, and what was promised of them."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from sqlalchemy import BigInteger, Text, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,22 +26,26 @@ _DELETE = f"""
         DELETE FROM prices USING block
         WHERE exchange = :exchange AND ticker = :ticker AND timestamp = slot
           AND (:source IS NULL OR source = :source)
+        RETURNING slot
     )
-    SELECT max(slot) FROM block
+    SELECT
+        (SELECT max(slot) FROM block),
+        ARRAY(
+            SELECT first_slot FROM recordings
+            WHERE exchange = :exchange AND ticker = :ticker
+              AND EXISTS (SELECT FROM gone WHERE slot BETWEEN first_slot AND last_slot)
+        )
 """  # noqa: S608  # same
-_EMPTY_RECORDINGS = """
-    SELECT first_slot, last_slot FROM recordings AS known
-    WHERE exchange = :exchange AND ticker = :ticker
-      AND last_slot >= :first AND first_slot <= :last
+_FORGET_EMPTY_RECORDINGS = """
+    DELETE FROM recordings AS known
+    WHERE exchange = :exchange AND ticker = :ticker AND first_slot = ANY (:firsts)
       AND NOT EXISTS (
           SELECT FROM prices WHERE exchange = known.exchange AND ticker = known.ticker
             AND timestamp BETWEEN first_slot AND last_slot
       )
+    RETURNING first_slot, last_slot
 """
-_FORGET_RECORDINGS = """
-    DELETE FROM recordings
-    WHERE exchange = :exchange AND ticker = :ticker AND first_slot BETWEEN :first AND :last
-"""
+_FORGET_RECORDINGS = "DELETE FROM recordings WHERE exchange = :exchange AND ticker = :ticker"
 _NOTES = ("unfillable", "repair_retries")
 _FORGET_NOTES = """
     DELETE FROM {table}
@@ -46,6 +53,16 @@ _FORGET_NOTES = """
       AND last_slot >= :first AND first_slot <= :last
 """
 _EVER = {"first": -(2**62), "last": 2**62}
+
+
+class Deleted(NamedTuple):
+    """What a block did: its last slot, None if no row was left, and who lost rows.
+
+    A closed recording that did is named by its first slot.
+    """
+
+    last: int | None
+    recordings: Sequence[int]
 
 
 async def look(session: AsyncSession, selection: Selection) -> Stock:
@@ -59,29 +76,28 @@ async def look(session: AsyncSession, selection: Selection) -> Stock:
 
 async def delete_block(
     session: AsyncSession, selection: Selection, after: int, limit: int
-) -> int | None:
-    """Delete the next rows of a selection; give the last slot of them, None if there was none."""
+) -> Deleted:
+    """Delete the next rows of a selection."""
     parameters = {**_parameters(selection), "after": after, "limit": limit}
-    last: int | None = await session.scalar(_bound(_DELETE), parameters)
-    return last
+    last, firsts = (await session.execute(_bound(_DELETE), parameters)).one()
+    return Deleted(last, firsts)
 
 
 async def delete_promises(session: AsyncSession, key: TickerKey) -> None:
     """Delete a ticker's recordings, and what is noted of its gaps."""
-    await session.execute(text(_FORGET_RECORDINGS), {**key._asdict(), **_EVER})
+    await session.execute(text(_FORGET_RECORDINGS), key._asdict())
     await _delete_notes(session, {**key._asdict(), **_EVER})
 
 
-async def delete_empty_recordings(session: AsyncSession, key: TickerKey, stock: Stock) -> int:
-    """Delete the closed recordings that lost every row with a stock; count them."""
-    reached = {**key._asdict(), "first": stock.first, "last": stock.last}
-    empty = (await session.execute(text(_EMPTY_RECORDINGS), reached)).all()
-    for first, last in empty:
-        await session.execute(
-            text(_FORGET_RECORDINGS), {**key._asdict(), "first": first, "last": first}
-        )
+async def delete_empty_recordings(
+    session: AsyncSession, key: TickerKey, firsts: Sequence[int]
+) -> None:
+    """Delete those of the closed recordings, named by their first slots, that hold no row."""
+    if not firsts:
+        return
+    named = {**key._asdict(), "firsts": firsts}
+    for first, last in (await session.execute(text(_FORGET_EMPTY_RECORDINGS), named)).all():
         await _delete_notes(session, {**key._asdict(), "first": first, "last": last})
-    return len(empty)
 
 
 async def _delete_notes(session: AsyncSession, reached: dict[str, object]) -> None:

@@ -35,8 +35,8 @@ class Forgetting:
     async def forget(self, selection: Selection) -> Stock:
         """Delete a selection in short transactions; tell what went.
 
-        A closed recording that loses every row goes too; with a whole ticker, all that is known
-        of it. Killed at any moment, it is done again without harm.
+        A closed recording that loses its last row goes with it; with a whole ticker, all that is
+        known of it. Killed at any moment, it is done again without harm.
 
         Raises:
             DatabaseUnavailable: PostgreSQL stayed away.
@@ -56,12 +56,22 @@ class Forgetting:
         stock = await self.look(selection)
         after: int | None = BEFORE_EVERY_SLOT
         while after is not None:
+            after = await self._forget_block(selection, after)
+        if selection.is_whole:
             async with self._database.transaction() as session:
-                after = await forgetting.delete_block(session, selection, after, ROWS_AT_ONCE)
-        async with self._database.transaction() as session:
-            await recordings.take_turn(session)
-            if selection.is_whole:
+                await recordings.take_turn(session)
                 await forgetting.delete_promises(session, selection.key)
-            elif stock.rows:
-                await forgetting.delete_empty_recordings(session, selection.key, stock)
         return stock
+
+    async def _forget_block(self, selection: Selection, after: int) -> int | None:
+        """Delete the next rows, and in the same transaction the recordings that they emptied.
+
+        Later nobody could tell those from recordings that never had a row. A whole ticker keeps its
+        recordings to the end, so that it is known until all is done.
+        """
+        async with self._database.transaction() as session:
+            await recordings.take_turn(session)  # before rows are locked, as everywhere
+            deleted = await forgetting.delete_block(session, selection, after, ROWS_AT_ONCE)
+            if not selection.is_whole:
+                await forgetting.delete_empty_recordings(session, selection.key, deleted.recordings)
+        return deleted.last

@@ -1,5 +1,9 @@
 """Forgetting on a real database: what goes, what stays, and what becomes of the gaps."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+
 import asyncpg
 import pytest
 
@@ -9,9 +13,12 @@ from app.domain.forgetting import Selection, Stock
 from app.domain.prices import Source, Span, TickerKey
 from app.domain.repairs import Repaired
 from app.local.exchange import Exchange
+from app.repositories import recordings
 from app.runtime import Runtime
+from tests.repositories.rows import record as promise
 from tests.repositories.rows import store
 from tests.services.outages import backfilled, record
+from tests.waiting import until
 
 BTC = TickerKey("deribit", "btc_usd")
 HOUR = 3_600
@@ -32,6 +39,23 @@ async def remember(sql: asyncpg.Connection, first: int, last: int, ticker: str) 
         f"INSERT INTO unfillable {values} 'before_chart')", ticker, first, last
     )  # ours
     await sql.execute(f"INSERT INTO repair_retries {values} 1, 0)", ticker, first, last)  # same
+
+
+async def firsts(sql: asyncpg.Connection) -> list[int]:
+    """Read the first slot of every recording."""
+    rows = await sql.fetch("SELECT first_slot FROM recordings ORDER BY 1")
+    return [row[0] for row in rows]
+
+
+async def kill_once(
+    work: Coroutine[object, object, object], condition: Callable[[], Awaitable[object]]
+) -> None:
+    """Start some work, and end it where it stands as soon as a condition holds."""
+    task = asyncio.create_task(work)
+    await until(condition)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_whole_ticker_vanishes_and_the_others_stay(
@@ -96,6 +120,58 @@ async def test_period_is_inclusive_and_its_slots_become_gaps(
         (newest - 600, newest - 480, "pending")
     ]
     assert (await runtime.forgetting.forget(Selection(BTC, span))).rows == 0
+
+
+async def test_closed_recording_that_never_had_a_row_stays_with_its_reasons(
+    runtime: Runtime, sql: asyncpg.Connection
+) -> None:
+    await promise(sql, 0, 540)
+    await promise(sql, 600, 1_140)  # an outage from end to end
+    await promise(sql, 1_200, 1_740)
+    await remember(sql, 600, 1_140, "btc_usd")
+    for first in (0, 1_200):
+        await store(sql, range(first, first + 600, 60), source="import")
+    await runtime.forgetting.forget(Selection(BTC, source=Source.IMPORT))
+    assert await firsts(sql) == [600]
+    notes = {"prices": 0, "recordings": 1, "unfillable": 1, "repair_retries": 1, "price_hours": 0}
+    assert await counts(sql, "btc_usd") == notes
+
+
+async def test_forgetting_that_was_killed_halfway_is_done_again_without_harm(
+    runtime: Runtime, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.forgetting.ROWS_AT_ONCE", 10)
+    for first in (0, 1_200):
+        await promise(sql, first, first + 540)
+        await store(sql, range(first, first + 600, 60), source="import")
+    selection = Selection(BTC, source=Source.IMPORT)
+    async with sql.transaction():
+        await sql.execute("SELECT FROM prices WHERE timestamp = 1200 FOR UPDATE")
+
+        async def first_block_is_gone() -> bool:
+            return (await runtime.forgetting.look(selection)).first == 1_200
+
+        await kill_once(runtime.forgetting.forget(selection), first_block_is_gone)
+    assert (await runtime.forgetting.forget(selection)).rows == 10
+    assert await counts(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
+
+
+async def test_forgetting_that_was_killed_while_recordings_changed_is_done_again_without_harm(
+    runtime: Runtime, database: Database, sql: asyncpg.Connection
+) -> None:
+    await promise(sql, 0, 540)
+    await store(sql, range(0, 600, 60), source="import")
+    selection = Selection(BTC, source=Source.IMPORT)
+
+    async def it_waits_for_its_turn() -> bool:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool(await sql.fetchval(waiting))
+
+    async with database.transaction() as session:
+        await recordings.take_turn(session)
+        await kill_once(runtime.forgetting.forget(selection), it_waits_for_its_turn)
+    await runtime.forgetting.forget(selection)
+    assert await counts(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
 
 
 async def test_every_reader_learns_of_it(
