@@ -1,9 +1,10 @@
 """Deribit's public HTTP API v2 (docs.deribit.com), as far as an index recorder needs it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from app.clients.base import Gate
 from app.clients.chart import RANGES, read_chart
@@ -23,6 +24,9 @@ from app.domain.prices import Quote, TickerKey
 
 if TYPE_CHECKING:
     from app.clients import LazyTransport
+    from app.clients.transport import HttpAnswer
+
+T = TypeVar("T")
 
 
 class DeribitClient:
@@ -43,11 +47,9 @@ class DeribitClient:
             ExchangeError: no usable answer; `retryable` tells whether to ask again.
             BrokerUnavailable: the gate can't tell whether it is our turn.
         """
-        with self._counted("get_index_price"):
-            envelope = await self._ask("get_index_price", {"index_name": ticker})
-            if envelope.observed_us is None:
-                raise AnswerMalformed("an answer without usOut can't be placed in time")
-            return Quote(TickerKey(self.name, ticker), _read_price(envelope), envelope.observed_us)
+        key = TickerKey(self.name, ticker)
+        params = {"index_name": ticker}
+        return await self._ask("get_index_price", params, partial(_read_quote, key))
 
     async def index_names(self) -> frozenset[str]:
         """Ask which indices exist; the answer holds names, or objects with a name.
@@ -56,11 +58,7 @@ class DeribitClient:
             ExchangeError: no usable answer.
             BrokerUnavailable: the gate can't tell whether it is our turn.
         """
-        with self._counted("get_index_price_names"):
-            envelope = await self._ask("get_index_price_names", {})
-            if not isinstance(envelope.result, list):
-                raise AnswerMalformed("the index names are no list")
-            return frozenset(map(_read_name, envelope.result))
+        return await self._ask("get_index_price_names", {}, _read_names)
 
     async def chart(self, ticker: str, chart_range: ChartRange) -> Chart:
         """Ask the chart of an index, giving way to whoever asks for a live price.
@@ -70,12 +68,11 @@ class DeribitClient:
             BrokerUnavailable: the gate can't tell whether it is our turn.
         """
         params = {"index_name": ticker, "range": chart_range.name}
-        with self._counted("get_index_chart_data"):
-            return read_chart(await self._ask("get_index_chart_data", params, gives_way=True))
+        return await self._ask("get_index_chart_data", params, read_chart, gives_way=True)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:
-        """Count a request by its outcome."""
+        """Count a request by its outcome; who was not admitted made none."""
         try:
             yield
         except AppError as error:
@@ -84,10 +81,21 @@ class DeribitClient:
         count(EXCHANGE_REQUESTS, self.name, method, "ok")
 
     async def _ask(
-        self, method: str, params: dict[str, str], *, gives_way: bool = False
-    ) -> Envelope:
-        async with self._gate.admit(gives_way=gives_way):
-            answer = await self._transport.get(f"{self._base_url}/public/{method}", params)
+        self,
+        method: str,
+        params: dict[str, str],
+        read: Callable[[Envelope], T],
+        *,
+        gives_way: bool = False,
+    ) -> T:
+        with ExitStack() as counting:
+            async with self._gate.admit(gives_way=gives_way):
+                counting.enter_context(self._counted(method))
+                answer = await self._transport.get(f"{self._base_url}/public/{method}", params)
+            return read(await self._opened(answer))
+
+    async def _opened(self, answer: "HttpAnswer") -> Envelope:
+        """Take the envelope off an answer."""
         try:
             envelope = parse_envelope(answer)
         except ExchangeError as error:
@@ -108,9 +116,21 @@ class DeribitClient:
             raise EnvironmentMismatch(f"DERIBIT_BASE_URL gave {found} prices for {self.name!r}")
 
 
+def _read_quote(key: TickerKey, envelope: Envelope) -> Quote:
+    if envelope.observed_us is None:
+        raise AnswerMalformed("an answer without usOut can't be placed in time")
+    return Quote(key, _read_price(envelope), envelope.observed_us)
+
+
 def _read_price(envelope: Envelope) -> Decimal:
     result = envelope.result
     return require_price(result.get("index_price") if isinstance(result, dict) else None)
+
+
+def _read_names(envelope: Envelope) -> frozenset[str]:
+    if not isinstance(envelope.result, list):
+        raise AnswerMalformed("the index names are no list")
+    return frozenset(map(_read_name, envelope.result))
 
 
 def _read_name(item: object) -> str:

@@ -1,0 +1,64 @@
+"""Requests to an exchange are counted where they are made, and nowhere else."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.clients import Exchange, open_exchanges
+from app.core.errors import BrokerUnavailable, ExchangeRateLimited, ExchangeUnavailable
+from app.core.metrics import EXCHANGE_REQUESTS, take
+from app.core.settings import Settings
+from app.db.gate import RequestGate
+from app.local.exchange import Exchange as StandIn
+from tests.clients.gates import MakeGate, Relay, gates_at
+from tests.conftest import Servers
+
+
+@pytest.fixture
+async def make_gate(servers: Servers) -> AsyncIterator[MakeGate]:
+    async with gates_at(servers.redis_url) as make:
+        yield make
+
+
+def _counted() -> list[tuple[str, ...]]:
+    return [sample.values for sample in take() if sample.metric == EXCHANGE_REQUESTS.name]
+
+
+async def _fail(gate: RequestGate, exchange: StandIn, error: type[Exception]) -> None:
+    settings = Settings.model_validate({"deribit_base_url": exchange.api_url})
+    async with open_exchanges(settings, gate) as exchanges:
+        with pytest.raises(error):
+            await exchanges[settings.deribit_name].index_price("btc_usd")
+
+
+async def test_request_that_was_made_is_counted_by_its_outcome(
+    client: Exchange, exchange: StandIn
+) -> None:
+    take()
+    await client.index_price("btc_usd")
+    assert _counted() == [("deribit", "get_index_price", "ok")]
+    exchange.add_fault("html", times=1)
+    with pytest.raises(ExchangeUnavailable):
+        await client.index_price("btc_usd")
+    assert _counted() == [("deribit", "get_index_price", "exchange_unavailable")]
+
+
+async def test_request_that_a_wait_holds_off_is_not_counted(
+    make_gate: MakeGate, exchange: StandIn
+) -> None:
+    gate = make_gate()
+    await gate.hold_off(3600)
+    take()
+    await _fail(gate, exchange, ExchangeRateLimited)
+    assert (_counted(), len(exchange.requests)) == ([], 0)
+
+
+async def test_request_that_an_absent_redis_holds_off_is_not_counted(
+    make_gate: MakeGate, servers: Servers, exchange: StandIn
+) -> None:
+    relay = Relay(servers.redis_url)
+    await relay.open()
+    await relay.cut()
+    take()
+    await _fail(make_gate(relay.url), exchange, BrokerUnavailable)
+    assert (_counted(), len(exchange.requests)) == ([], 0)
