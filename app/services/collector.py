@@ -15,6 +15,7 @@ import structlog
 from app.clients import Exchange
 from app.clients.stamps import StampVerifier
 from app.core.batches import Batches
+from app.core.best_effort import best_effort
 from app.core.clocks import CarriedClock, host_id
 from app.core.deadlines import Deadline, Timeout
 from app.core.errors import (
@@ -143,12 +144,17 @@ class Collector:
                 group.create_task(ledger.write_all())
                 for tick in ticks:
                     group.create_task(tick.run(edges.get(tick.key), database_now))
-        await self._keep(clocks, kept)
         await self._failures.note(
             {tick.key: tick.failure for tick in ticks if tick.failure},
             [tick.key for tick in ticks if tick.stored],
         )
-        return _sum_up(ticks)
+        outcome = _sum_up(ticks)
+        left = max(0, patience.left_seconds) + grace.seconds
+        if changed := changed_clocks(clocks, kept):  # without them, the next tick learns anew
+            not_saved = best_effort("exchange_clocks_not_saved", left)
+            async with not_saved, self._database.transaction() as session:
+                await exchange_clocks.put(session, host_id(), changed)
+        return outcome
 
     async def _store(
         self,
@@ -173,14 +179,6 @@ class Collector:
             late = await live.demote_late(session, stored, self._interval_seconds, database)
         live.count_stored(new, late)
         return new
-
-    async def _keep(
-        self, clocks: Mapping[str, ExchangeClock], kept: Mapping[str, ExchangeClock]
-    ) -> None:
-        """Remember what was learnt of the exchanges' clocks."""
-        if changed := changed_clocks(clocks, kept):
-            async with self._database.transaction() as session:
-                await exchange_clocks.put(session, host_id(), changed)
 
     async def _recordings(self) -> Mapping[TickerKey, Recording]:
         async with self._database.read() as session:

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 
 from app.core.batches import Batches
 from app.core.clocks import CarriedClock
@@ -17,6 +18,7 @@ from app.core.members import Members
 from app.core.retry import Patience
 from app.core.settings import Settings
 from app.db.session import Database
+from app.db.signs import FAILURES
 from app.domain.prices import TickerKey
 from app.domain.stamps import ExchangeClock
 from app.local.exchange import Exchange
@@ -429,3 +431,22 @@ async def test_wait_that_the_exchange_asks_for_is_kept_between_ticks_and_by_othe
     async with configured(settings, tickers="btc_usd") as other:
         assert (await other.collector.collect()).failed == first.failed
     assert len(exchange.requests) == 1
+
+
+async def test_exchange_clock_that_cannot_be_saved_changes_no_outcome(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, redis: Redis
+) -> None:
+    await sql.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'no' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER refused BEFORE INSERT ON exchange_clocks EXECUTE FUNCTION refuse()
+    """)
+    try:
+        exchange.add_fault("error", code=-32602, data={"param": "index_name"}, index="eth_usd")
+        outcome = await runtime.collector.collect()
+    finally:
+        await sql.execute("DROP FUNCTION refuse CASCADE")
+    assert outcome.stored == ["btc_usd"]
+    assert list(outcome.failed) == ["eth_usd"]
+    assert list(await redis.hgetall(FAILURES)) == ["deribit:eth_usd"]
+    assert asked(exchange)["btc_usd"] <= 2
