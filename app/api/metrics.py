@@ -170,7 +170,7 @@ class _Scrape(Collector):
             "Hourly summaries that differ from their rows, as far as the hourly checks found.",
             labels=("exchange", "ticker"),
         )
-        for name, hours in (self._findings.signs or Signs()).wrong_hours.items():
+        for name, found in (self._findings.signs or Signs()).checked_hours.items():
             exchange, _, ticker = name.partition(":")
-            wrong.add_metric((exchange, ticker), hours)
+            wrong.add_metric((exchange, ticker), sum(found.values()))
         return wrong

@@ -53,6 +53,7 @@ class AlertRecord:
 
     def __init__(self, redis: "Redis") -> None:
         self._name = uuid4().hex
+        self._redis = redis
         self._hold = redis.register_script(_HOLD)
         self._keep = redis.register_script(_KEEP)
         self._leave = redis.register_script(_LEAVE)
@@ -76,6 +77,16 @@ class AlertRecord:
         """
         with translated():
             await self._keep([LEASE, RECORD], [self._name, record])
+
+    async def read(self) -> str | None:
+        """Read the record, whoever holds the lease.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
+        with translated():
+            record = await self._redis.get(RECORD)
+        return None if record is None else str(record)
 
     async def leave(self) -> None:
         """Give the lease back, if it is held.

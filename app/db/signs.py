@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from app.core.errors import AppError, BrokerUnavailable
 from app.db.redis import translated
-from app.db.wrong_hours import WRONG_HOURS, summed
+from app.db.wrong_hours import WRONG_HOURS, load_checked
 from app.domain.freshness import Failure, Signs, failure_lasts_seconds
 from app.domain.prices import TickerKey
 
@@ -124,7 +124,7 @@ async def read_signs(redis: "Redis") -> Signs:
         beats={name: _ago(score, now_ms) for name, score in beats},
         workers={name: _ago(score, now_ms) for name, score in workers},
         failures={name: _failure(json.loads(text), now_ms) for name, text in failures.items()},
-        wrong_hours=summed(wrong),
+        checked_hours=load_checked(wrong),
     )
 
 

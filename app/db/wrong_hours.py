@@ -1,4 +1,4 @@
-"""Where hourly summaries were found to differ from their rows, in Redis, until they are right."""
+"""What the last checks of hourly summaries found, in Redis."""
 
 import json
 from collections.abc import Mapping
@@ -6,30 +6,27 @@ from collections.abc import Mapping
 from redis.asyncio import Redis
 
 from app.db.redis import translated
+from app.domain.freshness import CheckedHours
 
 WRONG_HOURS = "prices:summaries:wrong"
 
-Found = Mapping[int, int]
-"""How many hours of a chunk are wrong, by the chunk's start in UNIX seconds."""
-
 
 class WrongHours:
-    """Keeps what checks found, by ticker; one without a wrong hour is kept too."""
+    """Keeps what checks found, by ticker; what was found right is kept too."""
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
 
-    async def read(self) -> dict[str, Found]:
+    async def read(self) -> dict[str, CheckedHours]:
         """Read what is known of each ticker that was checked.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
         with translated():
-            known = await self._redis.hgetall(WRONG_HOURS)
-        return {str(ticker): _loaded(text) for ticker, text in known.items()}
+            return load_checked(await self._redis.hgetall(WRONG_HOURS))
 
-    async def keep(self, ticker: str, found: Found) -> None:
+    async def keep(self, ticker: str, found: CheckedHours) -> None:
         """Keep what is known of a ticker now.
 
         Raises:
@@ -38,11 +35,20 @@ class WrongHours:
         with translated():
             await self._redis.hset(WRONG_HOURS, ticker, json.dumps(found))
 
+    async def forget(self, ticker: str) -> None:
+        """Forget a ticker.
 
-def summed(known: Mapping[str, str]) -> dict[str, int]:
-    """Tell how many hours of each ticker are wrong, from what Redis keeps."""
-    return {ticker: sum(_loaded(text).values()) for ticker, text in known.items()}
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
+        with translated():
+            await self._redis.hdel(WRONG_HOURS, ticker)
 
 
-def _loaded(text: bytes | str) -> Found:
+def load_checked(known: Mapping[bytes | str, bytes | str]) -> dict[str, CheckedHours]:
+    """Take from what Redis keeps what was found of each ticker."""
+    return {str(ticker): _loaded(text) for ticker, text in known.items()}
+
+
+def _loaded(text: bytes | str) -> CheckedHours:
     return {int(start): wrong for start, wrong in json.loads(text).items()}

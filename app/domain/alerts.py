@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple, Self
 
+from app.domain.freshness import CheckedHours
 from app.domain.prices import TickerKey
 
 MOST_PENDING = 1000
@@ -36,19 +37,22 @@ class Alert:
 class Told:
     """What was told: why each stale ticker is stale, and the alerts that are not delivered yet.
 
-    `wrong` holds the tickers whose hourly summaries are, with the reason that was told.
+    `wrong` holds the tickers whose hourly summaries are, with the reason that was told, and
+    `wrong_parts` the starts of the chunks that were found wrong and not yet right again.
     """
 
     stale: dict[str, str] = field(default_factory=dict)
     pending: list[Alert] = field(default_factory=list)
     wrong: dict[str, str] = field(default_factory=dict)
+    wrong_parts: dict[str, list[int]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, text: str) -> Self:
         """Take from text what `dump` made."""
         known = json.loads(text)
         pending = [Alert(**alert) for alert in known["pending"]]
-        return cls(known["stale"], pending, known.get("wrong", {}))
+        wrong, parts = known.get("wrong", {}), known.get("wrong_parts", {})
+        return cls(known["stale"], pending, wrong, parts)
 
     def dump(self) -> str:
         """Write it as text."""
@@ -61,15 +65,19 @@ class Told:
                 self.pending.append(self._turn(verdict, at))
         return self._drop_oldest()
 
-    def hear_of_summaries(self, wrong_hours: Mapping[str, int], at: int) -> list[Alert]:
-        """Note whose hourly summaries became wrong or right; give the alerts without a place."""
-        for name, hours in wrong_hours.items():
-            if bool(hours) != (name in self.wrong):
-                self.pending.append(self._judge_summaries(name, hours, at))
+    def hear_of_summaries(self, checked: Mapping[str, CheckedHours], at: int) -> list[Alert]:
+        """Note whose hourly summaries became wrong or right; give the alerts without a place.
+
+        What is not among the checked chunks stays as it was: only a check can put it right.
+        """
+        for name, found in checked.items():
+            self._note_parts(name, found)
+            if (name in self.wrong_parts) != (name in self.wrong):
+                self.pending.append(self._judge_summaries(name, sum(found.values()), at))
         return self._drop_oldest()
 
     def keep_to(self, keys: Iterable[TickerKey]) -> None:
-        """Forget the tickers that are watched no more."""
+        """Forget the tickers that are watched no more; what is wrong stays until a check."""
         watched = set(map(str, keys))
         self.stale = {key: reason for key, reason in self.stale.items() if key in watched}
 
@@ -78,9 +86,14 @@ class Told:
         del self.pending[:-MOST_PENDING]
         return dropped
 
+    def _note_parts(self, name: str, found: CheckedHours) -> None:
+        parts = {*self.wrong_parts.pop(name, []), *found}
+        if wrong := sorted(start for start in parts if found.get(start, 1)):
+            self.wrong_parts[name] = wrong
+
     def _judge_summaries(self, name: str, hours: int, at: int) -> Alert:
         exchange, _, ticker = name.partition(":")
-        if not hours:
+        if name in self.wrong:
             text = f"{name}: the hourly summaries are right again"
             reason = self.wrong.pop(name)
             return Alert("summaries_right", exchange, ticker, None, reason, at, text)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from app.domain.prices import TickerKey
 
@@ -16,6 +16,9 @@ STATEMENT_ENDED = "PostgreSQL ended a statement"
 DISK_FULL = "database_full"
 WORST_CLOCK_SECONDS = 55 * 60
 """A stamp an hour away from the database's clock is refused; this warns before."""
+
+CheckedHours: TypeAlias = Mapping[int, int]
+"""How many hours of a chunk are wrong, by the chunk's start in UNIX seconds; 0 if all are right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,13 @@ class Failure(NamedTuple):
 class Signs:
     """The seconds since the sign of life of each beat and worker; failures, by ticker.
 
-    `wrong_hours` tells of each ticker that was checked how many hourly summaries are wrong.
+    `checked_hours` tells of each ticker how many hourly summaries the last checks found wrong.
     """
 
     beats: Mapping[str, float] = field(default_factory=dict)
     workers: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    wrong_hours: Mapping[str, int] = field(default_factory=dict)
+    checked_hours: Mapping[str, CheckedHours] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

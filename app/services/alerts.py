@@ -87,7 +87,7 @@ class AlertWatch:
             self._told.keep_to(ticker.key for ticker in findings.tickers)
             now, signs = int(self._now()), findings.signs or Signs()
             dropped = self._told.hear(self._judge.judge(findings), now)
-            for alert in [*dropped, *self._told.hear_of_summaries(signs.wrong_hours, now)]:
+            for alert in [*dropped, *self._told.hear_of_summaries(signs.checked_hours, now)]:
                 count(ALERTS, alert.event, "dropped")
             await self._keep()
         self._delivery.go_on(self._told.pending if self._is_leader else [])

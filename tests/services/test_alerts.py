@@ -241,6 +241,23 @@ async def test_ticker_that_is_watched_no_more_is_forgotten(world: World, redis: 
     assert Told.load(str(await redis.get(RECORD))) == Told()
 
 
+def test_summaries_are_right_only_where_each_wrong_part_was_found_right_again() -> None:
+    told, name = Told(), str(BTC)
+    told.hear_of_summaries({name: {0: 2, 7: 1}}, 1)
+    told = Told.load(told.dump())
+    nothing: dict[int, int] = {}
+    for found in (nothing, {14: 0}, {7: 0, 14: 0}, {7: 0}):
+        told.hear_of_summaries({name: found}, 2)
+        assert [alert.event for alert in told.pending] == ["summaries_wrong"]
+    told.hear_of_summaries({name: {0: 0}}, 3)
+    told.hear_of_summaries({name: {0: 0}}, 4)
+    assert [(alert.event, alert.at) for alert in told.pending] == [
+        ("summaries_wrong", 1),
+        ("summaries_right", 3),
+    ]
+    assert (told.wrong, told.wrong_parts) == ({}, {})
+
+
 def test_queue_is_bounded_and_drops_the_oldest() -> None:
     told = Told()
     dropped = []

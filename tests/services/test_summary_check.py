@@ -9,7 +9,9 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from app.core.settings import Settings
+from app.db.alerts import RECORD
 from app.db.session import Database
+from app.db.signs import read_signs
 from app.domain.prices import TickerKey
 from app.runtime import alerting, open_runtime
 from app.services import alerts, summary_check
@@ -101,6 +103,66 @@ async def test_many_tickers_take_turns_within_the_time(
     while await check.run() < 3:
         runs += 1
         assert runs < MOST_RUNS
+
+
+async def test_known_wrong_hours_are_checked_before_all_others_and_within_the_time(
+    check: SummaryCheck,
+    database: Database,
+    sql: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(5):
+        await store(sql, [0, WEEK, 2 * WEEK], ticker=f"other_{number}")
+    await store(sql, [0, WEEK, 2 * WEEK])
+    await sql.execute("UPDATE price_hours SET samples = 2 WHERE ticker = 'btc_usd'")
+    for _ in range(MOST_RUNS):
+        if await check.run() == 3:
+            break
+    monkeypatch.setattr(summary_check, "BUDGET_SECONDS", 0.0)
+    await _rebuild(database)
+    assert await check.run() in {0, 1, 2}  # one of them was looked at, or all by chance
+    await check.run()
+    await check.run()
+    assert await check.run() == 0
+
+
+async def test_forgotten_ticker_is_known_as_right_once_and_then_not_at_all(
+    check: SummaryCheck, sql: asyncpg.Connection, redis: Redis
+) -> None:
+    await store(sql, [0])
+    await sql.execute("UPDATE price_hours SET samples = 2")
+    await check.run()
+    await sql.execute("DELETE FROM prices")
+    assert await check.run() == 0
+    assert (await read_signs(redis)).checked_hours == {"deribit:btc_usd": {0: 0}}
+    await check.run()
+    assert (await read_signs(redis)).checked_hours == {}
+
+
+async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
+    settings: Settings,
+    sql: asyncpg.Connection,
+    redis: Redis,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0.05)
+    told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
+    await store(sql, range(0, 40 * WEEK, WEEK))
+    await sql.execute(DAMAGE, 39 * WEEK)
+    async with open_runtime(told) as runtime, alerting(runtime):
+        await runtime.summary_check.run()
+        await until(lambda: receiver.has(1))
+        await store(sql, [40 * WEEK])  # so that the wrong week is the newest no more
+        await redis.flushall()
+        await until(lambda: redis.exists(RECORD))
+        for _ in range(2):
+            assert await runtime.summary_check.run() == 1
+        assert (await read_signs(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1
+        await _rebuild(runtime.database)
+        await runtime.summary_check.run()
+        await until(lambda: receiver.has(2))
+    assert [body["event"] for body in receiver.bodies] == ["summaries_wrong", "summaries_right"]
 
 
 async def test_endpoint_is_told_once_when_summaries_are_wrong_and_once_when_right(
