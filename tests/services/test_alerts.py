@@ -224,7 +224,7 @@ async def test_database_that_is_away_makes_tickers_stale_after_two_intervals(wor
         await world.looked()
         unknown = [Freshness(BTC, None, is_fresh=False)]
         began = clock()
-        await world.tells(Findings(1, unknown, database_trouble="no answer"), 1)
+        await world.tells(Findings(1, unknown, database_trouble="PostgreSQL does not answer"), 1)
         assert clock() - began > 1.5
     (body,) = world.receiver.bodies
     assert body["reason"] == "the database is away"
