@@ -4,22 +4,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as ConnectionLost
 
 from app.core.errors import BrokerUnavailable
 
 SOCKET_TIMEOUT_SECONDS = 3.0
 REFUSES = "Redis answers and refuses"
+REFUSES_LOGIN = "Redis refuses the login"
 LONGEST_REASON = 80
 
 
 def open_redis(url: str) -> "Redis":
-    """Open a client whose calls end in bounded time."""
+    """Open a client whose calls end in bounded time.
+
+    A pooled connection that ended meanwhile is opened again, once; a timeout is not tried again.
+    """
     return Redis.from_url(
         url,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
         socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
         health_check_interval=15,
+        retry=Retry(NoBackoff(), 1, (ConnectionLost,)),
         decode_responses=True,
     )
 
@@ -29,6 +37,8 @@ def translated() -> Iterator[None]:
     """Turn the ways in which Redis is away into one error."""
     try:
         yield
+    except AuthenticationError as error:  # to redis-py it is a lost connection
+        raise BrokerUnavailable(f"{REFUSES_LOGIN} ({str(error)[:LONGEST_REASON]})") from error
     except ResponseError as error:
         raise BrokerUnavailable(f"{REFUSES} ({str(error)[:LONGEST_REASON]})") from error
     except (RedisError, OSError) as error:

@@ -3,15 +3,17 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 import app.db.redis
 from app.core.errors import BrokerUnavailable
-from app.db.redis import translated
+from app.db.redis import open_redis, ping, translated
 from tests.clients.gates import MakeGate, Relay, gates_at, pass_through, until_waiting
 from tests.conftest import Servers
+from tests.db.private import private_valkey
 
 
 @pytest.fixture
@@ -41,6 +43,41 @@ async def test_server_that_is_away_is_one_error_and_back_again_none(
             await pass_through(gate)
     await relay.open()
     await pass_through(gate)
+
+
+@pytest.mark.parametrize("is_pipeline", [False, True])
+async def test_pooled_connections_that_ended_at_a_restart_are_no_outage(
+    tmp_path: Path, *, is_pipeline: bool
+) -> None:
+    async with private_valkey(tmp_path) as server:
+        client = open_redis(server.url)
+
+        async def ask() -> None:
+            with translated():
+                if is_pipeline:
+                    pipeline = client.pipeline()
+                    pipeline.get("a")
+                    await pipeline.execute()
+                else:
+                    await client.get("a")
+
+        await asyncio.gather(*(ask() for _ in range(3)))
+        await server.stop()
+        await server.start()
+        await asyncio.gather(*(ask() for _ in range(3)))
+        await client.aclose()
+
+
+@pytest.mark.parametrize("login", ["", ":wrong@"])
+async def test_refused_login_is_said(tmp_path: Path, login: str) -> None:
+    async with private_valkey(tmp_path) as server:
+        client = open_redis(server.url)
+        await client.config_set("requirepass", "right")
+        await client.aclose()
+        stranger = open_redis(server.url.replace("//", f"//{login}"))
+        with pytest.raises(BrokerUnavailable, match="Redis refuses the login"):
+            await ping(stranger)
+        await stranger.aclose()
 
 
 async def test_every_waiter_hears_that_the_server_is_away(
