@@ -98,6 +98,7 @@ class Postgres:
             alive=self.alive,
             look_seconds=5.0,
             silence_seconds=30.0,
+            workplace=self.directory,
             stop_signal=signal.SIGINT,  # its "fast" shutdown: disconnects clients, keeps the data
         )
 

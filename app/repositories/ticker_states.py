@@ -29,6 +29,7 @@ JOINS = """
     ) AS promises ON true
 """
 """Joins the states of the tickers in `wanted`."""
+SOURCES = frozenset(Source)
 _READ = f"""
     SELECT exchange, ticker, {COLUMNS}
     FROM (VALUES ($1::text, $2::text)) AS wanted (exchange, ticker) {JOINS}
@@ -46,8 +47,8 @@ def read_row(row: Sequence[Any]) -> tuple[TickerKey, TickerState]:
     exchange, ticker, slot, price, observed_us, source, oldest, promised = row
     key = TickerKey(exchange, ticker)
     recordings = tuple(_recording(key, *promise) for promise in promised or ())
-    if slot is None:
-        return key, TickerState(recordings=recordings)
+    if slot is None or source not in SOURCES:
+        return key, TickerState(recordings=recordings)  # an odd row of old spoils its ticker alone
     newest = Price(key, Slot(slot), price, observed_us, Source(source))
     return key, TickerState(newest, Slot(oldest), recordings)
 

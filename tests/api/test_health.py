@@ -118,7 +118,8 @@ async def test_locked_table_does_not_block_the_loop(api: Api, sql: asyncpg.Conne
         assert not any(task.done() for task in slow)
         answers = [await task for task in slow]
     assert [answer.status for answer in answers] == [503, 503]
-    assert all("no answer in time" in str(answer.body) for answer in answers)
+    for answer in answers:  # whichever of the two ends first
+        assert re.search("no answer in time|lock timeout", str(answer.body))
 
 
 async def test_why_the_exchange_gives_no_price_is_said(

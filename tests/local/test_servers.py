@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
+import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from redis.asyncio import Redis
 
@@ -269,3 +270,25 @@ async def test_a_database_that_is_killed_comes_back_with_its_data(folder: Path) 
             return False
 
         await until_ready(is_back)
+
+
+async def test_hanging_process_of_a_killed_database_keeps_no_new_one_from_starting(
+    folder: Path,
+) -> None:
+    """It has a session of its own, holds on to the shared memory, and no signal but one ends it."""
+    async with running_servers(folder, fast=True) as servers:
+        server = psutil.Process(pids(folder)[0])
+        hanging = server.children()[0]
+        hanging.suspend()
+        server.kill()
+        await until(lambda: not hanging.is_running(), 60)
+        async with asyncio.timeout(60):
+            while not await _selects(servers):  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.1)
+        assert pids(folder)[0] != server.pid
+
+
+async def _selects(servers: Embedded) -> bool:
+    with suppress(OSError, asyncpg.PostgresError):
+        return await query(servers, "SELECT 1") == 1
+    return False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import asyncpg
+import pytest
 from sqlalchemy import text
 
 from app.db.session import Database
@@ -229,3 +230,30 @@ async def test_edge_is_the_live_row_stored_last_not_the_highest(
     async with database.read() as session:
         _, edges = await prices.live_edges(session, [BTC])
     assert edges[BTC].slot == now - 60
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "'deribit', 'odd', 60, 5, 0, 'manual'",
+        "'deribit', 'odd', 60, 'NaN', 0, 'live'",
+        "'deribit', 'odd', 60, 'Infinity', 0, 'live'",
+        "'deribit', 'odd', 60, -5, 0, 'live'",
+        "'deribit', 'odd', -60, 5, 0, 'live'",
+        "'deribit', 'odd', 9223372036854775807, 5, 0, 'live'",
+    ],
+)
+async def test_row_that_no_answer_can_be_made_of_is_refused_by_the_table(
+    sql: asyncpg.Connection, row: str
+) -> None:
+    """One such row took the reads of every ticker away."""
+    with pytest.raises(asyncpg.CheckViolationError):
+        await sql.execute(f"INSERT INTO prices VALUES ({row})")  # noqa: S608  # rows of ours
+
+
+@pytest.mark.parametrize("recording", ["60, 120, 0", "60, 120, 86401", "-60, 120, 60"])
+async def test_recording_that_no_gap_can_be_found_by_is_refused_by_the_table(
+    sql: asyncpg.Connection, recording: str
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await sql.execute(f"INSERT INTO recordings VALUES ('deribit', 'odd', {recording})")  # noqa: S608  # same
