@@ -30,6 +30,16 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert (theirs["event"], theirs["logger"]) == ("said so", "theirs")
 
 
+def test_line_of_a_library_carries_the_time_at_which_it_was_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("info", "json")
+    record = logging.LogRecord("theirs", logging.WARNING, "", 0, "is away", None, None)
+    record.created = 1_700_000_000.25
+    logging.getLogger().handle(record)
+    assert json.loads(capsys.readouterr().out)["timestamp"] == "2023-11-14T22:13:20.250000Z"
+
+
 def test_below_the_level_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("warning", "json")
     structlog.get_logger("ours").info("price_collected")
