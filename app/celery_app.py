@@ -1,6 +1,7 @@
 """The Celery application: how ticks travel, when beat wakes, what processes do at their ends."""
 
 import asyncio
+import logging
 import os
 import socket
 import subprocess
@@ -41,6 +42,8 @@ KILOBYTES_PER_CHILD = 262_144
 MOST_CHILDREN = 4
 GRACE_SECONDS = 30
 """What a tick may take beyond the interval in which it retries."""
+
+NO_NEWS: Final = ("CPendingDeprecationWarning", "Skipping prefetch count reduction")
 
 REPAIR_TASK = "app.tasks.repairs.repair"
 
@@ -178,6 +181,17 @@ def _set_up_logs(**_: object) -> None:
     configure_logs(settings.log_level, settings.log_format)
     warn_of_misspelled_settings()
     hush("celery.beat", "celery.worker.strategy", "celery.app.trace")  # ticks speak for themselves
+    for name in ("py.warnings", "celery.worker.consumer.consumer"):
+        logging.getLogger(name).addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line of celery's says more than, at each lost connection, its defaults.
+
+    One announces the next version's default of a setting that `configuration` states, the other
+    says that prefetching goes on as it was.
+    """
+    return not any(words in record.getMessage() for words in NO_NEWS)
 
 
 def require_servers_or_exit(**_: object) -> None:
