@@ -41,8 +41,10 @@ class Summaries:
         for key in sorted(keys):
             async with self._database.read() as session:
                 extent = await summaries.extent(session, key)
-            for start in range(extent.start or 0, (extent.end or 0) + 1, CHUNK_SECONDS):
-                yield await self._verify(key, start, start + CHUNK_SECONDS, rebuild=rebuild)
+            last_end = ((extent.end or 0) // HOUR_SECONDS + 1) * HOUR_SECONDS
+            for start in range(extent.start or 0, last_end, CHUNK_SECONDS):
+                end = min(start + CHUNK_SECONDS, last_end)
+                yield await self._verify(key, start, end, rebuild=rebuild)
 
     async def _verify(self, key: TickerKey, start: int, end: int, *, rebuild: bool) -> Verified:
         async with self._database.read() as session:

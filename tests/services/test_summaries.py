@@ -36,6 +36,13 @@ async def test_summaries_as_written_are_right(database: Database, sql: asyncpg.C
     assert {(part.key.ticker, part.wrong) for part in parts} == {("btc_usd", 0), ("eth_usd", 0)}
 
 
+async def test_last_stretch_ends_with_the_last_hour_of_the_record(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, range(0, 5 * HOUR, 60))
+    assert [(part.start, part.end) for part in await _verify(database)] == [(0, 5 * HOUR)]
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_damage_is_found_and_mended(
     database: Database, sql: asyncpg.Connection, damage: str
