@@ -87,8 +87,7 @@ async def _on_invalid_request(_: Request, error: Exception) -> ProblemResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     faults = [
-        {"parameter": str(fault["loc"][1]), "message": _plain(fault["msg"])}
-        for fault in error.errors()
+        {"parameter": str(fault["loc"][1]), "message": _plain(fault)} for fault in error.errors()
     ]
     detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in faults)
     invalid = ParametersInvalid
@@ -128,5 +127,8 @@ def _parameter_errors(error: AppError) -> dict[str, object]:
     return {"errors": faults}
 
 
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _plain(fault: Mapping[str, Any]) -> str:
+    _, name, *place = fault["loc"]
+    if place and fault["type"] == "string_pattern_mismatch" and "," in fault["input"]:
+        return f"give {name} several times, one name each"
+    return str(fault["msg"]).removeprefix("Value error, ")

@@ -160,6 +160,12 @@ async def test_exchange_counts_for_the_tickers_that_name_none(
     assert (one["exchange"], one["timestamp"]) == ("kraken", slot)
 
 
+async def test_tickers_joined_by_a_comma_are_told_the_right_way(api: Api) -> None:
+    answer = await api.get("/api/v1/prices/latest?ticker=btc_usd,eth_usd")
+    assert answer.status == 422
+    assert answer.json()["detail"] == "ticker: give ticker several times, one name each"
+
+
 async def test_one_ticker_among_several_that_has_no_price_is_named(
     api: Api, sql: asyncpg.Connection
 ) -> None:
