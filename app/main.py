@@ -5,6 +5,7 @@ from contextlib import ExitStack, asynccontextmanager
 from functools import cache
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
@@ -18,11 +19,14 @@ from app.api.layers import add_layers
 from app.api.parameters import refuse_unknown
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.core.endings import exit_message, warn_of_misspelled_settings
-from app.core.errors import AppError
+from app.core.errors import AppError, BrokerUnavailable
 from app.core.garbage import collecting_seldom
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
-from app.runtime import alerting, open_runtime, remembering, require_servers
+from app.db.redis import ping
+from app.runtime import Runtime, alerting, open_runtime, remembering, require_servers
+
+log = structlog.get_logger(__name__)
 
 API_POOL_SIZE = 9
 """And one that is reserved for the memory, which must get through."""
@@ -78,6 +82,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with open_runtime(
         settings, pool_size=API_POOL_SIZE, lock_wait_seconds=LOCK_WAIT_SECONDS
     ) as runtime:
+        await _warn_without_broker(runtime)
         app.state.runtime = runtime
         app.state.has_celery = False
         with ExitStack() as app.state.until_end:
@@ -90,6 +95,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 app.state.desk = Desk(runtime, memory)
                 with collecting_seldom():
                     yield
+
+
+async def _warn_without_broker(runtime: Runtime) -> None:
+    """Say once that Redis is away: the API starts all the same, and serves what is stored."""
+    try:
+        await ping(runtime.redis)
+    except BrokerUnavailable as error:
+        lacks = "reads work; tasks, sums of metrics and signs of life wait for Redis"
+        log.warning(error.code, detail=str(error), consequence=lacks)
 
 
 def _add_redirects(app: FastAPI) -> None:
