@@ -12,7 +12,8 @@ def database_url(settings: Settings) -> str:
     """
     if settings.database_url is None:
         raise ServersUnknown(
-            "no database is known: start the embedded one with `make run`, or set DATABASE_URL"
+            "no database is known: start the embedded one with `make run`, or set DATABASE_URL "
+            "(beside `make demo`: DATA_DIR=.data/demo)"
         )
     return settings.database_url.get_secret_value()
 
@@ -25,7 +26,8 @@ def redis_url(settings: Settings) -> str:
     """
     if settings.redis_url is None:
         raise ServersUnknown(
-            "no Redis is known: start the embedded one with `make run`, or set REDIS_URL"
+            "no Redis is known: start the embedded one with `make run`, or set REDIS_URL "
+            "(beside `make demo`: DATA_DIR=.data/demo)"
         )
     return settings.redis_url.get_secret_value()
 
