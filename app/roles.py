@@ -37,6 +37,8 @@ def serve() -> None:
 
     settings = load_settings()
     asyncio.run(require_servers(settings, broker=False))
+    if settings.api_workers == 1:  # uvicorn itself opens the port of several
+        _require_port(settings.api_host, settings.api_port)
     uvicorn.run(
         "app.main:app",
         host=settings.api_host,
@@ -45,6 +47,19 @@ def serve() -> None:
         log_config=None,
         access_log=False,
     )
+
+
+def _require_port(host: str, port: int) -> None:
+    """Make sure that the API can listen.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    from app.core.errors import SettingsError
+    from app.local.ports import why_taken
+
+    if why := why_taken(port, host):
+        raise SettingsError(f"API_PORT={port}: nothing can listen there on {host}: {why}")
 
 
 def work() -> None:

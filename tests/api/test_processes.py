@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import asyncpg
@@ -34,6 +36,17 @@ def _assert_one_line(process: Process, code: str) -> str:
     assert "Traceback" not in process.output
     assert process.popen.returncode != 0
     return lines[0]
+
+
+async def test_taken_port_is_told_in_one_line_that_names_the_setting(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with Processes(settings.model_copy(update={"api_port": port}), tmp_path) as processes:
+            process = processes.start("app", "api")
+            await _ended(process)
+        assert f"API_PORT={port}: " in _assert_one_line(process, "settings_invalid")
 
 
 async def test_several_workers_answer_and_end_together(
