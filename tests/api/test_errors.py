@@ -105,7 +105,10 @@ async def test_missing_column_is_an_outdated_schema(api: Api, sql: asyncpg.Conne
 async def test_defect_is_a_500_that_says_nothing(
     api: Api, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await sql.execute("ALTER TABLE prices ALTER COLUMN timestamp TYPE text USING timestamp::text")
+    await sql.execute(
+        "ALTER TABLE prices DROP CONSTRAINT prices_timestamp_in_range, "
+        "ALTER COLUMN timestamp TYPE text USING timestamp::text"
+    )
     for path in (
         "/prices/period?ticker=btc_usd&from_dt=5",
         "/prices/at?ticker=btc_usd&timestamp=5",
