@@ -25,6 +25,8 @@ ROUNDS = 3
 YEAR = RECORDED / "btc_usd_1m_2017_bitfinex.csv.gz"
 WISH = Wish(None, "btc_usd", 60)
 MEGABYTE = 2**20
+FIRST = 1_500_000_000
+"""Seconds of July 2017; eight digits would be a date where they make one."""
 
 
 def _copied() -> bytes:
@@ -88,7 +90,9 @@ async def test_memory_stays_bounded_whatever_the_size(
         path = tmp_path / f"{rows}.csv"
         with path.open("w") as file:
             file.write("timestamp,price\n")
-            file.writelines(f"{60 * minute},{50000 + minute % 997}.5\n" for minute in range(rows))
+            file.writelines(
+                f"{FIRST + 60 * minute},{50000 + minute % 997}.5\n" for minute in range(rows)
+            )
         with Processes(settings, tmp_path) as processes:
             process = processes.start("app", "import", str(path), "--ticker", f"t{number}")
             peaks.append(await _peak(psutil.Process(process.popen.pid)))

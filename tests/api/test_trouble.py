@@ -108,6 +108,7 @@ async def test_ticker_that_goes_stale_while_statements_time_out_is_alerted(
     assert receiver.told[0] == ("ticker_stale", "btc_usd")
 
 
+@pytest.mark.accept
 async def test_truncation_that_is_taken_back_beside_reads_makes_no_500(
     settings: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
 ) -> None:
