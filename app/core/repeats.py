@@ -117,7 +117,7 @@ class RepeatHandler(logging.StreamHandler[TextIO]):
                 self._write_newest(kind)
 
     def _write_newest(self, kind: _Kind) -> None:
-        if kind.newest is not None:
+        if kind.newest is not None and not self.stream.closed:
             super().emit(_counted(kind.newest, kind.withheld))
             kind.shown_at, kind.withheld, kind.newest = time.monotonic(), 0, None
 
