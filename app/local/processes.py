@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
-
 from app.local.output import Output, lines_of
 from app.local.probes import Probe
 
@@ -23,7 +21,6 @@ _ONCE_TOLD: Final = ("/bin/sh", "-c", 'read -r told && exec "$@" </dev/null', "s
 _REMEMBERED_LINES: Final = 15
 _TAIL_BYTES: Final = 4096
 _LAST_LINES_SECONDS: Final = 0.5
-_KILLED_SECONDS: Final = 5.0
 
 
 class CannotStart(Exception):
@@ -120,6 +117,9 @@ class Process:
         self.strike()
         await self.ended()
         if self.child.workplace is not None:
+            # psutil comes with the embedded servers, and containers have neither
+            from app.local.workplaces import kill_all_in  # noqa: PLC0415  # same
+
             await asyncio.to_thread(kill_all_in, self.child.workplace)
         if self._reading is not None:
             await asyncio.wait({self._reading}, timeout=_LAST_LINES_SECONDS)
@@ -141,26 +141,6 @@ class Process:
             async for line in lines:
                 self._lines.append(line)
                 output.line(self.child.name, line)
-
-
-def kill_all_in(folder: Path) -> None:
-    """Kill every process that works in a folder, whatever its group and parent, and see them end.
-
-    PostgreSQL's processes have a session each. One that hangs outlives its server, and keeps the
-    next one from starting.
-    """
-    found = [process for process in psutil.process_iter() if _works_in(process, folder)]
-    for process in found:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(found, _KILLED_SECONDS)
-
-
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return bool(process.cwd() == str(folder))
-    except psutil.Error:  # it ended, or is none of ours
-        return False
 
 
 async def _execute(child: Child, out: int, announce: Announce) -> asyncio.subprocess.Process:

