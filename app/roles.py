@@ -56,7 +56,7 @@ def _require_port(host: str, port: int) -> None:
         SettingsError: it can't.
     """
     from app.core.errors import SettingsError
-    from app.local.ports import why_taken
+    from app.supervisor.ports import why_taken
 
     if why := why_taken(port, host):
         raise SettingsError(f"API_PORT={port}: nothing can listen there on {host}: {why}")
@@ -84,14 +84,14 @@ def beat() -> None:
 
 def run() -> None:
     """Run everything here against the real exchange."""
-    from app.local.commands import run as run_here
+    from app.embedded.commands import run as run_here
 
     run_here()
 
 
 def demo() -> None:
     """Run everything here against a stand-in exchange."""
-    from app.local.commands import demo as run_here
+    from app.embedded.commands import demo as run_here
 
     run_here()
 
@@ -129,8 +129,8 @@ def start_exchange(words: Sequence[str]) -> bool:
     options = list(zip(words[::2], words[1::2], strict=False))
     if len(words) % 2 or any(name not in {_PORT, _INDEX} for name, _ in options):
         return False
-    from app.local.exchange import ExchangeOptions
-    from app.local.exchange import run as run_exchange
+    from app.simulator import ExchangeOptions
+    from app.simulator import run as run_exchange
 
     try:
         indices = tuple(value for name, value in options if name == _INDEX)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from app.local.cluster import programs
+from app.embedded.cluster import programs
 from benchmarks.processes import Broken, python, run
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from app.local.cluster import programs
+from app.embedded.cluster import programs
 
 _ALLOWED: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORE: Final = _ALLOWED[0]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.local.ports import free_port
-from app.local.servers import embedded_servers
+from app.embedded.servers import embedded_servers
+from app.supervisor.ports import free_port
 from benchmarks import rows
 from benchmarks.database import Sql, now
 from benchmarks.machine import SERVER_CORE, pinned

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from app.local.ports import free_port
+from app.supervisor.ports import free_port
 from benchmarks import load
 from benchmarks.machine import LOAD_CORE, SERVER_CORE, pinned
 from benchmarks.processes import Broken, python, run, serving

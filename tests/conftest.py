@@ -17,9 +17,9 @@ from sqlalchemy import event
 from app.core.metrics import take
 from app.core.settings import Settings
 from app.db.session import Database
-from app.local.exchange import Exchange, ExchangeOptions
-from app.local.servers import Embedded, embedded_servers
+from app.embedded.servers import Embedded, embedded_servers
 from app.runtime import Runtime, open_runtime
+from app.simulator import Exchange, ExchangeOptions
 from tests.databases import Databases
 
 

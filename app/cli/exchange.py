@@ -56,7 +56,7 @@ def exchange(  # noqa: PLR0913  a command line has as many options as it has
     verbose: Annotated[bool, typer.Option("--verbose", help="Print every request.")] = False,
 ) -> None:
     """Run a stand-in for Deribit that replays real prices and can be told to fail."""
-    from app.local.exchange import ExchangeOptions, Spread, run
+    from app.simulator import ExchangeOptions, Spread, run
 
     try:
         options = ExchangeOptions(

@@ -29,7 +29,7 @@ def healthcheck(
 
 def _api_problem() -> str:
     from app.core.settings import load_settings
-    from app.local.services import Services
+    from app.supervisor.services import Services
 
     settings = load_settings()
     services = Services(settings, Path(), {"API_PORT": str(settings.api_port)})
@@ -72,7 +72,7 @@ async def why_silent(heartbeat_file: Path) -> str:
 
     Only that the file changes counts: what a clock says may be wrong.
     """
-    from app.local.probes import Heartbeat, until
+    from app.supervisor.probes import Heartbeat, until
 
     try:
         async with asyncio.timeout(_SIGN_OF_LIFE_SECONDS):

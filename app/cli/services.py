@@ -61,8 +61,8 @@ def _keep(name: str) -> None:
     """Run a service as the child of this process, which watches it."""
     from app.core.endings import last_line
     from app.core.settings import load_settings
-    from app.local.processes import CannotStart
-    from app.local.watched import keep
+    from app.supervisor.processes import CannotStart
+    from app.supervisor.supervised import keep
 
     try:
         keep(load_settings(), name)

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 
 from app.core.settings import Settings
 from app.db.signs import read_signs
-from app.local.exchange import Exchange
 from app.runtime import open_runtime
+from app.simulator import Exchange
 from tests.conftest import Servers
 from tests.processes import Processes, clock_off_by
 from tests.waiting import until

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.local.ports import free_port
+from app.supervisor.ports import free_port
 
 pytestmark = pytest.mark.accept
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from app.local.exchange import Exchange, ExchangeOptions
+from app.simulator import Exchange, ExchangeOptions
 from tests.clients.certificates import make_certificate
 from tests.conftest import set_phase
 from tests.processes import Processes

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from app.core.settings import Settings
 from app.db.alerts import LEASE
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.api.client import asking
 from tests.api.test_outages import free_port
 from tests.conftest import set_phase

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from app.core.errors import RepairFailed
 from app.core.settings import Settings
 from app.domain.repairs import Repaired
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.api.client import Api
 from tests.processes import Processes
 from tests.services.outages import backfilled, record

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from app.core.settings import Settings
 from app.db.signs import Role, SignOfLife
-from app.local.exchange import Exchange
 from app.runtime import open_runtime
+from app.simulator import Exchange
 from tests.api.client import Api, serving
 from tests.conftest import set_phase
 from tests.repositories.rows import store

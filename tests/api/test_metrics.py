@@ -16,9 +16,9 @@ from app.db.signs import Role, SignOfLife
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
-from app.local.exchange import Exchange
 from app.repositories import unfillable
 from app.runtime import Runtime
+from app.simulator import Exchange
 from tests.api.client import Api, serving
 from tests.conftest import Servers, set_phase
 from tests.processes import PROJECT, Processes

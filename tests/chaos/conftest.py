@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
-from app.local.ports import free_port
+from app.supervisor.ports import free_port
 from tests.chaos.health import Health
 from tests.chaos.needs import lacks
 from tests.chaos.scenario import Scenario

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from app.local.probes import answers
-from app.local.processes import Child, identity
-from app.local.servers import embed
+from app.embedded.servers import embed
+from app.supervisor.probes import answers
+from app.supervisor.processes import Child, identity
 from tests.waiting import until
 
 END_SECONDS = 30

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.processes import PROJECT, environment
 from tests.services.outages import backfilled, record
 from tests.waiting import until

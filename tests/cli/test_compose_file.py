@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from app.core.settings import Settings
-from app.local.watched import GRACE_SECONDS
+from app.supervisor.supervised import GRACE_SECONDS
 
 FILE = Path(__file__).parents[2] / "docker-compose.yml"
 TEXT = FILE.read_text()

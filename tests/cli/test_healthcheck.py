@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli, healthcheck
-from app.local.ports import free_port
+from app.supervisor.ports import free_port
 
 OK = {"status": "ok", "detail": "answers"}
 AWAY = {"status": "failing", "detail": "the database is away"}

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
-from app.local.services import Services
-from app.local.watched import describe
-from tests.local.children import PROJECT, lives, number_in, until
+from app.supervisor.services import Services
+from app.supervisor.supervised import describe
+from tests.supervisor.child_programs import PROJECT, lives, number_in, until
 
 KEEP = """
 import sys
 from app.core.settings import Settings
-from app.local.watched import keep
+from app.supervisor.supervised import keep
 keep(Settings(), "worker", [sys.executable, *sys.argv[1:]])
 """
 BEATING = """
@@ -35,7 +35,7 @@ for beats in range(10_000):
 """
 ADOPT = """
 import ctypes, subprocess, time
-from app.local.watched import reap_orphans
+from app.supervisor.supervised import reap_orphans
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 kept = subprocess.Popen(["sleep", "60"])
@@ -177,7 +177,7 @@ async def test_what_watches_a_service_needs_nothing_of_the_embedded_servers(
     tmp_path: Path, package: str
 ) -> None:
     """The image has none of their packages: containers ended at once for want of one."""
-    script = f"import sys; sys.modules[{package!r}] = None; import app.local.watched"
+    script = f"import sys; sys.modules[{package!r}] = None; import app.supervisor.supervised"
     process = await start(tmp_path, "-c", script)
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from app.clients import Exchange, open_exchanges
 from app.core.settings import Settings
 from app.db.gate import RequestGate
-from app.local.exchange import Exchange as StandIn
-from app.local.exchange import ExchangeOptions
+from app.simulator import Exchange as StandIn
+from app.simulator import ExchangeOptions
 from tests.clients.certificates import Certificate, make_certificate
 from tests.clients.wire import Speaker
 from tests.conftest import Servers

@@ -9,8 +9,8 @@ from app.clients import Exchange
 from app.clients.chart import FARTHEST_AHEAD_US
 from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused, UnknownIndex
 from app.core.metrics import Sample, take
-from app.local.exchange import Exchange as StandIn
-from app.local.exchange import ExchangeOptions, index_mean
+from app.simulator import Exchange as StandIn
+from app.simulator import ExchangeOptions, index_mean
 from tests.clients.conftest import Connect, Speak
 from tests.clients.test_recorded_answers import CHART, recorded
 from tests.clients.wire import envelope, http

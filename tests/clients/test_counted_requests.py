@@ -9,7 +9,7 @@ from app.core.errors import BrokerUnavailable, ExchangeRateLimited, ExchangeUnav
 from app.core.metrics import EXCHANGE_REQUESTS, take
 from app.core.settings import Settings
 from app.db.gate import RequestGate
-from app.local.exchange import Exchange as StandIn
+from app.simulator import Exchange as StandIn
 from tests.clients.gates import MakeGate, Relay, gates_at
 from tests.conftest import Servers
 

@@ -17,8 +17,8 @@ from app.core.errors import (
     ExchangeUnreachable,
     UnknownIndex,
 )
-from app.local.exchange import Exchange as StandIn
-from app.local.exchange import ExchangeOptions
+from app.simulator import Exchange as StandIn
+from app.simulator import ExchangeOptions
 from tests.clients.asking import failure
 from tests.clients.conftest import Connect, Speak
 from tests.clients.wire import envelope, http

@@ -6,7 +6,7 @@ import pytest
 
 from app.clients import Exchange
 from app.core.errors import AnswerMalformed, PriceRefused
-from app.local.exchange import Exchange as StandIn
+from app.simulator import Exchange as StandIn
 from tests.clients.asking import failure
 from tests.clients.conftest import Connect
 

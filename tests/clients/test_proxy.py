@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from app.core.errors import ExchangeError, ExchangeUnavailable, ExchangeUnreachable, ProxyRefused
 from app.core.retry import Patience
-from app.local.exchange import Exchange as StandIn
-from app.local.exchange import ExchangeOptions
+from app.simulator import Exchange as StandIn
+from app.simulator import ExchangeOptions
 from tests.clients.asking import failure
 from tests.clients.certificates import Certificate
 from tests.clients.conftest import Connect, Speak, connected

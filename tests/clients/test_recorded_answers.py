@@ -13,8 +13,8 @@ from app.clients.envelope import parse_envelope
 from app.clients.transport import HttpAnswer
 from app.core.errors import ExchangeError, ExchangeMaintenance, RequestRejected, UnknownIndex
 from app.domain.prices import TickerKey
-from app.local.exchange import Exchange as StandIn
-from app.local.exchange import ExchangeOptions
+from app.simulator import Exchange as StandIn
+from app.simulator import ExchangeOptions
 from tests.clients.conftest import Connect, Speak
 from tests.clients.wire import http
 

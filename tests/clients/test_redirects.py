@@ -5,8 +5,8 @@ import pytest
 from app.clients import Exchange
 from app.clients.transport import MOST_REDIRECTS
 from app.core.errors import ExchangeTimeout, ExchangeUnreachable, RedirectRefused
-from app.local.exchange import Exchange as StandIn
-from app.local.exchange import ExchangeOptions
+from app.simulator import Exchange as StandIn
+from app.simulator import ExchangeOptions
 from tests.clients.certificates import Certificate, make_certificate
 from tests.clients.conftest import Connect, Speak
 from tests.clients.processes import run_python

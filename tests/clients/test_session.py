@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app import __version__
-from app.local.exchange import Exchange as StandIn
+from app.simulator import Exchange as StandIn
 from tests.clients.conftest import Connect, Speak, connected
 from tests.clients.wire import envelope, http
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from app.local.postgres import Postgres
-from app.local.probes import answers
-from app.local.processes import Child, identity
-from app.local.valkey import Valkey
+from app.embedded.postgres import Postgres
+from app.embedded.valkey import Valkey
+from app.supervisor.probes import answers
+from app.supervisor.processes import Child, identity
 from tests.waiting import until
 
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from app.local.cluster import programs
+from app.embedded.cluster import programs
 from tests.conftest import Servers
 from tests.databases import Databases
 from tests.processes import Processes

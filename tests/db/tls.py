@@ -12,9 +12,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.local.cluster import system_user
-from app.local.ports import free_port
-from app.local.processes import identity
+from app.embedded.cluster import system_user
+from app.supervisor.ports import free_port
+from app.supervisor.processes import identity
 from tests.clients.certificates import Certificate, make_certificate
 from tests.waiting import until
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import asyncpg
 
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.repositories.rows import store
 
 

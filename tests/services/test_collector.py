@@ -21,10 +21,10 @@ from app.db.session import Database
 from app.db.signs import FAILURES
 from app.domain.prices import TickerKey
 from app.domain.stamps import ExchangeClock
-from app.local.exchange import Exchange
 from app.repositories.live import Sample
 from app.runtime import Runtime, open_runtime
 from app.services.collector import Outcome, _Shared, _TickerTick
+from app.simulator import Exchange
 from tests.conftest import set_phase
 from tests.waiting import until
 

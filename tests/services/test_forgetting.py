@@ -12,9 +12,9 @@ from app.db.session import Database
 from app.domain.forgetting import Selection, Stock
 from app.domain.prices import Source, Span, TickerKey
 from app.domain.repairs import Repaired
-from app.local.exchange import Exchange
 from app.repositories import recordings
 from app.runtime import Runtime
+from app.simulator import Exchange
 from tests.repositories.rows import record as promise
 from tests.repositories.rows import store
 from tests.services.outages import backfilled, record

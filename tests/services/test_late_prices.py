@@ -12,10 +12,10 @@ from app.core.metrics import take
 from app.core.settings import Settings
 from app.db.session import Database
 from app.domain.prices import Span, TickerKey
-from app.local.exchange import Exchange
 from app.runtime import Runtime
 from app.services.collector import Outcome
 from app.services.coverage import Accounts
+from app.simulator import Exchange
 from tests.conftest import Servers, set_phase
 from tests.services.test_collector import configured
 from tests.waiting import until

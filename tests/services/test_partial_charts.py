@@ -12,9 +12,9 @@ from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
 from app.domain.repairs import Repaired, Wish
 from app.domain.slots import MICROSECONDS
-from app.local.exchange import Exchange
 from app.runtime import Runtime
 from app.services.repair import Repair
+from app.simulator import Exchange
 from tests.services.outages import backfilled, given_up, record
 
 BTC = TickerKey("deribit", "btc_usd")

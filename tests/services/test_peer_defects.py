@@ -4,9 +4,9 @@ import asyncio
 
 import asyncpg
 
-from app.local.exchange import Exchange
 from app.runtime import Runtime
 from app.services.collector import Outcome
+from app.simulator import Exchange
 
 BOTH = ["btc_usd", "eth_usd"]
 AWAY_TWICE = """

@@ -14,8 +14,8 @@ from app.core.settings import Settings
 from app.db.session import Database
 from app.domain.prices import Span, TickerKey
 from app.domain.repairs import Progress, Repaired, Wish
-from app.local.exchange import Exchange, index_mean
 from app.runtime import Runtime, open_runtime
+from app.simulator import Exchange, index_mean
 from tests.repositories.rows import store
 from tests.services.outages import backfilled, given_up, record, this_slot
 from tests.waiting import until

@@ -12,8 +12,8 @@ from app.db.repair_queue import QUEUE
 from app.db.session import Database
 from app.domain.prices import Span
 from app.domain.repairs import QueuedRepair, Repaired, Wish
-from app.local.exchange import Exchange
 from app.runtime import Runtime, open_runtime
+from app.simulator import Exchange
 from tests.repositories.rows import record as promise
 from tests.services.outages import backfilled, record
 from tests.services.test_repair import CHART, FIVE_MINUTES, configured, ranges_asked

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from app.core.errors import CollectionFailed
 from app.core.settings import Settings
-from app.local.exchange import Exchange
 from app.services.collector import Outcome
+from app.simulator import Exchange
 from tests.processes import Processes
 from tests.waiting import until
 

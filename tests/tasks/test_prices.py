@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from app.core.settings import Settings
 from app.db.wrong_hours import WRONG_HOURS
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.conftest import set_phase
 from tests.processes import Processes
 from tests.repositories.rows import store

@@ -14,7 +14,7 @@ from app.core.errors import DatabaseUnavailable, RepairFailed
 from app.core.settings import Settings
 from app.domain.prices import Span
 from app.domain.repairs import Repaired, Wish
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.processes import Processes
 from tests.services.outages import backfilled, given_up, record
 from tests.waiting import until

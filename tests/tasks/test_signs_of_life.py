@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from app.core.settings import Settings
 from app.db.signs import read_signs
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.api.client import Api, serving
 from tests.conftest import set_phase
 from tests.processes import Processes

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.local.exchange import Exchange
+from app.simulator import Exchange
 from tests.conftest import set_phase
 from tests.db.private import Private, private_valkey
 from tests.processes import Process, Processes

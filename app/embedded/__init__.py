@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey from Python wheels, and the whole stack of `run` and `demo`."""

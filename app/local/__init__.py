@@ -1,1 +1,0 @@
-"""The real thing with nothing installed: embedded servers, a stand-in exchange, a recording."""

@@ -1,0 +1,25 @@
+"""A stand-in for Deribit: the same methods on a port of this machine, and faults on demand."""
+
+from app.simulator.faults import Fault
+from app.simulator.kinds import FaultError
+from app.simulator.options import ExchangeOptions, OptionError
+from app.simulator.prices import index_mean, index_price, index_prices
+from app.simulator.process import run, serve
+from app.simulator.record import RequestRecord
+from app.simulator.server import Exchange
+from app.simulator.timing import Spread
+
+__all__ = [
+    "Exchange",
+    "ExchangeOptions",
+    "Fault",
+    "FaultError",
+    "OptionError",
+    "RequestRecord",
+    "Spread",
+    "index_mean",
+    "index_price",
+    "index_prices",
+    "run",
+    "serve",
+]

@@ -1,0 +1,98 @@
+"""The faults in force: whom each hits, how often and until when."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from app.simulator.kinds import parse
+
+
+@dataclass(slots=True)
+class Fault:
+    """A fault in force; `details` are the fields of its kind."""
+
+    id: int
+    kind: str
+    details: Mapping[str, Any]
+    method: str | None = None
+    index: str | None = None
+    times: int | None = None
+    probability: float = 1.0
+    seconds: float | None = None
+    added_at: float = field(default_factory=time.monotonic)
+    hits: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Say whether the fault has ended by itself."""
+        late = self.seconds is not None and time.monotonic() >= self.added_at + self.seconds
+        return late or (self.times is not None and self.hits >= self.times)
+
+    def concerns(self, method: str, index: str | None) -> bool:
+        """Say whether a request is one that this fault may hit."""
+        meant = self.method in (None, method) and self.index in (None, index)
+        return meant and self.kind != "down"  # which hits the socket, not a request
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is known of the fault, without what was left open."""
+        known = {
+            "id": self.id,
+            "kind": self.kind,
+            "method": self.method,
+            "index": self.index,
+            "times": self.times,
+            "probability": self.probability,
+            "seconds": self.seconds,
+            "hits": self.hits,
+            **self.details,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+
+@dataclass(slots=True)
+class FaultBook:
+    """The faults in force, oldest first; the first that concerns a request hits it, alone."""
+
+    dice: Random
+    _faults: dict[int, Fault] = field(default_factory=dict)
+    _last_id: int = 0
+
+    def add(self, wanted: Mapping[str, Any]) -> Fault:
+        """Add a fault from its description; raise FaultError if it makes no sense."""
+        fields = parse(wanted)
+        self._last_id += 1
+        fault = self._faults[self._last_id] = Fault(id=self._last_id, **fields)
+        return fault
+
+    def pick(self, method: str, index: str | None) -> Fault | None:
+        """Return the fault that hits a request, if any, and count the hit."""
+        for fault in self.in_force():
+            if fault.concerns(method, index) and self._strikes(fault):
+                fault.hits += 1
+                return fault
+        return None
+
+    def get(self, fault_id: int) -> Fault | None:
+        """Return a fault in force by its id."""
+        return next((fault for fault in self.in_force() if fault.id == fault_id), None)
+
+    def remove(self, fault_id: int) -> Fault | None:
+        """Remove a fault and return it; None if none of that id is in force."""
+        fault = self.get(fault_id)
+        self._faults.pop(fault_id, None)
+        return fault
+
+    def clear(self) -> None:
+        """Remove every fault."""
+        self._faults.clear()
+
+    def in_force(self) -> list[Fault]:
+        """Return the faults that have not ended yet, and forget the others."""
+        if self._faults:
+            self._faults = {key: fault for key, fault in self._faults.items() if not fault.over}
+        return list(self._faults.values())
+
+    def _strikes(self, fault: Fault) -> bool:
+        return fault.probability >= 1 or self.dice.random() < fault.probability

@@ -1,0 +1,58 @@
+"""What an exchange can be told at its start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.simulator.chart import check_chart_step
+from app.simulator.indices import NAME
+from app.simulator.kinds import parse
+from app.simulator.timing import Spread, check_delay
+
+
+class OptionError(ValueError):
+    """An option that makes no sense; the message is one line that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptions:
+    """The options of an exchange; refuses what makes no sense with an OptionError."""
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: a free one
+    indices: tuple[str, ...] = ()  # names beside the recorded ones
+    any_index: bool = False
+    testnet: bool = False
+    seed: int | None = None
+    faults: tuple[Mapping[str, Any], ...] = ()
+    clock: Spread = field(default_factory=Spread)
+    delay: Spread = field(default_factory=Spread)
+    chart_steps: Mapping[str, int] = field(default_factory=dict)
+    rate_limit: float | None = None  # requests a second
+    burst: int = 100
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every option that a type doesn't check."""
+        _require(0 <= self.port < 2**16, f"port: {self.port} is not from 0 to 65535")
+        for name in self.indices:
+            _require(NAME.fullmatch(name), f"index: {name!r} does not match {NAME.pattern}")
+        _require(self.rate_limit is None or self.rate_limit > 0, "rate-limit: must be above 0")
+        _require(self.burst > 0, "burst: must be above 0")
+        _require(bool(self.tls_cert) == bool(self.tls_key), "tls-cert and tls-key go together")
+        try:
+            check_delay(self.delay)
+            for span, step in self.chart_steps.items():
+                check_chart_step(span, step)
+            for fault in self.faults:
+                parse(fault)
+        except ValueError as error:
+            raise OptionError(str(error)) from None
+
+
+def _require(truth: object, message: str) -> None:
+    if not truth:
+        raise OptionError(message)

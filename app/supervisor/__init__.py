@@ -1,0 +1,1 @@
+"""Keeps processes alive: process 1 of a container, and of `make run`."""

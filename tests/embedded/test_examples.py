@@ -1,0 +1,85 @@
+"""Every example of the documentation works in the demo as it opens."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from app.supervisor.ports import free_port
+from tests.embedded.test_demo import start
+from tests.supervisor.child_programs import PROJECT
+
+LINE = re.compile(r"^curl .*", re.MULTILINE)
+
+
+def _curl(line: str, base: str, key: str, task_id: str) -> Any:  # noqa: ANN401  # JSON
+    """Run a line of the README as it stands, and give what came."""
+    environment = {"api": f"{base}/api/v1", "key": key, "task_id": task_id}
+    line = line.replace("http://127.0.0.1:8000", base).replace("curl ", "curl -s ", 1)
+    done = subprocess.run(  # noqa: S603  # a line of our own README
+        ["/bin/bash", "-c", line],
+        env={**environment, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def _ask(url: str, method: str, key: str) -> int:
+    request = urllib.request.Request(url, method=method, headers={"X-API-Key": key})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # our own address
+        status: int = answer.status
+        return status
+
+
+def _examples(operation: dict[str, Any]) -> list[tuple[str, str]]:
+    """Give the parameters as Swagger's form is filled when it opens."""
+    filled: list[tuple[str, str]] = []
+    for parameter in operation.get("parameters", []):
+        for example in list(parameter.get("examples", {}).values())[:1]:
+            value = example["value"]
+            values = value if isinstance(value, list) else [value]
+            filled += [(parameter["name"], str(one)) for one in values]
+    return filled
+
+
+@pytest.mark.accept
+async def test_examples_of_the_readme_and_of_swagger_answer_with_data() -> None:
+    with tempfile.TemporaryDirectory(prefix="demo-") as name:
+        folder, port = Path(name), free_port()
+        demo = await start(folder, port)
+        try:
+            await asyncio.to_thread(_try_all, folder / "demo.log", f"http://127.0.0.1:{port}")
+        finally:
+            demo.send_signal(signal.SIGINT)
+            await demo.wait()
+
+
+def _try_all(log: Path, base: str) -> None:
+    said = re.search(r"API key\s+(\S+)", log.read_text())
+    assert said is not None
+    key, task_id = said[1], ""
+    lines = LINE.findall((PROJECT / "README.md").read_text())
+    assert len(lines) >= 14
+    for line in lines:
+        if "-OJ" in line:
+            continue  # a file
+        answer = _curl(line, base, key, task_id)
+        task_id = answer.get("task_id", task_id)
+        assert answer.get("code", "price_too_old") == "price_too_old", (line, answer)
+        assert answer.get("items", [1]), line
+    with urllib.request.urlopen(f"{base}/openapi.json") as found:  # noqa: S310  # our own address
+        document = json.load(found)
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            url = f"{base}{path.format(task_id=task_id)}?{urlencode(_examples(operation))}"
+            assert _ask(url, method.upper(), key) in {200, 202}, url

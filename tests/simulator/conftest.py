@@ -1,0 +1,21 @@
+"""A running exchange and a client that asks it."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from app.simulator import Exchange
+from tests.simulator.asking import Client
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    async with Exchange() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(exchange: Exchange) -> AsyncIterator[Client]:
+    async with aiohttp.ClientSession() as session:
+        yield Client(exchange, session)

@@ -1,0 +1,230 @@
+"""The supervisor: order, restarts, hangs, and the end of everything that was started."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.supervisor.probes import Heartbeat
+from app.supervisor.processes import CannotStart, Child
+from app.supervisor.supervisor import Pace, Supervisor, together
+from tests.supervisor.child_programs import FOREVER, Listener, lives, number_in, python, until
+
+BEATING = """
+import pathlib, sys, time
+while True:
+    pathlib.Path(sys.argv[1]).touch()
+    time.sleep(0.02)
+"""
+WITH_GRANDCHILD = """
+import pathlib, subprocess, sys, time
+grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pathlib.Path(sys.argv[1]).write_text(str(grandchild.pid))
+time.sleep(60)
+"""
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf now", flush=True)
+time.sleep(60)
+"""
+POLITE = """
+import os, signal, sys
+def end(*_):
+    os.write(1, b"ended\\n")
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+os.write(1, b"ready\\n")
+signal.pause()
+"""
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def supervisor(listener: Listener) -> AsyncIterator[Supervisor]:
+    async with Supervisor(listener, pace=Pace(delays=(0.0, 0.05))) as supervisor:
+        yield supervisor
+
+
+async def never() -> bool:
+    return False
+
+
+def running_pid(supervisor: Supervisor, name: str) -> int:
+    pid = supervisor.pid(name)
+    assert pid is not None
+    return pid
+
+
+async def test_lines_of_a_child_arrive_behind_its_name(
+    supervisor: Supervisor, listener: Listener
+) -> None:
+    await supervisor.run(Child(name="teller", argv=python("print('one'); print('two', end='')")))
+
+    assert listener.lines == [("teller", "one"), ("teller", "two")]
+
+
+async def test_an_endless_line_arrives_whole_in_pieces(
+    supervisor: Supervisor, listener: Listener
+) -> None:
+    await supervisor.run(Child(name="teller", argv=python("print('x' * 300_000)")))
+
+    assert len(listener.lines) > 1
+    assert "".join(text for _, text in listener.lines) == "x" * 300_000
+
+
+async def test_a_child_that_dies_is_started_again(
+    supervisor: Supervisor, listener: Listener
+) -> None:
+    await supervisor.start(Child(name="sleeper", argv=python(FOREVER)))
+    first = running_pid(supervisor, "sleeper")
+
+    os.kill(first, signal.SIGKILL)
+
+    await until(lambda: supervisor.pid("sleeper") not in {None, first})
+    assert listener.notes == ["sleeper was ended by SIGKILL; starting it again now"]
+
+
+async def test_a_child_that_keeps_dying_is_given_time(
+    supervisor: Supervisor, listener: Listener
+) -> None:
+    await supervisor.start(Child(name="mortal", argv=python("raise SystemExit(3)")))
+
+    await until(lambda: len(listener.notes) >= 3)
+    assert listener.notes[:3] == [
+        "mortal ended with 3; starting it again now",
+        "mortal ended with 3; starting it again in 0.05 s",
+        "mortal ended with 3; starting it again in 0.05 s",
+    ]
+
+
+def test_the_pause_before_a_restart_grows_to_its_longest() -> None:
+    pace = Pace()
+
+    assert [pace.delay(n) for n in (1, 2, 3, 4, 5, 6, 99)] == [0, 0.5, 1, 2, 5, 5, 5]
+
+
+async def test_who_ran_for_long_is_forgiven(listener: Listener) -> None:
+    async with Supervisor(listener, pace=Pace((0.0, 60.0), settled_seconds=0.0)) as supervisor:
+        await supervisor.start(Child(name="mortal", argv=python("raise SystemExit(3)")))
+        await until(lambda: len(listener.notes) >= 3)
+
+    assert set(listener.notes) == {"mortal ended with 3; starting it again now"}
+
+
+async def test_a_hung_child_is_killed_and_started_again(
+    supervisor: Supervisor, listener: Listener, tmp_path: Path
+) -> None:
+    file = tmp_path / "heartbeat"
+    child = Child(
+        name="beater",
+        argv=python(BEATING, file),
+        ready=Heartbeat(file),
+        alive=Heartbeat(file),
+        look_seconds=0.05,
+        silence_seconds=0.5,
+    )
+    await supervisor.start(child)
+    first = running_pid(supervisor, "beater")
+
+    os.kill(first, signal.SIGSTOP)
+
+    await until(lambda: supervisor.pid("beater") not in {None, first})
+    assert not lives(first)
+    assert listener.notes == ["beater gave no sign of life for 0.5 s; starting it again now"]
+
+
+async def test_a_heartbeat_counts_whatever_the_clock_says(tmp_path: Path) -> None:
+    file = tmp_path / "heartbeat"
+    file.touch()
+    heartbeat = Heartbeat(file)
+    assert not await heartbeat()
+
+    for moment in (1, 4_000_000_000):
+        os.utime(file, (moment, moment))
+        assert await heartbeat()
+        assert not await heartbeat()
+
+
+async def test_grandchildren_end_too(listener: Listener, tmp_path: Path) -> None:
+    file = tmp_path / "grandchild"
+    async with Supervisor(listener) as supervisor:
+        await supervisor.start(Child(name="parent", argv=python(WITH_GRANDCHILD, file)))
+        await until(lambda: number_in(file))
+        assert lives(number_in(file))
+
+    await until(lambda: not lives(number_in(file)))
+
+
+async def test_a_deaf_child_is_killed_after_its_grace(listener: Listener) -> None:
+    async with Supervisor(listener) as supervisor:
+        await supervisor.start(Child(name="deaf", argv=python(DEAF), grace_seconds=0.2))
+        await until(lambda: listener.lines)
+        pid = running_pid(supervisor, "deaf")
+
+    assert not lives(pid)
+
+
+async def test_later_stages_end_first(listener: Listener) -> None:
+    async with Supervisor(listener) as supervisor:
+        children = (Child(name=f"s{n}", argv=python(POLITE), stage=n) for n in (1, 0, 2))
+        await together(*map(supervisor.start, children))
+        await until(lambda: len(listener.lines) == 3)
+
+    ended = [name for name, text in listener.lines if text == "ended"]
+    assert ended == ["s2", "s1", "s0"]
+
+
+async def test_a_child_that_is_never_ready_cannot_start(supervisor: Supervisor) -> None:
+    child = Child(name="slow", argv=python(FOREVER), ready=never, ready_seconds=0.3)
+
+    with pytest.raises(CannotStart, match=r"^slow was not ready within 0.3 s$"):
+        await supervisor.start(child)
+
+
+async def test_a_child_that_ends_before_it_is_ready_leaves_its_last_words(
+    supervisor: Supervisor,
+) -> None:
+    child = Child(name="broken", argv=python("raise SystemExit('no such thing')"), ready=never)
+
+    with pytest.raises(CannotStart, match=r"^broken ended with 1:\nno such thing$"):
+        await supervisor.start(child)
+
+
+async def test_last_words_may_come_from_a_log(supervisor: Supervisor, tmp_path: Path) -> None:
+    program = python("print('last words'); raise SystemExit(2)")
+
+    with pytest.raises(CannotStart, match=r"^migrate ended with 2:\nlast words$"):
+        await supervisor.run(Child(name="migrate", argv=program, log=tmp_path / "log"))
+
+
+async def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor) -> None:
+    with pytest.raises(CannotStart, match="ghost can't be run: there is no program /no/"):
+        await supervisor.start(Child(name="ghost", argv=["/no/such/program"]))
+
+
+async def test_one_failure_ends_the_starts_beside_it(supervisor: Supervisor) -> None:
+    slow = Child(name="slow", argv=python(FOREVER), ready=never)
+    ghost = Child(name="ghost", argv=["/no/such/program"])
+
+    with pytest.raises(CannotStart, match="ghost"):
+        await together(supervisor.start(slow), supervisor.start(ghost))
+
+
+async def test_a_child_inherits_no_double_of_its_own_settings(
+    supervisor: Supervisor, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("database_url", "elsewhere")
+    program = "import os; print(*(v for k, v in os.environ.items() if k.upper() == 'DATABASE_URL'))"
+
+    await supervisor.run(
+        Child(name="settings", argv=python(program), env={"DATABASE_URL": "embedded"})
+    )
+
+    assert listener.lines == [("settings", "embedded")]
