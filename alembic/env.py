@@ -16,12 +16,12 @@ from app.core.endings import exit_message
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.logs import configure_logs, hush
 from app.core.settings import load_settings
-from app.db.diagnosis import explain
-from app.db.engine import open_engine
-from app.db.faults import translated
-from app.db.models import Base
-from app.db.schema import require_version
-from app.db.session import CONNECT_TIMEOUT_SECONDS
+from app.postgres.database import CONNECT_TIMEOUT_SECONDS
+from app.postgres.diagnosis import explain
+from app.postgres.engine import open_engine
+from app.postgres.errors import translated
+from app.postgres.models import Base
+from app.postgres.schema import require_version
 
 log = structlog.get_logger("alembic")
 

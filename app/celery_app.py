@@ -26,9 +26,9 @@ from app.core.errors import AppError
 from app.core.garbage import collect_seldom
 from app.core.logs import REQUEST_ID, configure_logs, hush
 from app.core.settings import Settings, load_settings
-from app.db.signs import Role, SignOfLife
 from app.domain.slots import window_seconds
 from app.heartbeat import progress, show_life, touching
+from app.redis.heartbeats import Role, SignOfLife
 from app.worker import ExitCodeStep, HeartbeatStep, WorkerProcess
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from app.core.errors import AppError, BrokerUnavailable
 from app.core.garbage import collecting_seldom
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
-from app.db.redis import ping
+from app.redis.client import ping
 from app.runtime import Runtime, alerting, open_runtime, remembering, require_servers
 
 log = structlog.get_logger(__name__)

@@ -15,18 +15,18 @@ from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.settings import Settings
 from app.core.urls import place_of_redis
-from app.db.alerts import AlertRecord
-from app.db.diagnosis import explain
-from app.db.gate import RequestGate
-from app.db.listening import listen_forever
-from app.db.metrics import LastTotals, hand_on
-from app.db.redis import open_redis, ping
-from app.db.repair_queue import RepairQueue
-from app.db.schema import require_current
-from app.db.session import Database
-from app.db.signs import Failures
 from app.domain.lines import LineFormat
 from app.domain.prices import TickerKey
+from app.postgres.database import Database
+from app.postgres.diagnosis import explain
+from app.postgres.notifications import listen_forever
+from app.postgres.schema import require_current
+from app.redis.alert_lease import AlertRecord
+from app.redis.client import open_redis, ping
+from app.redis.counters import LastTotals, hand_on
+from app.redis.heartbeats import Failures
+from app.redis.rate_limiter import RequestGate
+from app.redis.repair_queue import RepairQueue
 from app.repositories.changes import CHANNEL
 from app.services.alerts import AlertWatch
 from app.services.candles import Candles

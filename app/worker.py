@@ -17,9 +17,9 @@ from celery.worker.consumer.heart import Heart
 
 from app.core.garbage import collect_seldom
 from app.core.settings import Settings
-from app.db.metrics import hand_on
-from app.db.signs import Role, SignOfLife
 from app.heartbeat import PAUSE_SECONDS, progress, show_life, touching
+from app.redis.counters import hand_on
+from app.redis.heartbeats import Role, SignOfLife
 
 if TYPE_CHECKING:
     from app.runtime import Runtime

@@ -18,9 +18,9 @@ from typing import Final, TextIO
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.session import Database
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import prices
 from benchmarks.stand import TAIL, TIDE
 

@@ -16,8 +16,8 @@ from sqlalchemy import event
 
 from app.core.metrics import take
 from app.core.settings import Settings
-from app.db.session import Database
 from app.embedded.servers import Embedded, embedded_servers
+from app.postgres.database import Database
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange, ExchangeOptions
 from tests.databases import Databases
@@ -57,7 +57,7 @@ def servers(directory: Path) -> Iterator[Servers]:
         # Celery's application is made at import, from the environment
         os.environ["REDIS_URL"] = found.redis_url
         os.environ["DATABASE_URL"] = found.database_url("prices")
-        from app.db.schema import migrate  # noqa: PLC0415  # reads the environment
+        from app.postgres.schema import migrate  # noqa: PLC0415  # reads the environment
 
         migrate()
         yield found

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Response
 from app.api.deps import RuntimeDep
 from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
-from app.db.redis import ping
-from app.db.schema import require_current
 from app.domain.freshness import WORST_CLOCK_SECONDS, Findings, Freshness
+from app.postgres.schema import require_current
+from app.redis.client import ping
 
 CHECK_TIMEOUT_SECONDS = 3.0
 FAILING: dict[int | str, dict[str, Any]] = {

@@ -17,11 +17,11 @@ from app.api.deps import RuntimeDep
 from app.core.background import keep_running
 from app.core.errors import AppError
 from app.core.metrics import COUNTERS, Sample
-from app.db.metrics import hand_on
 from app.domain.coverage import Coverage
 from app.domain.freshness import Findings, Signs
 from app.domain.gaps import PENDING
 from app.domain.prices import Span
+from app.redis.counters import hand_on
 
 PAUSE_SECONDS = 1.0
 LOOK_TIMEOUT_SECONDS = 3.0

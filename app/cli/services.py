@@ -42,7 +42,7 @@ def beat(*, watched: Watched = False) -> None:
 
 def migrate() -> None:
     """Bring the database's schema to the newest version."""
-    from app.db.schema import migrate as upgrade
+    from app.postgres.schema import migrate as upgrade
 
     upgrade()
 

@@ -12,7 +12,7 @@ SHORTEST_NOTE_SECONDS = 10.0
 NO_ANSWER_IN_TIME = "no answer in time"
 DOES_NOT_ANSWER = "PostgreSQL does not answer"
 STATEMENT_ENDED = "PostgreSQL ended a statement"
-"""How the words begin in which app/db/faults.py tells these two troubles."""
+"""How the words begin in which app/postgres/errors.py tells these two troubles."""
 DISK_FULL = "database_full"
 WORST_CLOCK_SECONDS = 55 * 60
 """A stamp an hour away from the database's clock is refused; this warns before."""

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.session import Driver
 from app.domain.changes import EVERYTHING, Change
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState
+from app.postgres.database import Driver
 from app.repositories import ticker_states
 
 CHANNEL = "price_changes"

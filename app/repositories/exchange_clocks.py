@@ -6,8 +6,8 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import ExchangeClockRow
 from app.domain.stamps import Doubt, ExchangeClock
+from app.postgres.models import ExchangeClockRow
 
 _insert = insert(ExchangeClockRow)
 _upsert = _insert.on_conflict_do_update(

@@ -6,8 +6,8 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import PriceRow
 from app.domain.prices import Span, TickerKey
+from app.postgres.models import PriceRow
 from app.repositories.parquet import DIGITS, SCALE
 
 

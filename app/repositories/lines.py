@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg
 
-from app.db.session import Driver
 from app.domain.lines import Column, LineFormat, LinePage, Lines
 from app.domain.prices import Order, Span, TickerKey
 from app.domain.slots import Slot
+from app.postgres.database import Driver
 
 _FIRST_SECOND = -(2**62)
 _LAST_SECOND = 2**62

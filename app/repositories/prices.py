@@ -6,9 +6,9 @@ from typing import NamedTuple
 from sqlalchemy import ARRAY, BigInteger, Numeric, Text, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import HourRow, PriceRow
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import LiveEdge, Slot, present_of
+from app.postgres.models import HourRow, PriceRow
 
 _ADD = text(
     """

@@ -6,11 +6,11 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import RetryRow
 from app.domain.gaps import Gap, Reason, without
 from app.domain.prices import Span, TickerKey
 from app.domain.retries import Retry
 from app.domain.slots import Slot
+from app.postgres.models import RetryRow
 
 
 async def between(

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.db.session import Driver
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState
+from app.postgres.database import Driver
 
 COLUMNS = "newest.timestamp, price, observed_us, source, oldest.timestamp, promised"
 """What `read_row` reads after the ticker's key."""

@@ -6,10 +6,10 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models import UnfillableRow
 from app.domain.gaps import Gap, Reason, without
 from app.domain.prices import Span, TickerKey
 from app.domain.slots import MICROSECONDS, Slot
+from app.postgres.models import UnfillableRow
 
 
 async def between(

@@ -16,11 +16,11 @@ from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable
 from app.core.metrics import ALERTS, count
 from app.core.waiting import happens_within
-from app.db.alerts import AlertRecord
 from app.domain.alerts import Alert, Told, Verdict, as_body
 from app.domain.freshness import Findings, Freshness, Signs
 from app.domain.prices import TickerKey
 from app.domain.slots import STALE_AFTER_INTERVALS
+from app.redis.alert_lease import AlertRecord
 
 PAUSE_SECONDS = 1.0
 LOOKS_BEFORE_TAKING = 3

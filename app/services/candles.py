@@ -1,7 +1,7 @@
 """Candles: a ticker's prices in brief, and whether a live price may still change them."""
 
-from app.db.session import Database
 from app.domain.candles import CandlePage, CandleQuery, settled_before
+from app.postgres.database import Database
 from app.repositories import candles, prices
 
 

@@ -27,12 +27,12 @@ from app.core.errors import (
 )
 from app.core.members import Members
 from app.core.retry import Patience
-from app.db.session import Database
-from app.db.signs import Failures
 from app.domain.prices import Price, Quote, TickerKey
 from app.domain.recordings import Recording, realign
 from app.domain.slots import LiveEdge, Slot, is_plausible, seconds_left, window_seconds
 from app.domain.stamps import ExchangeClock, changed_clocks
+from app.postgres.database import Database
+from app.redis.heartbeats import Failures
 from app.repositories import exchange_clocks, live, prices, recordings
 from app.repositories.live import Sample
 from app.repositories.prices import PriceId

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
-from app.db.session import Database
 from app.domain.coverage import Coverage, Quality, Tally
 from app.domain.gaps import Gap, Reason, because, started_before, with_reasons
 from app.domain.prices import Span, TickerKey
 from app.domain.slots import MICROSECONDS
+from app.postgres.database import Database
 from app.repositories import gaps, prices, quality, recordings, unfillable
 
 MOST_OUTLIERS = 20

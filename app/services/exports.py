@@ -8,9 +8,9 @@ from typing import Final
 
 from app.core.ahead import ahead
 from app.core.errors import TooManyExports
-from app.db.session import Database
 from app.domain.exports import Export, ExportFormat, Layout, csv_layout, ndjson_layout
 from app.domain.prices import Span, TickerKey
+from app.postgres.database import Database
 from app.repositories import exports, lines
 from app.repositories.parquet import ParquetWriter
 

@@ -6,9 +6,9 @@ far as that reaches.
 
 from app.core.errors import RepairRunning
 from app.core.retry import Patience
-from app.db.session import Database
 from app.domain.forgetting import Selection, Stock
 from app.domain.repairs import REPAIR_LOCK
+from app.postgres.database import Database
 from app.repositories import forgetting, recordings
 
 ROWS_AT_ONCE = 10_000

@@ -9,11 +9,11 @@ import structlog
 from redis.asyncio import Redis
 
 from app.core.errors import AppError
-from app.db.session import Database
-from app.db.signs import read_signs
 from app.domain.freshness import NO_ANSWER_IN_TIME, Clocks, Findings, Freshness
 from app.domain.prices import TickerKey
 from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LiveEdge, present_of
+from app.postgres.database import Database
+from app.redis.heartbeats import read_signs
 from app.repositories import prices
 
 LOOK_TIMEOUT_SECONDS = 3.0

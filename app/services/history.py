@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
-from app.db.session import Database
 from app.domain.completeness import open_ranges
 from app.domain.lines import LineFormat, LinePage, Lines
 from app.domain.prices import Order, Price, Span, TickerKey, TickerSummary
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
 from app.domain.times import write_utc
+from app.postgres.database import Database
 from app.repositories import lines, prices, recordings
 from app.repositories.prices import Extent
 

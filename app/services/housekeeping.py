@@ -1,6 +1,6 @@
 """Housekeeping: what nobody needs any more is thrown away."""
 
-from app.db.session import Database
+from app.postgres.database import Database
 from app.repositories import changes
 
 

@@ -15,9 +15,9 @@ from typing import Final
 
 from app.core.ahead import ahead
 from app.core.errors import ImportRefused
-from app.db.session import Database
 from app.domain.imports import BadRow, Imported, ImportProgress, Latest, Sheet, Tell, Wish
 from app.domain.recordings import Recording, unpromised
+from app.postgres.database import Database
 from app.repositories import prices, recordings
 from app.repositories.imports import Run, Stage
 from app.repositories.price_files import BROKEN, PriceFile, open_prices

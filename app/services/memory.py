@@ -20,12 +20,12 @@ from app.core.clocks import awake_or_not
 from app.core.errors import AppError
 from app.core.single_flight import SingleFlight
 from app.core.waiting import happens_within
-from app.db.session import Database, Driver
 from app.domain.changes import EVERYTHING, Change
 from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MOST_CHUNKS, Chunks
 from app.domain.lines import LineFormat, LinePage
 from app.domain.prices import Order, Price, Span, TickerKey
 from app.domain.ticker_state import TickerState
+from app.postgres.database import Database, Driver
 from app.repositories import changes, lines, ticker_states
 from app.repositories.changes import Moment, News
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import structlog
 
-from app.db.session import Database
 from app.domain.prices import TickerKey
+from app.postgres.database import Database
 from app.repositories import prices, summaries
 from app.repositories.summaries import HOUR_SECONDS
 

@@ -8,12 +8,12 @@ from typing import TypeVar
 import structlog
 from redis.asyncio import Redis
 
-from app.db.alerts import AlertRecord
-from app.db.session import Database
-from app.db.wrong_hours import WrongHours
 from app.domain.alerts import Told
 from app.domain.freshness import CheckedHours
 from app.domain.prices import TickerKey
+from app.postgres.database import Database
+from app.redis.alert_lease import AlertRecord
+from app.redis.wrong_hours import WrongHours
 from app.repositories import prices, summaries
 from app.repositories.summaries import HOUR_SECONDS
 

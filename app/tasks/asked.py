@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from app.celery_app import RESULTS_KEPT_SECONDS, celery
 from app.core.errors import BrokerUnavailable, TaskNotFound
-from app.db.redis import translated
+from app.redis.client import translated
 
 BROKER_DEADLINE_SECONDS = 4.0
 FAILED_STATES = {"FAILURE", "REVOKED"}

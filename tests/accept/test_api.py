@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from tests.db.private import Private, private_postgres
+from tests.postgres.private import Private, private_postgres
 from tests.processes import PROJECT, Processes
 from tests.waiting import until
 

@@ -10,9 +10,9 @@ from functools import partial
 import asyncpg
 import pytest
 
-from app.db.session import Database
 from app.domain.candles import CandleInterval, CandleQuery, Fill
 from app.domain.prices import Span, TickerKey
+from app.postgres.database import Database
 from app.services.candles import Candles
 
 pytestmark = pytest.mark.accept

@@ -16,7 +16,7 @@ from celery import Celery
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.db.signs import read_signs
+from app.redis.heartbeats import read_signs
 from app.runtime import open_runtime
 from app.simulator import Exchange
 from tests.conftest import Servers

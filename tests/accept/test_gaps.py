@@ -13,11 +13,11 @@ from random import Random
 import asyncpg
 import pytest
 
-from app.db.session import Database
 from app.domain.gaps import Gap
 from app.domain.prices import Price, Source, Span, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import gaps, prices, recordings
 from app.services.coverage import Accounts
 

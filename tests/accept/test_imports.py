@@ -12,8 +12,8 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from app.core.settings import Settings
-from app.db.session import Database
 from app.domain.imports import Imported, Wish
+from app.postgres.database import Database
 from app.services.imports import Imports
 from tests.accept.test_gaps import RECORDED
 from tests.processes import Processes

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.db.alerts import LEASE
+from app.redis.alert_lease import LEASE
 from app.simulator import Exchange
 from tests.api.client import asking
 from tests.api.test_outages import free_port

@@ -5,10 +5,10 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from app.db.session import Database
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import recordings
 from tests.api.client import Api
 from tests.api.test_lists import pages

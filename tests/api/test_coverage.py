@@ -3,11 +3,11 @@
 import asyncpg
 import pytest
 
-from app.db.session import Database
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import recordings, unfillable
 from tests.api.client import Api
 from tests.repositories.rows import store

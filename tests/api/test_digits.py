@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import asyncpg
 
-from app.db.session import Database
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import floor_slot
+from app.postgres.database import Database
 from app.repositories import prices
 from tests.api.client import Api
 from tests.repositories.rows import store

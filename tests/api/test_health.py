@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.db.signs import Role, SignOfLife
+from app.redis.heartbeats import Role, SignOfLife
 from app.runtime import open_runtime
 from app.simulator import Exchange
 from tests.api.client import Api, serving

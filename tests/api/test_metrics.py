@@ -11,11 +11,11 @@ from pydantic import SecretStr
 
 from app.core.metrics import COUNTERS
 from app.core.settings import Settings
-from app.db.session import Database
-from app.db.signs import Role, SignOfLife
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
+from app.postgres.database import Database
+from app.redis.heartbeats import Role, SignOfLife
 from app.repositories import unfillable
 from app.runtime import Runtime
 from app.simulator import Exchange

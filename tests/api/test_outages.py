@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from app.core.settings import Settings
 from tests.api.client import Answer, Api, asking, serving
-from tests.db.private import Private, private_postgres, private_valkey
+from tests.postgres.private import Private, private_postgres, private_valkey
 from tests.processes import Process, Processes
 from tests.waiting import until
 

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from app.db.session import Database
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import recordings
 from tests.processes import PROJECT, environment
 from tests.repositories.rows import store

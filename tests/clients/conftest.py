@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.clients import Exchange, open_exchanges
 from app.core.settings import Settings
-from app.db.gate import RequestGate
+from app.redis.rate_limiter import RequestGate
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
 from tests.clients.certificates import Certificate, make_certificate

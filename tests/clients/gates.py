@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeAlias
 
-from app.db.gate import RequestGate
-from app.db.redis import open_redis
+from app.redis.client import open_redis
+from app.redis.rate_limiter import RequestGate
 from tests.clients.wire import pour
 
 GUARD_SECONDS = 20

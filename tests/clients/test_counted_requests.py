@@ -8,7 +8,7 @@ from app.clients import Exchange, open_exchanges
 from app.core.errors import BrokerUnavailable, ExchangeRateLimited, ExchangeUnavailable
 from app.core.metrics import EXCHANGE_REQUESTS, take
 from app.core.settings import Settings
-from app.db.gate import RequestGate
+from app.redis.rate_limiter import RequestGate
 from app.simulator import Exchange as StandIn
 from tests.clients.gates import MakeGate, Relay, gates_at
 from tests.conftest import Servers

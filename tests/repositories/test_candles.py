@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.session import Database
 from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
 from app.domain.prices import Span, TickerKey
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import candles
 from tests.repositories.rows import store
 

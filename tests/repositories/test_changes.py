@@ -2,10 +2,10 @@
 
 import asyncpg
 
-from app.db.session import Database
 from app.domain.changes import EVERYTHING, Change
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import changes
 from app.repositories.changes import Moment
 from tests.conftest import Servers

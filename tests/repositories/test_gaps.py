@@ -7,12 +7,12 @@ from random import Random
 import asyncpg
 import pytest
 
-from app.db.session import Database
 from app.domain.coverage import Tally
 from app.domain.gaps import Gap, missing
 from app.domain.prices import Span, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot
+from app.postgres.database import Database
 from app.repositories import gaps, recordings
 from tests.repositories.rows import store
 

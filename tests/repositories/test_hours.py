@@ -9,9 +9,9 @@ from random import Random, SystemRandom
 import asyncpg
 import pytest
 
-from app.db.session import Database
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import prices
 from tests.conftest import Servers
 from tests.repositories.rows import store

@@ -2,9 +2,9 @@
 
 import asyncpg
 
-from app.db.session import Database
 from app.domain.lines import Column, LineFormat, LinePage, Lines
 from app.domain.prices import Order, Span, TickerKey
+from app.postgres.database import Database
 from app.repositories import lines
 from tests.repositories.rows import store
 

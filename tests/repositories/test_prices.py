@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from app.db.session import Database
 from app.domain.lines import Column, LineFormat
 from app.domain.prices import Order, Price, Source, Span, TickerKey
 from app.domain.slots import LiveEdge, Slot, floor_slot
+from app.postgres.database import Database
 from app.repositories import lines, prices
 from app.repositories.prices import Extent, PriceId
 from tests.conftest import Servers

@@ -4,10 +4,10 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.db.session import Database
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import recordings
 
 BTC = TickerKey("deribit", "btc_usd")

@@ -1,9 +1,9 @@
 """What the exchange could not give, as the database remembers it."""
 
-from app.db.session import Database
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import Span, TickerKey
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import unfillable
 
 BTC = TickerKey("deribit", "btc_usd")

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from app.clients.webhook import open_webhook
 from app.core.metrics import take
 from app.core.settings import Settings
-from app.db.alerts import RECORD, AlertRecord
 from app.domain.alerts import MOST_PENDING, Told, Verdict
 from app.domain.freshness import Findings, Freshness
 from app.domain.prices import TickerKey
+from app.redis.alert_lease import RECORD, AlertRecord
 from app.runtime import alerting, open_runtime
 from app.services import alerts
 from app.services.alerts import AlertWatch

@@ -17,10 +17,10 @@ from app.core.deadlines import Deadline, Timeout
 from app.core.members import Members
 from app.core.retry import Patience
 from app.core.settings import Settings
-from app.db.session import Database
-from app.db.signs import FAILURES
 from app.domain.prices import TickerKey
 from app.domain.stamps import ExchangeClock
+from app.postgres.database import Database
+from app.redis.heartbeats import FAILURES
 from app.repositories.live import Sample
 from app.runtime import Runtime, open_runtime
 from app.services.collector import Outcome, _Shared, _TickerTick

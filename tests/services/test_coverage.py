@@ -7,12 +7,12 @@ from random import Random
 
 import asyncpg
 
-from app.db.session import Database
 from app.domain.coverage import Coverage, Lateness, Tally
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import Span, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import recordings, unfillable
 from app.services.coverage import Accounts
 from tests.repositories.rows import store

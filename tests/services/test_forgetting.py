@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from app.core.errors import RepairRunning
-from app.db.session import Database
 from app.domain.forgetting import Selection, Stock
 from app.domain.prices import Source, Span, TickerKey
 from app.domain.repairs import Repaired
+from app.postgres.database import Database
 from app.repositories import recordings
 from app.runtime import Runtime
 from app.simulator import Exchange

@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.db.session import Database
 from app.domain.freshness import Findings, Freshness
 from app.domain.prices import TickerKey
+from app.postgres.database import Database
 from app.services.freshness import FreshnessWatch
 
 BTC = TickerKey("deribit", "btc_usd")

@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
-from app.db.session import Database
 from app.domain.lines import Column, LineFormat
 from app.domain.prices import Order, Price, Source, Span, TickerKey, TickerSummary
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.services.history import History
 from tests.repositories.rows import store
 

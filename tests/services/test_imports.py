@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.core.errors import DatabaseUnavailable, ImportRefused
-from app.db.session import Database
 from app.domain.imports import BadRow, Imported, ImportProgress, Wish
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.postgres.database import Database
 from app.repositories import recordings
 from app.repositories.imports import Stage
 from app.services import imports

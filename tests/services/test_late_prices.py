@@ -10,8 +10,8 @@ import pytest
 
 from app.core.metrics import take
 from app.core.settings import Settings
-from app.db.session import Database
 from app.domain.prices import Span, TickerKey
+from app.postgres.database import Database
 from app.runtime import Runtime
 from app.services.collector import Outcome
 from app.services.coverage import Accounts

@@ -12,16 +12,16 @@ from pydantic import SecretStr
 
 from app.core.errors import DatabaseUnavailable
 from app.core.settings import Settings
-from app.db.listening import listen_forever
-from app.db.session import Database
 from app.domain.chunks import CHUNK_SECONDS, MOST_CHUNKS
 from app.domain.lines import Column, LineFormat, LinePage
 from app.domain.prices import Order, Span, TickerKey
+from app.postgres.database import Database
+from app.postgres.notifications import listen_forever
 from app.repositories import changes, lines
 from app.repositories.changes import CHANNEL
 from app.services.memory import Memory
 from tests.conftest import Servers
-from tests.db.private import Private, private_postgres
+from tests.postgres.private import Private, private_postgres
 from tests.processes import Processes
 from tests.repositories.rows import store
 from tests.waiting import until

@@ -11,9 +11,9 @@ import pytest
 
 from app.core.errors import RepairRunning, TickerNotFound
 from app.core.settings import Settings
-from app.db.session import Database
 from app.domain.prices import Span, TickerKey
 from app.domain.repairs import Progress, Repaired, Wish
+from app.postgres.database import Database
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange, index_mean
 from tests.repositories.rows import store

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.db.repair_queue import QUEUE
-from app.db.session import Database
 from app.domain.prices import Span
 from app.domain.repairs import QueuedRepair, Repaired, Wish
+from app.postgres.database import Database
+from app.redis.repair_queue import QUEUE
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange
 from tests.repositories.rows import record as promise

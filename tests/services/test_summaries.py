@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from app.db.session import Database
+from app.postgres.database import Database
 from app.services.summaries import Summaries, Verified
 from tests.repositories.rows import store
 

@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from app.core.settings import Settings
-from app.db.alerts import RECORD
-from app.db.session import Database
-from app.db.signs import read_signs
 from app.domain.prices import TickerKey
+from app.postgres.database import Database
+from app.redis.alert_lease import RECORD
+from app.redis.heartbeats import read_signs
 from app.runtime import alerting, open_runtime
 from app.services import alerts, summary_check
 from app.services.summaries import Summaries

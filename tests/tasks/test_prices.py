@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.db.wrong_hours import WRONG_HOURS
+from app.redis.wrong_hours import WRONG_HOURS
 from app.simulator import Exchange
 from tests.conftest import set_phase
 from tests.processes import Processes

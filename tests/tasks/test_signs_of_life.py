@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.db.signs import read_signs
+from app.redis.heartbeats import read_signs
 from app.simulator import Exchange
 from tests.api.client import Api, serving
 from tests.conftest import set_phase

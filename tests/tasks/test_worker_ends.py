@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from app.core.settings import Settings
 from app.simulator import Exchange
 from tests.conftest import set_phase
-from tests.db.private import Private, private_valkey
+from tests.postgres.private import Private, private_valkey
 from tests.processes import Process, Processes
 from tests.tasks.ending import WAYS
 from tests.waiting import until

@@ -17,8 +17,6 @@ from app.core.errors import (
     TickerNotFound,
 )
 from app.core.retry import Patience
-from app.db.repair_queue import RepairQueue
-from app.db.session import Database
 from app.domain.gaps import Gap, Reason, with_reasons
 from app.domain.prices import Span, TickerKey
 from app.domain.repairs import (
@@ -31,6 +29,8 @@ from app.domain.repairs import (
     Wish,
 )
 from app.domain.slots import MICROSECONDS, present_of, window_seconds
+from app.postgres.database import Database
+from app.redis.repair_queue import RepairQueue
 from app.repositories import gaps, prices, recordings, retries, unfillable
 from app.services.repair.tickers import Board, Pace, TickerRepair, Work, sum_up
 

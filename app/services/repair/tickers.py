@@ -14,7 +14,6 @@ from app.core.clocks import CarriedClock
 from app.core.errors import AppError, ExchangeTimeout, StampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.core.retry import Patience
-from app.db.session import Database
 from app.domain.charts import Chart, ChartRange, Filling, fill, within_reach
 from app.domain.gaps import Gap, Reason, because, count_slots, due_by, without
 from app.domain.prices import Price, Source, TickerKey
@@ -22,6 +21,7 @@ from app.domain.repairs import Missing, Progress, Repaired, Tell, TickerRun
 from app.domain.retries import Answer, Retry, hold_back, next_tries
 from app.domain.slots import is_plausible
 from app.domain.stamps import ahead_limit_us
+from app.postgres.database import Database
 from app.repositories import prices, retries, unfillable
 
 ROWS_AT_ONCE = 5_000

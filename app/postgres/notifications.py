@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from app.core.errors import AppError
-from app.db.engine import open_engine
-from app.db.faults import translated
+from app.postgres.engine import open_engine
+from app.postgres.errors import translated
 
 PAUSE_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 5

@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.core.errors import AppError, BrokerUnavailable
-from app.db.redis import translated
-from app.db.wrong_hours import WRONG_HOURS, load_checked
 from app.domain.freshness import Failure, Signs, failure_lasts_seconds
 from app.domain.prices import TickerKey
+from app.redis.client import translated
+from app.redis.wrong_hours import WRONG_HOURS, load_checked
 
 GIVE_TIMEOUT_SECONDS = 1.0
 FORGOTTEN_AFTER_SECONDS = 600

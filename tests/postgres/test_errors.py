@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import DatabaseUnavailable
-from app.db.connections import IDLE_SECONDS
-from app.db.session import Database
+from app.postgres.connections import IDLE_SECONDS
+from app.postgres.database import Database
 from tests.conftest import Servers
 from tests.waiting import until
 

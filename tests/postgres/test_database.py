@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import DatabaseFull, DatabaseUnavailable, SchemaOutdated, SettingsError
-from app.db.session import Database
+from app.postgres.database import Database
 from tests.conftest import Servers
-from tests.db.private import Private, private_postgres
+from tests.postgres.private import Private, private_postgres
 from tests.processes import PROJECT
 from tests.waiting import until
 
@@ -29,7 +29,7 @@ BACKENDS = (
 )
 HOLDER = """
 import asyncio, sys
-from app.db.session import Database
+from app.postgres.database import Database
 
 async def main():
     database = Database(sys.argv[1], pool_size=1, lock_idle_seconds=0.6)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from app.core.errors import DatabaseTooOld, SchemaOutdated
-from app.db.session import Database
+from app.postgres.database import Database
 
 LEAST_VERSION: Final = 14
 """The first PostgreSQL that ends idle sessions, which is how a dead worker loses its locks."""

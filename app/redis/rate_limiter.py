@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 from app.core.background import keep_running
 from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
 from app.core.waiting import happens_within
-from app.db.gate_scripts import ADMIT, HOLD_OFF
-from app.db.redis import translated
+from app.redis.client import translated
+from app.redis.rate_limiter_scripts import ADMIT, HOLD_OFF
 
 FULL_HOUSE_WAIT_MS = 10
 GATHERING_SECONDS = 0.003

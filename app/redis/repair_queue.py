@@ -9,9 +9,9 @@ import structlog
 from redis.asyncio import Redis
 
 from app.core.errors import AppError
-from app.db.redis import translated
 from app.domain.prices import Span
 from app.domain.repairs import QueuedRepair, Repaired, Wish
+from app.redis.client import translated
 
 QUEUE: Final = "prices:repairs"
 NUMBER: Final = "prices:repairs:number"

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable, ExchangeRateLimited
-from app.db.gate import RequestGate
+from app.redis.rate_limiter import RequestGate
 from tests.clients.gates import (
     GUARD_SECONDS,
     MakeGate,
@@ -210,8 +210,8 @@ async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None
 
 HOLD = """
 import asyncio, sys
-from app.db.gate import RequestGate
-from app.db.redis import open_redis
+from app.redis.rate_limiter import RequestGate
+from app.redis.client import open_redis
 
 async def main():
     gate = RequestGate(open_redis(sys.argv[1]), "test", rate=1000, places=1, lease_seconds=0.5)

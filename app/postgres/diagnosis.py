@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 
 from app.core.errors import DatabaseUnavailable
 from app.core.urls import place_of_database
-from app.db.faults import cause_of, state_of
+from app.postgres.errors import cause_of, state_of
 
 LOGIN_REFUSED: Final = "28000"
 PRIVILEGE_MISSING: Final = "42501"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-import app.db.redis
+import app.redis.client
 from app.core.errors import BrokerUnavailable
-from app.db.redis import open_redis, ping, translated
+from app.redis.client import open_redis, ping, translated
 from tests.clients.gates import MakeGate, Relay, gates_at, pass_through, until_waiting
 from tests.conftest import Servers
-from tests.db.private import private_valkey
+from tests.postgres.private import private_valkey
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_every_waiter_hears_that_the_server_is_away(
 async def test_server_that_is_silent_is_away(
     make_gate: MakeGate, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.db.redis, "SOCKET_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(app.redis.client, "SOCKET_TIMEOUT_SECONDS", 0.2)
     relay.is_mute = True
     with pytest.raises(BrokerUnavailable):
         await pass_through(make_gate(relay.url))

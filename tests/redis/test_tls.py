@@ -10,12 +10,12 @@ from pydantic import SecretStr
 from app.core.errors import BrokerUnavailable, SettingsError
 from app.core.settings import Settings, load_settings
 from app.core.urls import read_redis_url
-from app.db.redis import open_redis, ping
+from app.redis.client import open_redis, ping
 from app.runtime import require_servers
 from tests.api.client import serving
 from tests.clients.certificates import Certificate
-from tests.db.tls import tls_redis
 from tests.processes import Processes
+from tests.tls import tls_redis
 from tests.waiting import until
 
 

@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
-from app.db.signs import FAILURES, Failures, Role, SignOfLife, read_signs
 from app.domain.prices import TickerKey
+from app.redis.heartbeats import FAILURES, Failures, Role, SignOfLife, read_signs
 from tests.clients.gates import Relay
 from tests.conftest import Servers
 

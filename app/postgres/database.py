@@ -22,9 +22,9 @@ from sqlalchemy.util import greenlet_spawn
 from app.core.background import keep_running
 from app.core.errors import DatabaseUnavailable
 from app.core.waiting import happens_within
-from app.db.connections import keep_usable
-from app.db.engine import open_engine
-from app.db.faults import translated
+from app.postgres.connections import keep_usable
+from app.postgres.engine import open_engine
+from app.postgres.errors import translated
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from app.db.redis import translated
+from app.redis.client import translated
 
 LEASE_SECONDS = 10.0
 LEASE = "prices:alerts:lease"

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable
 from app.core.metrics import Sample, put_back, take, waiting
-from app.db.redis import translated
+from app.redis.client import translated
 
 TOTALS = "prices:metrics"
 READ_TIMEOUT_SECONDS = 3.0

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
-from app.db.faults import SESSION_STATES, state_of
+from app.postgres.errors import SESSION_STATES, state_of
 
 IDLE_SECONDS = 0.1
 """A connection unused for so long may have ended unnoticed, while the loop stood still."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from app.db.gate import RequestGate
+from app.redis.rate_limiter import RequestGate
 from tests.clients.gates import GUARD_SECONDS, MakeGate, cancel, gates_at, until_waiting
 from tests.conftest import Servers
 from tests.waiting import until

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from app.core.errors import SchemaOutdated
 from app.core.settings import Settings
-from app.db.schema import PROJECT, _revisions, require_current
-from app.db.session import Database
+from app.postgres.database import Database
+from app.postgres.schema import PROJECT, _revisions, require_current
 from tests.conftest import Servers
 from tests.processes import Process, Processes
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from app.db.redis import translated
 from app.domain.freshness import CheckedHours
+from app.redis.client import translated
 
 WRONG_HOURS = "prices:summaries:wrong"
 

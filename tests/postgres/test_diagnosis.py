@@ -10,14 +10,14 @@ from pydantic import SecretStr
 
 from app.core.errors import DatabaseTooOld, DatabaseUnavailable, SettingsError
 from app.core.settings import Settings, load_settings
-from app.db import schema
-from app.db.engine import open_engine
-from app.db.schema import require_version
-from app.db.session import Database
+from app.postgres import schema
+from app.postgres.database import Database
+from app.postgres.engine import open_engine
+from app.postgres.schema import require_version
 from app.runtime import require_servers
 from tests.conftest import Servers
-from tests.db.tls import CLIENT, PASSWORD, TlsPostgres, tls_postgres
 from tests.processes import Processes
+from tests.tls import CLIENT, PASSWORD, TlsPostgres, tls_postgres
 
 pytestmark = pytest.mark.xdist_group("tls")
 

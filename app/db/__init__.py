@@ -1,1 +1,0 @@
-"""The servers behind the service: PostgreSQL and Redis."""
