@@ -12,9 +12,10 @@ from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.celery_app import RESULTS_KEPT_SECONDS, celery
+from app.celery_app import celery
 from app.core.errors import BrokerUnavailable, TaskNotFound
 from app.redis.client import translated
+from app.worker.configuration import RESULTS_KEPT_SECONDS
 
 BROKER_DEADLINE_SECONDS = 4.0
 FAILED_STATES = {"FAILURE", "REVOKED"}

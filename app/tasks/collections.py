@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from app.celery_app import shares_of
 from app.core.errors import AppError, CollectionFailed
 from app.core.settings import Settings
 from app.services.collector import Outcome
 from app.tasks import asked
 from app.tasks.asked import Part, part_id
 from app.tasks.prices import collect
+from app.worker.schedule import shard_count
 
 
 async def start(settings: Settings, redis: "Redis") -> str:
@@ -19,7 +19,7 @@ async def start(settings: Settings, redis: "Redis") -> str:
     Raises:
         BrokerUnavailable: the broker or Redis does not answer.
     """
-    shares = shares_of(settings)
+    shares = shard_count(settings)
     return await asked.start(redis, str(shares), lambda task_id: _publish(task_id, shares))
 
 

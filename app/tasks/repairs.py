@@ -10,12 +10,13 @@ from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.celery_app import REPAIR_TASK, celery, run_async
+from app.celery_app import celery, run_async
 from app.core.errors import AppError, BrokerUnavailable, RepairFailed
 from app.domain.prices import Span
 from app.domain.repairs import EVERY_TICKER, QueuedRepair, Repaired, Wish
 from app.tasks import asked
 from app.tasks.asked import Part, part_id
+from app.worker.schedule import REPAIR_TASK
 
 if TYPE_CHECKING:
     from app.runtime import Runtime

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from app import heartbeat
-from app.heartbeat import POOL_STUCK_SECONDS, STUCK_SECONDS, Progress, show_life
+from app.worker import heartbeat
+from app.worker.heartbeat import POOL_STUCK_SECONDS, STUCK_SECONDS, Progress, show_life
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""Beat's clockwork: a grid aligned to the epoch, and a scheduler that shows signs of life."""
+"""Beat's scheduler: wakes are aligned to the epoch, and each round of its loop is a heartbeat."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import structlog
 from celery.beat import Scheduler, SchedulingError
 from celery.schedules import BaseSchedule, schedstate
 
-from app.heartbeat import progress
+from app.worker.heartbeat import progress
 
 LONGEST_NAP_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
 
-class GridSchedule(BaseSchedule):  # type: ignore[misc]  # celery ships no types
+class EpochAlignedSchedule(BaseSchedule):  # type: ignore[misc]  # celery ships no types
     """Wakes once in each stretch of so many seconds since the epoch, and at once when beat starts.
 
     A `timedelta` schedule would start its phase anew with every beat. A number that differs,
@@ -33,7 +33,7 @@ class GridSchedule(BaseSchedule):  # type: ignore[misc]  # celery ships no types
         return schedstate(is_due=is_new, next=self.seconds - into)
 
 
-class GridScheduler(Scheduler):  # type: ignore[misc]  # celery ships no types
+class EpochAlignedScheduler(Scheduler):  # type: ignore[misc]  # celery ships no types
     """Sends what is due on the grid, and looks at the clock often.
 
     Celery's own scheduler keeps a heap of wall-clock times, which a clock that is set back stops.

@@ -15,6 +15,8 @@ from app.core.errors import CollectionFailed
 from app.core.settings import Settings
 from app.services.collector import Outcome
 from app.simulator import Exchange
+from app.worker.beat import EpochAlignedScheduler
+from app.worker.configuration import configuration
 from tests.processes import Processes
 from tests.waiting import until
 
@@ -26,12 +28,12 @@ SEVEN_SECONDS_INTO_A_MINUTE = dt.datetime(2026, 1, 16, 16, 1, 7, tzinfo=dt.UTC)
 def celery_app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module, with a worker process's loop of the test's own."""
     from app import celery_app as module  # noqa: PLC0415  # Celery reads the environment
-    from app.worker import WorkerProcess  # noqa: PLC0415  # same
+    from app.worker.event_loop import TaskLoop  # noqa: PLC0415  # same
 
     monkeypatch.setattr(module, "settings", settings)
-    monkeypatch.setattr(module, "process", WorkerProcess(settings))
+    monkeypatch.setattr(module, "task_loop", TaskLoop(settings))
     yield module
-    module.process.close()
+    module.task_loop.close()
 
 
 async def test_tasks_of_a_worker_process_share_its_connections(celery_app: ModuleType) -> None:
@@ -56,14 +58,10 @@ async def test_task_fails_if_one_of_its_tickers_did(exchange: Exchange) -> None:
     assert ended.result.args[0]["failed"] == {"eth_usd": "exchange_unknown_index"}
 
 
-def test_broker_hands_out_again_only_what_no_tick_can_still_hold(
-    celery_app: ModuleType, settings: Settings
-) -> None:
+def test_broker_hands_out_again_only_what_no_tick_can_still_hold(settings: Settings) -> None:
     """Elsewhere Redis delivered a task again while it ran."""
     for interval in (1, 60, 86_400):
-        conf = celery_app.configuration(
-            settings.model_copy(update={"collect_interval_seconds": interval})
-        )
+        conf = configuration(settings.model_copy(update={"collect_interval_seconds": interval}))
         again_after = conf["broker_transport_options"]["visibility_timeout"]
         assert again_after > conf["task_time_limit"] > interval
 
@@ -90,9 +88,7 @@ async def test_beats_messages_carry_no_time_of_its_clock(
     celery_app: ModuleType, redis: Redis
 ) -> None:
     """A worker whose clock is ahead would take every tick for expired."""
-    from app.beat import GridScheduler  # noqa: PLC0415  # Celery reads the environment
-
-    await asyncio.to_thread(lambda: GridScheduler(app=celery_app.celery).tick())
+    await asyncio.to_thread(lambda: EpochAlignedScheduler(app=celery_app.celery).tick())
     headers = [json.loads(raw)["headers"] for raw in await redis.lrange("celery", 0, -1)]
     assert {head["task"] for head in headers} >= {"app.tasks.prices.collect"}
     assert {(head["eta"], head["expires"]) for head in headers} == {(None, None)}
@@ -102,10 +98,8 @@ def test_beat_wakes_on_the_grid_whenever_it_was_started(
     celery_app: ModuleType, settings: Settings
 ) -> None:
     """A `timedelta` counts from beat's own start, so two beats would wake at two phases."""
-    from app.beat import GridScheduler  # noqa: PLC0415  # Celery reads the environment
-
-    scheduler = GridScheduler(app=celery_app.celery, lazy=True)
-    conf = celery_app.configuration(settings)
+    scheduler = EpochAlignedScheduler(app=celery_app.celery, lazy=True)
+    conf = configuration(settings)
     scheduler.update_from_dict(conf["beat_schedule"])
     schedule = scheduler.schedule["collect-0"].schedule
     schedule.nowfun = lambda: SEVEN_SECONDS_INTO_A_MINUTE

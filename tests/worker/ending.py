@@ -1,4 +1,4 @@
-"""A worker that comes to an end which nobody asked for: `python -m tests.tasks.ending HOW`."""
+"""A worker that comes to an end which nobody asked for: `python -m tests.worker.ending HOW`."""
 
 import sys
 from collections.abc import Callable

@@ -1,13 +1,9 @@
-"""A worker's insides: one event loop per process, and a main loop that shows its progress."""
+"""What differs from Celery's own worker: reconnecting, exit codes and heartbeats."""
 
-import asyncio
-import contextvars
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from time import sleep
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from celery import bootsteps
 from celery.platforms import EX_FAILURE
@@ -15,60 +11,11 @@ from celery.worker import heartbeat, state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.heart import Heart
 
-from app.core.garbage import collect_seldom
-from app.core.settings import Settings
-from app.heartbeat import PAUSE_SECONDS, progress, show_life, touching
-from app.redis.counters import hand_on
 from app.redis.heartbeats import Role, SignOfLife
-
-if TYPE_CHECKING:
-    from app.runtime import Runtime
+from app.worker.heartbeat import PAUSE_SECONDS, progress, show_life, touching
 
 RECONNECTING = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
 """Seconds between two tries to reach the broker."""
-
-T = TypeVar("T")
-
-
-class WorkerProcess:
-    """The event loop and the runtime of one worker process, opened at its first task.
-
-    A pooled async engine is bound to the loop that opened it, so a loop per task (`asyncio.run`)
-    fails at the second one.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._runner: asyncio.Runner | None = None
-        self._stack = AsyncExitStack()
-        self._runtime: Runtime | None = None
-
-    def run(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
-        """Run async work on this process's loop and wait for its result."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(self._with_runtime(work), context=contextvars.copy_context())
-
-    def close(self) -> None:
-        """Close the runtime and the loop; a process that ran nothing has nothing to close."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            self._runtime = None
-            runner.run(self._stack.aclose())
-            runner.close()
-
-    async def _with_runtime(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
-        from app.runtime import open_runtime  # noqa: PLC0415  # heavy, and beat needs none of it
-
-        with _showing_work():
-            if self._runtime is None:
-                opening = open_runtime(self._settings)
-                self._runtime = await self._stack.enter_async_context(opening)
-                collect_seldom()
-            try:
-                return await work(self._runtime)
-            finally:
-                await hand_on(self._runtime.redis)
 
 
 class _Events(heartbeat.Heart):  # type: ignore[misc]  # celery ships no types
@@ -87,7 +34,7 @@ class _EventsStep(Heart):  # type: ignore[misc]  # same
         c.heart.start()
 
 
-class PatientConsumer(Consumer):  # type: ignore[misc]  # same
+class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # same
     """A consumer whose wait for the broker is not taken for a hang."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]  # same
@@ -139,21 +86,3 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery sh
 
 def _turn() -> None:
     progress.turn(is_idle=not state.reserved_requests)
-
-
-@contextmanager
-def _showing_work() -> Iterator[None]:
-    """Show, while a task runs, that its loop turns."""
-    loop = asyncio.get_running_loop()
-    next_show: asyncio.Handle
-
-    def show() -> None:
-        nonlocal next_show
-        progress.work()
-        next_show = loop.call_later(PAUSE_SECONDS, show)
-
-    next_show = loop.call_soon(show)
-    try:
-        yield
-    finally:
-        next_show.cancel()

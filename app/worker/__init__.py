@@ -1,0 +1,1 @@
+"""Celery's side: configuration, schedule, signals, event loop and heartbeat of its processes."""

@@ -1,0 +1,130 @@
+"""What Celery's processes do at their signals: logs, checks, heartbeats, the first repair."""
+
+import logging
+import os
+import socket
+import threading
+from typing import Any, Final
+
+import structlog
+from celery import Celery, signals
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
+
+from app import __version__
+from app.core.addresses import redis_url
+from app.core.endings import warn_of_misspelled_settings
+from app.core.garbage import collect_seldom
+from app.core.logs import REQUEST_ID, configure_logs, hush
+from app.core.settings import Settings
+from app.domain.slots import window_seconds
+from app.redis.heartbeats import Role, SignOfLife
+from app.worker.event_loop import TaskLoop
+from app.worker.heartbeat import progress, show_life, touching
+from app.worker.schedule import REPAIR_TASK
+from app.worker.server_check import require_servers_in_subprocess, require_servers_or_exit
+
+REPEATED_NOTICES: Final = ("CPendingDeprecationWarning", "Skipping prefetch count reduction")
+
+log = structlog.get_logger(__name__)
+
+
+class SignalHandlers:
+    """The handlers of Celery's signals, for one application."""
+
+    def __init__(self, celery: Celery, settings: Settings, task_loop: TaskLoop) -> None:
+        self._celery = celery
+        self._settings = settings
+        self._task_loop = task_loop
+
+    def connect(self) -> None:
+        """Connect every handler; Celery keeps no reference to them, so this object must live."""
+        signals.setup_logging.connect(self._set_up_logs)
+        signals.worker_init.connect(self._check_servers)
+        signals.worker_before_create_process.connect(_load_before_fork)
+        signals.worker_ready.connect(self._repair_at_start)
+        signals.worker_process_shutdown.connect(self._close)
+        signals.worker_shutdown.connect(self._close)  # the solo pool sends only this one
+        signals.beat_init.connect(_check_servers_in_subprocess)
+        signals.beat_init.connect(self._announce_beat)
+        signals.beat_init.connect(self._start_beats_heartbeat)
+        signals.beat_embedded_init.connect(self._start_beats_heartbeat)
+        signals.before_task_publish.connect(_add_request_id)
+        signals.task_prerun.connect(_bind_log_context)
+        signals.task_postrun.connect(_clear_log_context)
+
+    def _set_up_logs(self, **_: object) -> None:
+        configure_logs(self._settings.log_level, self._settings.log_format)
+        warn_of_misspelled_settings()
+        # ticks speak for themselves
+        hush("celery.beat", "celery.worker.strategy", "celery.app.trace")
+        for name in ("py.warnings", "celery.worker.consumer.consumer"):
+            logging.getLogger(name).addFilter(_is_news)
+
+    def _check_servers(self, **_: object) -> None:
+        require_servers_or_exit(self._settings)
+
+    def _announce_beat(self, **_: object) -> None:
+        log.info(
+            "beat_started",
+            version=__version__,
+            tickers=len(self._settings.indices),
+            interval_seconds=self._settings.collect_interval_seconds,
+            wakes_every_seconds=window_seconds(self._settings.collect_interval_seconds),
+        )
+
+    def _start_beats_heartbeat(self, **_: object) -> None:
+        progress.turn()  # from now on: the check of the servers took its time
+        name = f"{socket.gethostname()} (pid {os.getpid()})"
+        heartbeat = SignOfLife(redis_url(self._settings), Role.BEAT, name)
+        show_life(heartbeat.give, *touching(self._settings.heartbeat_file))
+
+    def _repair_at_start(self, **_: object) -> None:
+        """Repair what was missed while no worker ran, without delaying this worker's start."""
+        threading.Thread(target=self._send_repair, name="repair at start", daemon=True).start()
+
+    def _send_repair(self) -> None:
+        try:
+            self._celery.send_task(REPAIR_TASK, ignore_result=True, retry=False)
+        except (OperationalError, RedisError, OSError) as error:
+            log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next wake sends it
+
+    def _close(self, **_: object) -> None:
+        self._task_loop.close()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop two notices that Celery repeats at each lost connection.
+
+    One announces the next version's default of a setting that the configuration states, the other
+    says that prefetching goes on as it was.
+    """
+    return not any(words in record.getMessage() for words in REPEATED_NOTICES)
+
+
+def _check_servers_in_subprocess(**_: object) -> None:
+    require_servers_in_subprocess()
+
+
+def _load_before_fork(**_: object) -> None:
+    """Load what each child will need, and leave it alone: a page that is written to is copied."""
+    import app.clients.transport  # noqa: F401, PLC0415  # heavy, and the workers' alone
+
+    collect_seldom()
+
+
+def _add_request_id(headers: dict[str, object], **_: object) -> None:
+    """Add the id of the HTTP request that publishes a task."""
+    if request_id := get_contextvars().get(REQUEST_ID):
+        headers[REQUEST_ID] = request_id
+
+
+def _bind_log_context(task_id: str, task: Any, **_: object) -> None:  # noqa: ANN401  # celery's task
+    bind_contextvars(task_id=task_id)
+    if request_id := (task.request.headers or {}).get(REQUEST_ID):
+        bind_contextvars(**{REQUEST_ID: request_id})
+
+
+def _clear_log_context(**_: object) -> None:
+    clear_contextvars()
