@@ -1,14 +1,15 @@
-"""Exports: the rows of a ticker as a file, its name, its columns and its lines."""
+"""Exports: the rows of a ticker as a file, its name and its columns."""
 
 import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from app.domain.lines import Column, LineFormat
 from app.domain.prices import Span, TickerKey
 
 COLUMNS: Final = ("exchange", "ticker", "timestamp", "price", "source")
+DECIMAL_DIGITS: Final = 38
+DECIMAL_SCALE: Final = 18
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -44,38 +45,6 @@ class Export:
         ]
         parts = [*self.key, *(_compact(moment) for moment in moments if moment is not None)]
         return f"{'-'.join(parts)}.{self.form}"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A text file: its head, and what each line begins with, holds and ends with."""
-
-    head: str
-    start: str
-    line: tuple[str | Column, ...]
-    end: str
-
-    @property
-    def lines(self) -> LineFormat:
-        """Give the lines as the database writes them, without the first start and the last end."""
-        return LineFormat(self.line, self.end + self.start)
-
-    def whole(self, lines: bytes) -> bytes:
-        """Give lines that came without the first start and the last end."""
-        return self.start.encode() + lines + self.end.encode()
-
-
-def csv_layout(key: TickerKey) -> Layout:
-    """Lay out CSV; no field needs quotes."""
-    line = (Column.TIMESTAMP, ",", Column.PRICE, ",", Column.SOURCE)
-    return Layout(",".join(COLUMNS) + "\n", f"{key.exchange},{key.ticker},", line, "\n")
-
-
-def ndjson_layout(key: TickerKey) -> Layout:
-    """Lay out a JSON object a line."""
-    start = f'{{"exchange":"{key.exchange}","ticker":"{key.ticker}","timestamp":'
-    line = (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE)
-    return Layout("", start, line, '"}\n')
 
 
 def _compact(moment: int) -> str:

@@ -6,9 +6,9 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.exports import DECIMAL_DIGITS, DECIMAL_SCALE
 from app.domain.prices import Span, TickerKey
 from app.postgres.models import PriceRow
-from app.repositories.parquet import DIGITS, SCALE
 
 
 async def extent(session: AsyncSession, key: TickerKey, span: Span) -> Span | None:
@@ -21,8 +21,8 @@ async def extent(session: AsyncSession, key: TickerKey, span: Span) -> Span | No
 
 async def fits_decimal(session: AsyncSession, key: TickerKey, span: Span) -> bool:
     """Tell whether Parquet's decimal holds every price of a span exactly."""
-    too_fine = func.scale(PriceRow.price) > SCALE
-    too_large = func.abs(PriceRow.price) >= Decimal(10) ** (DIGITS - SCALE)
+    too_fine = func.scale(PriceRow.price) > DECIMAL_SCALE
+    too_large = func.abs(PriceRow.price) >= Decimal(10) ** (DECIMAL_DIGITS - DECIMAL_SCALE)
     misfit = exists().where(*_within(key, span), or_(too_fine, too_large))
     return not await session.scalar(select(misfit))
 

@@ -8,11 +8,12 @@ from typing import Final
 
 from app.core.ahead import ahead
 from app.core.errors import TooManyExports
-from app.domain.exports import Export, ExportFormat, Layout, csv_layout, ndjson_layout
+from app.domain.exports import Export, ExportFormat
 from app.domain.prices import Span, TickerKey
+from app.files.layouts import TextLayout, csv_layout, ndjson_layout
+from app.files.parquet import ParquetWriter
 from app.postgres.database import Database
 from app.repositories import exports, lines
-from app.repositories.parquet import ParquetWriter
 
 MOST_AT_ONCE: Final = 16
 """Streams of one process; each holds two blocks and no connection while its reader reads."""
@@ -71,7 +72,7 @@ class Exports:
             case ExportFormat.PARQUET:
                 return self._parquet(export)
 
-    async def _text(self, export: Export, layout: Layout) -> AsyncGenerator[bytes, None]:
+    async def _text(self, export: Export, layout: TextLayout) -> AsyncGenerator[bytes, None]:
         head = layout.head.encode()
         async with aclosing(self._blocks(export, layout, LINES_AT_ONCE)) as blocks:
             async for block in blocks:
@@ -88,7 +89,7 @@ class Exports:
                 yield await asyncio.to_thread(writer.add, block)
         yield await asyncio.to_thread(writer.finish)
 
-    def _blocks(self, export: Export, layout: Layout, size: int) -> AsyncGenerator[bytes, None]:
+    def _blocks(self, export: Export, layout: TextLayout, size: int) -> AsyncGenerator[bytes, None]:
         """Read block after block, the next one while one is on its way."""
         rest = export.stored
 

@@ -17,10 +17,10 @@ from app.core.ahead import ahead
 from app.core.errors import ImportRefused
 from app.domain.imports import BadRow, Imported, ImportProgress, Latest, Sheet, Tell, Wish
 from app.domain.recordings import Recording, unpromised
+from app.files.reader import BROKEN, PriceFile, open_prices
 from app.postgres.database import Database
 from app.repositories import prices, recordings
 from app.repositories.imports import Run, Stage
-from app.repositories.price_files import BROKEN, PriceFile, open_prices
 
 ROWS_READ_AT_ONCE: Final = 50_000
 ROWS_STORED_AT_ONCE: Final = 20_000

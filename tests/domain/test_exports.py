@@ -2,8 +2,9 @@
 
 import pytest
 
-from app.domain.exports import Export, ExportFormat, csv_layout, ndjson_layout
+from app.domain.exports import Export, ExportFormat
 from app.domain.prices import Span, TickerKey
+from app.files.layouts import csv_layout, ndjson_layout
 
 BTC = TickerKey("deribit", "btc_usd")
 DAY = 1_767_225_600

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from app.domain.imports import KNOWN_COLUMNS
-from app.repositories.parquet import read_columns, read_rows
+from app.files.parquet import read_columns, read_rows
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 PARQUET_MAGIC: Final = b"PAR1"

@@ -8,10 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, BinaryIO, Final
 
-from app.domain.exports import COLUMNS
+from app.domain.exports import COLUMNS, DECIMAL_DIGITS, DECIMAL_SCALE
 
-DIGITS: Final = 38
-SCALE: Final = 18
 """Of a price as a decimal."""
 ROWS_AT_ONCE: Final = 20_000
 
@@ -23,7 +21,7 @@ class ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415  # heavy
         import pyarrow.parquet as pq  # noqa: PLC0415  # heavy
 
-        price = pa.decimal128(DIGITS, SCALE) if has_decimals else pa.string()
+        price = pa.decimal128(DECIMAL_DIGITS, DECIMAL_SCALE) if has_decimals else pa.string()
         types = {"timestamp": pa.int64(), "price": price}
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
         self._made = _Outlet()

@@ -1,0 +1,1 @@
+"""Files of prices: CSV, NDJSON and Parquet, gzipped or not."""
