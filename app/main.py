@@ -11,13 +11,13 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import candles, coverage, exports, health, metrics, prices, tasks, tickers
-from app.api.encoding import JSON_ITEM
 from app.api.errors import add_error_handlers
-from app.api.hot import Desk
-from app.api.layers import add_layers
-from app.api.parameters import refuse_unknown
+from app.api.middleware.fast_path import FastPathHandlers
+from app.api.middleware.stack import add_middleware
+from app.api.routes import candles, coverage, exports, health, metrics, prices, tasks, tickers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
+from app.api.serialization import JSON_ITEM
+from app.api.unknown_parameters import refuse_unknown
 from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError, BrokerUnavailable
 from app.core.garbage import collecting_seldom
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _add_redirects(app)
     add_error_handlers(app)
     _document_problems(app)
-    add_layers(app, chosen)
+    add_middleware(app, chosen)
     return app
 
 
@@ -92,7 +92,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 remembering(runtime, JSON_ITEM) as memory,
             ):
                 app.state.memory = memory
-                app.state.desk = Desk(runtime, memory)
+                app.state.fast_path = FastPathHandlers(runtime, memory)
                 with collecting_seldom():
                     yield
 

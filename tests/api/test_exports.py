@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.api import exports as route
+from app.api.routes import exports as route
 from app.core.settings import Settings
 from app.domain.exports import ExportFormat
 from app.domain.prices import Span, TickerKey

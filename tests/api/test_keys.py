@@ -5,7 +5,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app.api import deps
+from app.api import dependencies
 from app.core.settings import Settings
 from tests.api.client import Api, serving
 
@@ -84,8 +84,10 @@ async def test_no_key_shows_in_an_answer_or_a_log(
 
 def test_keys_are_held_as_digests_made_once() -> None:
     keys = (SecretStr("right-key"), SecretStr("other"))
-    digests = deps._digests(keys)
+    digests = dependencies._digests(keys)
     assert all(len(digest) == 32 for digest in digests)
-    assert deps._digests(tuple(SecretStr(key.get_secret_value()) for key in keys)) is digests
-    assert all(deps._is_among(digest, digests) for digest in digests)
-    assert not deps._is_among(b"right-key", digests)
+    assert (
+        dependencies._digests(tuple(SecretStr(key.get_secret_value()) for key in keys)) is digests
+    )
+    assert all(dependencies._is_among(digest, digests) for digest in digests)
+    assert not dependencies._is_among(b"right-key", digests)

@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.api.parameters import nearest
+from app.api.unknown_parameters import nearest
 from tests.api.client import Answer, Api
 from tests.repositories.rows import store
 

@@ -7,7 +7,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from app.api.startup import PlainStartup
+from app.api.middleware.startup_errors import StartupErrorMiddleware
 from app.core.errors import SchemaOutdated
 
 
@@ -28,7 +28,7 @@ async def _messages(error: Exception | None) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = PlainStartup(Starlette(lifespan=lifespan))
+    app = StartupErrorMiddleware(Starlette(lifespan=lifespan))
     if error is None:
         await app({"type": "lifespan", "state": {}}, receive, send)
     else:

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.deps import RuntimeDep, TickerDep
-from app.api.encodings import takes_gzip
+from app.api.accept_encoding import takes_gzip
+from app.api.dependencies import RuntimeDep, TickerDep
 from app.api.errors import problems
-from app.api.times import SpanDep
+from app.api.time_parameters import SpanDep
 from app.core.errors import (
     AppError,
     DatabaseUnavailable,

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Response
 
 from app.api.cursors import read_cursor, write_cursor
-from app.api.deps import RuntimeDep, TickerDep
+from app.api.dependencies import RuntimeDep, TickerDep
 from app.api.errors import problems
-from app.api.pages import LINKED, Cursor, Limit, link_to, page_url
+from app.api.pagination import LINKED, Cursor, Limit, link_to, page_url
 from app.api.schemas import CoverageOut, GapOut
-from app.api.times import SpanDep
+from app.api.time_parameters import SpanDep
 from app.core.errors import (
     DatabaseUnavailable,
     ParametersInvalid,

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.errors import AppError
 
 
-class PlainStartup:
+class StartupErrorMiddleware:
     """Puts the failures that have a name into one line; every other one keeps its traceback."""
 
     def __init__(self, app: ASGIApp) -> None:

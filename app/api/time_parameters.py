@@ -5,7 +5,7 @@ from typing import Annotated, Final, NamedTuple
 from fastapi import Depends, Query
 from pydantic import PlainValidator, WithJsonSchema
 
-from app.api.deps import RuntimeDep
+from app.api.dependencies import RuntimeDep
 from app.core.errors import ParametersInvalid
 from app.domain.prices import Span
 from app.domain.times import (

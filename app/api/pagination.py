@@ -1,22 +1,59 @@
-"""Lists of prices, page by page: where they lead on, and how their pages go out."""
+"""Lists that are read page by page: limits, cursors, links to the next page, caching."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Query
 
 from app.api.cursors import write_cursor
-from app.api.encoding import encode_page
-from app.api.pages import link_to, page_url
+from app.api.middleware.etag import weak_etag
+from app.api.serialization import encode_page
 from app.domain.lines import LinePage
 from app.domain.prices import Order, Span, TickerKey
+from app.domain.times import write_seconds
 
 ALL_PATH = "/api/v1/prices"
 HISTORY_PATH = "/api/v1/prices/history"
 PERIOD_PATH = "/api/v1/prices/period"
-EVER = Span()
-OPEN = "no-cache"
+UNBOUNDED = Span()
+REVALIDATE = "no-cache"
 """It may be kept, and must be asked for whether it still is what it was."""
-SEALED = "public, max-age=3600"
+CACHEABLE = "public, max-age=3600"
 """Every slot has its price, and a price never changes; only who removes prices outdates it."""
+LINKED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page.",
+        "headers": {
+            "Link": {
+                "description": 'The next page, `<…>; rel="next"`; absent on the last one.',
+                "schema": {"type": "string"},
+            }
+        },
+    }
+}
+MOST_ITEMS = 10_000
+DEFAULT_ITEMS = 1_000
+MOMENTS = ("from_dt", "to_dt")
+HISTORY_ITEMS = 100
+
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Items on a page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=100, description="Where the page before ended: from `next`.")
+]
+
+
+def page_url(path: str, query: Mapping[str, object]) -> str:
+    """Give the address of a page; parameters that are None are left out, moments are seconds."""
+    given = {name: value for name, value in query.items() if value is not None}
+    given |= {name: write_seconds(int(str(given[name]))) for name in MOMENTS if name in given}
+    return f"{path}?{urlencode(given)}"
+
+
+def link_to(url: str) -> dict[str, str]:
+    """Give the header that names the next page (RFC 8288)."""
+    return {"Link": f'<{url}>; rel="next"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +64,7 @@ class PriceList:
     key: TickerKey
     order: Order
     limit: int
-    span: Span = EVER
+    span: Span = UNBOUNDED
 
     @property
     def scope(self) -> str:
@@ -60,13 +97,9 @@ class PriceList:
 def page_answer(listed: PriceList, page: LinePage) -> tuple[bytes, dict[str, str]]:
     """Give a page's body, and its headers."""
     url = listed.next_url(page)
-    headers = {"Cache-Control": SEALED if page.is_complete else OPEN}
+    headers = {"Cache-Control": CACHEABLE if page.is_complete else REVALIDATE}
     if page.tag:
-        headers["ETag"] = _etag(f"{page.tag} {page.count} {url}")
+        headers["ETag"] = weak_etag(f"{page.tag} {page.count} {url}".encode())
     if url is not None:
         headers.update(link_to(url))
     return encode_page(listed.key, page, url), headers
-
-
-def _etag(words: str) -> str:
-    return f'W/"{blake2b(words.encode(), digest_size=12).hexdigest()}"'

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 
-from app.api.deps import NAME_PATTERN, TICKER_EXAMPLE, RuntimeDep, require_key
+from app.api.dependencies import NAME_PATTERN, TICKER_EXAMPLE, RuntimeDep, require_key
 from app.api.errors import problems
-from app.api.parameters import refuse_unknown
 from app.api.schemas import BackfillOut, CollectionOut, TaskOut, TaskStatusOut
-from app.api.times import SpanDep
+from app.api.time_parameters import SpanDep
+from app.api.unknown_parameters import refuse_unknown
 from app.core.errors import (
     BrokerUnavailable,
     DatabaseUnavailable,

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from app.api.deps import RuntimeDep
+from app.api.dependencies import RuntimeDep
 from app.api.errors import problems
 from app.api.schemas import TickerListOut, TickerOut
 from app.core.errors import DatabaseUnavailable, ParametersInvalid, SchemaOutdated

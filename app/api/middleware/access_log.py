@@ -24,7 +24,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 log = structlog.get_logger(__name__)
 
 
-class RequestLog:
+class AccessLogMiddleware:
     """Binds the request's id, its own or a new one, and tells what became of the request."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -54,7 +54,7 @@ class RequestLog:
                 _tell(scope, status, perf_counter() - began)
 
 
-class RouteNote:
+class RouteNameMiddleware:
     """The innermost layer: what it sees is the router's own scope, which others may have copied."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -16,12 +16,20 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.courtesy import tag_of
-from app.api.deps import DEFAULT_EXCHANGE
-from app.api.encoding import encode_latest
-from app.api.lists import HISTORY_PATH, OPEN, PERIOD_PATH, PriceList, page_answer
-from app.api.pages import DEFAULT_ITEMS, HISTORY_ITEMS, MOST_ITEMS
-from app.api.requests import HEADER
+from app.api.dependencies import DEFAULT_EXCHANGE
+from app.api.middleware.access_log import HEADER
+from app.api.middleware.etag import weak_etag
+from app.api.pagination import (
+    DEFAULT_ITEMS,
+    HISTORY_ITEMS,
+    HISTORY_PATH,
+    MOST_ITEMS,
+    PERIOD_PATH,
+    REVALIDATE,
+    PriceList,
+    page_answer,
+)
+from app.api.serialization import encode_latest
 from app.core.errors import AppError
 from app.core.metrics import HTTP_REQUESTS, count
 from app.domain.lines import LinePage
@@ -49,7 +57,7 @@ Answer: TypeAlias = tuple[bytes, Mapping[str, str]]
 """A body and the headers that belong to it."""
 
 
-class Told(NamedTuple):
+class CachedResponse(NamedTuple):
     """An answer as it was last given: for which price, in which second."""
 
     price: Price
@@ -57,7 +65,7 @@ class Told(NamedTuple):
     answer: Answer
 
 
-class Desk:
+class FastPathHandlers:
     """Answers the plain form of requests from one process's memory."""
 
     def __init__(self, runtime: Runtime, memory: Memory) -> None:
@@ -65,7 +73,7 @@ class Desk:
         self._now = runtime.now
         self._interval_seconds = runtime.settings.collect_interval_seconds
         self._configured = {TickerKey(*index) for index in runtime.settings.indices}
-        self._told: dict[TickerKey, Told] = {}
+        self._told: dict[TickerKey, CachedResponse] = {}
 
     async def latest(self, scope: Scope) -> Answer | None:
         """Answer for the newest price of a configured ticker."""
@@ -83,8 +91,8 @@ class Desk:
         if told is None or told.price is not price or told.second != second:
             latest = LatestPrice.at(price, second, self._interval_seconds)
             body = encode_latest(latest)
-            answer = body, {"Cache-Control": OPEN, "ETag": tag_of(body)}
-            told = self._told[key] = Told(price, second, answer)
+            answer = body, {"Cache-Control": REVALIDATE, "ETag": weak_etag(body)}
+            told = self._told[key] = CachedResponse(price, second, answer)
         return told.answer
 
     async def period(self, scope: Scope) -> Answer | None:
@@ -103,14 +111,14 @@ class Desk:
         return await _page_answer(listed, self._memory.newest_lines(listed.key, listed.limit))
 
 
-WAYS: Mapping[str, Callable[[Desk, Scope], Awaitable[Answer | None]]] = {
-    LATEST_PATH: Desk.latest,
-    PERIOD_PATH: Desk.period,
-    HISTORY_PATH: Desk.history,
+HANDLERS: Mapping[str, Callable[[FastPathHandlers, Scope], Awaitable[Answer | None]]] = {
+    LATEST_PATH: FastPathHandlers.latest,
+    PERIOD_PATH: FastPathHandlers.period,
+    HISTORY_PATH: FastPathHandlers.history,
 }
 
 
-class HotPaths:
+class FastPathMiddleware:
     """Lets the desk answer what it can at once, and hands on the rest."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -141,13 +149,13 @@ class HotPaths:
 
 
 async def _answer(scope: Scope) -> Answer | None:
-    way = WAYS.get(scope.get("path", ""))
+    way = HANDLERS.get(scope.get("path", ""))
     if way is None or scope.get("method") != "GET":
         return None
-    desk: Desk | None = getattr(scope["app"].state, "desk", None)
-    if desk is None or any(name in UNUSUAL for name, _ in scope["headers"]):
+    handlers: FastPathHandlers | None = getattr(scope["app"].state, "fast_path", None)
+    if handlers is None or any(name in UNUSUAL for name, _ in scope["headers"]):
         return None
-    return await way(desk, scope)
+    return await way(handlers, scope)
 
 
 async def _page_answer(listed: PriceList, reading: Awaitable[LinePage | None]) -> Answer | None:

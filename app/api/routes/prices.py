@@ -6,21 +6,25 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.cursors import read_cursor
-from app.api.deps import MemoryDep, RuntimeDep, TickerDep, TickersDep
-from app.api.encoding import JSON_ITEM, encode_latest, encode_latest_list, encode_price
+from app.api.dependencies import MemoryDep, RuntimeDep, TickerDep, TickersDep
 from app.api.errors import problems
-from app.api.lists import (
+from app.api.pagination import (
     ALL_PATH,
-    EVER,
+    DEFAULT_ITEMS,
+    HISTORY_ITEMS,
     HISTORY_PATH,
-    OPEN,
+    LINKED,
     PERIOD_PATH,
+    REVALIDATE,
+    UNBOUNDED,
+    Cursor,
+    Limit,
     PriceList,
     page_answer,
 )
-from app.api.pages import DEFAULT_ITEMS, HISTORY_ITEMS, LINKED, Cursor, Limit
 from app.api.schemas import LatestPriceListOut, LatestPriceOut, PriceAtOut, PriceListOut
-from app.api.times import FORMS, MomentParameter, PeriodDep
+from app.api.serialization import JSON_ITEM, encode_latest, encode_latest_list, encode_price
+from app.api.time_parameters import FORMS, MomentParameter, PeriodDep
 from app.core.errors import (
     DatabaseUnavailable,
     NoPriceNear,
@@ -135,7 +139,7 @@ async def prices_of_period(
     listed = PriceList(PERIOD_PATH, key, Order.ASC, limit, period.span)
     answer = await _page(runtime, memory, listed, cursor)
     if period.is_relative:  # the same address means other rows a minute later
-        answer.headers["Cache-Control"] = OPEN
+        answer.headers["Cache-Control"] = REVALIDATE
     return answer
 
 
@@ -178,7 +182,7 @@ async def _read(runtime: Runtime, memory: Memory, listed: PriceList, span: Span)
     page = None
     if listed.order is Order.ASC:
         page = await memory.between(listed.key, span, listed.limit)
-    elif span == EVER:
+    elif span == UNBOUNDED:
         page = await memory.newest_lines(listed.key, listed.limit)
     if page is not None and page.count:
         return page

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from fastapi import APIRouter, Response
 
-from app.api.deps import RuntimeDep
+from app.api.dependencies import RuntimeDep
 from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
 from app.domain.freshness import WORST_CLOCK_SECONDS, Findings, Freshness

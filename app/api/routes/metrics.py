@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
-from app.api.deps import RuntimeDep
+from app.api.dependencies import RuntimeDep
 from app.core.background import keep_running
 from app.core.errors import AppError
 from app.core.metrics import COUNTERS, Sample

@@ -1,0 +1,31 @@
+"""HEAD for every route: the answer to the same GET, without its body."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class _HeadAnswered(Exception):  # no error: it ends the work on a body nobody wants
+    """Everything that a HEAD asks for has been sent."""
+
+
+class HeadMiddleware:
+    """Answers a HEAD as a GET without its body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                await send({"type": "http.response.body"})
+                raise _HeadAnswered
+
+        try:
+            await self._app({**scope, "method": "GET"}, receive, send_head)
+        except _HeadAnswered:
+            return
