@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from app.clients.base import Exchange, Gate
-from app.clients.deribit import DeribitClient
+from app.clients.deribit.client import DeribitClient
 from app.core.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from app.clients import Exchange
-from app.clients.stamps import StampVerifier
+from app.clients.timestamp_verifier import StampVerifier
 from app.core.batches import Batches
 from app.core.best_effort import best_effort
 from app.core.clocks import CarriedClock, host_id

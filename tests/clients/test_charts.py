@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.clients import Exchange
-from app.clients.chart import FARTHEST_AHEAD_US
+from app.clients.deribit.chart import FARTHEST_AHEAD_US
 from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused, UnknownIndex
 from app.core.metrics import Sample, take
 from app.simulator import Exchange as StandIn

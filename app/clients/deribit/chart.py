@@ -8,8 +8,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from app.clients.envelope import Envelope
-from app.clients.sanity import require_price
+from app.clients.deribit.envelope import Envelope
+from app.clients.price_validation import require_price
 from app.core.errors import AnswerMalformed
 from app.domain.charts import Chart, ChartRange
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from app.clients.base import Gate
-from app.clients.chart import RANGES, read_chart
-from app.clients.envelope import Envelope, parse_envelope
-from app.clients.sanity import require_price
+from app.clients.deribit.chart import RANGES, read_chart
+from app.clients.deribit.envelope import Envelope, parse_envelope
+from app.clients.price_validation import require_price
 from app.core.errors import (
     AnswerMalformed,
     AppError,
