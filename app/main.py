@@ -16,7 +16,6 @@ from app.api.middleware.fast_path import FastPathHandlers
 from app.api.middleware.stack import add_middleware
 from app.api.routes import candles, coverage, exports, health, metrics, prices, tasks, tickers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
-from app.api.serialization import JSON_ITEM
 from app.api.unknown_parameters import refuse_unknown
 from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError, BrokerUnavailable
@@ -24,7 +23,7 @@ from app.core.garbage import collecting_seldom
 from app.core.logs import configure_logs, hush
 from app.core.settings import Settings, load_settings
 from app.redis.client import ping
-from app.runtime import Runtime, alerting, open_runtime, remembering, require_servers
+from app.runtime import Runtime, alert_lifespan, cache_lifespan, open_runtime, require_servers
 
 log = structlog.get_logger(__name__)
 
@@ -88,11 +87,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as app.state.until_end:
             async with (
                 metrics.handed_on(runtime.redis),
-                alerting(runtime),
-                remembering(runtime, JSON_ITEM) as memory,
+                alert_lifespan(runtime),
+                cache_lifespan(runtime),
             ):
-                app.state.memory = memory
-                app.state.fast_path = FastPathHandlers(runtime, memory)
+                app.state.fast_path = FastPathHandlers(runtime)
                 with collecting_seldom():
                     yield
 

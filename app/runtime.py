@@ -15,8 +15,8 @@ from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.settings import Settings
 from app.core.urls import place_of_redis
-from app.domain.lines import LineFormat
 from app.domain.prices import TickerKey
+from app.files.layouts import JSON_ITEM
 from app.postgres.database import Database
 from app.postgres.diagnosis import explain
 from app.postgres.notifications import listen_forever
@@ -35,10 +35,9 @@ from app.services.coverage import Accounts
 from app.services.exports import Exports
 from app.services.forgetting import Forgetting
 from app.services.freshness import FreshnessWatch
-from app.services.history import History
 from app.services.housekeeping import Housekeeping
 from app.services.imports import Imports
-from app.services.memory import Memory
+from app.services.reader import PriceReader, ReadCache
 from app.services.repair import Repair
 from app.services.summaries import Summaries
 from app.services.summary_check import SummaryCheck
@@ -58,7 +57,8 @@ class Runtime:
     redis: Redis
     exchanges: Mapping[str, Exchange]
     collector: Collector
-    history: History
+    reader: PriceReader
+    read_cache: ReadCache
     candles: Candles
     accounts: Accounts
     summaries: Summaries
@@ -119,13 +119,17 @@ async def open_runtime(
         keys = tuple(TickerKey(*index) for index in settings.indices)
         interval = settings.collect_interval_seconds
         repairs = RepairQueue(redis)
+        max_bytes = settings.read_memory_megabytes * MEGABYTE
+        read_cache = ReadCache(database, JSON_ITEM, max_bytes)
+        stack.push_async_callback(read_cache.close)
         yield Runtime(
             settings,
             database,
             redis,
             exchanges,
             collector=Collector(database, exchanges, keys, interval, Failures(redis, interval)),
-            history=History(database, keys, interval),
+            reader=PriceReader(database, read_cache, keys, interval),
+            read_cache=read_cache,
             candles=Candles(database),
             accounts=Accounts(database, exchanges.keys(), settings.backfill_lookback_hours),
             summaries=Summaries(database),
@@ -144,7 +148,7 @@ async def open_runtime(
 
 
 @asynccontextmanager
-async def alerting(runtime: Runtime) -> AsyncIterator[None]:
+async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     """Tell the endpoint of ALERT_WEBHOOK_URL, if one is set, of stale tickers meanwhile."""
     url = runtime.settings.alert_webhook_url
     if url is None:
@@ -162,25 +166,22 @@ async def alerting(runtime: Runtime) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def remembering(runtime: Runtime, form: LineFormat) -> AsyncIterator[Memory]:
-    """Open a memory for reads, which learns of every write while the block runs."""
-    most_bytes = runtime.settings.read_memory_megabytes * MEGABYTE
-    memory = Memory(runtime.database, form, most_bytes)
-    told = asyncio.Event()
+async def cache_lifespan(runtime: Runtime) -> AsyncIterator[None]:
+    """Keep the read cache fresh while the block runs."""
+    cache, notified = runtime.read_cache, asyncio.Event()
     url = database_url(runtime.settings)
     tasks = [
-        asyncio.create_task(keep_running("memory", lambda: memory.ask_forever(told))),
+        asyncio.create_task(keep_running("memory", lambda: cache.refresh_forever(notified))),
         asyncio.create_task(
-            keep_running("notifications", lambda: listen_forever(url, CHANNEL, told.set))
+            keep_running("notifications", lambda: listen_forever(url, CHANNEL, notified.set))
         ),
     ]
     try:
-        yield memory
+        yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await memory.close()
 
 
 async def require_servers(settings: Settings, *, broker: bool) -> None:

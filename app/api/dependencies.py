@@ -14,7 +14,6 @@ from pydantic import SecretStr, StringConstraints
 from app.core.errors import KeyMissing, KeyRefused
 from app.domain.prices import TickerKey
 from app.runtime import Runtime
-from app.services.memory import Memory
 
 NAME = r"[A-Za-z0-9_.\-]{1,64}"
 NAME_PATTERN = f"^{NAME}$"
@@ -34,11 +33,6 @@ _key_header = APIKeyHeader(
 async def get_runtime(request: Request) -> Runtime:
     runtime: Runtime = request.app.state.runtime
     return runtime
-
-
-async def get_memory(request: Request) -> Memory:
-    memory: Memory = request.app.state.memory
-    return memory
 
 
 ExchangeParameter = Annotated[
@@ -103,6 +97,5 @@ def _is_among(given: bytes, digests: Sequence[bytes]) -> bool:
 
 
 TickersDep = Annotated[list[TickerKey], Depends(get_tickers)]
-MemoryDep = Annotated[Memory, Depends(get_memory)]
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
 TickerDep = Annotated[TickerKey, Depends(get_ticker)]

@@ -10,14 +10,13 @@ from fastapi import Query
 from app.api.cursors import write_cursor
 from app.api.middleware.etag import weak_etag
 from app.api.serialization import encode_page
-from app.domain.lines import LinePage
-from app.domain.prices import Order, Span, TickerKey
+from app.domain.encoded_rows import EncodedPage
+from app.domain.prices import UNBOUNDED, Order, Span, TickerKey
 from app.domain.times import write_seconds
 
 ALL_PATH = "/api/v1/prices"
 HISTORY_PATH = "/api/v1/prices/history"
 PERIOD_PATH = "/api/v1/prices/period"
-UNBOUNDED = Span()
 REVALIDATE = "no-cache"
 """It may be kept, and must be asked for whether it still is what it was."""
 CACHEABLE = "public, max-age=3600"
@@ -78,7 +77,7 @@ class PriceList:
             return Span(position + 1 if start is None else max(start, position + 1), end)
         return Span(start, position - 1 if end is None else min(end, position - 1))
 
-    def next_url(self, page: LinePage) -> str | None:
+    def next_url(self, page: EncodedPage) -> str | None:
         """Give the address of the page after this one, if there is one."""
         if not page.has_more or page.last is None:
             return None
@@ -94,7 +93,7 @@ class PriceList:
         return page_url(self.path, query)
 
 
-def page_answer(listed: PriceList, page: LinePage) -> tuple[bytes, dict[str, str]]:
+def page_answer(listed: PriceList, page: EncodedPage) -> tuple[bytes, dict[str, str]]:
     """Give a page's body, and its headers."""
     url = listed.next_url(page)
     headers = {"Cache-Control": CACHEABLE if page.is_complete else REVALIDATE}

@@ -2,31 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from typing import Final
 
-from app.domain.lines import Column, LineFormat, LinePage
+from app.domain.encoded_rows import EncodedPage
 from app.domain.prices import Price, TickerKey
-from app.services.history import LatestPrice
-
-ITEM_START: Final = '{"timestamp":'
-ITEM_END: Final = '"}'
-JSON_ITEM: Final = LineFormat(
-    (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE),
-    between=f"{ITEM_END},{ITEM_START}",
-)
-"""Items of a list, without the first one's start and the last one's end.
-
-The database writes them, so that no object is made of a row.
-"""
+from app.files.layouts import ITEM_END, ITEM_START, JSON_ITEM
+from app.services.reader import LatestPrice
 
 
-def encode_page(key: TickerKey, page: LinePage, next_url: str | None) -> bytes:
+def encode_page(key: TickerKey, page: EncodedPage, next_url: str | None) -> bytes:
     """Write a page of items around those that the database wrote."""
     head = f'{{"exchange":"{key.exchange}","ticker":"{key.ticker}","count":{page.count},"items":['
     tail = f'],"next":{json.dumps(next_url)}}}'
     if page.count:
         head, tail = head + ITEM_START, ITEM_END + tail
-    return b"".join((head.encode(), JSON_ITEM.joint.join(page.pieces), tail.encode()))
+    return b"".join((head.encode(), JSON_ITEM.separator_bytes.join(page.pieces), tail.encode()))
 
 
 def encode_price(price: Price) -> bytes:

@@ -50,7 +50,7 @@ async def _export(
     async with opened_runtime() as runtime:
         found = await runtime.exports.look(key, span, form)
         if found.stored is None:
-            await runtime.history.require_known(key)
+            await runtime.reader.require_known(key)
         async with aclosing(runtime.exports.stream(found, packed=packed)) as pieces:
             async for piece in pieces:
                 await asyncio.to_thread(file.write, piece)

@@ -69,14 +69,14 @@ def verify(
 async def _look(span: Span, key: TickerKey | None) -> list[Coverage]:
     async with opened_runtime() as runtime:
         if key is not None:
-            await runtime.history.require_known(key)
+            await runtime.reader.require_known(key)
         return await runtime.accounts.look(span, key and [key])
 
 
 async def _judge(span: Span, key: TickerKey | None) -> list[tuple[Coverage, Quality]]:
     async with opened_runtime() as runtime:
         if key is not None:
-            await runtime.history.require_known(key)
+            await runtime.reader.require_known(key)
         coverages = await runtime.accounts.look(span, key and [key])
         return [(one, await runtime.accounts.judge(one, span)) for one in coverages]
 

@@ -7,13 +7,13 @@ from typing import Final
 
 from app.domain.changes import Change
 from app.domain.completeness import Range, open_ranges
-from app.domain.lines import LinePage, Lines
+from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Span, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
 
 CHUNK_SECONDS: Final = 2 * 3600
-MOST_CHUNKS: Final = 31 * 12
+MAX_CHUNKS: Final = 31 * 12
 """A longer span is read from the database, a page at a time."""
 CHUNKS_AT_ONCE: Final = 13
 """A day's, wherever it begins."""
@@ -25,9 +25,9 @@ Recordings = tuple[Recording, ...]
 
 @dataclass(slots=True)
 class _Chunk:
-    """Lines, and where a row may still come among them, by the recordings last asked with."""
+    """Encoded rows, and where rows may still be added, by the recordings last asked with."""
 
-    lines: Lines
+    lines: EncodedChunk
     judged_by: Recordings | None = None
     open: Sequence[Range] = ()
 
@@ -65,8 +65,8 @@ class _Chunk:
 class Chunks:
     """Chunks by ticker and number, the least used dropped first."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._most_bytes = max_bytes
         self._bytes = 0
         self._chunks: OrderedDict[tuple[TickerKey, int], _Chunk] = OrderedDict()
 
@@ -74,9 +74,9 @@ class Chunks:
         """Tell whether a span is kept here: it has two ends, which are not too far apart."""
         if span.start is None or span.end is None or not self._most_bytes:
             return False
-        return len(_numbers(span)) <= MOST_CHUNKS
+        return len(_numbers(span)) <= MAX_CHUNKS
 
-    def keep(self, key: TickerKey, numbers: Sequence[int], found: Sequence[Lines]) -> None:
+    def keep(self, key: TickerKey, numbers: Sequence[int], found: Sequence[EncodedChunk]) -> None:
         """Keep what was read of these chunks."""
         for number, lines in zip(numbers, found, strict=True):
             self._drop((key, number))
@@ -107,7 +107,7 @@ class Chunks:
         limit: int,
         order: Order = Order.ASC,
         recordings: Recordings = (),
-    ) -> LinePage | list[int]:
+    ) -> EncodedPage | list[int]:
         """Cut the first lines out of a span, or the last ones; or name the chunks to read before.
 
         Whether the page is complete is judged by the recordings.
@@ -151,28 +151,28 @@ class _Page:
     def add(self, number: int, chunk: _Chunk, *, is_inside: bool) -> bool:
         """Add what of a chunk belongs to the page; tell whether all of it was taken."""
         lines = chunk.lines
-        first, beyond = (0, lines.count) if is_inside else lines.between(self.span)
+        first, beyond = (0, lines.count) if is_inside else lines.index_range(self.span)
         taken = min(beyond - first, self.limit - self.count)
         is_all = taken == beyond - first
         self.chunks.append((number, chunk))
         if not taken:
             return is_all
         if self.order is Order.ASC:
-            self.pieces.append(lines.cut(first, first + taken))
+            self.pieces.append(lines.slice(first, first + taken))
             self.last = lines.slot(first + taken - 1)
         else:
             first = beyond - taken
-            self.pieces.append(lines.cut_reversed(first, beyond))
+            self.pieces.append(lines.slice_reversed(first, beyond))
             self.last = lines.slot(first)
         self.tags.append(f"{lines.tag}:{first}:{taken}")
         self.count += taken
         return is_all
 
-    def ended(self, recordings: Recordings, *, has_more: bool) -> LinePage:
+    def ended(self, recordings: Recordings, *, has_more: bool) -> EncodedPage:
         """Give the page."""
         tag = " ".join(self.tags)
         is_complete = self._is_complete(recordings, has_more=has_more)
-        return LinePage(self.pieces, self.count, self.last, has_more, tag, is_complete)
+        return EncodedPage(self.pieces, self.count, self.last, has_more, tag, is_complete)
 
     def _is_complete(self, recordings: Recordings, *, has_more: bool) -> bool:
         """Tell whether no row can be added from the span's start to its end or the last line."""

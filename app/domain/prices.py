@@ -33,6 +33,9 @@ class Span(NamedTuple):
     end: int | None = None
 
 
+UNBOUNDED = Span()
+
+
 class TickerKey(NamedTuple):
     """A ticker together with the exchange that quotes it."""
 

@@ -1,10 +1,22 @@
-"""How a row is laid out in the text formats, CSV and NDJSON."""
+"""How a row is laid out in the text formats: items of a JSON list, CSV, NDJSON."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from app.domain.encoded_rows import Column, RowTemplate
 from app.domain.exports import COLUMNS
-from app.domain.lines import Column, LineFormat
 from app.domain.prices import TickerKey
+
+ITEM_START: Final = '{"timestamp":'
+ITEM_END: Final = '"}'
+JSON_ITEM: Final = RowTemplate(
+    (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE),
+    separator=f"{ITEM_END},{ITEM_START}",
+)
+"""Items of a list, without the first one's start and the last one's end.
+
+The database writes them, so that no object is made of a row.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +29,9 @@ class TextLayout:
     end: str
 
     @property
-    def lines(self) -> LineFormat:
+    def lines(self) -> RowTemplate:
         """Give the lines as the database writes them, without the first start and the last end."""
-        return LineFormat(self.line, self.end + self.start)
+        return RowTemplate(self.line, self.end + self.start)
 
     def whole(self, lines: bytes) -> bytes:
         """Give lines that came without the first start and the last end."""

@@ -13,7 +13,7 @@ from app.domain.prices import Span, TickerKey
 from app.files.layouts import TextLayout, csv_layout, ndjson_layout
 from app.files.parquet import ParquetWriter
 from app.postgres.database import Database
-from app.repositories import exports, lines
+from app.repositories import encoded_rows, exports
 
 MOST_AT_ONCE: Final = 16
 """Streams of one process; each holds two blocks and no connection while its reader reads."""
@@ -98,7 +98,7 @@ class Exports:
             if rest is None:
                 return None
             async with self._connections, self._database.driver() as driver:
-                block = await lines.block(driver, export.key, rest, size, layout.lines)
+                block = await encoded_rows.batch(driver, export.key, rest, size, layout.lines)
             if block is None:
                 return None
             rest = Span(block.last + 1, rest.end)

@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from app.domain.lines import Column, LineFormat
+from app.domain.encoded_rows import Column, RowTemplate
 from app.domain.prices import Order, Price, Source, Span, TickerKey
 from app.domain.slots import LiveEdge, Slot, floor_slot
 from app.postgres.database import Database
-from app.repositories import lines, prices
+from app.repositories import encoded_rows, prices
 from app.repositories.prices import Extent, PriceId
 from tests.conftest import Servers
 from tests.repositories.rows import store
@@ -22,7 +22,7 @@ from tests.waiting import until
 BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 OTHER = TickerKey("other", "btc_usd")
-SLOTS = LineFormat((Column.TIMESTAMP,), between=",")
+SLOTS = RowTemplate((Column.TIMESTAMP,), separator=",")
 
 
 def _slot(seconds: int) -> Slot:
@@ -163,9 +163,9 @@ async def test_reads_along_the_primary_key_sort_nothing(
         await prices.live_edges(session, [BTC, ETH])
         await prices.keys(session)
     async with database.driver() as driver:
-        await lines.page(driver, BTC, Span(600, 90_000), Order.ASC, 1001, form=SLOTS)
-        await lines.page(driver, BTC, Span(), Order.DESC, 101, form=SLOTS)
-        await lines.stretches(driver, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
+        await encoded_rows.page(driver, BTC, Span(600, 90_000), Order.ASC, 1001, template=SLOTS)
+        await encoded_rows.page(driver, BTC, Span(), Order.DESC, 101, template=SLOTS)
+        await encoded_rows.chunks(driver, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
     plans = [await _plan(sql, statement) for statement in statements if "FROM prices" in statement]
     assert len(plans) == 7
     for plan in plans:

@@ -17,7 +17,7 @@ from app.domain.alerts import MOST_PENDING, Told, Verdict
 from app.domain.freshness import Findings, Freshness
 from app.domain.prices import TickerKey
 from app.redis.alert_lease import RECORD, AlertRecord
-from app.runtime import alerting, open_runtime
+from app.runtime import alert_lifespan, open_runtime
 from app.services import alerts
 from app.services.alerts import AlertWatch
 from tests.clients.gates import Relay
@@ -99,7 +99,7 @@ async def test_ticker_that_goes_stale_and_recovers_makes_two_calls(
     url = SecretStr(receiver.url)
     alone = settings.model_copy(update={"alert_webhook_url": url, "tickers": ("btc_usd",)})
     await sql.execute(_LIVE, 30)
-    async with open_runtime(alone) as runtime, alerting(runtime):
+    async with open_runtime(alone) as runtime, alert_lifespan(runtime):
         await until(lambda: redis.exists(RECORD))
         await sql.execute("UPDATE prices SET timestamp = timestamp - 170")
         await until(lambda: receiver.has(1))

@@ -13,7 +13,7 @@ from app.domain.prices import TickerKey
 from app.postgres.database import Database
 from app.redis.alert_lease import RECORD
 from app.redis.heartbeats import read_signs
-from app.runtime import alerting, open_runtime
+from app.runtime import alert_lifespan, open_runtime
 from app.services import alerts, summary_check
 from app.services.summaries import Summaries
 from app.services.summary_check import CHUNK_SECONDS, SummaryCheck
@@ -150,7 +150,7 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
     told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
     await store(sql, range(0, 40 * WEEK, WEEK))
     await sql.execute(DAMAGE, 39 * WEEK)
-    async with open_runtime(told) as runtime, alerting(runtime):
+    async with open_runtime(told) as runtime, alert_lifespan(runtime):
         await runtime.summary_check.run()
         await until(lambda: receiver.has(1))
         await store(sql, [40 * WEEK])  # so that the wrong week is the newest no more
@@ -174,7 +174,7 @@ async def test_endpoint_is_told_once_when_summaries_are_wrong_and_once_when_righ
     monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0.05)
     told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
     await store(sql, [0])
-    async with open_runtime(told) as runtime, alerting(runtime):
+    async with open_runtime(told) as runtime, alert_lifespan(runtime):
         await sql.execute("UPDATE price_hours SET samples = 2")
         for _ in range(2):
             await runtime.summary_check.run()

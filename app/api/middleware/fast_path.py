@@ -1,8 +1,7 @@
-"""The fast path: what is asked most is answered from memory, before any framework.
+"""The fast path: the most frequent requests are answered before they reach FastAPI.
 
-It knows the plain form of `latest`, `history` and `period`, and reads what is not in memory yet.
-Whatever is unusual about a request, in its query or its headers, and whatever is no plain success,
-goes on to FastAPI, which answers the same.
+It handles `latest`, `history` and `period` in their plain form. A request with an unusual query or
+header, and every answer that is not a plain success, goes on to FastAPI, which answers the same.
 """
 
 import re
@@ -32,11 +31,9 @@ from app.api.pagination import (
 from app.api.serialization import encode_latest
 from app.core.errors import AppError
 from app.core.metrics import HTTP_REQUESTS, count
-from app.domain.lines import LinePage
 from app.domain.prices import Order, Price, Span, TickerKey
 from app.runtime import Runtime
-from app.services.history import LatestPrice
-from app.services.memory import Memory
+from app.services.reader import LatestPrice
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +55,7 @@ Answer: TypeAlias = tuple[bytes, Mapping[str, str]]
 
 
 class CachedResponse(NamedTuple):
-    """An answer as it was last given: for which price, in which second."""
+    """The last response of `latest`, and the price and the second that it is valid for."""
 
     price: Price
     second: int
@@ -66,49 +63,53 @@ class CachedResponse(NamedTuple):
 
 
 class FastPathHandlers:
-    """Answers the plain form of requests from one process's memory."""
+    """Handles the plain form of three routes."""
 
-    def __init__(self, runtime: Runtime, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, runtime: Runtime) -> None:
+        self._reader = runtime.reader
         self._now = runtime.now
         self._interval_seconds = runtime.settings.collect_interval_seconds
         self._configured = {TickerKey(*index) for index in runtime.settings.indices}
-        self._told: dict[TickerKey, CachedResponse] = {}
+        self._responses: dict[TickerKey, CachedResponse] = {}
 
     async def latest(self, scope: Scope) -> Answer | None:
         """Answer for the newest price of a configured ticker."""
         key = _read_ticker(scope["query_string"])
         if key not in self._configured:
             return None
-        price = self._memory.recall_newest(key)
-        if price is None:
-            with suppress(AppError):  # which the application renders
-                price = await self._memory.newest(key)
+        price = None
+        with suppress(AppError):  # which the application renders
+            price = await self._reader.newest(key)
         if price is None:
             return None
         second = int(self._now())
-        told = self._told.get(key)
-        if told is None or told.price is not price or told.second != second:
+        cached = self._responses.get(key)
+        if cached is None or cached.price is not price or cached.second != second:
             latest = LatestPrice.at(price, second, self._interval_seconds)
             body = encode_latest(latest)
             answer = body, {"Cache-Control": REVALIDATE, "ETag": weak_etag(body)}
-            told = self._told[key] = CachedResponse(price, second, answer)
-        return told.answer
+            cached = self._responses[key] = CachedResponse(price, second, answer)
+        return cached.answer
 
     async def period(self, scope: Scope) -> Answer | None:
-        """Answer for a period, read into the memory if need be."""
-        listed = _read_period(scope["query_string"])
-        if listed is None or _takes_gzip(scope):
-            return None
-        between = self._memory.between(listed.key, listed.span, listed.limit)
-        return await _page_answer(listed, between)
+        """Answer with the prices of a period."""
+        return await self._page(scope, _read_period)
 
     async def history(self, scope: Scope) -> Answer | None:
-        """Answer with the newest prices, read into the memory if need be."""
-        listed = _read_history(scope["query_string"])
-        if listed is None or _takes_gzip(scope):
+        """Answer with the newest prices."""
+        return await self._page(scope, _read_history)
+
+    async def _page(
+        self, scope: Scope, read_query: Callable[[bytes], PriceList | None]
+    ) -> Answer | None:
+        listed = read_query(scope["query_string"])
+        if listed is None or _accepts_gzip(scope):
             return None
-        return await _page_answer(listed, self._memory.newest_lines(listed.key, listed.limit))
+        with suppress(AppError):  # which the application renders
+            page = await self._reader.page(listed.key, listed.span, listed.order, listed.limit)
+            if page.count:
+                return page_answer(listed, page)
+        return None
 
 
 HANDLERS: Mapping[str, Callable[[FastPathHandlers, Scope], Awaitable[Answer | None]]] = {
@@ -119,7 +120,7 @@ HANDLERS: Mapping[str, Callable[[FastPathHandlers, Scope], Awaitable[Answer | No
 
 
 class FastPathMiddleware:
-    """Lets the desk answer what it can at once, and hands on the rest."""
+    """Answers what the handlers can, and passes on the rest."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -149,24 +150,16 @@ class FastPathMiddleware:
 
 
 async def _answer(scope: Scope) -> Answer | None:
-    way = HANDLERS.get(scope.get("path", ""))
-    if way is None or scope.get("method") != "GET":
+    handler = HANDLERS.get(scope.get("path", ""))
+    if handler is None or scope.get("method") != "GET":
         return None
     handlers: FastPathHandlers | None = getattr(scope["app"].state, "fast_path", None)
     if handlers is None or any(name in UNUSUAL for name, _ in scope["headers"]):
         return None
-    return await way(handlers, scope)
+    return await handler(handlers, scope)
 
 
-async def _page_answer(listed: PriceList, reading: Awaitable[LinePage | None]) -> Answer | None:
-    with suppress(AppError):  # which the application renders
-        page = await reading
-        if page is not None and page.count:
-            return page_answer(listed, page)
-    return None
-
-
-def _takes_gzip(scope: Scope) -> bool:
+def _accepts_gzip(scope: Scope) -> bool:
     """Tell whether a page is worth to be compressed."""
     return any(name == b"accept-encoding" and b"gzip" in how for name, how in scope["headers"])
 

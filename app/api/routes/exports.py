@@ -89,7 +89,7 @@ async def export_prices(
     """
     export = await runtime.exports.look(key, span, form)
     if export.stored is None:
-        await runtime.history.require_known(key)
+        await runtime.reader.require_known(key)
     packed = form is not ExportFormat.PARQUET and takes_gzip(accept_encoding)
     pieces = runtime.exports.stream(export, packed=packed)
     first = await anext(pieces, b"")  # what fails before it is an answer with a status of its own

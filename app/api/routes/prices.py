@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.cursors import read_cursor
-from app.api.dependencies import MemoryDep, RuntimeDep, TickerDep, TickersDep
+from app.api.dependencies import RuntimeDep, TickerDep, TickersDep
 from app.api.errors import problems
 from app.api.pagination import (
     ALL_PATH,
@@ -16,14 +16,13 @@ from app.api.pagination import (
     LINKED,
     PERIOD_PATH,
     REVALIDATE,
-    UNBOUNDED,
     Cursor,
     Limit,
     PriceList,
     page_answer,
 )
 from app.api.schemas import LatestPriceListOut, LatestPriceOut, PriceAtOut, PriceListOut
-from app.api.serialization import JSON_ITEM, encode_latest, encode_latest_list, encode_price
+from app.api.serialization import encode_latest, encode_latest_list, encode_price
 from app.api.time_parameters import FORMS, MomentParameter, PeriodDep
 from app.core.errors import (
     DatabaseUnavailable,
@@ -34,11 +33,9 @@ from app.core.errors import (
     SchemaOutdated,
     TickerNotFound,
 )
-from app.domain.lines import LinePage
-from app.domain.prices import Order, Span
+from app.domain.prices import Order
 from app.domain.times import seconds_until
 from app.runtime import Runtime
-from app.services.memory import Memory
 
 LONGEST_TOLERANCE_SECONDS = 10_000_000_000
 
@@ -60,14 +57,13 @@ Seconds = Annotated[int | None, Query(ge=0, le=LONGEST_TOLERANCE_SECONDS)]
 )
 async def list_prices(
     runtime: RuntimeDep,
-    memory: MemoryDep,
     key: TickerDep,
     limit: Limit = DEFAULT_ITEMS,
     cursor: Cursor = None,
     order: OrderParameter = Order.ASC,
 ) -> Response:
     """Every price stored of a ticker, page by page; the cost of a page does not grow."""
-    return await _page(runtime, memory, PriceList(ALL_PATH, key, order, limit), cursor)
+    return await _page(runtime, PriceList(ALL_PATH, key, order, limit), cursor)
 
 
 @router.get(
@@ -78,7 +74,6 @@ async def list_prices(
 )
 async def latest_price(
     runtime: RuntimeDep,
-    memory: MemoryDep,
     keys: TickersDep,
     max_age_seconds: Annotated[
         Seconds, Query(description="Answer 404 `price_too_old` when it is older.")
@@ -89,10 +84,7 @@ async def latest_price(
     Of several tickers the prices are `items`, in the order in which they are named.
     """
     now = runtime.now()
-    found = [
-        await runtime.history.latest(key, await memory.newest(key), now, max_age_seconds)
-        for key in keys
-    ]
+    found = [await runtime.reader.latest(key, now, max_age_seconds) for key in keys]
     return _json(encode_latest(found[0]) if len(found) == 1 else encode_latest_list(found))
 
 
@@ -104,14 +96,13 @@ async def latest_price(
 )
 async def price_history(
     runtime: RuntimeDep,
-    memory: MemoryDep,
     key: TickerDep,
     limit: Limit = HISTORY_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The newest prices, newest first; `next` leads to older ones."""
     listed = PriceList(HISTORY_PATH, key, Order.DESC, limit)
-    return await _page(runtime, memory, listed, cursor)
+    return await _page(runtime, listed, cursor)
 
 
 @router.get(
@@ -129,7 +120,6 @@ async def price_history(
 )
 async def prices_of_period(
     runtime: RuntimeDep,
-    memory: MemoryDep,
     key: TickerDep,
     period: PeriodDep,
     limit: Limit = DEFAULT_ITEMS,
@@ -137,7 +127,7 @@ async def prices_of_period(
 ) -> Response:
     """The prices of a period, oldest first; both bounds are inclusive, either may be left out."""
     listed = PriceList(PERIOD_PATH, key, Order.ASC, limit, period.span)
-    answer = await _page(runtime, memory, listed, cursor)
+    answer = await _page(runtime, listed, cursor)
     if period.is_relative:  # the same address means other rows a minute later
         answer.headers["Cache-Control"] = REVALIDATE
     return answer
@@ -165,28 +155,14 @@ async def price_at(
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
     moment = seconds_until(timestamp.at(runtime.now()))
-    price = await runtime.history.at(key, moment, tolerance_seconds)
+    price = await runtime.reader.at(key, moment, tolerance_seconds)
     return _json(encode_price(price))
 
 
-async def _page(
-    runtime: Runtime, memory: Memory, listed: PriceList, cursor: str | None
-) -> Response:
+async def _page(runtime: Runtime, listed: PriceList, cursor: str | None) -> Response:
     span = listed.span if cursor is None else listed.beyond(read_cursor(cursor, listed.scope))
-    page = await _read(runtime, memory, listed, span)
+    page = await runtime.reader.page(listed.key, span, listed.order, listed.limit)
     return _json(*page_answer(listed, page))
-
-
-async def _read(runtime: Runtime, memory: Memory, listed: PriceList, span: Span) -> LinePage:
-    """Read a page from memory, or from the database where that does not help."""
-    page = None
-    if listed.order is Order.ASC:
-        page = await memory.between(listed.key, span, listed.limit)
-    elif span == UNBOUNDED:
-        page = await memory.newest_lines(listed.key, listed.limit)
-    if page is not None and page.count:
-        return page
-    return await runtime.history.page(listed.key, span, listed.order, listed.limit, form=JSON_ITEM)
 
 
 def _json(body: bytes, headers: Mapping[str, str] | None = None) -> Response:

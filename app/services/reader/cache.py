@@ -1,10 +1,9 @@
-"""Memory: what was read and can't have changed since, in bounded space.
+"""A cache of what one process read, in bounded memory, never staler than a second.
 
-Rule 10: nothing remembered outlives the truth by more than a second. Every write notes in its own
-transaction what it changed. This process asks twice a second, and at each notification, what became
-visible since it last asked, and forgets that. Who asks for something when it has not asked for a
-second waits until it has. What is remembered was all true at one moment, so a page cut from it
-shows one state. However many wait for the same answer of the database, it is asked for once.
+Every write notes in its own transaction what it changed. The cache asks twice a second, and at each
+notification, what became visible since it last asked, and drops that. A read that finds the last
+answer older than a second waits for a new one. All entries were true at one moment, so a page that
+is built from them shows one state. However many readers miss the same entry, it is read once.
 """
 
 import asyncio
@@ -21,19 +20,19 @@ from app.core.errors import AppError
 from app.core.single_flight import SingleFlight
 from app.core.waiting import happens_within
 from app.domain.changes import EVERYTHING, Change
-from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MOST_CHUNKS, Chunks
-from app.domain.lines import LineFormat, LinePage
-from app.domain.prices import Order, Price, Span, TickerKey
+from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
+from app.domain.encoded_rows import EncodedPage, RowTemplate
+from app.domain.prices import UNBOUNDED, Order, Price, Span, TickerKey
 from app.domain.ticker_state import TickerState
 from app.postgres.database import Database, Driver
-from app.repositories import changes, lines, ticker_states
+from app.repositories import changes, encoded_rows, ticker_states
 from app.repositories.changes import Moment, News
 
-TRUSTED_SECONDS = 1.0
+FRESH_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
-SHORTEST_PAUSE_SECONDS = 0.05
-MOST_READINGS = MOST_CHUNKS // CHUNKS_AT_ONCE + 3
-MOST_TRIES = 3
+MIN_PAUSE_SECONDS = 0.05
+MAX_READS = MAX_CHUNKS // CHUNKS_AT_ONCE + 3
+MAX_TRIES = 3
 """To read a chunk that changes meanwhile, again and again."""
 FIRST, LAST = -(2**62), 2**62
 
@@ -49,156 +48,160 @@ class _Reading:
     last: int
     is_stale: bool = False
 
-    def hear(self, change: Change) -> None:
+    def note(self, change: Change) -> None:
         if change.touches(self.key, self.first, self.last):
             self.is_stale = True
 
 
-class Memory:
-    """Remembers what one process read; all of it was true when it last asked what changed."""
+class ReadCache:
+    """The entries of one process; all were true when the last refresh began."""
 
     def __init__(
         self,
         database: Database,
-        form: LineFormat,
-        most_bytes: int,
+        template: RowTemplate,
+        max_bytes: int,
         clock: Callable[[], float] = awake_or_not,
     ) -> None:
         self._database = database
-        self._form = form
-        self._chunks = Chunks(most_bytes)
+        self.template = template
+        self._chunks = Chunks(max_bytes)
         self._states: dict[TickerKey, TickerState] = {}
         self._readings: set[_Reading] = set()
-        self._moment: Moment | None = None
+        self._position: Moment | None = None
         self._clock = clock
-        self._asked_at = float("-inf")
+        self._refreshed_at = float("-inf")
         self._flights = SingleFlight(clock)
 
     @property
-    def is_trusted(self) -> bool:
-        """Tell whether this process asked within the last second."""
-        return self._clock() - self._asked_at < TRUSTED_SECONDS
+    def is_fresh(self) -> bool:
+        """Tell whether the last refresh began within a second."""
+        return self._clock() - self._refreshed_at < FRESH_SECONDS
 
-    def recall_newest(self, key: TickerKey) -> Price | None:
-        """Give the newest price, if it is known right now."""
-        state = self._states.get(key) if self.is_trusted else None
+    def cached_newest(self, key: TickerKey) -> Price | None:
+        """Give the newest price if it is cached and fresh."""
+        state = self._states.get(key) if self.is_fresh else None
         return state and state.newest
 
-    def recall(self, key: TickerKey, span: Span, limit: int) -> LinePage | None:
-        """Give the first lines of a span, if they are known right now."""
-        page = self._chunks.cut(key, span, limit) if self.is_trusted else None
-        return page if isinstance(page, LinePage) else None
+    def cached_page(self, key: TickerKey, span: Span, limit: int) -> EncodedPage | None:
+        """Give an ascending page if it is cached and fresh."""
+        state = self._states.get(key) if self.is_fresh else None
+        if state is None or not self._chunks.takes(span):
+            return None
+        page = self._chunks.cut(key, span, limit, recordings=state.recordings)
+        return page if isinstance(page, EncodedPage) else None
 
     async def newest(self, key: TickerKey) -> Price | None:
-        """Give the newest price, read if need be.
+        """Give the newest price, read into the cache if need be; None if nothing is stored.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        since = self._clock() - TRUSTED_SECONDS
-        await self._asked_since(since)
-        state = self._states.get(key)
-        if state is None:
-            state = await self._learn_state(key, since)
+        if (price := self.cached_newest(key)) is not None:
+            return price
+        since = self._clock() - FRESH_SECONDS
+        await self._refreshed_since(since)
+        state = self._states.get(key) or await self._load_state(key, since)
         return state.newest
 
-    async def between(self, key: TickerKey, span: Span, limit: int) -> LinePage | None:
-        """Give the first lines of a span, read if need be; None where that is not for the memory.
+    async def page(
+        self, key: TickerKey, span: Span, order: Order, limit: int
+    ) -> EncodedPage | None:
+        """Give a page, read into the cache if need be; None where a page is not for the cache.
+
+        It is for bounded spans that are not too long, and for the newest rows.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
+        if order is Order.DESC:
+            newest = partial(self._newest_page, key, limit)
+            return await self._page(key, newest) if span == UNBOUNDED else None
         if not self._chunks.takes(span):
             return None
+        if (page := self.cached_page(key, span, limit)) is not None:
+            return page
         return await self._page(
             key, lambda state: self._chunks.cut(key, span, limit, recordings=state.recordings)
         )
 
-    async def newest_lines(self, key: TickerKey, limit: int) -> LinePage | None:
-        """Give the newest lines, the newest first; None where that is not for the memory.
+    async def refresh(self) -> None:
+        """Ask what changed, and drop it; concurrent callers share one query.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        return await self._page(key, partial(self._cut_newest, key, limit))
+        await self._refreshed_since(self._clock())
 
-    async def ask(self) -> None:
-        """Learn what changed, and forget it; who asks meanwhile shares the answer.
-
-        Raises:
-            DatabaseUnavailable: PostgreSQL does not answer.
-        """
-        await self._asked_since(self._clock())
-
-    async def ask_forever(self, told: asyncio.Event) -> None:
-        """Ask twice a second, and at once when told of a write."""
+    async def refresh_forever(self, notified: asyncio.Event) -> None:
+        """Refresh twice a second, and at once when notified of a write."""
         while True:
-            told.clear()
-            asked_at = self._clock()
-            with suppress(AppError):  # who reads meanwhile hears of it
-                await self.ask()
-            took = self._clock() - asked_at
+            notified.clear()
+            started_at = self._clock()
+            with suppress(AppError):  # readers meanwhile get it
+                await self.refresh()
+            took = self._clock() - started_at
             # the sooner the longer it takes, for the next answer must be here within a second
-            await happens_within(told, max(PAUSE_SECONDS - 2 * took, SHORTEST_PAUSE_SECONDS))
+            await happens_within(notified, max(PAUSE_SECONDS - 2 * took, MIN_PAUSE_SECONDS))
 
     async def close(self) -> None:
-        """End what is being read."""
+        """Cancel the reads under way."""
         await self._flights.close()
 
-    async def _asked_since(self, moment: float) -> None:
-        """Wait until a question that began since a moment was answered."""
-        while self._asked_at < moment:
-            await self._flights.join("ask", self._ask)
+    async def _refreshed_since(self, moment: float) -> None:
+        """Wait until a refresh has ended that began no earlier than a moment."""
+        while self._refreshed_at < moment:
+            await self._flights.join("refresh", self._refresh)
 
-    async def _ask(self) -> None:
+    async def _refresh(self) -> None:
         began_at = self._clock()
         async with self._database.driver(reserved=True) as driver:
             news = await self._news(driver)
-        self._moment = news.moment
+        self._position = news.moment
         for change in news.changes:
-            self._forget(change)
+            self._invalidate(change)
         for key, state in news.states.items():
             self._keep_state(key, state)
-        self._asked_at = began_at
+        self._refreshed_at = began_at
 
     async def _news(self, driver: Driver) -> News:
-        if self._moment is None:
+        if self._position is None:
             return News(await changes.now(driver), [EVERYTHING], {})
-        return await changes.since(driver, self._moment)
+        return await changes.since(driver, self._position)
 
-    def _forget(self, change: Change) -> None:
+    def _invalidate(self, change: Change) -> None:
         for reading in self._readings:
-            reading.hear(change)
+            reading.note(change)
         if change.key is None:
             self._states.clear()
         self._chunks.forget(change)
 
     async def _page(
-        self, key: TickerKey, cut: Callable[[TickerState], LinePage | list[int] | None]
-    ) -> LinePage | None:
+        self, key: TickerKey, cut: Callable[[TickerState], EncodedPage | list[int] | None]
+    ) -> EncodedPage | None:
         """Cut a page out of what is known, and read before what is not."""
-        since, tried = self._clock() - TRUSTED_SECONDS, Counter[int]()
-        for _ in range(MOST_READINGS):
-            await self._asked_since(since)
+        since, tried = self._clock() - FRESH_SECONDS, Counter[int]()
+        for _ in range(MAX_READS):
+            await self._refreshed_since(since)
             state = self._states.get(key)
             if state is None:
-                if (await self._learn_state(key, since)).newest is None:
+                if (await self._load_state(key, since)).newest is None:
                     return None
                 continue
             found = cut(state)
             if not isinstance(found, list):
                 return found
             tried[found[0]] += 1
-            if tried[found[0]] > MOST_TRIES:
+            if tried[found[0]] > MAX_TRIES:
                 return None
             await self._flights.join(
                 ("chunks", key, found[0]), partial(self._read_chunks, key, found, state)
             )
         return None
 
-    def _cut_newest(
+    def _newest_page(
         self, key: TickerKey, limit: int, state: TickerState
-    ) -> LinePage | list[int] | None:
+    ) -> EncodedPage | list[int] | None:
         """Cut the newest lines, not looking further back than they should reach."""
         if state.newest is None or state.oldest is None:
             return None
@@ -212,14 +215,14 @@ class Memory:
             return found
         return None
 
-    async def _learn_state(self, key: TickerKey, since: float) -> TickerState:
+    async def _load_state(self, key: TickerKey, since: float) -> TickerState:
         return await self._flights.join(("state", key), partial(self._read_state, key), since=since)
 
     async def _read_state(self, key: TickerKey) -> TickerState:
         with self._reading(key, FIRST, LAST) as reading:
             async with self._database.driver() as driver:
                 state = await ticker_states.read(driver, key)
-            await self.ask()
+            await self.refresh()
         if not reading.is_stale:
             self._keep_state(key, state)
         return state
@@ -240,10 +243,10 @@ class Memory:
         grid = state.recordings[-1].interval_seconds if state.recordings else 1
         with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
             async with self._database.driver() as driver:
-                found = await lines.stretches(
-                    driver, key, starts, self._form, length=CHUNK_SECONDS, grid_seconds=grid
+                found = await encoded_rows.chunks(
+                    driver, key, starts, self.template, length=CHUNK_SECONDS, grid_seconds=grid
                 )
-            await self.ask()
+            await self.refresh()
         if not reading.is_stale:
             self._chunks.keep(key, numbers, found)
 

@@ -1,4 +1,4 @@
-"""Prices as lines: PostgreSQL writes the text, and no Python object is made of a row."""
+"""Reads of encoded rows: PostgreSQL writes the text, and Python makes no object of a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg
 
-from app.domain.lines import Column, LineFormat, LinePage, Lines
+from app.domain.encoded_rows import Column, EncodedChunk, EncodedPage, RowTemplate
 from app.domain.prices import Order, Span, TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import Driver
@@ -19,7 +19,7 @@ _LAST_SECOND = 2**62
 
 # string_agg keeps the order of the rows that it is given, here the order of the index.
 _PAGE = """
-    SELECT convert_to(coalesce(string_agg(line, :between) FILTER (WHERE number <= :limit), ''),
+    SELECT convert_to(coalesce(string_agg(line, :separator) FILTER (WHERE number <= :limit), ''),
                       'UTF8'),
            count(*), {last}(timestamp) FILTER (WHERE number <= :limit)
     FROM (
@@ -30,10 +30,10 @@ _PAGE = """
     ) AS lines
 """
 # An array of starts, for PostgreSQL supposes that it is short, and keeps one plan for all.
-_STRETCHES = """
+_CHUNKS = """
     SELECT start, convert_to(coalesce(text, ''), 'UTF8'), count, last, off_grid
     FROM unnest(CAST(:starts AS bigint[])) AS start CROSS JOIN LATERAL (
-        SELECT string_agg(line, :between) AS text, count(*) AS count, max(timestamp) AS last,
+        SELECT string_agg(line, :separator) AS text, count(*) AS count, max(timestamp) AS last,
                max(timestamp % CAST(:grid AS bigint)) AS off_grid
         FROM (
             SELECT timestamp, {line} AS line
@@ -42,12 +42,12 @@ _STRETCHES = """
               AND timestamp >= start AND timestamp < start + :length
             ORDER BY timestamp
         ) AS lines
-    ) AS stretch
+    ) AS chunk
 """
 
 # Without the row beyond the limit, so without numbers, which cost as much as the lines.
-_BLOCK = """
-    SELECT convert_to(string_agg(line, :between), 'UTF8'), max(timestamp)
+_BATCH = """
+    SELECT convert_to(string_agg(line, :separator), 'UTF8'), max(timestamp)
     FROM (
         SELECT timestamp, {line} AS line
         FROM prices
@@ -57,53 +57,55 @@ _BLOCK = """
 """
 
 
-class Block(NamedTuple):
-    """Lines, and the slot of the last one."""
+class EncodedBatch(NamedTuple):
+    """Rows as text, and the slot of the last one."""
 
     text: bytes
     last: Slot
 
 
-async def block(
-    driver: Driver, key: TickerKey, span: Span, limit: int, form: LineFormat
-) -> Block | None:
+async def batch(
+    driver: Driver, key: TickerKey, span: Span, limit: int, template: RowTemplate
+) -> EncodedBatch | None:
     """Write the first prices of a span, at most `limit`; None if there are none."""
-    query = _query(_BLOCK, form)
-    ((lines, last),) = await query.rows(driver, **_of(key, form), **_within(span), limit=limit)
-    return None if last is None else Block(lines, Slot(last))
+    query = _query(_BATCH, template)
+    ((lines, last),) = await query.rows(
+        driver, **_parameters(key, template), **_bounds(span), limit=limit
+    )
+    return None if last is None else EncodedBatch(lines, Slot(last))
 
 
 async def page(  # noqa: PLR0913  # what a list is asked by
-    driver: Driver, key: TickerKey, span: Span, order: Order, limit: int, *, form: LineFormat
-) -> LinePage:
+    driver: Driver, key: TickerKey, span: Span, order: Order, limit: int, *, template: RowTemplate
+) -> EncodedPage:
     """Write at most `limit` prices of a span, from its start or from its end."""
-    query = _query(_PAGE, form, order)
+    query = _query(_PAGE, template, order)
     ((lines, count, last),) = await query.rows(
-        driver, **_of(key, form), **_within(span), limit=limit
+        driver, **_parameters(key, template), **_bounds(span), limit=limit
     )
     slot = None if last is None else Slot(last)
-    return LinePage([lines] if count else [], min(count, limit), slot, count > limit)
+    return EncodedPage([lines] if count else [], min(count, limit), slot, count > limit)
 
 
-async def stretches(  # noqa: PLR0913  # what stretches are asked by
+async def chunks(  # noqa: PLR0913  # what chunks are asked by
     driver: Driver,
     key: TickerKey,
     starts: Sequence[int],
-    form: LineFormat,
+    template: RowTemplate,
     *,
     length: int,
     grid_seconds: int = 1,
-) -> list[Lines]:
-    """Write all prices of stretches so many seconds long, which are given by ascending starts.
+) -> list[EncodedChunk]:
+    """Write all prices of chunks so many seconds long, which are given by ascending starts.
 
     Tell of each whether all its slots are multiples of the given seconds.
     """
-    query = _query(_STRETCHES, form)
+    query = _query(_CHUNKS, template)
     rows = await query.rows(
-        driver, **_of(key, form), starts=list(starts), length=length, grid=grid_seconds
+        driver, **_parameters(key, template), starts=list(starts), length=length, grid=grid_seconds
     )
     return [
-        Lines(text, count, last, form, 1 if off_grid else grid_seconds)
+        EncodedChunk(text, count, last, template, 1 if off_grid else grid_seconds)
         for _, text, count, last, off_grid in sorted(rows, key=itemgetter(0))
     ]
 
@@ -128,29 +130,29 @@ class _Query:
 
 
 @cache
-def _query(query: str, form: LineFormat, order: Order = Order.ASC) -> _Query:
+def _query(query: str, template: RowTemplate, order: Order = Order.ASC) -> _Query:
     last = "max" if order is Order.ASC else "min"
-    return _Query.of(query.format(line=_line(form), order=order.value, last=last))
+    return _Query.of(query.format(line=_row_expression(template), order=order.value, last=last))
 
 
-def _line(form: LineFormat) -> str:
-    """Put a line together; its fixed words are parameters."""
+def _row_expression(template: RowTemplate) -> str:
+    """Give the SQL expression of a row; its fixed parts are parameters."""
     return " || ".join(
         f"CAST({part if isinstance(part, Column) else f':part_{number}'} AS text)"
-        for number, part in enumerate(form.parts)
+        for number, part in enumerate(template.parts)
     )
 
 
-def _of(key: TickerKey, form: LineFormat) -> dict[str, object]:
+def _parameters(key: TickerKey, template: RowTemplate) -> dict[str, object]:
     words = {
         f"part_{number}": part
-        for number, part in enumerate(form.parts)
+        for number, part in enumerate(template.parts)
         if not isinstance(part, Column)
     }
-    return {**key._asdict(), **words, "between": form.between}
+    return {**key._asdict(), **words, "separator": template.separator}
 
 
-def _within(span: Span) -> dict[str, object]:
+def _bounds(span: Span) -> dict[str, object]:
     return {
         "start": _FIRST_SECOND if span.start is None else span.start,
         "end": _LAST_SECOND if span.end is None else span.end,

@@ -1,4 +1,4 @@
-"""Lines: rows as ready-made text, which the database writes and nobody takes apart."""
+"""Encoded rows: the text of rows as PostgreSQL writes it; Python makes no object of a row."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -25,29 +25,29 @@ class Column(StrEnum):
 
 
 @dataclass(frozen=True)
-class LineFormat:
-    """What a line is made of, its slot first, and what stands between two lines, but in none."""
+class RowTemplate:
+    """How a row is written: its parts, the slot first; no part contains the separator."""
 
     parts: tuple[str | Column, ...]
-    between: str
+    separator: str
 
     @cached_property
-    def joint(self) -> bytes:
-        """Give what stands between two lines, as it is written."""
-        return self.between.encode()
+    def separator_bytes(self) -> bytes:
+        """The separator, encoded."""
+        return self.separator.encode()
 
     @cached_property
     def after_slot(self) -> bytes:
-        """Give the words that follow a slot."""
+        """The text that follows a slot, encoded."""
         return str(self.parts[1]).encode()
 
 
 @dataclass(frozen=True, slots=True)
-class LinePage:
-    """A page of lines in the order asked for, in pieces; `last` is the slot of the last one.
+class EncodedPage:
+    """A page of rows in the requested order, as pieces of text; `last` is the slot of the last one.
 
-    Pages with the same tag, of the same list, are the same; an empty tag tells nothing. To a
-    complete page no row can be added.
+    Pages of one list with the same tag are equal; an empty tag means that it is unknown. No row
+    can be added to a complete page.
     """
 
     pieces: Sequence[bytes]
@@ -59,17 +59,17 @@ class LinePage:
 
 
 @dataclass(frozen=True)
-class Lines:
-    """All lines of a stretch of time, ascending, which can be cut; `last` is the last one's slot.
+class EncodedChunk:
+    """The rows of a range of time, ascending, as text; `last` is the slot of the last one.
 
-    Where each line lies is found only when a cut goes through their midst. Every slot is a multiple
-    of `grid_seconds`.
+    The offsets of the rows are computed when a slice first needs them. Every slot is a multiple of
+    `grid_seconds`.
     """
 
     text: bytes
     count: int
     last: Slot | None
-    form: LineFormat
+    template: RowTemplate
     grid_seconds: int = 1
 
     @cached_property
@@ -77,46 +77,49 @@ class Lines:
         """Give a digest of the text."""
         return sha256(self.text).hexdigest()[:TAG_DIGITS]
 
-    def between(self, span: Span) -> tuple[int, int]:
+    def index_range(self, span: Span) -> tuple[int, int]:
         """Give the index of a span's first line, and the one after its last."""
         if self.last is None:
             return 0, 0
         lines = range(self.count)
-        first, beyond = 0, self.count
+        first, stop = 0, self.count
         if span.start is not None and span.start > self.slot(0):
             first = bisect_left(lines, span.start, key=self.slot)
         if span.end is not None and span.end < self.last:
-            beyond = bisect_right(lines, span.end, key=self.slot)
-        return first, max(first, beyond)
+            stop = bisect_right(lines, span.end, key=self.slot)
+        return first, max(first, stop)
 
-    def cut(self, first: int, beyond: int) -> bytes:
+    def slice(self, first: int, stop: int) -> bytes:
         """Give the text of the lines from one index to another, the last exclusive."""
-        if first >= beyond:
+        if first >= stop:
             return b""
-        if (first, beyond) == (0, self.count):
+        if (first, stop) == (0, self.count):
             return self.text
-        return self.text[self._starts[first] : self._starts[beyond] - len(self.form.joint)]
+        return self.text[
+            self._starts[first] : self._starts[stop] - len(self.template.separator_bytes)
+        ]
 
-    def cut_reversed(self, first: int, beyond: int) -> bytes:
-        """Give the same text as `cut`, the last line first."""
-        return self.form.joint.join(reversed(self.cut(first, beyond).split(self.form.joint)))
+    def slice_reversed(self, first: int, stop: int) -> bytes:
+        """Give the same text as `slice`, the last line first."""
+        separator = self.template.separator_bytes
+        return separator.join(reversed(self.slice(first, stop).split(separator)))
 
     def slots(self) -> list[int]:
         """Read the slot of every line; it takes as long as reading ten chunks otherwise does."""
-        words, joint = self.form.after_slot, self.form.joint
-        lines = self.text.split(joint) if self.count else []
-        return [int(line.partition(words)[0]) for line in lines]
+        after_slot, separator = self.template.after_slot, self.template.separator_bytes
+        lines = self.text.split(separator) if self.count else []
+        return [int(line.partition(after_slot)[0]) for line in lines]
 
     def slot(self, index: int) -> Slot:
         """Give a line's slot."""
         if index == self.count - 1 and self.last is not None:
             return self.last
         start = self._starts[index]
-        return Slot(int(self.text[start : self.text.index(self.form.after_slot, start)]))
+        return Slot(int(self.text[start : self.text.index(self.template.after_slot, start)]))
 
     @cached_property
     def _starts(self) -> "array[int]":
         """Where each line begins, and where one after the last would."""
-        joint = self.form.joint
-        steps = map(len(joint).__add__, map(len, self.text.split(joint)))
+        separator = self.template.separator_bytes
+        steps = map(len(separator).__add__, map(len, self.text.split(separator)))
         return array("l", accumulate(steps, initial=0))

@@ -2,26 +2,26 @@
 
 import asyncpg
 
-from app.domain.lines import Column, LineFormat, LinePage, Lines
+from app.domain.encoded_rows import Column, EncodedChunk, EncodedPage, RowTemplate
 from app.domain.prices import Order, Span, TickerKey
 from app.postgres.database import Database
-from app.repositories import lines
+from app.repositories import encoded_rows
 from tests.repositories.rows import store
 
 BTC = TickerKey("deribit", "btc_usd")
-FORM = LineFormat((Column.TIMESTAMP, "=", Column.PRICE, "/", Column.SOURCE), between=";")
+TEMPLATE = RowTemplate((Column.TIMESTAMP, "=", Column.PRICE, "/", Column.SOURCE), separator=";")
 
 
 async def _page(
     database: Database, span: Span, order: Order = Order.ASC, limit: int = 10
-) -> LinePage:
+) -> EncodedPage:
     async with database.driver() as driver:
-        return await lines.page(driver, BTC, span, order, limit, form=FORM)
+        return await encoded_rows.page(driver, BTC, span, order, limit, template=TEMPLATE)
 
 
-async def _stretches(database: Database, starts: range) -> list[Lines]:
+async def _stretches(database: Database, starts: range) -> list[EncodedChunk]:
     async with database.driver() as driver:
-        return await lines.stretches(driver, BTC, starts, FORM, length=starts.step)
+        return await encoded_rows.chunks(driver, BTC, starts, TEMPLATE, length=starts.step)
 
 
 async def test_lines_have_exactly_the_digits_that_are_stored(
@@ -68,10 +68,10 @@ async def test_lines_can_be_cut_anywhere(database: Database, sql: asyncpg.Connec
     for first in range(8):
         assert found.slot(first) == 60 * first
         for beyond in range(first, 9):
-            assert found.cut(first, beyond).decode() == ";".join(whole[first:beyond])
-    assert found.between(Span(61, 180)) == (2, 4)
-    assert found.between(Span(500, 600)) == (8, 8)
-    assert found.between(Span()) == (0, 8)
+            assert found.slice(first, beyond).decode() == ";".join(whole[first:beyond])
+    assert found.index_range(Span(61, 180)) == (2, 4)
+    assert found.index_range(Span(500, 600)) == (8, 8)
+    assert found.index_range(Span()) == (0, 8)
 
 
 async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Connection) -> None:
@@ -94,5 +94,5 @@ async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Con
 
 async def test_nothing_stored_has_no_lines(database: Database) -> None:
     (found,) = await _stretches(database, range(0, 60, 60))
-    assert (found.text, found.count, found.between(Span(1, 2))) == (b"", 0, (0, 0))
+    assert (found.text, found.count, found.index_range(Span(1, 2))) == (b"", 0, (0, 0))
     assert (await _page(database, Span())).pieces == []

@@ -1,28 +1,26 @@
-"""History: what is stored, and what it costs to read."""
+"""The reader: what is stored, and what it costs to read."""
 
 import asyncio
-from decimal import Decimal
 
 import asyncpg
 import pytest
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
-from app.domain.lines import Column, LineFormat
-from app.domain.prices import Order, Price, Source, Span, TickerKey, TickerSummary
-from app.domain.slots import Slot
+from app.domain.encoded_rows import Column, RowTemplate
+from app.domain.prices import Order, Span, TickerKey, TickerSummary
 from app.postgres.database import Database
-from app.services.history import History
+from app.services.reader import PriceReader, ReadCache
 from tests.repositories.rows import store
 
 BTC = TickerKey("deribit", "btc_usd")
 OLD = TickerKey("deribit", "old_usd")
 NOPE = TickerKey("deribit", "nope_usd")
-SLOTS = LineFormat((Column.TIMESTAMP,), between=" ")
+SLOTS = RowTemplate((Column.TIMESTAMP,), separator=" ")
 
 
 @pytest.fixture
-def history(database: Database) -> History:
-    return History(database, [BTC], 60)
+def reader(database: Database) -> PriceReader:
+    return PriceReader(database, ReadCache(database, SLOTS, 0), [BTC], 60)
 
 
 async def _record(sql: asyncpg.Connection, last: int | None, interval: int) -> None:
@@ -31,49 +29,51 @@ async def _record(sql: asyncpg.Connection, last: int | None, interval: int) -> N
     )
 
 
-def _price(slot: int, key: TickerKey = BTC) -> Price:
-    return Price(key, Slot(slot), Decimal(5), slot * 1_000_000, Source.LIVE)
-
-
 async def test_reads_of_a_configured_ticker_take_one_statement_each(
-    history: History, sql: asyncpg.Connection, statements: list[str]
+    reader: PriceReader, sql: asyncpg.Connection, statements: list[str]
 ) -> None:
     await store(sql, [60, 120])
     for read in (
-        lambda: history.at(BTC, 130),
-        lambda: history.page(BTC, Span(), Order.ASC, 1, form=SLOTS),
-        lambda: history.page(BTC, Span(900), Order.DESC, 1, form=SLOTS),
+        lambda: reader.at(BTC, 130),
+        lambda: reader.page(BTC, Span(), Order.ASC, 1),
+        lambda: reader.page(BTC, Span(900), Order.DESC, 1),
     ):
         statements.clear()
         await read()
         await asyncio.sleep(0)  # the driver tells of a query in the loop's next turn
         assert len(statements) == 1
+    await reader.latest(BTC, 130.0, 100)
     statements.clear()
-    await history.latest(BTC, _price(120), 130.0, 100)
+    await reader.latest(BTC, 130.0, 100)
     await asyncio.sleep(0)
-    assert statements == []
+    assert statements == [], "the cache answers"
 
 
 async def test_list_of_tickers_takes_two_statements_however_many_there_are(
-    history: History, sql: asyncpg.Connection, statements: list[str]
+    reader: PriceReader, sql: asyncpg.Connection, statements: list[str]
 ) -> None:
     for number in range(20):
         await store(sql, [60], ticker=f"t{number}_usd")
-    assert len(await history.tickers()) == 21
+    assert len(await reader.tickers()) == 21
     assert len(statements) == 2
 
 
-async def test_page_knows_whether_there_are_more(history: History, sql: asyncpg.Connection) -> None:
+async def test_page_knows_whether_there_are_more(
+    reader: PriceReader, sql: asyncpg.Connection
+) -> None:
     await store(sql, [0, 60, 120])
     for limit, has_more in ((1, True), (2, True), (3, False), (4, False)):
-        page = await history.page(BTC, Span(), Order.DESC, limit, form=SLOTS)
+        page = await reader.page(BTC, Span(), Order.DESC, limit)
         assert (page.count, page.has_more) == (min(limit, 3), has_more)
         assert b" ".join(page.pieces) == b" ".join([b"120", b"60", b"0"][: page.count])
-    empty = await history.page(BTC, Span(500), Order.ASC, 1, form=SLOTS)
+    empty = await reader.page(BTC, Span(500), Order.ASC, 1)
     assert (list(empty.pieces), empty.count, empty.has_more) == ([], 0, False)
 
 
-async def test_age_counts_whole_seconds_of_the_readers_clock(history: History) -> None:
+async def test_age_counts_whole_seconds_of_the_readers_clock(
+    reader: PriceReader, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [60])
     for now, age, stale in (
         (60.0, 0, False),
         (60.9, 0, False),
@@ -81,50 +81,51 @@ async def test_age_counts_whole_seconds_of_the_readers_clock(history: History) -
         (181.0, 121, True),
         (0.0, 0, False),
     ):
-        latest = await history.latest(BTC, _price(60), now)
+        latest = await reader.latest(BTC, now)
         assert (latest.age_seconds, latest.is_stale) == (age, stale), now
 
 
-async def test_age_asked_for_is_inclusive(history: History) -> None:
-    assert (await history.latest(BTC, _price(60), 100.0, 40)).age_seconds == 40
+async def test_requested_age_is_inclusive(reader: PriceReader, sql: asyncpg.Connection) -> None:
+    await store(sql, [60])
+    assert (await reader.latest(BTC, 100.0, 40)).age_seconds == 40
     with pytest.raises(PriceTooOld, match="41 s old"):
-        await history.latest(BTC, _price(60), 101.0, 40)
+        await reader.latest(BTC, 101.0, 40)
 
 
 async def test_recorded_ticker_is_judged_by_its_own_interval(
-    history: History, sql: asyncpg.Connection
+    reader: PriceReader, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [0], ticker="old_usd")
     await _record(sql, 600, 3600)
-    assert not (await history.latest(OLD, _price(0, OLD), 7200.0)).is_stale
-    assert (await history.latest(OLD, _price(0, OLD), 7201.0)).is_stale
-    assert (await history.at(OLD, 7200)).slot == 0
+    assert not (await reader.latest(OLD, 7200.0)).is_stale
+    assert (await reader.latest(OLD, 7201.0)).is_stale
+    assert (await reader.at(OLD, 7200)).slot == 0
     with pytest.raises(NoPriceNear):
-        await history.at(OLD, 7201)
+        await reader.at(OLD, 7201)
 
 
 async def test_what_is_known_of_a_ticker_decides_the_error(
-    history: History, sql: asyncpg.Connection
+    reader: PriceReader, sql: asyncpg.Connection
 ) -> None:
     with pytest.raises(NoPriceYet):
-        await history.latest(BTC, None, 0)
+        await reader.latest(BTC, 0)
     with pytest.raises(TickerNotFound, match=r"known are deribit:btc_usd$"):
-        await history.latest(NOPE, None, 0)
+        await reader.latest(NOPE, 0)
     with pytest.raises(TickerNotFound):
-        await history.at(NOPE, 0)
+        await reader.at(NOPE, 0)
     with pytest.raises(TickerNotFound):
-        await history.page(NOPE, Span(), Order.ASC, 1, form=SLOTS)
+        await reader.page(NOPE, Span(), Order.ASC, 1)
     await _record(sql, 600, 60)
     with pytest.raises(NoPriceYet):
-        await history.latest(OLD, None, 0)
+        await reader.latest(OLD, 0)
 
 
 async def test_tickers_are_those_configured_recorded_or_stored(
-    history: History, sql: asyncpg.Connection
+    reader: PriceReader, sql: asyncpg.Connection
 ) -> None:
-    assert await history.tickers() == [TickerSummary(BTC, True, 60, None, None, 0)]  # noqa: FBT003
+    assert await reader.tickers() == [TickerSummary(BTC, True, 60, None, None, 0)]  # noqa: FBT003
     await _record(sql, 600, 30)
     await store(sql, [0, 60], ticker="old_usd")
-    assert (await history.tickers())[1] == TickerSummary(OLD, False, 30, 0, 60, 2)  # noqa: FBT003
+    assert (await reader.tickers())[1] == TickerSummary(OLD, False, 30, 0, 60, 2)  # noqa: FBT003
     await sql.execute("UPDATE recordings SET last_slot = NULL")
-    assert (await history.tickers())[1].active
+    assert (await reader.tickers())[1].active

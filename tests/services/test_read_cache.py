@@ -1,4 +1,4 @@
-"""Memory: never beyond the truth, in bounded space, one state a page."""
+"""ReadCache: never beyond the truth, in bounded space, one state a page."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -12,14 +12,14 @@ from pydantic import SecretStr
 
 from app.core.errors import DatabaseUnavailable
 from app.core.settings import Settings
-from app.domain.chunks import CHUNK_SECONDS, MOST_CHUNKS
-from app.domain.lines import Column, LineFormat, LinePage
-from app.domain.prices import Order, Span, TickerKey
+from app.domain.chunks import CHUNK_SECONDS, MAX_CHUNKS
+from app.domain.encoded_rows import Column, EncodedPage, RowTemplate
+from app.domain.prices import UNBOUNDED, Order, Span, TickerKey
 from app.postgres.database import Database
 from app.postgres.notifications import listen_forever
-from app.repositories import changes, lines
+from app.repositories import changes, encoded_rows
 from app.repositories.changes import CHANNEL
-from app.services.memory import Memory
+from app.services.reader.cache import ReadCache
 from tests.conftest import Servers
 from tests.postgres.private import Private, private_postgres
 from tests.processes import Processes
@@ -28,7 +28,7 @@ from tests.waiting import until
 
 BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
-FORM = LineFormat((Column.TIMESTAMP, "=", Column.PRICE), between=";")
+TEMPLATE = RowTemplate((Column.TIMESTAMP, "=", Column.PRICE), separator=";")
 MEGABYTE = 1_000_000
 _SHIFTED = """
 CREATE FUNCTION shifted.{clock}() RETURNS timestamptz LANGUAGE sql STABLE AS
@@ -37,24 +37,24 @@ CREATE FUNCTION shifted.{clock}() RETURNS timestamptz LANGUAGE sql STABLE AS
 
 
 @pytest.fixture
-async def memory(database: Database) -> Memory:
-    return Memory(database, FORM, MEGABYTE)
+async def cache(database: Database) -> ReadCache:
+    return ReadCache(database, TEMPLATE, MEGABYTE)
 
 
 @asynccontextmanager
-async def _kept_true(memory: Memory, url: str | None) -> AsyncIterator[None]:
-    """Let a memory learn of writes, by notifications too if it is given an address."""
-    told = asyncio.Event()
-    tasks = [asyncio.create_task(memory.ask_forever(told))]
+async def _kept_true(cache: ReadCache, url: str | None) -> AsyncIterator[None]:
+    """Let a cache learn of writes, by notifications too if it is given an address."""
+    notified = asyncio.Event()
+    tasks = [asyncio.create_task(cache.refresh_forever(notified))]
     if url is not None:
-        tasks.append(asyncio.create_task(listen_forever(url, CHANNEL, told.set)))
+        tasks.append(asyncio.create_task(listen_forever(url, CHANNEL, notified.set)))
     yield
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
 
 
-def _text(page: LinePage | None) -> str:
+def _text(page: EncodedPage | None) -> str:
     assert page is not None
     return b";".join(page.pieces).decode()
 
@@ -64,17 +64,17 @@ def _lines(slots: Iterable[int], price: str = "60123.5") -> str:
 
 
 async def test_what_was_read_is_known_without_asking_for_it_again(
-    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+    cache: ReadCache, sql: asyncpg.Connection, statements: list[str]
 ) -> None:
     slots = range(0, 3 * CHUNK_SECONDS, 600)
     await store(sql, slots)
     span = Span(1, 2 * CHUNK_SECONDS + 1800)
-    assert memory.recall(BTC, span, 1000) is None
+    assert cache.cached_page(BTC, span, 1000) is None
     wanted = _lines(slot for slot in slots if 1 <= slot <= 2 * CHUNK_SECONDS + 1800)
-    assert _text(await memory.between(BTC, span, 1000)) == wanted
+    assert _text(await cache.page(BTC, span, Order.ASC, 1000)) == wanted
     statements.clear()
-    assert _text(memory.recall(BTC, span, 1000)) == wanted
-    part = memory.recall(BTC, Span(CHUNK_SECONDS - 600, CHUNK_SECONDS + 600), 2)
+    assert _text(cache.cached_page(BTC, span, 1000)) == wanted
+    part = cache.cached_page(BTC, Span(CHUNK_SECONDS - 600, CHUNK_SECONDS + 600), 2)
     assert _text(part) == _lines([CHUNK_SECONDS - 600, CHUNK_SECONDS])
     assert part is not None
     assert (part.count, part.last, part.has_more) == (2, CHUNK_SECONDS, True)
@@ -82,72 +82,77 @@ async def test_what_was_read_is_known_without_asking_for_it_again(
 
 
 async def test_newest_price_is_known_without_asking_again(
-    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+    cache: ReadCache, sql: asyncpg.Connection, statements: list[str]
 ) -> None:
     await store(sql, [60, 120])
-    await memory.ask()
-    assert memory.recall_newest(BTC) is None
-    await memory.newest(BTC)
+    await cache.refresh()
+    assert cache.cached_newest(BTC) is None
+    await cache.newest(BTC)
     statements.clear()
-    newest = memory.recall_newest(BTC)
+    newest = cache.cached_newest(BTC)
     assert newest is not None
     assert newest.slot == 120
-    assert await memory.newest(BTC) is newest
+    assert await cache.newest(BTC) is newest
     assert statements == []
 
 
-async def test_nothing_is_remembered_of_tickers_that_there_are_not(memory: Memory) -> None:
-    """Or whoever invents names would fill the memory."""
-    await memory.ask()
+async def test_nothing_is_remembered_of_tickers_that_there_are_not(cache: ReadCache) -> None:
+    """Or whoever invents names would fill the cache."""
+    await cache.refresh()
     for number in range(50):
-        assert await memory.newest(TickerKey("deribit", f"t{number}")) is None
-    assert memory._states == {}
+        assert await cache.newest(TickerKey("deribit", f"t{number}")) is None
+    assert cache._states == {}
 
 
 async def test_change_is_forgotten_and_the_rest_is_kept(
-    memory: Memory, sql: asyncpg.Connection
+    cache: ReadCache, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [60, CHUNK_SECONDS])
     await store(sql, [60], ticker="eth_usd")
     whole, first = Span(0, 2 * CHUNK_SECONDS - 1), Span(0, CHUNK_SECONDS - 1)
     for key in (BTC, ETH):
-        await memory.between(key, whole, 10)
-        await memory.newest(key)
+        await cache.page(key, whole, Order.ASC, 10)
+        await cache.newest(key)
     await store(sql, [CHUNK_SECONDS + 60])
-    await memory.ask()
-    assert memory.recall(BTC, whole, 10) is None
-    newest = memory.recall_newest(BTC)
+    await cache.refresh()
+    assert cache.cached_page(BTC, whole, 10) is None
+    newest = cache.cached_newest(BTC)
     assert newest is not None
     assert newest.slot == CHUNK_SECONDS + 60
-    assert _text(memory.recall(BTC, first, 10)) == _lines([60])
-    assert memory.recall(ETH, whole, 10) is not None
+    assert _text(cache.cached_page(BTC, first, 10)) == _lines([60])
+    assert cache.cached_page(ETH, whole, 10) is not None
     wanted = _lines([60, CHUNK_SECONDS, CHUNK_SECONDS + 60])
-    assert _text(await memory.between(BTC, whole, 10)) == wanted
+    assert _text(await cache.page(BTC, whole, Order.ASC, 10)) == wanted
     await sql.execute("TRUNCATE prices")
-    await memory.ask()
-    assert memory.recall(ETH, whole, 10) is None
+    await cache.refresh()
+    assert cache.cached_page(ETH, whole, 10) is None
 
 
 @pytest.mark.parametrize("notified", [True, False])
 async def test_write_is_seen_within_a_second(
-    memory: Memory, sql: asyncpg.Connection, servers: Servers, database_name: str, *, notified: bool
+    cache: ReadCache,
+    sql: asyncpg.Connection,
+    servers: Servers,
+    database_name: str,
+    *,
+    notified: bool,
 ) -> None:
     """With the channel cut, the question twice a second is enough."""
     span = Span(0, CHUNK_SECONDS - 1)
-    async with _kept_true(memory, servers.database_url(database_name) if notified else None):
-        await memory.between(BTC, span, 10)
+    async with _kept_true(cache, servers.database_url(database_name) if notified else None):
+        await cache.page(BTC, span, Order.ASC, 10)
         for slot in range(0, 300, 60):
             await store(sql, [slot])
             written_at = asyncio.get_running_loop().time()
 
             async def seen(slot: int = slot) -> bool:
-                return f"{slot}=" in _text(await memory.between(BTC, span, 10))
+                return f"{slot}=" in _text(await cache.page(BTC, span, Order.ASC, 10))
 
             await until(seen)
             assert asyncio.get_running_loop().time() - written_at < 1
 
 
-async def test_memory_is_not_trusted_when_the_database_can_not_be_asked(
+async def test_cache_is_not_trusted_when_the_database_can_not_be_asked(
     settings: Settings, directory: Path, tmp_path: Path
 ) -> None:
     span, place = Span(0, 60), directory / tmp_path.name
@@ -158,16 +163,16 @@ async def test_memory_is_not_trusted_when_the_database_can_not_be_asked(
         writer = await asyncpg.connect(postgres.url.replace("+asyncpg", ""))
         await store(writer, [60])
         await writer.close()
-        memory = Memory(database, FORM, MEGABYTE)
-        async with _kept_true(memory, postgres.url):
-            await memory.between(BTC, span, 10)
-            assert memory.recall(BTC, span, 10) is not None
+        cache = ReadCache(database, TEMPLATE, MEGABYTE)
+        async with _kept_true(cache, postgres.url):
+            await cache.page(BTC, span, Order.ASC, 10)
+            assert cache.cached_page(BTC, span, 10) is not None
             await postgres.stop()
-            await until(lambda: _knows(memory, span, wanted=False))
+            await until(lambda: _knows(cache, span, wanted=False))
             with pytest.raises(DatabaseUnavailable):
-                await memory.between(BTC, span, 10)
+                await cache.page(BTC, span, Order.ASC, 10)
             await postgres.start()
-            await until(lambda: _knows(memory, span, wanted=True))
+            await until(lambda: _knows(cache, span, wanted=True))
         await database.close()
 
 
@@ -178,23 +183,23 @@ async def _migrate(settings: Settings, postgres: Private, logs: Path) -> None:
         assert await asyncio.to_thread(migration.popen.wait, 60) == 0, migration.output
 
 
-async def _knows(memory: Memory, span: Span, *, wanted: bool) -> bool:
+async def _knows(cache: ReadCache, span: Span, *, wanted: bool) -> bool:
     if wanted:
         with suppress(DatabaseUnavailable):
-            await memory.between(BTC, span, 10)
-    return (memory.recall(BTC, span, 10) is not None) is wanted
+            await cache.page(BTC, span, Order.ASC, 10)
+    return (cache.cached_page(BTC, span, 10) is not None) is wanted
 
 
 async def test_space_is_bounded_and_the_least_used_goes_first(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    memory = Memory(database, FORM, 25_000)
+    cache = ReadCache(database, TEMPLATE, 25_000)
     for chunk in range(60):
         await store(sql, range(chunk * CHUNK_SECONDS, (chunk + 1) * CHUNK_SECONDS, 300))
     for chunk in range(60):
-        await memory.between(BTC, _chunk(chunk), 100)
-        assert memory.recall(BTC, _chunk(0), 100) is not None
-    known = [chunk for chunk in range(60) if memory.recall(BTC, _chunk(chunk), 100)]
+        await cache.page(BTC, _chunk(chunk), Order.ASC, 100)
+        assert cache.cached_page(BTC, _chunk(0), 100) is not None
+    known = [chunk for chunk in range(60) if cache.cached_page(BTC, _chunk(chunk), 100)]
     assert known[0] == 0
     assert known[-1] == 59
     assert 13 < len(known) < 25
@@ -204,20 +209,20 @@ def _chunk(number: int) -> Span:
     return Span(number * CHUNK_SECONDS, (number + 1) * CHUNK_SECONDS - 1)
 
 
-async def test_long_or_open_spans_are_not_for_the_memory(memory: Memory) -> None:
-    for span in (Span(), Span(0), Span(None, 60), Span(0, MOST_CHUNKS * CHUNK_SECONDS)):
-        assert await memory.between(BTC, span, 10) is None
+async def test_long_or_open_spans_are_not_for_the_cache(cache: ReadCache) -> None:
+    for span in (Span(), Span(0), Span(None, 60), Span(0, MAX_CHUNKS * CHUNK_SECONDS)):
+        assert await cache.page(BTC, span, Order.ASC, 10) is None
 
 
 async def test_however_many_wait_the_database_is_asked_once(
-    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+    cache: ReadCache, sql: asyncpg.Connection, statements: list[str]
 ) -> None:
     await store(sql, range(0, 3 * CHUNK_SECONDS, 600))
     span = Span(0, 3 * CHUNK_SECONDS - 1)
-    newest = await asyncio.gather(*(memory.newest(BTC) for _ in range(50)))
+    newest = await asyncio.gather(*(cache.newest(BTC) for _ in range(50)))
     assert {price and price.slot for price in newest} == {3 * CHUNK_SECONDS - 600}
-    pages = await asyncio.gather(*(memory.between(BTC, span, 1000) for _ in range(50)))
-    lists = await asyncio.gather(*(memory.newest_lines(BTC, 20) for _ in range(50)))
+    pages = await asyncio.gather(*(cache.page(BTC, span, Order.ASC, 1000) for _ in range(50)))
+    lists = await asyncio.gather(*(cache.page(BTC, UNBOUNDED, Order.DESC, 20) for _ in range(50)))
     assert len({_text(page) for page in pages}) == len({_text(page) for page in lists}) == 1
     read = [statement for statement in statements if "price_changes" not in statement]
     assert len([statement for statement in read if "string_agg" in statement]) == 1
@@ -227,24 +232,24 @@ async def test_however_many_wait_the_database_is_asked_once(
 
 
 async def test_those_who_wait_share_what_fails(
-    servers: Servers, memory: Memory, sql: asyncpg.Connection
+    servers: Servers, cache: ReadCache, sql: asyncpg.Connection
 ) -> None:
-    """And who asks afterwards is not told of it."""
+    """And who asks afterwards is not notified of it."""
     nowhere = Database(servers.database_url("nowhere"), pool_size=5)
-    lost = Memory(nowhere, FORM, MEGABYTE)
+    lost = ReadCache(nowhere, TEMPLATE, MEGABYTE)
     found = await asyncio.gather(*(lost.newest(BTC) for _ in range(20)), return_exceptions=True)
     assert {type(error) for error in found} == {DatabaseUnavailable}
     await nowhere.close()
-    lost._database = memory._database
+    lost._database = cache._database
     await store(sql, [60])
     assert await lost.newest(BTC) is not None
 
 
 async def test_reader_that_goes_away_leaves_the_others_waiting(
-    memory: Memory, sql: asyncpg.Connection
+    cache: ReadCache, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [60])
-    first, second = (asyncio.create_task(memory.newest(BTC)) for _ in range(2))
+    first, second = (asyncio.create_task(cache.newest(BTC)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert await second is not None
@@ -252,78 +257,80 @@ async def test_reader_that_goes_away_leaves_the_others_waiting(
 
 
 async def test_question_gets_through_while_every_connection_is_in_use(
-    memory: Memory, database: Database
+    cache: ReadCache, database: Database
 ) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(5):
             await stack.enter_async_context(database.driver())
-        waiting = asyncio.create_task(memory.newest(BTC))
-        await memory.ask()
-        assert memory.is_trusted
+        waiting = asyncio.create_task(cache.newest(BTC))
+        await cache.refresh()
+        assert cache.is_fresh
     assert await waiting is None
 
 
 async def test_newest_price_is_known_at_once_after_a_write(
-    memory: Memory, sql: asyncpg.Connection, statements: list[str]
+    cache: ReadCache, sql: asyncpg.Connection, statements: list[str]
 ) -> None:
     """The question what changed brings it, so that nobody waits for it."""
     await store(sql, [60])
-    await memory.newest(BTC)
+    await cache.newest(BTC)
     await store(sql, [120])
     statements.clear()
-    await memory.ask()
-    newest = memory.recall_newest(BTC)
+    await cache.refresh()
+    newest = cache.cached_newest(BTC)
     assert newest is not None
     assert newest.slot == 120
     assert len([statement for statement in statements if "prices" in statement]) == 1
     await sql.execute("DELETE FROM prices")
-    await memory.ask()
-    assert memory.recall_newest(BTC) is None
-    assert await memory.newest(BTC) is None
+    await cache.refresh()
+    assert cache.cached_newest(BTC) is None
+    assert await cache.newest(BTC) is None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 13, 40, 100])
 async def test_newest_lines_are_the_end_of_the_table_backwards(
-    memory: Memory, database: Database, sql: asyncpg.Connection, limit: int
+    cache: ReadCache, database: Database, sql: asyncpg.Connection, limit: int
 ) -> None:
     random = Random(limit)  # noqa: S311  # a reproducible case, no secret
     slots = sorted(random.sample(range(0, 12 * CHUNK_SECONDS, 60), 41))
     await store(sql, slots)
     for _ in range(3):
-        found = await memory.newest_lines(BTC, limit)
+        found = await cache.page(BTC, UNBOUNDED, Order.DESC, limit)
         assert found is not None
         async with database.driver() as driver:
-            page = await lines.page(driver, BTC, Span(), Order.DESC, limit, form=FORM)
+            page = await encoded_rows.page(
+                driver, BTC, Span(), Order.DESC, limit, template=TEMPLATE
+            )
         assert _text(found) == _text(page)
         assert (found.count, found.last, found.has_more) == (page.count, page.last, page.has_more)
         await sql.execute("DELETE FROM prices WHERE timestamp IN ($1, $2)", slots.pop(), slots[3])
-        await memory.ask()
+        await cache.refresh()
 
 
-async def test_newest_lines_that_lie_far_apart_are_not_for_the_memory(
-    memory: Memory, sql: asyncpg.Connection
+async def test_newest_lines_that_lie_far_apart_are_not_for_the_cache(
+    cache: ReadCache, sql: asyncpg.Connection
 ) -> None:
     await store(sql, range(0, 900 * CHUNK_SECONDS, 30 * CHUNK_SECONDS))
-    assert await memory.newest_lines(BTC, 20) is None
-    assert await Memory(memory._database, FORM, 0).newest_lines(BTC, 1) is None
+    assert await cache.page(BTC, UNBOUNDED, Order.DESC, 20) is None
+    assert await ReadCache(cache._database, TEMPLATE, 0).page(BTC, UNBOUNDED, Order.DESC, 1) is None
 
 
-async def test_memory_is_dropped_when_changes_may_have_been_thrown_away(
+async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
     database: Database, sql: asyncpg.Connection, database_name: str
 ) -> None:
     """A host that slept does not know how long; others went on, and the changes are gone."""
     await _shift_the_clock(sql, database_name)
-    memory = Memory(database, FORM, MEGABYTE, clock=lambda: 0.0)  # it stands still
+    cache = ReadCache(database, TEMPLATE, MEGABYTE, clock=lambda: 0.0)  # it stands still
     await store(sql, [60, 120])
-    await memory.between(BTC, Span(0, 600), 10)
+    await cache.page(BTC, Span(0, 600), Order.ASC, 10)
     await store(sql, [180])
     await sql.execute("UPDATE shifted.by SET seconds = 3601")
     async with database.transaction() as session:
         await changes.tidy(session)
     assert await sql.fetchval("SELECT count(*) FROM price_changes") == 0
-    await memory._ask()
-    assert memory.recall(BTC, Span(0, 600), 10) is None
-    assert _text(await memory.between(BTC, Span(0, 600), 10)) == _lines([60, 120, 180])
+    await cache._refresh()
+    assert cache.cached_page(BTC, Span(0, 600), 10) is None
+    assert _text(await cache.page(BTC, Span(0, 600), Order.ASC, 10)) == _lines([60, 120, 180])
 
 
 async def _shift_the_clock(sql: asyncpg.Connection, database_name: str) -> None:
@@ -338,20 +345,20 @@ async def _shift_the_clock(sql: asyncpg.Connection, database_name: str) -> None:
     )
 
 
-async def test_memory_is_not_trusted_after_its_machine_slept(
+async def test_cache_is_not_trusted_after_its_machine_slept(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     now = 0.0
-    memory = Memory(database, FORM, MEGABYTE, clock=lambda: now)
+    cache = ReadCache(database, TEMPLATE, MEGABYTE, clock=lambda: now)
     await store(sql, [60])
-    await memory.newest(BTC)
-    assert memory.recall_newest(BTC) is not None
+    await cache.newest(BTC)
+    assert cache.cached_newest(BTC) is not None
     now += 3600
-    assert memory.recall_newest(BTC) is None
+    assert cache.cached_newest(BTC) is None
 
 
 async def test_page_shows_one_state_under_writers_at_full_speed(
-    memory: Memory, servers: Servers, database_name: str
+    cache: ReadCache, servers: Servers, database_name: str
 ) -> None:
     """Each transaction writes one price to slots of several chunks: a page must show one price."""
     slots = [number * CHUNK_SECONDS for number in range(4)]
@@ -366,10 +373,10 @@ async def test_page_shows_one_state_under_writers_at_full_speed(
             committed.append(number)
 
     random = Random(5)  # noqa: S311  # a reproducible case, no secret
-    async with _kept_true(memory, servers.database_url(database_name)):
+    async with _kept_true(cache, servers.database_url(database_name)):
         writing = asyncio.create_task(write())
         while not writing.done():
-            page = await memory.between(BTC, span, 10)
+            page = await cache.page(BTC, span, Order.ASC, 10)
             if page is not None:
                 shown = {float(line.partition("=")[2]) for line in _text(page).split(";")}
                 assert len(shown) == 1

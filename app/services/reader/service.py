@@ -1,4 +1,4 @@
-"""History: what is stored, read a price or a page of lines at a time."""
+"""Reads of the record: a price, or a page of encoded rows, from the cache or from the table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,14 +6,15 @@ from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.domain.completeness import open_ranges
-from app.domain.lines import LineFormat, LinePage, Lines
+from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, Span, TickerKey, TickerSummary
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
 from app.domain.times import write_utc
 from app.postgres.database import Database
-from app.repositories import lines, prices, recordings
+from app.repositories import encoded_rows, prices, recordings
 from app.repositories.prices import Extent
+from app.services.reader.cache import ReadCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,53 +32,73 @@ class LatestPrice:
         return cls(price, age, age > STALE_AFTER_INTERVALS * interval_seconds)
 
 
-class History:
+class PriceReader:
     """Reads the record; a process has one."""
 
     def __init__(
-        self, database: Database, configured: Sequence[TickerKey], interval_seconds: int
+        self,
+        database: Database,
+        cache: ReadCache,
+        configured: Sequence[TickerKey],
+        interval_seconds: int,
     ) -> None:
         self._database = database
+        self._cache = cache
         self._configured = frozenset(configured)
         self._interval_seconds = interval_seconds
 
-    async def page(
-        self, key: TickerKey, span: Span, order: Order, limit: int, *, form: LineFormat
-    ) -> LinePage:
-        """Read at most `limit` prices of a span, written in a form.
+    async def page(self, key: TickerKey, span: Span, order: Order, limit: int) -> EncodedPage:
+        """Read at most `limit` prices of a span, from its start or, descending, from its end.
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
+            DatabaseUnavailable: PostgreSQL does not answer.
         """
+        page = await self._cache.page(key, span, order, limit)
+        if page is not None and page.count:
+            return page
+        return await self._stored_page(key, span, order, limit)
+
+    async def newest(self, key: TickerKey) -> Price | None:
+        """Read the newest price; None if nothing is stored.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        return await self._cache.newest(key)
+
+    async def _stored_page(
+        self, key: TickerKey, span: Span, order: Order, limit: int
+    ) -> EncodedPage:
+        template = self._cache.template
         async with self._database.driver() as driver:
-            page = await lines.page(driver, key, span, order, limit, form=form)
+            page = await encoded_rows.page(driver, key, span, order, limit, template=template)
         if page.last is None:
             await self.require_known(key)
             return page
         end = page.last if page.has_more else span.end
         if order is Order.DESC or span.start is None or end is None:
             return page
-        return replace(page, is_complete=await self._is_complete(key, page, form, span.start, end))
+        return replace(page, is_complete=await self._is_complete(key, page, span.start, end))
 
-    async def _is_complete(
-        self, key: TickerKey, page: LinePage, form: LineFormat, first: int, last: int
-    ) -> bool:
+    async def _is_complete(self, key: TickerKey, page: EncodedPage, first: int, last: int) -> bool:
         """Tell whether no row can be added to a page that reaches from one second to another."""
         async with self._database.read() as session:
             promised = await recordings.of_ticker(session, key)
-        slots = Lines(b"".join(page.pieces), page.count, page.last, form).slots()
-        return not any(open_ranges(slots, promised, first, last))
+        rows = EncodedChunk(b"".join(page.pieces), page.count, page.last, self._cache.template)
+        return not any(open_ranges(rows.slots(), promised, first, last))
 
     async def latest(
-        self, key: TickerKey, price: Price | None, now: float, max_age_seconds: int | None = None
+        self, key: TickerKey, now: float, max_age_seconds: int | None = None
     ) -> LatestPrice:
-        """Judge the newest price; `now` is the reader's clock in UNIX seconds.
+        """Read the newest price with its age; `now` is the caller's clock in UNIX seconds.
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
             NoPriceYet: nothing is stored of it.
             PriceTooOld: its age exceeds the given one.
         """
+        price = await self.newest(key)
         if price is None:
             await self.require_known(key)
             raise NoPriceYet(f"no price of {key} is stored yet")
