@@ -14,7 +14,7 @@ from app import __version__
 from app.core.addresses import database_url
 from app.core.endings import exit_message
 from app.core.errors import AppError, DatabaseUnavailable
-from app.core.logs import configure_logs, hush
+from app.core.logs import configure_logs, quiet_loggers
 from app.core.settings import load_settings
 from app.postgres.database import CONNECT_TIMEOUT_SECONDS
 from app.postgres.diagnosis import explain
@@ -55,7 +55,7 @@ async def main() -> None:
     settings = load_settings()
     if not logging.getLogger().handlers:
         configure_logs(settings.log_level, settings.log_format)
-        hush("alembic.runtime.migration")  # each step has a line of ours
+        quiet_loggers("alembic.runtime.migration")  # each step has a line of ours
     url = database_url(settings)
     try:
         with translated():

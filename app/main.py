@@ -19,8 +19,8 @@ from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOu
 from app.api.unknown_parameters import refuse_unknown
 from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError, BrokerUnavailable
-from app.core.garbage import collecting_seldom
-from app.core.logs import configure_logs, hush
+from app.core.garbage import tuned_gc
+from app.core.logs import configure_logs, quiet_loggers
 from app.core.settings import Settings, load_settings
 from app.redis.client import ping
 from app.runtime import Runtime, alert_lifespan, cache_lifespan, open_runtime, require_servers
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chosen = settings or load_settings()
     configure_logs(chosen.log_level, chosen.log_format)
     warn_of_misspelled_settings()
-    hush("uvicorn.access")  # every request has a line of ours, with its id
+    quiet_loggers("uvicorn.access")  # every request has a line of ours, with its id
     app: FastAPI = FastAPIOffline(
         title="Deribit price collector",
         version=__version__,
@@ -91,7 +91,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 cache_lifespan(runtime),
             ):
                 app.state.fast_path = FastPathHandlers(runtime)
-                with collecting_seldom():
+                with tuned_gc():
                     yield
 
 

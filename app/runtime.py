@@ -21,17 +21,17 @@ from app.postgres.database import Database
 from app.postgres.diagnosis import explain
 from app.postgres.notifications import listen_forever
 from app.postgres.schema import require_current
-from app.redis.alert_lease import AlertRecord
+from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
-from app.redis.counters import LastTotals, hand_on
-from app.redis.heartbeats import Failures
-from app.redis.rate_limiter import RequestGate
+from app.redis.counters import CounterTotals, flush_counters
+from app.redis.heartbeats import FailureStore
+from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
 from app.repositories.changes import CHANNEL
 from app.services.alerts import AlertWatch
 from app.services.candles import Candles
 from app.services.collector import Collector
-from app.services.coverage import Accounts
+from app.services.coverage import CoverageService
 from app.services.exports import Exports
 from app.services.forgetting import Forgetting
 from app.services.freshness import FreshnessWatch
@@ -60,11 +60,11 @@ class Runtime:
     reader: PriceReader
     read_cache: ReadCache
     candles: Candles
-    accounts: Accounts
+    accounts: CoverageService
     summaries: Summaries
     summary_check: SummaryCheck
     housekeeping: Housekeeping
-    totals: LastTotals
+    totals: CounterTotals
     freshness: FreshnessWatch
     repair: Repair
     repairs: RepairQueue
@@ -106,12 +106,12 @@ async def open_runtime(
         stack.push_async_callback(database.close)
         redis = open_redis(redis_url(settings))
         stack.push_async_callback(redis.aclose)
-        stack.push_async_callback(hand_on, redis)
-        gate = RequestGate(
+        stack.push_async_callback(flush_counters, redis)
+        gate = DistributedRateLimiter(
             redis,
             settings.deribit_name,
             rate=settings.exchange_requests_per_second,
-            places=settings.exchange_connections,
+            permits=settings.exchange_connections,
             lease_seconds=settings.request_timeout_seconds + LEASE_MARGIN_SECONDS,
         )
         stack.push_async_callback(gate.close)
@@ -127,15 +127,15 @@ async def open_runtime(
             database,
             redis,
             exchanges,
-            collector=Collector(database, exchanges, keys, interval, Failures(redis, interval)),
+            collector=Collector(database, exchanges, keys, interval, FailureStore(redis, interval)),
             reader=PriceReader(database, read_cache, keys, interval),
             read_cache=read_cache,
             candles=Candles(database),
-            accounts=Accounts(database, exchanges.keys(), settings.backfill_lookback_hours),
+            accounts=CoverageService(database, exchanges.keys(), settings.backfill_lookback_hours),
             summaries=Summaries(database),
             summary_check=SummaryCheck(database, redis),
             housekeeping=Housekeeping(database),
-            totals=LastTotals(redis),
+            totals=CounterTotals(redis),
             freshness=FreshnessWatch(database, redis, keys, interval),
             repair=Repair(
                 database, exchanges, keys, interval, settings.backfill_lookback_hours, repairs
@@ -157,7 +157,7 @@ async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     from app.clients.webhook import open_webhook  # noqa: PLC0415  # heavy, and few have one
 
     async with open_webhook(url) as webhook:
-        record = AlertRecord(runtime.redis)
+        record = AlertLease(runtime.redis)
         watch = AlertWatch(
             lambda: runtime.freshness.look(runtime.now()), runtime.now, record, webhook
         )

@@ -15,7 +15,7 @@ from benchmarks.stand import TICKERS, Stand, serving_api
 PAGE_ITEMS: Final = 10_000
 LAST_PAGE: Final = 100
 PAGE_ROUNDS: Final = 9
-MOST_GROWTH_MEGABYTES: Final = 50
+MAX_GROWTH_MEGABYTES: Final = 50
 
 _COPY: Final = (
     r"\copy (SELECT exchange, ticker, timestamp, price, source FROM prices"
@@ -57,7 +57,7 @@ def _export(stand: Stand, api: Server) -> Iterator[Result]:
         max(megabytes) - megabytes[0],
         "MB",
         f"{megabytes[0]:,.0f} MB before, {max(megabytes):,.0f} MB at most",
-        at_most=MOST_GROWTH_MEGABYTES,
+        at_most=MAX_GROWTH_MEGABYTES,
     )
 
 

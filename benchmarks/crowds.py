@@ -15,7 +15,7 @@ CROWDS: Final = (120, 500)
 LASTING: Final = 4
 """So many times longer than elsewhere: until all have connected, some wait long."""
 LATEST_ONE, CHANGING, BARE = "latest", "latest while prices change", "the bare function"
-LONGEST_WAIT: Final = 10
+MAX_WAIT: Final = 10
 """Of the bare function's: what the slowest hundredth may wait for the newest price."""
 CHANGE_EVERY_SECONDS: Final = 0.2
 _CHANGE: Final = f"""
@@ -53,7 +53,7 @@ def _errors(name: str, seen: Load) -> Result:
 def _longest(name: str, seen: Load, bare: Load) -> Result:
     detail = f"{seen.p99_ms:,.1f} ms to {bare.p99_ms:,.1f} ms"
     ratio = seen.p99_ms / bare.p99_ms
-    return Result(f"{name}, of the bare function's", ratio, RATIO, detail, at_most=LONGEST_WAIT)
+    return Result(f"{name}, of the bare function's", ratio, RATIO, detail, at_most=MAX_WAIT)
 
 
 @contextmanager

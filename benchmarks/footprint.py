@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from benchmarks.processes import MEGABYTE, START_SECONDS, Broken, environment, python
 from benchmarks.results import Result
 
-MOST_MEGABYTES: Final = 400
+MAX_MEGABYTES: Final = 400
 INTERVAL_SECONDS: Final = 1
 SETTLING_SECONDS: Final = 60
 LATER_SECONDS: Final = 120
@@ -87,7 +87,7 @@ def _await_start(demo: "subprocess.Popen[bytes]", log: Path) -> None:
 
 def _sum(name: str, weights: dict[str, list[float]]) -> Result:
     amounts = [amount for several in weights.values() for amount in several]
-    return Result(name, sum(amounts), "MB", f"{len(amounts)} processes", at_most=MOST_MEGABYTES)
+    return Result(name, sum(amounts), "MB", f"{len(amounts)} processes", at_most=MAX_MEGABYTES)
 
 
 def _name(process: psutil.Process, root: psutil.Process) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from app.core.garbage import collect_seldom
+from app.core.garbage import tune_gc
 from app.core.logs import configure_logs
 from app.core.settings import Settings, load_settings
 from app.runtime import Runtime, open_runtime
@@ -21,7 +21,7 @@ async def measure(settings: Settings) -> dict[str, object]:
     """Make ticks; give their times, and how many rows the last one stored."""
     taken = []
     async with open_runtime(settings) as runtime:
-        collect_seldom()
+        tune_gc()
         await runtime.collector.collect()  # to connect
         for _ in range(ROUNDS):
             await _empty(runtime)

@@ -19,7 +19,7 @@ NAME = r"[A-Za-z0-9_.\-]{1,64}"
 NAME_PATTERN = f"^{NAME}$"
 KEY_PATTERN = f"^({NAME}:)?{NAME}$"
 DEFAULT_EXCHANGE = "deribit"
-MOST_TICKERS = 1_000
+MAX_TICKERS = 1_000
 """That one request may name."""
 TICKER_EXAMPLE: dict[str, Example] = {"the demo's first": {"value": "btc_usd"}}
 
@@ -61,7 +61,7 @@ async def get_tickers(
             description="The index, without regard to case; give it again for each further one. "
             "One of another exchange is written `exchange:ticker`.",
             min_length=1,
-            max_length=MOST_TICKERS,
+            max_length=MAX_TICKERS,
             openapi_examples={"the demo's": {"value": ["btc_usd", "eth_usd"]}},
         ),
     ],

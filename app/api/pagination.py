@@ -11,7 +11,7 @@ from app.api.cursors import write_cursor
 from app.api.middleware.etag import weak_etag
 from app.api.serialization import encode_page
 from app.domain.encoded_rows import EncodedPage
-from app.domain.prices import UNBOUNDED, Order, Span, TickerKey
+from app.domain.prices import UNBOUNDED, Order, TickerKey, TimeRange
 from app.domain.times import write_seconds
 
 ALL_PATH = "/api/v1/prices"
@@ -32,12 +32,12 @@ LINKED: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-MOST_ITEMS = 10_000
+MAX_ITEMS = 10_000
 DEFAULT_ITEMS = 1_000
 MOMENTS = ("from_dt", "to_dt")
 HISTORY_ITEMS = 100
 
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Items on a page.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_ITEMS, description="Items on a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=100, description="Where the page before ended: from `next`.")
 ]
@@ -63,19 +63,19 @@ class PriceList:
     key: TickerKey
     order: Order
     limit: int
-    span: Span = UNBOUNDED
+    span: TimeRange = UNBOUNDED
 
     @property
     def scope(self) -> str:
         """Name the list that a cursor belongs to."""
         return f"{self.path} {self.key} {self.order}"
 
-    def beyond(self, position: int) -> Span:
+    def beyond(self, position: int) -> TimeRange:
         """Give what is left of the span after a position, in the list's direction."""
         start, end = self.span
         if self.order is Order.ASC:
-            return Span(position + 1 if start is None else max(start, position + 1), end)
-        return Span(start, position - 1 if end is None else min(end, position - 1))
+            return TimeRange(position + 1 if start is None else max(start, position + 1), end)
+        return TimeRange(start, position - 1 if end is None else min(end, position - 1))
 
     def next_url(self, page: EncodedPage) -> str | None:
         """Give the address of the page after this one, if there is one."""

@@ -7,7 +7,7 @@ from pydantic import PlainValidator, WithJsonSchema
 
 from app.api.dependencies import RuntimeDep
 from app.core.errors import ParametersInvalid
-from app.domain.prices import Span
+from app.domain.prices import TimeRange
 from app.domain.times import (
     BACK,
     FIRST_SECOND,
@@ -45,7 +45,7 @@ MomentParameter = Annotated[
 class Period(NamedTuple):
     """A period as it was asked for, and whether it moves with the clock."""
 
-    span: Span
+    span: TimeRange
     is_relative: bool
 
 
@@ -73,7 +73,7 @@ async def get_period(
     start = None if start_us is None else seconds_from(start_us)
     end = None if end_us is None else seconds_until(end_us)
     return Period(
-        Span(start, end), any(one is not None and one.is_relative for one in (from_dt, to_dt))
+        TimeRange(start, end), any(one is not None and one.is_relative for one in (from_dt, to_dt))
     )
 
 
@@ -81,8 +81,8 @@ PeriodDep = Annotated[Period, Depends(get_period)]
 """The period that `from_dt` and `to_dt` leave."""
 
 
-async def get_span(period: PeriodDep) -> Span:
+async def get_span(period: PeriodDep) -> TimeRange:
     return period.span
 
 
-SpanDep = Annotated[Span, Depends(get_span)]
+SpanDep = Annotated[TimeRange, Depends(get_span)]

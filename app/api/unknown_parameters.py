@@ -26,7 +26,7 @@ SYNONYMS: Final[Mapping[str, str]] = {
 }
 """Names that other interfaces have for ours."""
 LIKENESS: Final = 0.6
-LONGEST_SHOWN_CHARACTERS: Final = 40
+MAX_SHOWN_CHARACTERS: Final = 40
 
 
 async def refuse_unknown(request: Request) -> None:
@@ -57,7 +57,7 @@ def nearest(name: str, known: Mapping[str, bool]) -> str | None:
 def _faults(given: Mapping[str, int], known: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
     for name, times in given.items():
         if name not in known:
-            yield name[:LONGEST_SHOWN_CHARACTERS], _unknown(name, known)
+            yield name[:MAX_SHOWN_CHARACTERS], _unknown(name, known)
         elif times > 1 and not known[name]:
             yield name, f"is given {times} times, and may be given once"
 

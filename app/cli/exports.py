@@ -10,10 +10,10 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from app.cli.opening import opened_runtime
+from app.cli.opening import command_runtime
 from app.cli.options import DEFAULT_EXCHANGE, FromMoment, ToMoment, span_between
 from app.domain.exports import ExportFormat
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 
 PACKED = ".gz"
 
@@ -45,9 +45,9 @@ def export(  # noqa: PLR0913  # a command's options are many
 
 
 async def _export(
-    key: TickerKey, span: Span, form: ExportFormat, file: BinaryIO, *, packed: bool
+    key: TickerKey, span: TimeRange, form: ExportFormat, file: BinaryIO, *, packed: bool
 ) -> None:
-    async with opened_runtime() as runtime:
+    async with command_runtime() as runtime:
         found = await runtime.exports.look(key, span, form)
         if found.stored is None:
             await runtime.reader.require_known(key)

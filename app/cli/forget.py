@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.opening import opened_runtime
+from app.cli.opening import command_runtime
 from app.cli.options import DEFAULT_EXCHANGE, AsJson, FromMoment, ToMoment, key_of, span_between
 from app.cli.reporting import utc
-from app.domain.forgetting import Selection, Stock
+from app.domain.forgetting import RowCounts, Selection
 from app.domain.prices import Source, TickerKey
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def forget(  # noqa: PLR0913  # a command's options are many
         print(f"{stock.rows:,} rows of {key} are forgotten")
 
 
-async def _forget(selection: Selection, *, yes: bool) -> Stock:
-    async with opened_runtime(quiet=True) as runtime:
+async def _forget(selection: Selection, *, yes: bool) -> RowCounts:
+    async with command_runtime(quiet=True) as runtime:
         await runtime.reader.require_known(selection.key)
         stock = await runtime.forgetting.look(selection)
         print("\n".join(_in_words(runtime, selection, stock)), file=sys.stderr)
@@ -64,7 +64,7 @@ def _ask() -> None:
         raise typer.Exit(REFUSED)
 
 
-def _in_words(runtime: "Runtime", selection: Selection, stock: Stock) -> Iterator[str]:
+def _in_words(runtime: "Runtime", selection: Selection, stock: RowCounts) -> Iterator[str]:
     yield f"{selection.key}: {stock.rows:,} rows, {utc(stock.first)} to {utc(stock.last)}"
     for source, rows in stock.by_source.items():
         yield f"  {source}  {rows:,}"
@@ -80,7 +80,7 @@ def _configured(runtime: "Runtime") -> set[TickerKey]:
     return {TickerKey(*index) for index in runtime.settings.indices}
 
 
-def _data(selection: Selection, stock: Stock) -> dict[str, object]:
+def _data(selection: Selection, stock: RowCounts) -> dict[str, object]:
     return {
         **selection.key._asdict(),
         "rows": stock.rows,

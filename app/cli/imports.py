@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.opening import opened_runtime
+from app.cli.opening import command_runtime
 from app.cli.reporting import utc
-from app.domain.imports import Imported, ImportProgress, Tell, Wish
+from app.domain.imports import ImportProgress, ImportRequest, ImportResult, Tell
 
 SECONDS_PER_DAY = 86_400
 STEPS = 1000
@@ -54,15 +54,15 @@ def import_(
         raise typer.BadParameter(f"--interval {seconds} does not divide a day")
     of_exchange, _, name = (ticker or "").lower().rpartition(":")
     chosen = exchange.lower() if exchange else of_exchange
-    wish = Wish(chosen or None, name or None, seconds, on_error is OnError.SKIP)
-    asyncio.run(_import(files, wish))
+    request = ImportRequest(chosen or None, name or None, seconds, on_error is OnError.SKIP)
+    asyncio.run(_import(files, request))
 
 
-async def _import(files: Sequence[Path], wish: Wish) -> None:
-    async with opened_runtime() as runtime:
+async def _import(files: Sequence[Path], request: ImportRequest) -> None:
+    async with command_runtime() as runtime:
         for path in files:
             with _showing_progress(path) as tell:
-                imported = await runtime.imports.load(path, wish, tell)
+                imported = await runtime.imports.load(path, request, tell)
             print("\n".join(_in_words(path, imported)))
 
 
@@ -86,7 +86,7 @@ def _print_line(progress: ImportProgress) -> None:
     print(f"{progress.path}  {words}", file=sys.stderr)
 
 
-def _in_words(path: Path, imported: Imported) -> Iterator[str]:
+def _in_words(path: Path, imported: ImportResult) -> Iterator[str]:
     counts = f"{imported.added} added, {imported.left_out} in slots that were taken"
     yield f"{path}: {imported.read} rows, {counts}, {imported.bad} bad"
     yield from (f"{path}:{bad.line}: {bad.fault}" for bad in imported.first_bad)

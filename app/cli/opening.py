@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def opened_runtime(*, broker: bool = False, quiet: bool = False) -> AsyncIterator["Runtime"]:
+async def command_runtime(*, broker: bool = False, quiet: bool = False) -> AsyncIterator["Runtime"]:
     """Open the runtime for a command, whose log goes to the standard error.
 
     `quiet` keeps what is logged at `info` back, for a command whose progress says the same.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.times import Moment, read_moment, seconds_from, seconds_until
 
 DEFAULT_EXCHANGE = "deribit"
@@ -29,7 +29,7 @@ ToMoment = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def span_between(start: Moment | None, end: Moment | None) -> Span:
+def span_between(start: Moment | None, end: Moment | None) -> TimeRange:
     """Give the period between two moments.
 
     Raises:
@@ -40,7 +40,7 @@ def span_between(start: Moment | None, end: Moment | None) -> Span:
     if start_us is not None and end_us is not None and start_us > end_us:
         raise typer.BadParameter("--from must not be after --to")
     first = None if start_us is None else seconds_from(start_us)
-    return Span(first, None if end_us is None else seconds_until(end_us))
+    return TimeRange(first, None if end_us is None else seconds_until(end_us))
 
 
 def _now() -> float:

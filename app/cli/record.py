@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli.opening import opened_runtime
+from app.cli.opening import command_runtime
 from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, key_of, span_between
 from app.cli.reporting import gap_data, gap_line, report_data, report_lines, utc
 from app.domain.coverage import Coverage, Quality
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 
 
 def gaps(
@@ -66,15 +66,15 @@ def verify(
         raise typer.Exit(1)
 
 
-async def _look(span: Span, key: TickerKey | None) -> list[Coverage]:
-    async with opened_runtime() as runtime:
+async def _look(span: TimeRange, key: TickerKey | None) -> list[Coverage]:
+    async with command_runtime() as runtime:
         if key is not None:
             await runtime.reader.require_known(key)
         return await runtime.accounts.look(span, key and [key])
 
 
-async def _judge(span: Span, key: TickerKey | None) -> list[tuple[Coverage, Quality]]:
-    async with opened_runtime() as runtime:
+async def _judge(span: TimeRange, key: TickerKey | None) -> list[tuple[Coverage, Quality]]:
+    async with command_runtime() as runtime:
         if key is not None:
             await runtime.reader.require_known(key)
         coverages = await runtime.accounts.look(span, key and [key])
@@ -83,7 +83,7 @@ async def _judge(span: Span, key: TickerKey | None) -> list[tuple[Coverage, Qual
 
 async def _verify(*, rebuild: bool) -> int:
     wrong = 0
-    async with opened_runtime() as runtime:
+    async with command_runtime() as runtime:
         async for part in runtime.summaries.verify(rebuild=rebuild):
             wrong += part.wrong
             print(

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli.opening import opened_runtime
+from app.cli.opening import command_runtime
 from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, span_between
-from app.domain.repairs import Progress, Repaired, Tell, Wish
+from app.domain.repairs import Progress, RepairRequest, RepairResult, Tell
 
-LONGEST_SECONDS = 600.0
+MAX_SECONDS = 600.0
 
 
 def backfill(  # noqa: PLR0913  # a command's options are many
@@ -31,17 +31,17 @@ def backfill(  # noqa: PLR0913  # a command's options are many
     """Fill missing prices from the exchange's charts, here and now, without Celery."""
     of_exchange, _, name = (ticker or "").lower().rpartition(":")
     chosen = exchange.lower() if exchange else of_exchange
-    wish = Wish(chosen or None, name or None, span_between(from_, to), force)
+    request = RepairRequest(chosen or None, name or None, span_between(from_, to), force)
     with _showing_progress() as tell:
-        repaired = asyncio.run(_repair(wish, tell))
+        repaired = asyncio.run(_repair(request, tell))
     print(json.dumps(asdict(repaired)) if as_json else _in_words(repaired))
     if repaired.failed or repaired.remaining:
         raise typer.Exit(1)
 
 
-async def _repair(wish: Wish, tell: Tell) -> Repaired:
-    async with opened_runtime(broker=True, quiet=True) as runtime:
-        return await runtime.repair.carry_out(wish, seconds=LONGEST_SECONDS, tell=tell)
+async def _repair(request: RepairRequest, tell: Tell) -> RepairResult:
+    async with command_runtime(broker=True, quiet=True) as runtime:
+        return await runtime.repair.carry_out(request, seconds=MAX_SECONDS, tell=tell)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def _print_line(progress: Progress) -> None:
     print(words, file=sys.stderr)
 
 
-def _in_words(repaired: Repaired) -> str:
+def _in_words(repaired: RepairResult) -> str:
     counts = {name: getattr(repaired, name) for name in ("filled", "unfillable", "remaining")}
     sums = ", ".join(f"{amount} {name}" for name, amount in counts.items())
     failures = [f"{ticker}: failed, {code}" for ticker, code in repaired.failed.items()]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app import roles
-from app.cli.opening import opened_runtime
+from app.cli.opening import command_runtime
 
 Watched = Annotated[
     bool, typer.Option("--watched", help="Start it again whenever it dies or hangs.")
@@ -72,7 +72,7 @@ def _keep(name: str) -> None:
 
 
 async def _collect_once() -> dict[str, Any]:
-    async with opened_runtime(broker=True) as runtime:
+    async with command_runtime(broker=True) as runtime:
         return asdict(await runtime.collector.collect(wait=True))
 
 

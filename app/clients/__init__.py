@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from app.clients.base import Exchange, Gate
+from app.clients.base import Exchange, RateLimiter
 from app.clients.deribit.client import DeribitClient
 from app.core.settings import Settings
 
@@ -34,11 +34,13 @@ class LazyTransport:
 
 
 @asynccontextmanager
-async def open_exchanges(settings: Settings, gate: Gate) -> AsyncIterator[Mapping[str, Exchange]]:
+async def open_exchanges(
+    settings: Settings, gate: RateLimiter
+) -> AsyncIterator[Mapping[str, Exchange]]:
     """Open a client for every exchange that the settings know; a process needs one of each."""
     async with AsyncExitStack() as stack:
         deribit = DeribitClient(settings, gate, LazyTransport(settings, stack))
         yield {deribit.name: deribit}
 
 
-__all__ = ["DeribitClient", "Exchange", "Gate", "open_exchanges"]
+__all__ = ["DeribitClient", "Exchange", "RateLimiter", "open_exchanges"]

@@ -49,16 +49,16 @@ class Exchange(Protocol):
         ...
 
 
-class Gate(Protocol):
+class RateLimiter(Protocol):
     """Admits requests at the pace that all workers together may keep."""
 
-    def admit(self, *, gives_way: bool = False) -> AbstractAsyncContextManager[None]:
+    def acquire(self, *, low_priority: bool = False) -> AbstractAsyncContextManager[None]:
         """Wait for a turn and hold a connection's place while the block runs.
 
         Who gives way leaves half of what may be had to the others, and lets them go first.
         """
         ...
 
-    async def hold_off(self, seconds: float) -> None:
+    async def pause_requests(self, seconds: float) -> None:
         """Admit nobody, in any process, for so long."""
         ...

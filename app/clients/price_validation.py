@@ -4,9 +4,9 @@ from decimal import Decimal
 from typing import Final
 
 from app.core.errors import AnswerMalformed, PriceRefused
-from app.domain.prices import HIGHEST_PRICE, MOST_DECIMAL_PLACES
+from app.domain.prices import MAX_DECIMAL_PLACES, MAX_PRICE
 
-LONGEST_SHOWN_CHARACTERS: Final = 40
+MAX_SHOWN_CHARACTERS: Final = 40
 
 
 def require_price(value: object) -> Decimal:
@@ -19,8 +19,8 @@ def require_price(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise AnswerMalformed("a price that is no number")
     price = Decimal(value)
-    if not 0 < price <= HIGHEST_PRICE or _decimal_places(price) > MOST_DECIMAL_PLACES:
-        raise PriceRefused(f"a price of {str(value)[:LONGEST_SHOWN_CHARACTERS]}")
+    if not 0 < price <= MAX_PRICE or _decimal_places(price) > MAX_DECIMAL_PLACES:
+        raise PriceRefused(f"a price of {str(value)[:MAX_SHOWN_CHARACTERS]}")
     return price
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from app.core.clocks import CarriedClock, host_now_us
+from app.core.clocks import ExtrapolatedClock, host_now_us
 from app.core.errors import StampRefused
 from app.domain.prices import Quote
-from app.domain.stamps import Bearings, ExchangeClock, agree
+from app.domain.stamps import ClockReadings, ExchangeClock, agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class StampVerifier:
     """
 
     clock: ExchangeClock
-    present: CarriedClock | None
-    database: CarriedClock
+    present: ExtrapolatedClock | None
+    database: ExtrapolatedClock
     interval_seconds: int
 
     async def ask(self, ask: Callable[[], Awaitable[Quote]]) -> Quote:
@@ -30,7 +30,7 @@ class StampVerifier:
         """
         quote = await ask()
         if self._is_doubtful(quote):
-            first_us, carried_on = quote.observed_us, CarriedClock(quote.observed_us)
+            first_us, carried_on = quote.observed_us, ExtrapolatedClock(quote.observed_us)
             quote = await ask()
             if self._is_doubtful(quote):
                 if not agree(quote.observed_us, carried_on.now_us()):
@@ -46,6 +46,6 @@ class StampVerifier:
         if not self.clock.is_credible(quote.observed_us, self._bearings(), self.interval_seconds):
             raise StampRefused(f"its clock jumped to {quote.observed_us} µs, and ours did not")
 
-    def _bearings(self) -> Bearings:
+    def _bearings(self) -> ClockReadings:
         present_us = None if self.present is None else self.present.now_us()
-        return Bearings(present_us, self.database.now_us(), host_now_us())
+        return ClockReadings(present_us, self.database.now_us(), host_now_us())

@@ -25,8 +25,8 @@ from app.core.urls import Proxy
 USER_AGENT: Final = f"deribit-price-collector/{__version__}"
 KEEP_ALIVE_SECONDS: Final = 14.0
 """Deribit closes idle connections after 15 s; ours go first."""
-LONGEST_ANSWER_BYTES: Final = 8 * 1024 * 1024
-MOST_REDIRECTS: Final = 3
+MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+MAX_REDIRECTS: Final = 3
 LOGIN_WANTED: Final = frozenset({401, 407})
 """What proxies answer to a wrong login; tinyproxy says 401 where others say 407."""
 ADDRESSES: Final = 4_096
@@ -78,14 +78,14 @@ class Transport:
 
     async def _follow(self, url: URL) -> HttpAnswer:
         """GET with redirects followed by hand, so that none leads away from https."""
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             async with self._request(url) as response:
                 if self._proxy and _is_from_proxy(response):
                     raise self._proxy_error(response.status)
                 if response.status not in REDIRECTS:
                     return await _read(response)
                 url = _target(url, response.headers.get("Location", ""))
-        raise RedirectRefused(f"more than {MOST_REDIRECTS} redirects")
+        raise RedirectRefused(f"more than {MAX_REDIRECTS} redirects")
 
     def _request(self, url: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Begin one GET; of both parties, only the proxy sees the proxy's credentials."""
@@ -140,8 +140,8 @@ async def _read(response: aiohttp.ClientResponse) -> HttpAnswer:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > LONGEST_ANSWER_BYTES:
-            raise AnswerMalformed(f"an answer of more than {LONGEST_ANSWER_BYTES} bytes")
+        if len(body) > MAX_ANSWER_BYTES:
+            raise AnswerMalformed(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
     return HttpAnswer(response.status, bytes(body), response.headers.get("Retry-After"))
 
 

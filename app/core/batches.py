@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from app.core.errors import AppError
-from app.core.waiting import happens_within
+from app.core.waiting import wait_for_event
 
 T = TypeVar("T")
 
 QUIET_SECONDS: Final = 0.05
-LONGEST_GATHERING_SECONDS: Final = 0.25
+MAX_GATHERING_SECONDS: Final = 0.25
 
 
-class Batches(Generic[T]):
+class BatchWriter(Generic[T]):
     """Writes what its members bring, in few batches.
 
     A batch is written when every member has brought an item or left, when none came for a moment,
@@ -57,11 +57,11 @@ class Batches(Generic[T]):
 
     async def _gather(self) -> None:
         """Wait for others as long as there are any that come."""
-        until = time.monotonic() + LONGEST_GATHERING_SECONDS
+        until = time.monotonic() + MAX_GATHERING_SECONDS
         gathered = 0
         while gathered < len(self._waiting) < self._members and time.monotonic() < until:
             gathered = len(self._waiting)
-            await happens_within(self._complete, QUIET_SECONDS)
+            await wait_for_event(self._complete, QUIET_SECONDS)
 
     def _look_who_is_there(self) -> None:
         self._news.set()

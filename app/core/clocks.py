@@ -12,12 +12,12 @@ _GOES_ON = getattr(time, "CLOCK_BOOTTIME", None)
 """Linux's; elsewhere there is none, and only the database's clock tells afterwards."""
 
 
-def awake_or_not() -> float:
+def suspend_aware_clock() -> float:
     """Read a clock in seconds that never goes back, and counts while the machine is suspended."""
     return time.monotonic() if _GOES_ON is None else time.clock_gettime(_GOES_ON)
 
 
-class CarriedClock:
+class ExtrapolatedClock:
     """A clock elsewhere, carried on by this machine's monotonic one."""
 
     def __init__(self, now_us: int) -> None:
@@ -32,7 +32,7 @@ class CarriedClock:
 
 def host_now_us() -> int:
     """Give this host's steady clock, in microseconds since it started."""
-    return round(awake_or_not() * _MICROSECONDS)
+    return round(suspend_aware_clock() * _MICROSECONDS)
 
 
 @cache

@@ -9,7 +9,7 @@ THRESHOLDS: Final = (50_000, 20, 100)
 """How many new objects start a look at them, and how many such looks one at older ones."""
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Leave what was loaded so far alone for good, and look at the rest seldom.
 
     A process that serves has some hundred thousand objects for good; looking through them took a
@@ -21,10 +21,10 @@ def collect_seldom() -> None:
 
 
 @contextmanager
-def collecting_seldom() -> Iterator[None]:
+def tuned_gc() -> Iterator[None]:
     """Do so until the block ends: a look at all objects stops every request for 100 ms and more."""
     thresholds = gc.get_threshold()
-    collect_seldom()
+    tune_gc()
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from app.core.repeats import RepeatHandler
+from app.core.repeats import ThrottlingHandler
 
 REQUEST_ID = "request_id"
 """Under this name a request's id stands in logs, and in the headers of the tasks it starts."""
@@ -26,7 +26,7 @@ def configure_logs(
     stream = stream or sys.stdout
     form = form or ("console" if stream.isatty() else "json")
     shared = _shared_processors()
-    handler = RepeatHandler(stream)
+    handler = ThrottlingHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _stamp_as_created],
@@ -49,7 +49,7 @@ def configure_logs(
     )
 
 
-def hush(*names: str) -> None:
+def quiet_loggers(*names: str) -> None:
     """Let these libraries speak only of trouble, unless everything is wanted."""
     if logging.getLogger().level > logging.DEBUG:
         for name in names:

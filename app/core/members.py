@@ -1,15 +1,15 @@
-"""Members of one piece of work, who stay until none of them is busy."""
+"""IdleGroup of one piece of work, who stay until none of them is busy."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from app.core.waiting import happens_within
+from app.core.waiting import wait_for_event
 
 T = TypeVar("T")
 
 
-class Members(Generic[T]):
+class IdleGroup(Generic[T]):
     """Knows who of the members is busy; all are when the work begins."""
 
     def __init__(self, busy: Iterable[T]) -> None:
@@ -19,7 +19,7 @@ class Members(Generic[T]):
     async def rest(self, member: T, seconds: float) -> bool:
         """Rest for so long and be busy again; False, at once, when all the others rest too."""
         self.leave(member)
-        if await happens_within(self._all_rest, seconds):
+        if await wait_for_event(self._all_rest, seconds):
             return False
         self._busy.add(member)
         return True

@@ -32,14 +32,14 @@ _NUMBERS = re.compile(r"\b[0-9a-f-]*[0-9][0-9a-f-]*\b")
 
 @dataclass(slots=True)
 class _Kind:
-    """Failures of one kind: when a line was last shown, what came since, and the newest."""
+    """FailureStore of one kind: when a line was last shown, what came since, and the newest."""
 
     shown_at: float
     withheld: int = 0
     newest: logging.LogRecord | None = None
 
 
-class RepeatHandler(logging.StreamHandler[TextIO]):
+class ThrottlingHandler(logging.StreamHandler[TextIO]):
     """Writes the first warning of a kind, and then one line a minute for all that follow.
 
     A kind is a logger's event with its fields, whatever their numbers. What is below `warning`

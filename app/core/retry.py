@@ -15,7 +15,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Patience:
+class Retrier:
     """Tries what may pass by itself again, with backoff and jitter, until a deadline.
 
     A library's loop would sleep past the deadline; here the last wait ends with it, so that who
@@ -32,7 +32,7 @@ class Patience:
         """Tell how long it still lasts; zero or less when it is over."""
         return self._until - time.monotonic()
 
-    async def persist(self, attempt: Callable[[], Awaitable[T]], **context: object) -> T:
+    async def call(self, attempt: Callable[[], Awaitable[T]], **context: object) -> T:
         """Make attempts until one succeeds, fails for good, or time is up; log each failure.
 
         Raises:

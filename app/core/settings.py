@@ -35,7 +35,7 @@ TESTNET_HOST = "test.deribit.com"
 ENV_FILE = ".env"
 SERVERS_FILE = "servers.env"
 EMBEDDED_URLS = ("database_url", "redis_url", "deribit_base_url")
-LONGEST_SHOWN_CHARACTERS = 120
+MAX_SHOWN_CHARACTERS = 120
 
 
 class Settings(BaseSettings):
@@ -261,7 +261,7 @@ def _shown(name: str, fault: ErrorDetails) -> str:
         return "(hidden)"
     value = fault["input"]
     text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return " ".join(without_login(text).split())[:LONGEST_SHOWN_CHARACTERS]
+    return " ".join(without_login(text).split())[:MAX_SHOWN_CHARACTERS]
 
 
 def _require_ticker(ticker: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 
-async def happens_within(event: asyncio.Event, seconds: float) -> bool:
+async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
     """Wait for an event, so many seconds at most; tell whether it happened."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple, Self
 from app.domain.freshness import CheckedHours
 from app.domain.prices import TickerKey
 
-MOST_PENDING = 1000
+MAX_PENDING = 1000
 
 
-class Verdict(NamedTuple):
+class TickerStatus(NamedTuple):
     """What is thought of a ticker now; the reason is empty while it is fresh."""
 
     key: TickerKey
@@ -34,7 +34,7 @@ class Alert:
 
 
 @dataclass(slots=True)
-class Told:
+class AlertState:
     """What was told: why each stale ticker is stale, and the alerts that are not delivered yet.
 
     `wrong` holds the tickers whose hourly summaries are, with the reason that was told, and
@@ -58,7 +58,7 @@ class Told:
         """Write it as text."""
         return json.dumps(asdict(self))
 
-    def hear(self, verdicts: Iterable[Verdict], at: int) -> list[Alert]:
+    def hear(self, verdicts: Iterable[TickerStatus], at: int) -> list[Alert]:
         """Note what changed; give the alerts that too long a queue had no place for."""
         for verdict in verdicts:
             if verdict.is_stale != (str(verdict.key) in self.stale):
@@ -82,8 +82,8 @@ class Told:
         self.stale = {key: reason for key, reason in self.stale.items() if key in watched}
 
     def _drop_oldest(self) -> list[Alert]:
-        dropped = self.pending[:-MOST_PENDING]
-        del self.pending[:-MOST_PENDING]
+        dropped = self.pending[:-MAX_PENDING]
+        del self.pending[:-MAX_PENDING]
         return dropped
 
     def _note_parts(self, name: str, found: CheckedHours) -> None:
@@ -101,7 +101,7 @@ class Told:
         text = f"{name}: {reason}: `python -m app verify --rebuild` mends them"
         return Alert("summaries_wrong", exchange, ticker, None, reason, at, text)
 
-    def _turn(self, verdict: Verdict, at: int) -> Alert:
+    def _turn(self, verdict: TickerStatus, at: int) -> Alert:
         key, age = verdict.key, verdict.age_seconds
         old = "no live price is known" if age is None else f"the newest slot is {age} s old"
         if verdict.is_stale:

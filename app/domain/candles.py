@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.domain.gaps import last_due
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot, slot_after
 
 FIRST_SECOND = 0
@@ -43,7 +43,7 @@ class CandleQuery:
 
     key: TickerKey
     interval: CandleInterval
-    span: Span
+    span: TimeRange
     fill: Fill
     limit: int
 
@@ -63,7 +63,7 @@ class CandleQuery:
     def after(self, start: int) -> "CandleQuery":
         """Give the query of what follows the candle with this start."""
         known = FIRST_SECOND if self.span.start is None else self.span.start
-        return replace(self, span=Span(max(known, start + 1), self.span.end))
+        return replace(self, span=TimeRange(max(known, start + 1), self.span.end))
 
 
 @dataclass(frozen=True, slots=True)

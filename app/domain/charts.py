@@ -47,7 +47,7 @@ class Chart:
         return median_low(steps) if steps else 0
 
 
-class Filling(NamedTuple):
+class FillResult(NamedTuple):
     """What a chart gives for gaps, each part ascending; every slot stands in exactly one.
 
     Refused gaps bear a reason. What is `left` lies before this chart, what is `pending` may still
@@ -69,9 +69,9 @@ def within_reach(
     return started_before(gaps, present_us - chart_range.reach_seconds * MICROSECONDS)
 
 
-def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool) -> Filling:
+def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool) -> FillResult:
     """Decide which slots of ascending gaps a chart fills; the coarsest chart leaves none."""
-    filling = Filling([], [], [], [])
+    filling = FillResult([], [], [], [])
     if not chart.stamps_us:
         (filling.pending if is_coarsest else filling.left).extend(gaps)
         return filling
@@ -84,7 +84,7 @@ def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool
     return filling
 
 
-def _fill(key: TickerKey, gap: Gap, chart: Chart, filling: Filling) -> None:
+def _fill(key: TickerKey, gap: Gap, chart: Chart, filling: FillResult) -> None:
     """Take a point for every slot that has one, and judge the runs between."""
     start = gap.first
     for price in _earliest_points(key, gap, chart):
@@ -108,7 +108,7 @@ def _earliest_points(key: TickerKey, gap: Gap, chart: Chart) -> Iterator[Price]:
             yield Price(key, slot, price, stamp, Source.BACKFILL)
 
 
-def _judge(run: list[Gap], chart: Chart, filling: Filling) -> None:
+def _judge(run: list[Gap], chart: Chart, filling: FillResult) -> None:
     """Refuse slots without a point: before the chart, or once it moved past their end."""
     before, rest = started_before(run, chart.stamps_us[0] - chart.step_us + 1)
     filling.refused.extend(_because(before, Reason.BEFORE_CHART))

@@ -8,7 +8,7 @@ from typing import Final
 from app.domain.changes import Change
 from app.domain.completeness import Range, open_ranges
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
-from app.domain.prices import Order, Span, TickerKey
+from app.domain.prices import Order, TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
 
@@ -70,7 +70,7 @@ class Chunks:
         self._bytes = 0
         self._chunks: OrderedDict[tuple[TickerKey, int], _Chunk] = OrderedDict()
 
-    def takes(self, span: Span) -> bool:
+    def takes(self, span: TimeRange) -> bool:
         """Tell whether a span is kept here: it has two ends, which are not too far apart."""
         if span.start is None or span.end is None or not self._most_bytes:
             return False
@@ -103,7 +103,7 @@ class Chunks:
     def cut(
         self,
         key: TickerKey,
-        span: Span,
+        span: TimeRange,
         limit: int,
         order: Order = Order.ASC,
         recordings: Recordings = (),
@@ -139,7 +139,7 @@ class Chunks:
 class _Page:
     """A page that is being put together, chunk by chunk, in the order asked for."""
 
-    span: Span
+    span: TimeRange
     limit: int
     order: Order
     pieces: list[bytes] = field(default_factory=list)
@@ -184,5 +184,5 @@ class _Page:
         )
 
 
-def _numbers(span: Span) -> range:
+def _numbers(span: TimeRange) -> range:
     return range((span.start or 0) // CHUNK_SECONDS, (span.end or 0) // CHUNK_SECONDS + 1)

@@ -10,7 +10,7 @@ from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 
 
-class Tally(NamedTuple):
+class SlotCounts(NamedTuple):
     """How many slots were promised from the first to the last, and how many rows are there.
 
     The interval is the newest recording's. Without a promise there are no slots.
@@ -40,7 +40,7 @@ class Coverage:
     """What was promised of a ticker, what is stored of it, and each gap with its reason."""
 
     key: TickerKey
-    tally: Tally
+    tally: SlotCounts
     gaps: Sequence[Gap]
 
     @property

@@ -10,7 +10,7 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import Final
 
-from app.domain.prices import Span
+from app.domain.prices import TimeRange
 from app.domain.slots import Slot
 
 TAG_DIGITS: Final = 24
@@ -77,7 +77,7 @@ class EncodedChunk:
         """Give a digest of the text."""
         return sha256(self.text).hexdigest()[:TAG_DIGITS]
 
-    def index_range(self, span: Span) -> tuple[int, int]:
+    def index_range(self, span: TimeRange) -> tuple[int, int]:
         """Give the index of a span's first line, and the one after its last."""
         if self.last is None:
             return 0, 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 
 COLUMNS: Final = ("exchange", "ticker", "timestamp", "price", "source")
 DECIMAL_DIGITS: Final = 38
@@ -31,15 +31,15 @@ class Export:
 
     key: TickerKey
     form: ExportFormat
-    span: Span
-    stored: Span | None
+    span: TimeRange
+    stored: TimeRange | None
     has_decimals: bool
 
     @property
     def file_name(self) -> str:
         """Name the file after its ticker and its time."""
         ends = (self.span.start, self.span.end)
-        found = self.stored or Span()
+        found = self.stored or TimeRange()
         moments = [
             own if own is not None else there for own, there in zip(ends, found, strict=True)
         ]

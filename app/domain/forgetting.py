@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app.domain.prices import Source, Span, TickerKey
+from app.domain.prices import Source, TickerKey, TimeRange
 from app.domain.repairs import EVER
 
 
@@ -12,7 +12,7 @@ class Selection:
     """Rows of a ticker: of a span, and of one source; what is left open means all of them."""
 
     key: TickerKey
-    span: Span = EVER
+    span: TimeRange = EVER
     source: Source | None = None
 
     @property
@@ -22,7 +22,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class RowCounts:
     """What a selection holds: rows by source, the first and the last slot."""
 
     by_source: Mapping[str, int] = field(default_factory=dict)

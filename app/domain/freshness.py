@@ -6,9 +6,9 @@ from typing import NamedTuple, TypeAlias
 
 from app.domain.prices import TickerKey
 
-SHORTEST_SILENCE_SECONDS = 5.0
-LONGEST_SILENCE_SECONDS = 30.0
-SHORTEST_NOTE_SECONDS = 10.0
+MIN_SILENCE_SECONDS = 5.0
+MAX_SILENCE_SECONDS = 30.0
+MIN_NOTE_SECONDS = 10.0
 NO_ANSWER_IN_TIME = "no answer in time"
 DOES_NOT_ANSWER = "PostgreSQL does not answer"
 STATEMENT_ENDED = "PostgreSQL ended a statement"
@@ -53,7 +53,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class ProcessStatus:
     """The seconds since the sign of life of each beat and worker; failures, by ticker.
 
     `checked_hours` tells of each ticker how many hourly summaries the last checks found wrong.
@@ -66,13 +66,13 @@ class Signs:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class HealthReport:
     """What one look found; `signs` are None while Redis is away, a trouble is empty if none."""
 
     interval_seconds: int
     tickers: Sequence[Freshness]
     clocks: Sequence[Clocks] = ()
-    signs: Signs | None = None
+    signs: ProcessStatus | None = None
     database_trouble: str = ""
     broker_trouble: str = ""
 
@@ -139,7 +139,7 @@ class Findings:
 
 def silent_after_seconds(interval_seconds: int) -> float:
     """Tell after how long without a sign of life a process is called silent."""
-    return min(max(SHORTEST_SILENCE_SECONDS, interval_seconds / 2), LONGEST_SILENCE_SECONDS)
+    return min(max(MIN_SILENCE_SECONDS, interval_seconds / 2), MAX_SILENCE_SECONDS)
 
 
 def failure_lasts_seconds(interval_seconds: int) -> float:
@@ -148,7 +148,7 @@ def failure_lasts_seconds(interval_seconds: int) -> float:
     A ticker that fails is noted once an interval. What was noted before a price was stored is
     over when that price gets stale, two intervals later.
     """
-    return max(SHORTEST_NOTE_SECONDS, 2.0 * interval_seconds)
+    return max(MIN_NOTE_SECONDS, 2.0 * interval_seconds)
 
 
 def _broker_words(trouble: str) -> str:

@@ -9,12 +9,12 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple, Protocol, TypeVar
 
-from app.domain.prices import Span
+from app.domain.prices import TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot, floor_slot, slot_after, slot_before
 
 PENDING = "pending"
-LONGEST_COMMIT_SECONDS = 5.0
+MAX_COMMIT_SECONDS = 5.0
 
 
 class Reason(StrEnum):
@@ -95,7 +95,7 @@ def seconds_to_store(slot: Slot, interval_seconds: int, present_us: int) -> floa
 
 def commit_seconds(interval_seconds: int) -> float:
     """Tell how long a commit may take before readers could see that it came too late."""
-    return min(LONGEST_COMMIT_SECONDS, interval_seconds / 12)
+    return min(MAX_COMMIT_SECONDS, interval_seconds / 12)
 
 
 def due_by(gaps: Iterable[Gap], present_us: int) -> list[Gap]:
@@ -105,7 +105,7 @@ def due_by(gaps: Iterable[Gap], present_us: int) -> list[Gap]:
 
 
 def missing(
-    recording: Recording, present_us: int, span: Span, stored: Collection[int]
+    recording: Recording, present_us: int, span: TimeRange, stored: Collection[int]
 ) -> list[Gap]:
     """Give the longest runs of slots that a recording promises in a span and the rows lack."""
     step = recording.interval_seconds
@@ -216,6 +216,6 @@ def _runs(slots: Sequence[Slot], step: int) -> Iterator[Gap]:
     yield Gap(first, slots[-1], step)
 
 
-def _is_within(slot: int, span: Span) -> bool:
+def _is_within(slot: int, span: TimeRange) -> bool:
     above = span.start is None or slot >= span.start
     return above and (span.end is None or slot <= span.end)

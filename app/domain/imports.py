@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from app.domain.gaps import last_due
-from app.domain.prices import HIGHEST_PRICE, MOST_DECIMAL_PLACES, TickerKey
+from app.domain.prices import MAX_DECIMAL_PLACES, MAX_PRICE, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, floor_slot
 from app.domain.times import parse_moment
@@ -24,8 +24,8 @@ PLAIN_PRICE: Final = re.compile(r"(?![0.]*$)[0-9]{1,12}(?:\.[0-9]{1,40})?")
 """What nearly all are, and what needs no closer look: their lengths keep them in bounds."""
 ANY_PRICE: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 MICROSECOND_STAMP: Final = re.compile(r"[0-9]{1,18}")
-LONGEST_SHOWN_CHARACTERS: Final = 40
-LONGEST_NUMBER_CHARACTERS: Final = 100
+MAX_SHOWN_CHARACTERS: Final = 40
+MAX_NUMBER_CHARACTERS: Final = 100
 
 
 class BadRow(NamedTuple):
@@ -48,7 +48,7 @@ Tell: TypeAlias = Callable[[ImportProgress], object]
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportResult:
     """What an import did: rows read, added and bad, the first of the bad, and what is promised."""
 
     read: int = 0
@@ -64,7 +64,7 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ImportRequest:
     """How files are to be read; names are what a file without such a column is of.
 
     Moments are put on the grid of the interval. Bad rows end an import unless they are skipped.
@@ -108,7 +108,7 @@ class Latest(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class RowParser:
     """Where the columns of a file are, and what its rows must keep to."""
 
     width: int
@@ -117,11 +117,11 @@ class Sheet:
     exchange: int | None
     ticker: int | None
     observed: int | None
-    wish: Wish
+    request: ImportRequest
     latest: "Latest"
 
     @classmethod
-    def of(cls, columns: Sequence[str], wish: Wish, latest: "Latest") -> Self:
+    def of(cls, columns: Sequence[str], request: ImportRequest, latest: "Latest") -> Self:
         """Find the columns by their names; moments after the latest one are bad.
 
         Raises:
@@ -134,7 +134,7 @@ class Sheet:
         stamp = next((at[name] for name in TIMESTAMP_NAMES if name in at), None)
         if stamp is None or "price" not in at:
             raise ValueError("the first line must name the columns `timestamp` and `price`")
-        if "ticker" not in at and wish.ticker is None:
+        if "ticker" not in at and request.ticker is None:
             raise ValueError("it has no column `ticker`: name one with --ticker")
         return cls(
             width=len(names),
@@ -143,7 +143,7 @@ class Sheet:
             exchange=at.get("exchange"),
             ticker=at.get("ticker"),
             observed=at.get("observed_us"),
-            wish=wish,
+            request=request,
             latest=latest,
         )
 
@@ -157,7 +157,7 @@ class Sheet:
             raise ValueError(f"has {len(fields)} columns instead of {self.width}")
         key = self._key(fields)
         moment_us = self._moment(fields[self.timestamp], key)
-        slot = floor_slot(moment_us, self.wish.interval_seconds)
+        slot = floor_slot(moment_us, self.request.interval_seconds)
         price = read_price(fields[self.price])
         observed = "" if self.observed is None else _stamp(fields[self.observed])
         return f"{key},{slot},{moment_us},{price},{observed}"
@@ -180,7 +180,7 @@ class Sheet:
         if len(keys) > 1:
             return None
         try:
-            key, step = self._key(rows[0]), self.wish.interval_seconds
+            key, step = self._key(rows[0]), self.request.interval_seconds
         except ValueError:
             return None
         if max(seconds) * MICROSECONDS > self.latest.of(key):
@@ -198,7 +198,7 @@ class Sheet:
         )
 
     def _key(self, fields: Sequence[str]) -> str:
-        return _names(self.wish.exchange, self.wish.ticker, *self._own_names(fields))
+        return _names(self.request.exchange, self.request.ticker, *self._own_names(fields))
 
     def _moment(self, text: str, key: str) -> int:
         moment_us = _moment(text)
@@ -223,14 +223,14 @@ def read_price(text: str) -> str:
     if PLAIN_PRICE.fullmatch(text):
         return text
     words = text.strip()
-    if len(words) > LONGEST_NUMBER_CHARACTERS or not ANY_PRICE.fullmatch(words):
+    if len(words) > MAX_NUMBER_CHARACTERS or not ANY_PRICE.fullmatch(words):
         raise ValueError(f"price {_shown(text)} is no number")
     price = Decimal(words)
-    if not 0 < price <= HIGHEST_PRICE:
+    if not 0 < price <= MAX_PRICE:
         raise ValueError(f"price {_shown(text)} is not above 0 and up to 10^12")
     exponent = price.as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > MOST_DECIMAL_PLACES:
-        raise ValueError(f"price {_shown(text)} has over {MOST_DECIMAL_PLACES} decimals")
+    if isinstance(exponent, int) and -exponent > MAX_DECIMAL_PLACES:
+        raise ValueError(f"price {_shown(text)} has over {MAX_DECIMAL_PLACES} decimals")
     return f"{price:f}"
 
 
@@ -273,4 +273,4 @@ def _stamp(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return repr(text[:LONGEST_SHOWN_CHARACTERS])
+    return repr(text[:MAX_SHOWN_CHARACTERS])

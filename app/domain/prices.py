@@ -7,8 +7,8 @@ from typing import Final, NamedTuple, Self
 
 from app.domain.slots import Slot, floor_slot
 
-HIGHEST_PRICE: Final = Decimal(10) ** 12
-MOST_DECIMAL_PLACES: Final = 40
+MAX_PRICE: Final = Decimal(10) ** 12
+MAX_DECIMAL_PLACES: Final = 40
 
 
 class Source(StrEnum):
@@ -26,14 +26,14 @@ class Order(StrEnum):
     DESC = "desc"
 
 
-class Span(NamedTuple):
+class TimeRange(NamedTuple):
     """A stretch of time in UNIX seconds, both ends inclusive; None leaves an end open."""
 
     start: int | None = None
     end: int | None = None
 
 
-UNBOUNDED = Span()
+UNBOUNDED = TimeRange()
 
 
 class TickerKey(NamedTuple):

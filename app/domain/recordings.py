@@ -4,7 +4,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain.prices import TickerKey
-from app.domain.slots import MICROSECONDS, LiveEdge, Slot, floor_slot, present_of, slot_before
+from app.domain.slots import (
+    MICROSECONDS,
+    LatestLivePrice,
+    Slot,
+    floor_slot,
+    present_of,
+    slot_before,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ def realign(
     newest: Mapping[TickerKey, Recording],
     wanted: Collection[TickerKey],
     interval_seconds: int,
-    edges: Mapping[TickerKey, LiveEdge],
+    edges: Mapping[TickerKey, LatestLivePrice],
     database_us: int,
 ) -> list[Recording]:
     """Tell which recordings change so that exactly the wanted tickers are open at this interval.
@@ -110,7 +117,7 @@ def _beyond(second: int, interval_seconds: int) -> Slot:
     return floor_slot((second + interval_seconds) * MICROSECONDS, interval_seconds)
 
 
-def _close(recording: Recording, edge: LiveEdge | None, present_us: int) -> Recording:
+def _close(recording: Recording, edge: LatestLivePrice | None, present_us: int) -> Recording:
     """Close after the newest slot that is over, or stored already."""
     present = floor_slot(present_us, recording.interval_seconds)
     last = slot_before(present, recording.interval_seconds)

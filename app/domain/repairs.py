@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
 from app.domain.gaps import Gap, count_slots, without
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.retries import Retry
 
-EVER: Final = Span()
+EVER: Final = TimeRange()
 REPAIR_LOCK: Final = "prices:repair"
 """The advisory lock of whoever repairs, or must not be repaired behind."""
 EVERY_TICKER: Final = "*"
@@ -17,7 +17,7 @@ EVERY_TICKER: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RepairRequest:
     """What to repair: of which tickers, over which span; forced, what was refused is asked again.
 
     What is left out means all of them, and since the beginning of the recordings.
@@ -25,7 +25,7 @@ class Wish:
 
     exchange: str | None = None
     ticker: str | None = None
-    span: Span = EVER
+    span: TimeRange = EVER
     force: bool = False
 
     def covers(self, key: TickerKey) -> bool:
@@ -34,7 +34,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class RepairResult:
     """What a repair did, in slots: those that were missing are filled, unfillable or remaining.
 
     Unfillable are those that the exchange can't give, now or when it was asked; what remains is
@@ -70,7 +70,7 @@ class QueuedRepair:
     """
 
     id: str
-    wish: Wish
+    request: RepairRequest
     number: int = 0
     since_us: int | None = None
     seconds: float = 0.0
@@ -78,7 +78,7 @@ class QueuedRepair:
     settled: frozenset[str] = frozenset()
     trouble_seconds: Mapping[str, float] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
-    result: Repaired | None = None
+    result: RepairResult | None = None
 
     def after(
         self, runs: Mapping[TickerKey, TickerRun], seconds: float, most_trouble_seconds: float
@@ -114,11 +114,11 @@ class QueuedRepair:
             key.ticker: self.failed[str(key)] for key in missing.open if str(key) in self.failed
         }
         unfillable, remaining = missing.given_up + refused, missing.total - refused - taken
-        return replace(self, result=Repaired(self.filled, unfillable, remaining, failed))
+        return replace(self, result=RepairResult(self.filled, unfillable, remaining, failed))
 
     def broken(self, code: str) -> "QueuedRepair":
         """Give it as one that broke as a whole."""
-        return replace(self, result=Repaired(filled=self.filled, failed={EVERY_TICKER: code}))
+        return replace(self, result=RepairResult(filled=self.filled, failed={EVERY_TICKER: code}))
 
 
 class Progress(NamedTuple):

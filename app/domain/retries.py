@@ -8,13 +8,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from app.domain.charts import Chart, ChartRange, Filling
+from app.domain.charts import Chart, ChartRange, FillResult
 from app.domain.gaps import Gap, Reason, overlaid, started_before, with_reasons
 from app.domain.slots import MICROSECONDS, Slot, slot_after
 
 TRIES_TO_BELIEVE: Final = 5
 """Answers after which a chart that is too coarse anyway is believed to lack what it lacks."""
-LONGEST_PAUSE_SECONDS: Final = 3_600
+MAX_PAUSE_SECONDS: Final = 3_600
 PAUSES_PER_REACH: Final = 12
 STEPS_OF_THE_EDGE: Final = 2
 """A whole chart may begin so many steps after its reach does."""
@@ -44,8 +44,8 @@ class Answer(NamedTuple):
 
 
 def hold_back(
-    filling: Filling, answer: Answer, present_us: int, known: Sequence[Retry]
-) -> tuple[Filling, list[Gap]]:
+    filling: FillResult, answer: Answer, present_us: int, known: Sequence[Retry]
+) -> tuple[FillResult, list[Gap]]:
     """Keep from refusal, and from coarser charts, what the range may still give."""
     refused: list[Gap] = []
     held: list[Gap] = []
@@ -80,7 +80,7 @@ def next_tries(
 def _pause_us(tries: int, interval_seconds: int, chart_range: ChartRange) -> int:
     """Give a pause that ends half an interval before a wake of the schedule."""
     reach = chart_range.reach_seconds
-    most = LONGEST_PAUSE_SECONDS
+    most = MAX_PAUSE_SECONDS
     if reach is not None:
         most = min(most, reach // PAUSES_PER_REACH)
     seconds = min(interval_seconds << min(tries - 1, LARGEST_EXPONENT), most)

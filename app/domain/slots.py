@@ -6,7 +6,7 @@ Everything here is pure arithmetic on integers; `now` always comes from outside.
 from typing import NamedTuple, NewType
 
 MICROSECONDS = 1_000_000
-LONGEST_WINDOW_SECONDS = 15.0
+MAX_WINDOW_SECONDS = 15.0
 STAMP_TOLERANCE_US = 3_600 * MICROSECONDS
 STALE_AFTER_INTERVALS = 2
 
@@ -36,7 +36,7 @@ def seconds_left(slot: Slot, interval_seconds: int, now_us: int) -> float:
 
 def window_seconds(interval_seconds: int) -> float:
     """Tell how close to its end a slot is waited out: a quarter of it, at most 15 s."""
-    return min(interval_seconds / 4, LONGEST_WINDOW_SECONDS)
+    return min(interval_seconds / 4, MAX_WINDOW_SECONDS)
 
 
 def is_plausible(observed_us: int, reference_us: int) -> bool:
@@ -44,7 +44,7 @@ def is_plausible(observed_us: int, reference_us: int) -> bool:
     return abs(observed_us - reference_us) <= STAMP_TOLERANCE_US
 
 
-class LiveEdge(NamedTuple):
+class LatestLivePrice(NamedTuple):
     """The live row of a ticker that was stored last: its slot, the exchange's stamp, when."""
 
     slot: Slot
@@ -60,7 +60,7 @@ class LiveEdge(NamedTuple):
         return self.observed_us + elapsed_us if elapsed_us >= 0 else None
 
 
-def present_of(edge: LiveEdge | None, database_us: int) -> int:
+def present_of(edge: LatestLivePrice | None, database_us: int) -> int:
     """Estimate the exchange's present; the database's clock where no live row tells.
 
     Where the database's clock was set back, the last stamp is all that is sure.

@@ -20,7 +20,7 @@ LONG_PROBATION_SECONDS = 3_600
 DRIFT_SECONDS = 1
 
 
-class Bearings(NamedTuple):
+class ClockReadings(NamedTuple):
     """What our clocks say when an answer arrives, in microseconds.
 
     `present_us` is the exchange's present as its last stored stamp lets expect; None tells that
@@ -33,7 +33,7 @@ class Bearings(NamedTuple):
     host_us: int
 
 
-class Doubt(NamedTuple):
+class UnconfirmedJump(NamedTuple):
     """A jump that is not believed: where it led, and the host's clock when it was first seen."""
 
     offset_us: int
@@ -49,9 +49,9 @@ class ExchangeClock:
 
     offset_us: int | None = None
     former_offset_us: int | None = None
-    doubt: Doubt | None = None
+    doubt: UnconfirmedJump | None = None
 
-    def is_doubtful(self, observed_us: int, now: Bearings, interval_seconds: int) -> bool:
+    def is_doubtful(self, observed_us: int, now: ClockReadings, interval_seconds: int) -> bool:
         """Tell whether a stamp is further than half an interval (2 to 60 s) from both our clocks.
 
         Where nothing tells of the present, the database's clock does, and 5 min are allowed.
@@ -64,7 +64,7 @@ class ExchangeClock:
             return gap_us > MAX_DATABASE_DOUBT_SECONDS * MICROSECONDS
         return abs(observed_us - now.present_us) > limit_us
 
-    def is_credible(self, observed_us: int, now: Bearings, interval_seconds: int) -> bool:
+    def is_credible(self, observed_us: int, now: ClockReadings, interval_seconds: int) -> bool:
         """Tell whether a doubtful stamp, which a second answer confirmed, is believed all the same.
 
         It is where nothing contradicts it, where it leads towards the database's clock, where it
@@ -83,7 +83,7 @@ class ExchangeClock:
             return True
         return False
 
-    def believe(self, observed_us: int, now: Bearings) -> None:
+    def believe(self, observed_us: int, now: ClockReadings) -> None:
         """Take a stamp for the exchange's clock, and forget what was doubted."""
         self.doubt = None
         self.offset_us = observed_us - now.host_us
@@ -95,7 +95,7 @@ class ExchangeClock:
         is_same = _is_near(self.offset_us, kept.offset_us, DRIFT_SECONDS * MICROSECONDS)
         return not is_same or replace(self, offset_us=kept.offset_us) != kept
 
-    def _leads_back(self, observed_us: int, now: Bearings, limit_us: int) -> bool:
+    def _leads_back(self, observed_us: int, now: ClockReadings, limit_us: int) -> bool:
         """Tell whether a jump ends near the database's clock, and nearer than it began."""
         supposed_us = (
             now.present_us if self.offset_us is None else now.host_us + self.offset_us
@@ -105,11 +105,11 @@ class ExchangeClock:
         is_near = after_us <= MAX_DATABASE_DOUBT_SECONDS * MICROSECONDS
         return is_near and after_us + limit_us < before_us
 
-    def _has_lasted(self, observed_us: int, now: Bearings, interval_seconds: int) -> bool:
+    def _has_lasted(self, observed_us: int, now: ClockReadings, interval_seconds: int) -> bool:
         offset_us = observed_us - now.host_us
         limit_us = doubt_limit_us(interval_seconds)
         if self.doubt is None or abs(offset_us - self.doubt.offset_us) > limit_us:
-            self.doubt = Doubt(offset_us, now.host_us)
+            self.doubt = UnconfirmedJump(offset_us, now.host_us)
         lasted_us = now.host_us - self.doubt.since_us
         return lasted_us >= self._probation_seconds(interval_seconds) * MICROSECONDS
 

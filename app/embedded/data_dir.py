@@ -23,8 +23,8 @@ _PATIENCE_SECONDS: Final = 15.0
 def owned(directory: Path) -> Iterator[int]:
     """Own a folder as long as the context lasts; yield the lock's file descriptor.
 
-    Whoever inherits the descriptor shares the lock: so the guardian holds it until it has ended
-    what a killed supervisor left.
+    A process that inherits the descriptor shares the lock: the orphan reaper holds it until it has
+    ended the children of a killed supervisor.
 
     Raises:
         CannotStart: another stack runs there.
@@ -62,7 +62,7 @@ def _take(lock: int, directory: Path) -> None:
         owner = _noted_owner(directory)
         if _lives(owner) or time.monotonic() > deadline:
             raise CannotStart(f"already running in {directory}, as process {owner}: stop it first")
-        time.sleep(0.05)  # it was killed, and its guardian is ending what it left
+        time.sleep(0.05)  # it was killed, and its orphan reaper is ending what it left
 
 
 def _locked(lock: int) -> bool:

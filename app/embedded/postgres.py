@@ -13,7 +13,7 @@ from urllib.parse import quote
 from app.embedded.cluster import make_cluster, programs, require_version, system_user
 from app.embedded.postgres_wire import execute
 from app.embedded.stale_servers import end_leftover
-from app.supervisor.processes import Child
+from app.supervisor.processes import ProcessSpec
 
 DATABASE: Final = "prices"
 ROLE: Final = "postgres"
@@ -21,7 +21,7 @@ ROLE: Final = "postgres"
 _SOCKET: Final = ".s.PGSQL.5432"
 _SOCKET_LOCK: Final = f"{_SOCKET}.lock"
 _NO_SUCH_DATABASE: Final = "3D000"
-_LONGEST_PATH: Final = 85  # of a socket's directory: macOS allows 103 bytes with the file's name
+_MAX_PATH: Final = 85  # of a socket's directory: macOS allows 103 bytes with the file's name
 _PLAIN_PATH: Final = re.compile(r"[\w./ +@~-]+")
 _LIGHT: Final = {
     "io_method": "sync",  # without three processes that read ahead what the system has cached
@@ -86,9 +86,9 @@ class Postgres:
         settings = (word for name, value in options.items() for word in ("-c", f"{name}={value}"))
         return [str(programs() / "postgres"), "-D", str(self.directory), *settings]
 
-    def child(self, log: Path) -> Child:
+    def child(self, log: Path) -> ProcessSpec:
         """Describe the server to the supervisor."""
-        return Child(
+        return ProcessSpec(
             name="postgres",
             argv=self.command,
             user=self.user,
@@ -121,7 +121,7 @@ class Postgres:
 def _socket_directory(directory: Path) -> Path:
     """Return where the socket lies: in the cluster, unless its path is too long or peculiar."""
     path = str(directory)
-    if len(os.fsencode(path)) <= _LONGEST_PATH and _PLAIN_PATH.fullmatch(path):
+    if len(os.fsencode(path)) <= _MAX_PATH and _PLAIN_PATH.fullmatch(path):
         return directory
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     short = Path(tempfile.gettempdir()).resolve() / f"postgres-{digest}"

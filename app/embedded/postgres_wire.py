@@ -10,7 +10,7 @@ _ERROR: Final = b"E"
 _READY: Final = b"Z"
 _AUTHENTICATION: Final = b"R"
 _TERMINATE: Final = b"X\x00\x00\x00\x04"
-_MOST_BYTES: Final = 1_000_000
+_MAX_BYTES: Final = 1_000_000
 
 
 async def execute(socket: Path, user: str, database: str, sql: str) -> str | None:
@@ -65,7 +65,7 @@ async def _until_ready(reader: asyncio.StreamReader) -> str | None:
 
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     kind, length = struct.unpack("!ci", await reader.readexactly(5))
-    if not 4 <= length <= _MOST_BYTES:  # noqa: PLR2004  # the length counts itself
+    if not 4 <= length <= _MAX_BYTES:  # noqa: PLR2004  # the length counts itself
         raise ValueError("this is not PostgreSQL")
     return kind, await reader.readexactly(length - 4)
 

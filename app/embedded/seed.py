@@ -14,8 +14,8 @@ from app.repositories import prices, recordings
 from app.simulator import index_prices
 
 DAYS: Final = 2
-MOST_SLOTS: Final = 2_880  # two days of minutes; of shorter intervals it is less time
-MOST_ROWS: Final = 100_000  # of all tickers together
+MAX_SLOTS: Final = 2_880  # two days of minutes; of shorter intervals it is less time
+MAX_ROWS: Final = 100_000  # of all tickers together
 
 
 async def seed(settings: Settings, database_url: str) -> None:
@@ -44,7 +44,7 @@ async def seed(settings: Settings, database_url: str) -> None:
 
 def past_slots(present_us: int, interval_seconds: int, tickers: int) -> Sequence[Slot]:
     """Give the slots of the last two days that are over, fewer where that would be too many."""
-    most = min(DAYS * SECONDS_PER_DAY // interval_seconds, MOST_SLOTS, MOST_ROWS // tickers)
+    most = min(DAYS * SECONDS_PER_DAY // interval_seconds, MAX_SLOTS, MAX_ROWS // tickers)
     span_us = interval_seconds * MICROSECONDS
     ages = range(max(most, 1), 0, -1)
     return [floor_slot(present_us - age * span_us, interval_seconds) for age in ages]
@@ -55,13 +55,13 @@ async def _record(
 ) -> Mapping[TickerKey, Slot]:
     """Open the recordings, new ones from the oldest slot on; tell where each begins."""
     async with database.transaction() as session:
-        await recordings.take_turn(session)
+        await recordings.lock_recordings(session)
         known = await recordings.newest(session)
         database_us, edges = await prices.live_edges(session, {*keys, *known})
         changes = realign(known, keys, interval_seconds, edges, database_us)
         await recordings.put(session, changes)
         new = dict.fromkeys(set(keys) - known.keys(), oldest)
-        await recordings.begin_no_later(session, new)
+        await recordings.extend_start(session, new)
     current = {**known, **{change.key: change for change in changes}}
     return {key: recording.first_slot for key, recording in current.items()} | new
 

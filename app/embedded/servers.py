@@ -10,22 +10,22 @@ from typing import Final
 
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
-from app.supervisor.output import Silent
-from app.supervisor.processes import Child
+from app.supervisor.output import NullOutput
+from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor, together
 
 DATABASE_URL: Final = "DATABASE_URL"
 REDIS_URL: Final = "REDIS_URL"
 EMBEDDED: Final = (DATABASE_URL, REDIS_URL)
 
-_LONGEST_LOG_BYTES: Final = 10_000_000
+_MAX_LOG_BYTES: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """The servers that are embedded, made ready to start, and where they will be found."""
 
-    children: Mapping[str, Child]
+    children: Mapping[str, ProcessSpec]
     urls: Mapping[str, str]
 
     @property
@@ -80,7 +80,7 @@ async def running_servers(
         CannotStart: a server did not get ready.
     """
     embedded = await embed(directory, fast=fast, max_connections=max_connections)
-    async with Supervisor(Silent()) as supervisor:
+    async with Supervisor(NullOutput()) as supervisor:
         await together(*map(supervisor.start, embedded.children.values()))
         yield embedded
 
@@ -106,6 +106,6 @@ def _log(directory: Path, server: Postgres | Valkey) -> Path:
     """Return where a server logs; a long log of earlier starts is put aside."""
     log = directory / "logs" / f"{server.directory.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > _LONGEST_LOG_BYTES:
+    if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     return log

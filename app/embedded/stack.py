@@ -13,7 +13,7 @@ from app.embedded.data_dir import KEY_FILE, api_key, owned, tell_servers
 from app.embedded.servers import DATABASE_URL, EMBEDDED, Embedded, embed
 from app.supervisor.output import Terminal
 from app.supervisor.ports import free_port, kept_port, why_taken
-from app.supervisor.processes import Child
+from app.supervisor.processes import ProcessSpec
 from app.supervisor.services import PROGRAM, SEED, Services, exchange, exchange_url
 from app.supervisor.supervisor import Supervisor, together
 
@@ -83,7 +83,7 @@ class Stack:
     terminal: Terminal
     environment: Mapping[str, str]
     program: Sequence[str]
-    stand_in: Child | None = None
+    stand_in: ProcessSpec | None = None
     seed: Sequence[str] = ()
     exchange_problem: ExchangeProblem | None = None
 

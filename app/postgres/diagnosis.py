@@ -63,7 +63,7 @@ def _login(message: str) -> tuple[str, str]:
         return "PostgreSQL knows no such user", """CREATE ROLE "{user}" LOGIN PASSWORD '…'"""
     if "pg_hba.conf" in message:
         without = "no encryption" in message or "SSL off" in message
-        remedy = "ask for TLS by ?sslmode=require" if without else "admit it there"
+        remedy = "ask for TLS by ?sslmode=require" if without else "acquire it there"
         return f"PostgreSQL's pg_hba.conf admits no such connection{_how(message)}", remedy
     return f"PostgreSQL refuses the login: {message}", ""
 

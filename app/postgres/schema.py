@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from app.core.errors import DatabaseTooOld, SchemaOutdated
 from app.postgres.database import Database
 
-LEAST_VERSION: Final = 14
+MIN_VERSION: Final = 14
 """The first PostgreSQL that ends idle sessions, which is how a dead worker loses its locks."""
 PROJECT: Final = Path(__file__).resolve().parents[2]
 _NAMED: Final = re.compile(r'^(revision|down_revision) = "(\w+)"', re.MULTILINE)
@@ -36,9 +36,9 @@ def require_version(version: Sequence[int]) -> None:
     Raises:
         DatabaseTooOld: it is.
     """
-    if version and version[0] < LEAST_VERSION:
+    if version and version[0] < MIN_VERSION:
         found = ".".join(map(str, version))
-        raise DatabaseTooOld(f"PostgreSQL {found} is too old: at least {LEAST_VERSION} is needed")
+        raise DatabaseTooOld(f"PostgreSQL {found} is too old: at least {MIN_VERSION} is needed")
 
 
 async def require_current(database: Database) -> None:

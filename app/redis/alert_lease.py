@@ -40,7 +40,7 @@ end
 """
 
 
-class Hold(NamedTuple):
+class LeaseState(NamedTuple):
     """Whether who asks holds the lease, or nobody; and the record, None if there is none."""
 
     is_mine: bool
@@ -48,7 +48,7 @@ class Hold(NamedTuple):
     record: str | None
 
 
-class AlertRecord:
+class AlertLease:
     """One process's hand on the lease and the record."""
 
     def __init__(self, redis: "Redis") -> None:
@@ -58,7 +58,7 @@ class AlertRecord:
         self._keep = redis.register_script(_KEEP)
         self._leave = redis.register_script(_LEAVE)
 
-    async def hold(self, *, may_take: bool) -> Hold:
+    async def hold(self, *, may_take: bool) -> LeaseState:
         """Renew the lease, or take it if it is free and may be taken.
 
         Raises:
@@ -67,7 +67,7 @@ class AlertRecord:
         arguments = [self._name, str(round(LEASE_SECONDS * 1000)), str(int(may_take))]
         with translated():
             holder, record = await self._hold([LEASE, RECORD], arguments)
-        return Hold(is_mine=holder > 0, is_free=holder < 0, record=record)
+        return LeaseState(is_mine=holder > 0, is_free=holder < 0, record=record)
 
     async def keep(self, record: str) -> None:
         """Keep the record, if the lease is still held.

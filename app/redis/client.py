@@ -14,7 +14,7 @@ from app.core.errors import BrokerUnavailable
 SOCKET_TIMEOUT_SECONDS = 3.0
 REFUSES = "Redis answers and refuses"
 REFUSES_LOGIN = "Redis refuses the login"
-LONGEST_REASON = 80
+MAX_REASON = 80
 
 
 def open_redis(url: str) -> "Redis":
@@ -38,9 +38,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:  # to redis-py it is a lost connection
-        raise BrokerUnavailable(f"{REFUSES_LOGIN} ({str(error)[:LONGEST_REASON]})") from error
+        raise BrokerUnavailable(f"{REFUSES_LOGIN} ({str(error)[:MAX_REASON]})") from error
     except ResponseError as error:
-        raise BrokerUnavailable(f"{REFUSES} ({str(error)[:LONGEST_REASON]})") from error
+        raise BrokerUnavailable(f"{REFUSES} ({str(error)[:MAX_REASON]})") from error
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
 

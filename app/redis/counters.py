@@ -15,7 +15,7 @@ TOTALS = "prices:metrics"
 READ_TIMEOUT_SECONDS = 3.0
 
 
-async def hand_on(redis: "Redis") -> None:
+async def flush_counters(redis: "Redis") -> None:
     """Add what this process counted to the totals; while Redis is away it is kept."""
     counted = take()
     if not counted:
@@ -39,13 +39,13 @@ async def totals(redis: "Redis") -> dict[Sample, int]:
     Raises:
         BrokerUnavailable: Redis does not answer.
     """
-    await hand_on(redis)
+    await flush_counters(redis)
     with translated():
         fields = await redis.hgetall(TOTALS)
     return {_sample(field): int(amount) for field, amount in fields.items()}
 
 
-class LastTotals:
+class CounterTotals:
     """The totals as they were last read, for while Redis is away; a process has one.
 
     Without them a counter would seem to begin anew, and to jump when Redis comes back.

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.core.errors import AppError, BrokerUnavailable
-from app.domain.freshness import Failure, Signs, failure_lasts_seconds
+from app.domain.freshness import Failure, ProcessStatus, failure_lasts_seconds
 from app.domain.prices import TickerKey
 from app.redis.client import translated
 from app.redis.wrong_hours import WRONG_HOURS, load_checked
@@ -63,7 +63,7 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
-class SignOfLife:
+class Heartbeat:
     """Tells Redis that a process lives; with a client of its own, for threads."""
 
     def __init__(self, url: str, role: Role, name: str) -> None:
@@ -83,7 +83,7 @@ class SignOfLife:
             self._script([self._key], self._arguments)
 
 
-class Failures:
+class FailureStore:
     """Keeps which tickers can't be collected, and since when; a process has one."""
 
     def __init__(self, redis: "Redis", interval_seconds: int) -> None:
@@ -104,7 +104,7 @@ class Failures:
                 await self._script([FAILURES], [str(self._lasts_ms), *map(json.dumps, words)])
 
 
-async def read_signs(redis: "Redis") -> Signs:
+async def read_heartbeats(redis: "Redis") -> ProcessStatus:
     """Read every sign of life and every failure, as seconds before Redis's present.
 
     Raises:
@@ -120,7 +120,7 @@ async def read_signs(redis: "Redis") -> Signs:
             pipeline.hgetall(WRONG_HOURS)
             _, (seconds, micros), beats, workers, failures, wrong = await pipeline.execute()
     now_ms = seconds * MILLISECONDS + micros / MILLISECONDS
-    return Signs(
+    return ProcessStatus(
         beats={name: _ago(score, now_ms) for name, score in beats},
         workers={name: _ago(score, now_ms) for name, score in workers},
         failures={name: _failure(json.loads(text), now_ms) for name, text in failures.items()},

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from app.core.background import keep_running
 from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
-from app.core.waiting import happens_within
+from app.core.waiting import wait_for_event
 from app.redis.client import translated
 from app.redis.rate_limiter_scripts import ADMIT, HOLD_OFF
 
@@ -22,7 +22,7 @@ FULL_HOUSE_WAIT_MS = 10
 GATHERING_SECONDS = 0.003
 """Places of this process that become free within it are given back together."""
 LARGEST_BATCH = 1_000
-LONGEST_HOLD_OFF_SECONDS = 3_600
+MAX_HOLD_OFF_SECONDS = 3_600
 """One wrong answer must not stop collection for a day; who still means it says so again."""
 OWN_HOUSE_WAIT_MS = 50
 """While a process holds every place itself it asks so often, only to keep its precedence.
@@ -31,58 +31,58 @@ So it must be below `hurry_ms` of the script.
 """
 
 
-class RequestGate:
-    """Admits exchange requests under a rate and a number of places shared by all workers.
+class DistributedRateLimiter:
+    """Admits exchange requests under a rate and a number of permits shared by all workers.
 
-    A token bucket (a burst of at most one second's rate) and a set of leased places live in Redis
-    and on its clock, so a worker's wrong clock changes nothing and a killed worker's places come
+    A token bucket (a burst of at most one second's rate) and a set of leased permits live in Redis
+    and on its clock, so a worker's wrong clock changes nothing and a killed worker's permits come
     back when their lease ends. Requests that wait in one process ask together, in their order, and
-    processes that wait have equal shares of the places. Those that give way ask only while no other
-    does, and leave half of everything free.
+    processes that wait have equal shares of the permits. Those of low priority ask only while no
+    other does, and leave half of everything free.
     """
 
     def __init__(
-        self, redis: "Redis", name: str, *, rate: float, places: int, lease_seconds: float
+        self, redis: "Redis", name: str, *, rate: float, permits: int, lease_seconds: float
     ) -> None:
         self._redis = redis
         self._admit_script = redis.register_script(ADMIT)
         self._hold_off_script = redis.register_script(HOLD_OFF)
-        parts = ("bucket", "places", "waiting", "not_before")
+        parts = ("bucket", "permits", "waiting", "not_before")
         self._keys = [f"prices:gate:{name}:{part}" for part in parts]
-        self._places = places
+        self._places = permits
         process = uuid4().hex
         self._limits: list[str | float] = [
             rate,
-            places,
+            permits,
             round(lease_seconds * 1000),
             FULL_HOUSE_WAIT_MS,
             process,
         ]
         self._names = (f"{process}:{number}" for number in count())
-        self._first = _Queue(partial(self._ask, 0), self._leave)
-        self._last = _Queue(partial(self._ask, 1), self._leave, behind=self._first)
+        self._first = _PermitQueue(partial(self._ask, 0), self._leave)
+        self._last = _PermitQueue(partial(self._ask, 1), self._leave, behind=self._first)
         self._held: set[str] = set()
         self._leaving: list[str] = []
         self._sweeper: asyncio.Task[None] | None = None
         self._is_closing = False
 
-    def admit(self, *, gives_way: bool = False) -> AbstractAsyncContextManager[None]:
+    def acquire(self, *, low_priority: bool = False) -> AbstractAsyncContextManager[None]:
         """Wait for a turn and hold a place while the block runs.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
             ExchangeRateLimited: the exchange asked to wait, and the wait is not over.
         """
-        queue = self._last if gives_way else self._first
-        return _Turn(queue, next(self._names), self._leave)
+        queue = self._last if low_priority else self._first
+        return _Permit(queue, next(self._names), self._leave)
 
-    async def hold_off(self, seconds: float) -> None:
+    async def pause_requests(self, seconds: float) -> None:
         """Admit nobody, in any process, for so long, an hour at most.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        wait_ms = math.ceil(min(seconds, LONGEST_HOLD_OFF_SECONDS) * 1000)
+        wait_ms = math.ceil(min(seconds, MAX_HOLD_OFF_SECONDS) * 1000)
         with translated():
             await self._hold_off_script(self._keys[3:], [wait_ms])
 
@@ -94,13 +94,13 @@ class RequestGate:
         if self._sweeper is not None:
             await self._sweeper
 
-    async def _ask(self, gives_way: int, waiting: Collection[str]) -> tuple[Sequence[str], int]:
+    async def _ask(self, low_priority: int, waiting: Collection[str]) -> tuple[Sequence[str], int]:
         """Ask for turns; give who was admitted, and the wait in ms before the next can be."""
         leaving = self._take_leaving()
         held = len(self._held.difference(leaving))
         room = max(0, self._places - held)  # less than none: Redis forgot what it gave
         names = list(islice(waiting, min(room, LARGEST_BATCH)))
-        numbers = [*self._limits, gives_way, held, len(waiting), len(leaving)]
+        numbers = [*self._limits, low_priority, held, len(waiting), len(leaving)]
         try:
             with translated():
                 admitted, wait_ms, held_off_ms = await self._admit_script(
@@ -126,7 +126,7 @@ class RequestGate:
             )
 
     async def _give_back(self) -> None:
-        """Give back the places of who left, with the next question if there is going to be one."""
+        """Give back the permits of who left, with the next question if there is going to be one."""
         while self._leaving:
             if not self._is_closing:
                 await asyncio.sleep(GATHERING_SECONDS)
@@ -152,10 +152,10 @@ def _held_off(seconds: float) -> ExchangeRateLimited:
     return ExchangeRateLimited(words, retry_after_seconds=seconds)
 
 
-class _Turn(AbstractAsyncContextManager[None]):
+class _Permit(AbstractAsyncContextManager[None]):
     """A request's turn: waited for at the start, its place given back at the end."""
 
-    def __init__(self, queue: "_Queue", name: str, leave: Callable[[str], None]) -> None:
+    def __init__(self, queue: "_PermitQueue", name: str, leave: Callable[[str], None]) -> None:
         self._queue = queue
         self._name = name
         self._leave = leave
@@ -178,7 +178,7 @@ class _Turn(AbstractAsyncContextManager[None]):
         self._leave(self._name)
 
 
-class _Queue:
+class _PermitQueue:
     """Requests of this process that wait for their turn and ask for it together."""
 
     def __init__(
@@ -186,7 +186,7 @@ class _Queue:
         ask: Callable[[Collection[str]], Awaitable[tuple[Sequence[str], int]]],
         leave: Callable[[str], None],
         *,
-        behind: "_Queue | None" = None,
+        behind: "_PermitQueue | None" = None,
     ) -> None:
         self.waiting: dict[str, asyncio.Future[AppError | None]] = {}
         self.freed = asyncio.Event()
@@ -226,7 +226,7 @@ class _Queue:
             for name in let_in:
                 self._let_in(name)
             if self.waiting and wait_ms:
-                await happens_within(
+                await wait_for_event(
                     self.freed, wait_ms / 1000
                 )  # or until this process frees a place
 

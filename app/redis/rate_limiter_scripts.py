@@ -11,7 +11,7 @@ ADMIT = """
 local now = redis.call('TIME')
 local now_us = now[1] * 1000000 + now[2]
 local rate, most, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local full_wait_ms, process, gives_way = tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
+local full_wait_ms, process, low_priority = tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
 local hurry_ms = 100  -- how late who waits may ask again without losing precedence
 local held, waiting, first = tonumber(ARGV[7]), tonumber(ARGV[8]), 10 + tonumber(ARGV[9])
 local asked = #ARGV - first + 1
@@ -33,7 +33,7 @@ local free = most - redis.call('ZCARD', KEYS[2])
 
 -- where there is but one token or place, it can't be halved: being last must do
 local kept_tokens, kept_places, hurried_ms = 0, 0, 0
-if gives_way then
+if low_priority then
   kept_tokens = math.min(burst / 2, burst - 1)
   kept_places = math.min(math.ceil(most / 2), most - 1)
   hurried_ms = math.ceil(((tonumber(bucket[3]) or 0) - now_us) / 1000)
@@ -41,7 +41,7 @@ end
 -- at_us holds whole microseconds, so that a full bucket may look a hair less than full
 local payable = math.floor(tokens - kept_tokens + 0.000001)
 local allowed = free - kept_places
-if not gives_way then
+if not low_priority then
   redis.call('ZREM', KEYS[3], process)
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now_us)
   local share = math.ceil(most / (1 + redis.call('ZCARD', KEYS[3])))
@@ -65,7 +65,7 @@ elseif allowed <= admitted then
   wait_ms = math.max(wait_ms, full_wait_ms)
 end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at_us', string.format('%.0f', now_us))
-if admitted < waiting and not gives_way then
+if admitted < waiting and not low_priority then
   local until_us = now_us + (wait_ms + hurry_ms) * 1000
   redis.call('HSET', KEYS[1], 'hurried_us', string.format('%.0f', until_us))
   redis.call('ZADD', KEYS[3], until_us, process)

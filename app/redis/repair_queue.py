@@ -9,8 +9,8 @@ import structlog
 from redis.asyncio import Redis
 
 from app.core.errors import AppError
-from app.domain.prices import Span
-from app.domain.repairs import QueuedRepair, Repaired, Wish
+from app.domain.prices import TimeRange
+from app.domain.repairs import QueuedRepair, RepairRequest, RepairResult
 from app.redis.client import translated
 
 QUEUE: Final = "prices:repairs"
@@ -103,7 +103,7 @@ def _read_or_break(name: str, text: str) -> QueuedRepair:
         return _read(name, json.loads(text))
     except (ValueError, LookupError, TypeError, AttributeError):
         log.exception("repair_unreadable", repair=name)
-        return QueuedRepair(name, Wish()).broken(AppError.code)
+        return QueuedRepair(name, RepairRequest()).broken(AppError.code)
 
 
 def _read(name: str, data: dict[str, Any]) -> QueuedRepair:
@@ -111,7 +111,7 @@ def _read(name: str, data: dict[str, Any]) -> QueuedRepair:
     result = data["result"]
     return QueuedRepair(
         id=name,
-        wish=_wish(data["wish"]),
+        request=_wish(data["request"]),
         number=data["number"],
         since_us=data["since_us"],
         seconds=data["seconds"],
@@ -123,10 +123,10 @@ def _read(name: str, data: dict[str, Any]) -> QueuedRepair:
     )
 
 
-def _wish(data: dict[str, Any]) -> Wish:
+def _wish(data: dict[str, Any]) -> RepairRequest:
     start, end = data["span"]
-    return Wish(data["exchange"], data["ticker"], Span(start, end), data["force"])
+    return RepairRequest(data["exchange"], data["ticker"], TimeRange(start, end), data["force"])
 
 
-def _repaired(data: dict[str, Any]) -> Repaired:
-    return Repaired(data["filled"], data["unfillable"], data["remaining"], dict(data["failed"]))
+def _repaired(data: dict[str, Any]) -> RepairResult:
+    return RepairResult(data["filled"], data["unfillable"], data["remaining"], dict(data["failed"]))

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from app.domain.encoded_rows import Column, EncodedChunk, EncodedPage, RowTemplate
-from app.domain.prices import Order, Span, TickerKey
+from app.domain.prices import Order, TickerKey, TimeRange
 from app.domain.slots import Slot
 from app.postgres.database import Driver
 
@@ -65,7 +65,7 @@ class EncodedBatch(NamedTuple):
 
 
 async def batch(
-    driver: Driver, key: TickerKey, span: Span, limit: int, template: RowTemplate
+    driver: Driver, key: TickerKey, span: TimeRange, limit: int, template: RowTemplate
 ) -> EncodedBatch | None:
     """Write the first prices of a span, at most `limit`; None if there are none."""
     query = _query(_BATCH, template)
@@ -76,7 +76,13 @@ async def batch(
 
 
 async def page(  # noqa: PLR0913  # what a list is asked by
-    driver: Driver, key: TickerKey, span: Span, order: Order, limit: int, *, template: RowTemplate
+    driver: Driver,
+    key: TickerKey,
+    span: TimeRange,
+    order: Order,
+    limit: int,
+    *,
+    template: RowTemplate,
 ) -> EncodedPage:
     """Write at most `limit` prices of a span, from its start or from its end."""
     query = _query(_PAGE, template, order)
@@ -152,7 +158,7 @@ def _parameters(key: TickerKey, template: RowTemplate) -> dict[str, object]:
     return {**key._asdict(), **words, "separator": template.separator}
 
 
-def _bounds(span: Span) -> dict[str, object]:
+def _bounds(span: TimeRange) -> dict[str, object]:
     return {
         "start": _FIRST_SECOND if span.start is None else span.start,
         "end": _LAST_SECOND if span.end is None else span.end,

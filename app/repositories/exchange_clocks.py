@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.stamps import Doubt, ExchangeClock
+from app.domain.stamps import ExchangeClock, UnconfirmedJump
 from app.postgres.models import ExchangeClockRow
 
 _insert = insert(ExchangeClockRow)
@@ -59,5 +59,5 @@ async def put(session: AsyncSession, host: str, clocks: Mapping[str, ExchangeClo
     await session.execute(_forget)
 
 
-def _doubt(offset_us: int | None, since_us: int | None) -> Doubt | None:
-    return None if offset_us is None or since_us is None else Doubt(offset_us, since_us)
+def _doubt(offset_us: int | None, since_us: int | None) -> UnconfirmedJump | None:
+    return None if offset_us is None or since_us is None else UnconfirmedJump(offset_us, since_us)

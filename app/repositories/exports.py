@@ -7,19 +7,19 @@ from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.exports import DECIMAL_DIGITS, DECIMAL_SCALE
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.postgres.models import PriceRow
 
 
-async def extent(session: AsyncSession, key: TickerKey, span: Span) -> Span | None:
+async def extent(session: AsyncSession, key: TickerKey, span: TimeRange) -> TimeRange | None:
     """Tell the first and the last slot that is stored in a span; None if there is none."""
     stamp = PriceRow.timestamp
     query = select(func.min(stamp), func.max(stamp)).where(*_within(key, span))
     ends: tuple[int | None, ...] = tuple((await session.execute(query)).one())
-    return None if None in ends else Span(*ends)
+    return None if None in ends else TimeRange(*ends)
 
 
-async def fits_decimal(session: AsyncSession, key: TickerKey, span: Span) -> bool:
+async def fits_decimal(session: AsyncSession, key: TickerKey, span: TimeRange) -> bool:
     """Tell whether Parquet's decimal holds every price of a span exactly."""
     too_fine = func.scale(PriceRow.price) > DECIMAL_SCALE
     too_large = func.abs(PriceRow.price) >= Decimal(10) ** (DECIMAL_DIGITS - DECIMAL_SCALE)
@@ -27,7 +27,7 @@ async def fits_decimal(session: AsyncSession, key: TickerKey, span: Span) -> boo
     return not await session.scalar(select(misfit))
 
 
-def _within(key: TickerKey, span: Span) -> Iterator[ColumnElement[bool]]:
+def _within(key: TickerKey, span: TimeRange) -> Iterator[ColumnElement[bool]]:
     yield PriceRow.exchange == key.exchange
     yield PriceRow.ticker == key.ticker
     if span.start is not None:

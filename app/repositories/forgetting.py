@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Text, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.forgetting import Selection, Stock
+from app.domain.forgetting import RowCounts, Selection
 from app.domain.prices import TickerKey
 
 _CHOSEN = """
@@ -65,13 +65,13 @@ class Deleted(NamedTuple):
     recordings: Sequence[int]
 
 
-async def look(session: AsyncSession, selection: Selection) -> Stock:
+async def look(session: AsyncSession, selection: Selection) -> RowCounts:
     """Count what a selection holds."""
     rows = (await session.execute(_bound(_COUNT), _parameters(selection))).all()
     if not rows:
-        return Stock()
+        return RowCounts()
     by_source = {row[0]: row[1] for row in rows}
-    return Stock(by_source, min(row[2] for row in rows), max(row[3] for row in rows))
+    return RowCounts(by_source, min(row[2] for row in rows), max(row[3] for row in rows))
 
 
 async def delete_block(

@@ -10,9 +10,9 @@ from itertools import groupby
 from sqlalchemy import ARRAY, BigInteger, Text, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.coverage import Tally
+from app.domain.coverage import SlotCounts
 from app.domain.gaps import Gap
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot
 
 _FIRST_SECOND = 0
@@ -97,7 +97,7 @@ _COUNT = """
 
 
 async def find(
-    session: AsyncSession, presents: Mapping[TickerKey, int], span: Span
+    session: AsyncSession, presents: Mapping[TickerKey, int], span: TimeRange
 ) -> dict[TickerKey, list[Gap]]:
     """Find the gaps of a span, the longest runs in ascending order, by ticker.
 
@@ -112,11 +112,11 @@ async def find(
 
 
 async def count(
-    session: AsyncSession, presents: Mapping[TickerKey, int], span: Span
-) -> dict[TickerKey, Tally]:
+    session: AsyncSession, presents: Mapping[TickerKey, int], span: TimeRange
+) -> dict[TickerKey, SlotCounts]:
     """Count what was promised and what is there; tickers without a promise are left out."""
     rows = await session.execute(_bound(_COUNT), _parameters(presents, span))
-    return {TickerKey(row[0], row[1]): Tally(*row[2:]) for row in rows}
+    return {TickerKey(row[0], row[1]): SlotCounts(*row[2:]) for row in rows}
 
 
 def _bound(query: str) -> TextClause:
@@ -129,7 +129,7 @@ def _bound(query: str) -> TextClause:
     )
 
 
-def _parameters(presents: Mapping[TickerKey, int], span: Span) -> dict[str, object]:
+def _parameters(presents: Mapping[TickerKey, int], span: TimeRange) -> dict[str, object]:
     return {
         "exchanges": [key.exchange for key in presents],
         "tickers": [key.ticker for key in presents],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.clocks import CarriedClock
+from app.core.clocks import ExtrapolatedClock
 from app.core.metrics import PRICES_LATE, ROWS_STORED, count
 from app.domain.gaps import commit_seconds, seconds_to_store
 from app.domain.prices import Price, Source
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     """A price that was observed a moment ago, and the exchange's present, carried on since."""
 
     price: Price
-    present: CarriedClock
+    present: ExtrapolatedClock
 
     @property
     def id(self) -> PriceId:
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
         return PriceId(self.price.key, self.price.slot)
 
 
-def observe(price: Price, supposed: CarriedClock | None, interval_seconds: int) -> Sample:
+def observe(price: Price, supposed: ExtrapolatedClock | None, interval_seconds: int) -> Sample:
     """Note a price that came just now; its answer may have taken its time.
 
     Up to half an interval the supposed present is taken for the better one, for an answer takes no
@@ -40,15 +40,15 @@ def observe(price: Price, supposed: CarriedClock | None, interval_seconds: int) 
     """
     behind_us = supposed.now_us() - price.observed_us if supposed else 0
     if supposed and 0 < behind_us <= interval_seconds * MICROSECONDS // 2:
-        return Sample(price, CarriedClock(supposed.now_us()))
-    return Sample(price, CarriedClock(price.observed_us))
+        return Sample(price, ExtrapolatedClock(supposed.now_us()))
+    return Sample(price, ExtrapolatedClock(price.observed_us))
 
 
 async def demote_late(
     session: AsyncSession,
     stored: Collection[Sample],
     interval_seconds: int,
-    database: CarriedClock,
+    database: ExtrapolatedClock,
 ) -> set[PriceId]:
     """Let rows of this transaction that came too late count as backfill; give those.
 

@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, Numeric, Text, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.prices import Price, Source, TickerKey
-from app.domain.slots import LiveEdge, Slot, present_of
+from app.domain.slots import LatestLivePrice, Slot, present_of
 from app.postgres.models import HourRow, PriceRow
 
 _ADD = text(
@@ -175,7 +175,7 @@ async def newest(
 
 async def live_edges(
     session: AsyncSession, keys: Iterable[TickerKey]
-) -> tuple[int, dict[TickerKey, LiveEdge]]:
+) -> tuple[int, dict[TickerKey, LatestLivePrice]]:
     """Read the live row of each ticker that was stored last, and the database's clock in µs.
 
     It need not be the one with the highest stamp. Tickers without a live row are left out.
@@ -184,7 +184,9 @@ async def live_edges(
     return await clock_us(session), edges
 
 
-async def _edges(session: AsyncSession, keys: Iterable[TickerKey]) -> dict[TickerKey, LiveEdge]:
+async def _edges(
+    session: AsyncSession, keys: Iterable[TickerKey]
+) -> dict[TickerKey, LatestLivePrice]:
     columns = list(keys)
     rows = await session.execute(
         _EDGES,
@@ -193,7 +195,9 @@ async def _edges(session: AsyncSession, keys: Iterable[TickerKey]) -> dict[Ticke
             "tickers": [key.ticker for key in columns],
         },
     )
-    return {TickerKey(row[0], row[1]): LiveEdge(Slot(row[2]), row[3], row[4]) for row in rows}
+    return {
+        TickerKey(row[0], row[1]): LatestLivePrice(Slot(row[2]), row[3], row[4]) for row in rows
+    }
 
 
 async def presents(session: AsyncSession, keys: Iterable[TickerKey]) -> dict[TickerKey, int]:

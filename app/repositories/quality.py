@@ -4,17 +4,17 @@ from sqlalchemy import BigInteger, Integer, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.coverage import Lateness, Outlier, Quality
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot
 
-MOST_DEVIATIONS = 30
+MAX_DEVIATIONS = 30
 """A move further from the middle than so many standard deviations is flagged.
 
 In the recorded year 2017 that is one minute in five thousand.
 """
 DEVIATION_OF_MEDIAN = 1.4826
 """A normal's standard deviation over its median deviation, which outliers hardly change."""
-LEAST_BOUND = 0.005
+MIN_BOUND = 0.005
 """Moves within half a percent are ordinary, however calm the rest is."""
 _LAST_SECOND = 2**62
 
@@ -63,7 +63,11 @@ _TYPES = (
 
 
 async def judge(
-    session: AsyncSession, key: TickerKey, span: Span, interval_seconds: int, most_outliers: int
+    session: AsyncSession,
+    key: TickerKey,
+    span: TimeRange,
+    interval_seconds: int,
+    most_outliers: int,
 ) -> Quality:
     """Judge the rows of a span; moves are judged between slots that follow one another.
 
@@ -77,8 +81,8 @@ async def judge(
             {
                 **_parameters(key, span),
                 "step": interval_seconds,
-                "least": LEAST_BOUND,
-                "factor": MOST_DEVIATIONS * DEVIATION_OF_MEDIAN,
+                "least": MIN_BOUND,
+                "factor": MAX_DEVIATIONS * DEVIATION_OF_MEDIAN,
                 "limit": most_outliers,
             },
         )
@@ -92,12 +96,12 @@ async def judge(
     )
 
 
-async def _lateness(session: AsyncSession, key: TickerKey, span: Span) -> Lateness | None:
+async def _lateness(session: AsyncSession, key: TickerKey, span: TimeRange) -> Lateness | None:
     late = await session.scalar(text(_LATENESS).bindparams(*_TYPES), _parameters(key, span))
     return None if late is None else Lateness(*late)
 
 
-def _parameters(key: TickerKey, span: Span) -> dict[str, object]:
+def _parameters(key: TickerKey, span: TimeRange) -> dict[str, object]:
     return {
         "exchange": key.exchange,
         "ticker": key.ticker,

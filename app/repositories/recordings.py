@@ -23,7 +23,7 @@ _COLUMNS = (
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:recordings', 0))")
 
 
-async def take_turn(session: AsyncSession) -> None:
+async def lock_recordings(session: AsyncSession) -> None:
     """Wait until no other transaction changes recordings; held until this one ends."""
     await session.execute(_ONE_AT_A_TIME)
 
@@ -58,7 +58,7 @@ async def put(session: AsyncSession, recordings: Iterable[Recording]) -> None:
             await session.execute(_upsert, _columns(recording))
 
 
-async def begin_no_later(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
+async def extend_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
     """Let open recordings begin in these slots where they began later.
 
     One stays as it is where an earlier recording promises the slot, for they never overlap.

@@ -7,14 +7,14 @@ from sqlalchemy import ColumnElement, delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.gaps import Gap, Reason, without
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.retries import Retry
 from app.domain.slots import Slot
 from app.postgres.models import RetryRow
 
 
 async def between(
-    session: AsyncSession, keys: Collection[TickerKey], span: Span
+    session: AsyncSession, keys: Collection[TickerKey], span: TimeRange
 ) -> dict[TickerKey, list[Retry]]:
     """Read the retries that touch a span, ascending, by ticker."""
     query = (
@@ -35,7 +35,9 @@ async def replace(
 ) -> None:
     """Forget the retries of these slots, and note others; gaps come ascending."""
     if gaps:
-        known = (await between(session, [key], Span(gaps[0].first, gaps[-1].last))).get(key, [])
+        known = (await between(session, [key], TimeRange(gaps[0].first, gaps[-1].last))).get(
+            key, []
+        )
         for run in known:
             await session.execute(delete(RetryRow).where(*_same(key, run)))
         kept = [

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 
 HOUR_SECONDS = 3600
 
@@ -51,9 +51,9 @@ _WRITE = text(f"INSERT INTO price_hours {_COUNTED}")
 _NO_WRITERS = text("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
 
 
-async def extent(session: AsyncSession, key: TickerKey) -> Span:
+async def extent(session: AsyncSession, key: TickerKey) -> TimeRange:
     """Tell from which full hour to which second there are rows or summaries; open if none."""
-    return Span(*(await session.execute(_EXTENT, key._asdict())).one())
+    return TimeRange(*(await session.execute(_EXTENT, key._asdict())).one())
 
 
 async def count_wrong(session: AsyncSession, key: TickerKey, start: int, end: int) -> int:

@@ -7,13 +7,13 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.gaps import Gap, Reason, without
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS, Slot
 from app.postgres.models import UnfillableRow
 
 
 async def between(
-    session: AsyncSession, keys: Collection[TickerKey], span: Span, since_us: int | None = None
+    session: AsyncSession, keys: Collection[TickerKey], span: TimeRange, since_us: int | None = None
 ) -> dict[TickerKey, list[Gap]]:
     """Read what is remembered of a span, ascending, by ticker; its ends may lie beyond.
 
@@ -51,7 +51,7 @@ async def forget(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> 
     """Forget these slots; runs that reach beyond them keep the rest."""
     if not gaps:
         return
-    known = (await between(session, [key], Span(gaps[0].first, gaps[-1].last))).get(key, [])
+    known = (await between(session, [key], TimeRange(gaps[0].first, gaps[-1].last))).get(key, [])
     for run in known:
         await session.execute(delete(UnfillableRow).where(*_same(key, run)))
     kept = without(known, gaps)

@@ -15,18 +15,18 @@ import structlog
 from app.core.background import keep_running
 from app.core.errors import BrokerUnavailable
 from app.core.metrics import ALERTS, count
-from app.core.waiting import happens_within
-from app.domain.alerts import Alert, Told, Verdict, as_body
-from app.domain.freshness import Findings, Freshness, Signs
+from app.core.waiting import wait_for_event
+from app.domain.alerts import Alert, AlertState, TickerStatus, as_body
+from app.domain.freshness import Freshness, HealthReport, ProcessStatus
 from app.domain.prices import TickerKey
 from app.domain.slots import STALE_AFTER_INTERVALS
-from app.redis.alert_lease import AlertRecord
+from app.redis.alert_lease import AlertLease
 
 PAUSE_SECONDS = 1.0
 LOOKS_BEFORE_TAKING = 3
 """So often a free lease is left to its last holder, who knows best what was told."""
 FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 60.0
+MAX_RETRY_SECONDS = 60.0
 BURST = 5
 
 log = structlog.get_logger(__name__)
@@ -45,15 +45,15 @@ class AlertWatch:
 
     def __init__(
         self,
-        look: Callable[[], Awaitable[Findings]],
+        look: Callable[[], Awaitable[HealthReport]],
         now: Callable[[], float],
-        record: AlertRecord,
+        record: AlertLease,
         endpoint: Endpoint,
     ) -> None:
         self._look = look
         self._now = now
         self._record = record
-        self._told = Told()
+        self._told = AlertState()
         self._kept: str | None = None
         self._judge = _Judge()
         self._delivery = _Delivery(endpoint, self._keep)
@@ -78,14 +78,14 @@ class AlertWatch:
 
     async def _watch(self) -> None:
         await self._step()
-        await happens_within(self._closing, PAUSE_SECONDS)
+        await wait_for_event(self._closing, PAUSE_SECONDS)
 
     async def _step(self) -> None:
         await self._hold()
         if self._is_leader:
             findings = await self._look()
             self._told.keep_to(ticker.key for ticker in findings.tickers)
-            now, signs = int(self._now()), findings.signs or Signs()
+            now, signs = int(self._now()), findings.signs or ProcessStatus()
             dropped = self._told.hear(self._judge.judge(findings), now)
             for alert in [*dropped, *self._told.hear_of_summaries(signs.checked_hours, now)]:
                 count(ALERTS, alert.event, "dropped")
@@ -101,7 +101,7 @@ class AlertWatch:
             return
         self._free_looks = self._free_looks + 1 if hold.is_free else 0
         if hold.record is not None and not (hold.is_mine and self._is_leader):
-            self._told = Told.load(hold.record)
+            self._told = AlertState.load(hold.record)
         self._is_leader, self._kept = hold.is_mine, hold.record
 
     async def _keep(self) -> None:
@@ -125,7 +125,7 @@ class _Judge:
         self._ages: dict[TickerKey, int | None] = {}
         self._seen_fresh: set[TickerKey] = set()
 
-    def judge(self, findings: Findings) -> Iterator[Verdict]:
+    def judge(self, findings: HealthReport) -> Iterator[TickerStatus]:
         patience = STALE_AFTER_INTERVALS * findings.interval_seconds
         if not findings.database_trouble:
             self._see(findings)
@@ -137,17 +137,19 @@ class _Judge:
             if ticker.is_fresh or not is_early or ticker.key in self._seen_fresh:
                 yield self._verdict(ticker, findings, away)
 
-    def _see(self, findings: Findings) -> None:
+    def _see(self, findings: HealthReport) -> None:
         self._seen_at = self._clock()
         self._ages = {ticker.key: ticker.age_seconds for ticker in findings.tickers}
         self._seen_fresh.update(ticker.key for ticker in findings.tickers if ticker.is_fresh)
 
-    def _verdict(self, ticker: Freshness, findings: Findings, away: float) -> Verdict:
+    def _verdict(self, ticker: Freshness, findings: HealthReport, away: float) -> TickerStatus:
         if ticker.is_fresh:
-            return Verdict(ticker.key, is_stale=False, age_seconds=ticker.age_seconds, reason="")
+            return TickerStatus(
+                ticker.key, is_stale=False, age_seconds=ticker.age_seconds, reason=""
+            )
         known = self._ages.get(ticker.key)
         age = None if known is None else known + round(away)
-        return Verdict(
+        return TickerStatus(
             ticker.key, is_stale=True, age_seconds=age, reason=findings.reason(ticker.key)
         )
 
@@ -180,14 +182,14 @@ class _Delivery:
     async def _deliver(self) -> None:
         retry_seconds = FIRST_RETRY_SECONDS
         while self._has_more():
-            await happens_within(self._closing, self._pace.wait_seconds())
+            await wait_for_event(self._closing, self._pace.wait_seconds())
             if not self._pending or self._closing.is_set():
                 return
             if await self._post(self._pending[0]):
                 retry_seconds = FIRST_RETRY_SECONDS
             else:
-                await happens_within(self._closing, retry_seconds)
-                retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
+                await wait_for_event(self._closing, retry_seconds)
+                retry_seconds = min(2 * retry_seconds, MAX_RETRY_SECONDS)
 
     def _has_more(self) -> bool:
         return bool(self._pending) and not self._closing.is_set()

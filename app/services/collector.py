@@ -14,9 +14,9 @@ import structlog
 
 from app.clients import Exchange
 from app.clients.timestamp_verifier import StampVerifier
-from app.core.batches import Batches
+from app.core.batches import BatchWriter
 from app.core.best_effort import best_effort
-from app.core.clocks import CarriedClock, host_id
+from app.core.clocks import ExtrapolatedClock, host_id
 from app.core.deadlines import Deadline, Timeout
 from app.core.errors import (
     AppError,
@@ -25,29 +25,29 @@ from app.core.errors import (
     ExchangeTimeout,
     StampRefused,
 )
-from app.core.members import Members
-from app.core.retry import Patience
+from app.core.members import IdleGroup
+from app.core.retry import Retrier
 from app.domain.prices import Price, Quote, TickerKey
 from app.domain.recordings import Recording, realign
-from app.domain.slots import LiveEdge, Slot, is_plausible, seconds_left, window_seconds
+from app.domain.slots import LatestLivePrice, Slot, is_plausible, seconds_left, window_seconds
 from app.domain.stamps import ExchangeClock, changed_clocks
 from app.postgres.database import Database
-from app.redis.heartbeats import Failures
+from app.redis.heartbeats import FailureStore
 from app.repositories import exchange_clocks, live, prices, recordings
 from app.repositories.live import Sample
 from app.repositories.prices import PriceId
 
-MOST_QUESTIONS = 6
+MAX_QUESTIONS = 6
 """Answers a tick may ask of one ticker: two are the rule, more only when a clock jumps."""
-LONGEST_BACKOFF_SECONDS = 5.0
-LONGEST_HANDOVER_SECONDS = 0.5
+MAX_BACKOFF_SECONDS = 5.0
+MAX_HANDOVER_SECONDS = 0.5
 """A tick gives up so long before a new one wakes, which would find its lock taken."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CollectionResult:
     """What a tick did, by ticker; each one in `stored` has a row that this tick committed.
 
     A ticker is in `failed` too when it was stored for one slot and could not be for the next.
@@ -67,7 +67,7 @@ class Collector:
         exchanges: Mapping[str, Exchange],
         keys: Sequence[TickerKey],
         interval_seconds: int,
-        failures: Failures,
+        failures: FailureStore,
     ) -> None:
         self._database = database
         self._exchanges = exchanges
@@ -75,7 +75,9 @@ class Collector:
         self._interval_seconds = interval_seconds
         self._failures = failures
 
-    async def collect(self, share: int = 0, shares: int = 1, *, wait: bool = False) -> Outcome:
+    async def collect(
+        self, share: int = 0, shares: int = 1, *, wait: bool = False
+    ) -> CollectionResult:
         """Collect one share of the tickers, trying for an interval.
 
         While another tick is at this share, there is nothing to do: the outcome is empty. With
@@ -88,7 +90,7 @@ class Collector:
         patience = self._patience()
         keys = self._keys[share::shares]
 
-        async def attempt() -> Outcome | None:
+        async def attempt() -> CollectionResult | None:
             async with self._database.try_lock(f"prices:tick:{share}/{shares}") as held:
                 if held:
                     return await self._collect(keys, patience, realigns=share == 0)
@@ -97,7 +99,7 @@ class Collector:
             return None
 
         try:
-            return await patience.persist(attempt) or Outcome()
+            return await patience.call(attempt) or CollectionResult()
         except DatabaseFull as error:  # which nobody sees by reading
             await self._failures.note(dict.fromkeys(keys, error))
             raise
@@ -113,31 +115,31 @@ class Collector:
         names = {name: await client.index_names() for name, client in self._exchanges.items()}
         return [key for key in self._keys if key.ticker not in names[key.exchange]]
 
-    def _patience(self) -> Patience:
+    def _patience(self) -> Retrier:
         interval = self._interval_seconds
-        return Patience(
+        return Retrier(
             interval - _handover_seconds(interval),
             first_wait=min(0.5, interval / 20),
-            longest_wait=min(LONGEST_BACKOFF_SECONDS, interval / 6),
+            longest_wait=min(MAX_BACKOFF_SECONDS, interval / 6),
         )
 
     async def _collect(
-        self, keys: Sequence[TickerKey], patience: Patience, *, realigns: bool
-    ) -> Outcome:
+        self, keys: Sequence[TickerKey], patience: Retrier, *, realigns: bool
+    ) -> CollectionResult:
         known = await self._realigned() if realigns else await self._recordings()
         async with self._database.read() as session:
             database_us, edges = await prices.live_edges(session, keys)
             kept = await exchange_clocks.of_host(session, host_id())
-        database_now = CarriedClock(database_us)
+        database_now = ExtrapolatedClock(database_us)
         clocks = {name: replace(kept.get(name, ExchangeClock())) for name in self._exchanges}
         firsts = {key: recording.first_slot for key, recording in known.items()}
-        ledger = Batches[Sample](
+        ledger = BatchWriter[Sample](
             lambda samples: self._store(samples, patience, firsts, database_now), len(keys)
         )
         grace = Timeout(_handover_seconds(self._interval_seconds))
         with Deadline(max(0, patience.left_seconds) + grace.seconds) as deadline:
             shared = _Shared(
-                self._interval_seconds, patience, deadline, grace, ledger, clocks, Members(keys)
+                self._interval_seconds, patience, deadline, grace, ledger, clocks, IdleGroup(keys)
             )
             ticks = [_TickerTick(key, self._exchanges[key.exchange], shared) for key in keys]
             async with asyncio.TaskGroup() as group:
@@ -159,22 +161,25 @@ class Collector:
     async def _store(
         self,
         samples: Sequence[Sample],
-        patience: Patience,
+        patience: Retrier,
         firsts: Mapping[TickerKey, Slot],
-        database: CarriedClock,
+        database: ExtrapolatedClock,
     ) -> list[bool]:
         """Commit prices, trying as long as patience lasts; tell which slots were free."""
         write = partial(self._write, samples, firsts, database)
-        new = await patience.persist(write, rows=len(samples))
+        new = await patience.call(write, rows=len(samples))
         return [sample.id in new for sample in samples]
 
     async def _write(
-        self, samples: Sequence[Sample], firsts: Mapping[TickerKey, Slot], database: CarriedClock
+        self,
+        samples: Sequence[Sample],
+        firsts: Mapping[TickerKey, Slot],
+        database: ExtrapolatedClock,
     ) -> set[PriceId]:
         async with self._database.transaction() as session:
             new = await prices.add(session, [sample.price for sample in samples])
             early = {key: slot for key, slot in new if slot < firsts.get(key, slot)}
-            await recordings.begin_no_later(session, early)
+            await recordings.extend_start(session, early)
             stored = [sample for sample in samples if sample.id in new]
             late = await live.demote_late(session, stored, self._interval_seconds, database)
         live.count_stored(new, late)
@@ -191,7 +196,7 @@ class Collector:
         if {key for key, item in known.items() if self._is_current(item)} == wanted:
             return known
         async with self._database.transaction() as session:
-            await recordings.take_turn(session)
+            await recordings.lock_recordings(session)
             known = await recordings.newest(session)
             database_us, edges = await prices.live_edges(session, wanted | known.keys())
             changes = realign(known, self._keys, self._interval_seconds, edges, database_us)
@@ -209,12 +214,12 @@ class _Shared(NamedTuple):
     """What the tickers of a tick have in common."""
 
     interval_seconds: int
-    patience: Patience
+    patience: Retrier
     deadline: Deadline
     grace: Timeout
-    ledger: Batches[Sample]
+    ledger: BatchWriter[Sample]
     clocks: Mapping[str, ExchangeClock]
-    members: Members[TickerKey]
+    members: IdleGroup[TickerKey]
 
 
 class _TickerTick:
@@ -229,7 +234,7 @@ class _TickerTick:
         self._ledger, self._members = shared.ledger, shared.members
         self._clock = shared.clocks[key.exchange]
 
-    async def run(self, edge: LiveEdge | None, database: CarriedClock) -> None:
+    async def run(self, edge: LatestLivePrice | None, database: ExtrapolatedClock) -> None:
         """Store every slot that is due; a failure stays with this ticker."""
         try:
             await self._store_due(edge, database)
@@ -242,23 +247,23 @@ class _TickerTick:
             self._ledger.leave()
             self._members.leave(self.key)
 
-    async def _store_due(self, edge: LiveEdge | None, database: CarriedClock) -> None:
+    async def _store_due(self, edge: LatestLivePrice | None, database: ExtrapolatedClock) -> None:
         present_us = edge.present_us(database.now_us()) if edge else None
-        present = None if present_us is None else CarriedClock(present_us)
+        present = None if present_us is None else ExtrapolatedClock(present_us)
         newest = edge.slot if edge else None
-        for _ in range(MOST_QUESTIONS):
+        for _ in range(MAX_QUESTIONS):
             if newest is not None and present is not None and not await self._over(newest, present):
                 return
             verifier = StampVerifier(self._clock, present, database, self._interval_seconds)
             surely = partial(verifier.ask, partial(self._ask, database))
-            quote = await self._patience.persist(surely, ticker=str(self.key))
+            quote = await self._patience.call(surely, ticker=str(self.key))
             price = Price.live(quote, self._interval_seconds)
             sample = live.observe(price, present, self._interval_seconds)
-            present = CarriedClock(quote.observed_us)
+            present = ExtrapolatedClock(quote.observed_us)
             self.stored += await self._ledger.add(sample)
             newest = price.slot  # which may be an earlier one: the exchange's clock was set back
 
-    async def _over(self, newest: Slot, present: CarriedClock) -> bool:
+    async def _over(self, newest: Slot, present: ExtrapolatedClock) -> bool:
         """Tell whether the newest slot is over, waiting out the last part of it.
 
         While others of the tick are busy, any slot is waited out: other ticks find its lock taken.
@@ -271,7 +276,7 @@ class _TickerTick:
         await asyncio.sleep(max(0, left))
         return True
 
-    async def _ask(self, database: CarriedClock) -> Quote:
+    async def _ask(self, database: ExtrapolatedClock) -> Quote:
         end = self._deadline if self._patience.left_seconds > 0 else self._grace
         try:
             with end.guard():
@@ -284,11 +289,11 @@ class _TickerTick:
 
 
 def _handover_seconds(interval_seconds: int) -> float:
-    return min(LONGEST_HANDOVER_SECONDS, interval_seconds / 10)
+    return min(MAX_HANDOVER_SECONDS, interval_seconds / 10)
 
 
-def _sum_up(ticks: Sequence[_TickerTick]) -> Outcome:
-    outcome = Outcome(
+def _sum_up(ticks: Sequence[_TickerTick]) -> CollectionResult:
+    outcome = CollectionResult(
         stored=[tick.key.ticker for tick in ticks if tick.stored],
         already=[tick.key.ticker for tick in ticks if not (tick.stored or tick.failure)],
         failed={tick.key.ticker: tick.failure.code for tick in ticks if tick.failure},

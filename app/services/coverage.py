@@ -2,19 +2,19 @@
 
 from collections.abc import Collection, Sequence
 
-from app.domain.coverage import Coverage, Quality, Tally
+from app.domain.coverage import Coverage, Quality, SlotCounts
 from app.domain.gaps import Gap, Reason, because, started_before, with_reasons
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS
 from app.postgres.database import Database
 from app.repositories import gaps, prices, quality, recordings, unfillable
 
-MOST_OUTLIERS = 20
+MAX_OUTLIERS = 20
 SECONDS_PER_HOUR = 3_600
 
 
-class Accounts:
-    """Accounts for every promised slot; a process has one."""
+class CoverageService:
+    """CoverageService for every promised slot; a process has one."""
 
     def __init__(
         self,
@@ -27,7 +27,9 @@ class Accounts:
         self._exchanges = exchanges
         self._lookback_hours = lookback_hours
 
-    async def look(self, span: Span, keys: Collection[TickerKey] | None = None) -> list[Coverage]:
+    async def look(
+        self, span: TimeRange, keys: Collection[TickerKey] | None = None
+    ) -> list[Coverage]:
         """Account for these tickers, or for all that were ever recorded, as of one moment.
 
         Raises:
@@ -43,7 +45,7 @@ class Accounts:
         return [
             Coverage(
                 key,
-                tallies.get(key, Tally()),
+                tallies.get(key, SlotCounts()),
                 self._explained(
                     key, with_reasons(found.get(key, []), known.get(key, [])), database_us
                 ),
@@ -61,7 +63,7 @@ class Accounts:
         older, younger = started_before(gaps, start_us)
         return [*because(older, Reason.BEYOND_LOOKBACK), *younger]
 
-    async def judge(self, coverage: Coverage, span: Span) -> Quality:
+    async def judge(self, coverage: Coverage, span: TimeRange) -> Quality:
         """Judge the stored prices of a span: their lateness, and moves out of the ordinary.
 
         Raises:
@@ -69,4 +71,4 @@ class Accounts:
         """
         interval = coverage.tally.interval_seconds or 0
         async with self._database.snapshot() as session:
-            return await quality.judge(session, coverage.key, span, interval, MOST_OUTLIERS)
+            return await quality.judge(session, coverage.key, span, interval, MAX_OUTLIERS)

@@ -9,13 +9,13 @@ from typing import Final
 from app.core.ahead import ahead
 from app.core.errors import TooManyExports
 from app.domain.exports import Export, ExportFormat
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.files.layouts import TextLayout, csv_layout, ndjson_layout
 from app.files.parquet import ParquetWriter
 from app.postgres.database import Database
 from app.repositories import encoded_rows, exports
 
-MOST_AT_ONCE: Final = 16
+MAX_CONCURRENT: Final = 16
 """Streams of one process; each holds two blocks and no connection while its reader reads."""
 CONNECTIONS: Final = 3
 LINES_AT_ONCE: Final = 10_000
@@ -30,10 +30,10 @@ class Exports:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._places = asyncio.Semaphore(MAX_CONCURRENT)
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
-    async def look(self, key: TickerKey, span: Span, form: ExportFormat) -> Export:
+    async def look(self, key: TickerKey, span: TimeRange, form: ExportFormat) -> Export:
         """Look what there is to export; what comes after its present end is left out.
 
         Raises:
@@ -54,7 +54,7 @@ class Exports:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         if self._places.locked():
-            raise TooManyExports(f"{MOST_AT_ONCE} exports are under way: try again later")
+            raise TooManyExports(f"{MAX_CONCURRENT} exports are under way: try again later")
         async with self._places, aclosing(self._file(export, packed=packed)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -101,7 +101,7 @@ class Exports:
                 block = await encoded_rows.batch(driver, export.key, rest, size, layout.lines)
             if block is None:
                 return None
-            rest = Span(block.last + 1, rest.end)
+            rest = TimeRange(block.last + 1, rest.end)
             return layout.whole(block.text)
 
         return ahead(step)

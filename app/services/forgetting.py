@@ -5,8 +5,8 @@ far as that reaches.
 """
 
 from app.core.errors import RepairRunning
-from app.core.retry import Patience
-from app.domain.forgetting import Selection, Stock
+from app.core.retry import Retrier
+from app.domain.forgetting import RowCounts, Selection
 from app.domain.repairs import REPAIR_LOCK
 from app.postgres.database import Database
 from app.repositories import forgetting, recordings
@@ -23,7 +23,7 @@ class Forgetting:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def look(self, selection: Selection) -> Stock:
+    async def look(self, selection: Selection) -> RowCounts:
         """Tell what would go.
 
         Raises:
@@ -32,7 +32,7 @@ class Forgetting:
         async with self._database.read() as session:
             return await forgetting.look(session, selection)
 
-    async def forget(self, selection: Selection) -> Stock:
+    async def forget(self, selection: Selection) -> RowCounts:
         """Delete a selection in short transactions; tell what went.
 
         A closed recording that loses its last row goes with it; with a whole ticker, all that is
@@ -42,24 +42,24 @@ class Forgetting:
             DatabaseUnavailable: PostgreSQL stayed away.
             RepairRunning: a repair did not end.
         """
-        patience = Patience(PATIENCE_SECONDS, first_wait=0.25, longest_wait=1)
+        patience = Retrier(PATIENCE_SECONDS, first_wait=0.25, longest_wait=1)
 
-        async def attempt() -> Stock:
+        async def attempt() -> RowCounts:
             async with self._database.try_lock(REPAIR_LOCK) as held:
                 if not held:
                     raise RepairRunning("a repair is under way")
                 return await self._forget(selection)
 
-        return await patience.persist(attempt)
+        return await patience.call(attempt)
 
-    async def _forget(self, selection: Selection) -> Stock:
+    async def _forget(self, selection: Selection) -> RowCounts:
         stock = await self.look(selection)
         after: int | None = BEFORE_EVERY_SLOT
         while after is not None:
             after = await self._forget_block(selection, after)
         if selection.is_whole:
             async with self._database.transaction() as session:
-                await recordings.take_turn(session)
+                await recordings.lock_recordings(session)
                 await forgetting.delete_promises(session, selection.key)
         return stock
 
@@ -70,7 +70,7 @@ class Forgetting:
         recordings to the end, so that it is known until all is done.
         """
         async with self._database.transaction() as session:
-            await recordings.take_turn(session)  # before rows are locked, as everywhere
+            await recordings.lock_recordings(session)  # before rows are locked, as everywhere
             deleted = await forgetting.delete_block(session, selection, after, ROWS_AT_ONCE)
             if not selection.is_whole:
                 await forgetting.delete_empty_recordings(session, selection.key, deleted.recordings)

@@ -9,11 +9,11 @@ import structlog
 from redis.asyncio import Redis
 
 from app.core.errors import AppError
-from app.domain.freshness import NO_ANSWER_IN_TIME, Clocks, Findings, Freshness
+from app.domain.freshness import NO_ANSWER_IN_TIME, Clocks, Freshness, HealthReport
 from app.domain.prices import TickerKey
-from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LiveEdge, present_of
+from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LatestLivePrice, present_of
 from app.postgres.database import Database
-from app.redis.heartbeats import read_signs
+from app.redis.heartbeats import read_heartbeats
 from app.repositories import prices
 
 LOOK_TIMEOUT_SECONDS = 3.0
@@ -28,7 +28,7 @@ class Edges:
     """The live row of each ticker that was stored last, and the database's clock at that moment."""
 
     keys: Sequence[TickerKey]
-    by_key: Mapping[TickerKey, LiveEdge]
+    by_key: Mapping[TickerKey, LatestLivePrice]
     database_us: int
 
     def judge(self, limit_seconds: int) -> list[Freshness]:
@@ -37,7 +37,7 @@ class Edges:
 
     def clocks(self, now: float) -> list[Clocks]:
         """Compare the clocks with each exchange's, by its newest live row."""
-        newest: dict[str, LiveEdge] = {}
+        newest: dict[str, LatestLivePrice] = {}
         for key, edge in self.by_key.items():
             known = newest.get(key.exchange, edge)
             newest[key.exchange] = max(edge, known, key=lambda one: one.created_us)
@@ -51,7 +51,7 @@ class Edges:
         age = max(0, present_of(edge, self.database_us) // MICROSECONDS - edge.slot)
         return Freshness(key, age, is_fresh=age <= limit_seconds)
 
-    def _compare(self, exchange: str, edge: LiveEdge, now: float) -> Clocks | None:
+    def _compare(self, exchange: str, edge: LatestLivePrice, now: float) -> Clocks | None:
         present_us = edge.present_us(self.database_us)
         if present_us is None:
             return None
@@ -70,16 +70,16 @@ class FreshnessWatch:
         self._keys = keys
         self._interval_seconds = interval_seconds
 
-    async def look(self, now: float) -> Findings:
+    async def look(self, now: float) -> HealthReport:
         """Look at every ticker, and at what may be the reason if one is stale.
 
         `now` is this server's clock, to be compared. What is away makes a trouble, not an error.
         """
         (edges, database_trouble), (signs, broker_trouble) = await asyncio.gather(
-            _within_time(self._edges()), _within_time(read_signs(self._redis))
+            _within_time(self._edges()), _within_time(read_heartbeats(self._redis))
         )
         edges = edges or Edges(self._keys, {}, 0)
-        return Findings(
+        return HealthReport(
             self._interval_seconds,
             tickers=edges.judge(STALE_AFTER_INTERVALS * self._interval_seconds),
             clocks=edges.clocks(now),

@@ -15,7 +15,15 @@ from typing import Final
 
 from app.core.ahead import ahead
 from app.core.errors import ImportRefused
-from app.domain.imports import BadRow, Imported, ImportProgress, Latest, Sheet, Tell, Wish
+from app.domain.imports import (
+    BadRow,
+    ImportProgress,
+    ImportRequest,
+    ImportResult,
+    Latest,
+    RowParser,
+    Tell,
+)
 from app.domain.recordings import Recording, unpromised
 from app.files.reader import BROKEN, PriceFile, open_prices
 from app.postgres.database import Database
@@ -25,7 +33,7 @@ from app.repositories.imports import Run, Stage
 ROWS_READ_AT_ONCE: Final = 50_000
 ROWS_STORED_AT_ONCE: Final = 20_000
 """Few enough that PostgreSQL keeps what the triggers read of them in memory."""
-MOST_SHOWN: Final = 20
+MAX_SHOWN: Final = 20
 READING_SHARE: Final = 0.4
 """Of the time that an import takes."""
 
@@ -36,7 +44,7 @@ class Imports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def load(self, path: Path, wish: Wish, tell: Tell) -> Imported:
+    async def load(self, path: Path, request: ImportRequest, tell: Tell) -> ImportResult:
         """Store what a file holds and the record lacks; promise what lies between its ends.
 
         Killed at any moment, it is done again without harm: what is stored already stays.
@@ -45,16 +53,16 @@ class Imports:
             ImportRefused: the file can't be read, or a row of it is bad and none may be.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        imported = Imported()
-        latest = await self._latest(wish.interval_seconds)
-        async with self._database.workspace() as session:
+        imported = ImportResult()
+        latest = await self._latest(request.interval_seconds)
+        async with self._database.autocommit_session() as session:
             stage = Stage(session)
             await stage.open()
-            await _fill(stage, path, _Reader(path, wish, latest, imported), tell)
+            await _fill(stage, path, _Reader(path, request, latest, imported), tell)
             runs = await stage.settle()
             for run in runs:
                 await _store(stage, run, path, imported, tell)
-        await self._promise(runs, wish.interval_seconds, imported)
+        await self._promise(runs, request.interval_seconds, imported)
         return imported
 
     async def _latest(self, interval_seconds: int) -> Latest:
@@ -66,11 +74,11 @@ class Imports:
         return Latest.of_recordings(database_us, presents, known.values(), interval_seconds)
 
     async def _promise(
-        self, runs: Iterable[Run], interval_seconds: int, imported: Imported
+        self, runs: Iterable[Run], interval_seconds: int, imported: ImportResult
     ) -> None:
         """Record each ticker from its first to its last row, where nothing recorded it."""
         async with self._database.transaction() as session:
-            await recordings.take_turn(session)
+            await recordings.lock_recordings(session)
             for run in runs:
                 wished = Recording(run.key, interval_seconds, run.first, run.last)
                 known = await recordings.of_ticker(session, run.key)
@@ -84,17 +92,17 @@ class _Reader:
     """Reads a file block by block, and notes what is bad."""
 
     path: Path
-    wish: Wish
+    request: ImportRequest
     latest: Latest
-    imported: Imported
-    sheet: Sheet = field(init=False)
+    imported: ImportResult
+    sheet: RowParser = field(init=False)
     file: PriceFile = field(init=False)
     line: int = field(init=False)
 
     def begin(self, file: PriceFile) -> None:
         """Find out what the file's columns are."""
         self.file, self.line = file, file.first_line
-        self.sheet = Sheet.of(file.columns, self.wish, self.latest)
+        self.sheet = RowParser.of(file.columns, self.request, self.latest)
 
     def block(self) -> bytes | None:
         """Give the next good rows as they are staged; None when there are no more."""
@@ -119,10 +127,10 @@ class _Reader:
                 self._note(BadRow(line, str(error)))
 
     def _note(self, bad: BadRow) -> None:
-        if not self.wish.skips_bad_rows:
+        if not self.request.skips_bad_rows:
             raise ImportRefused(f"{self.path}:{bad.line}: {bad.fault}")
         self.imported.bad += 1
-        if len(self.imported.first_bad) < MOST_SHOWN:
+        if len(self.imported.first_bad) < MAX_SHOWN:
             self.imported.first_bad.append(bad)
 
 
@@ -139,7 +147,7 @@ async def _fill(stage: Stage, path: Path, reader: _Reader, tell: Tell) -> None:
                 tell(ImportProgress(path, share, reader.imported.read, stored=0))
 
 
-async def _store(stage: Stage, run: Run, path: Path, imported: Imported, tell: Tell) -> None:
+async def _store(stage: Stage, run: Run, path: Path, imported: ImportResult, tell: Tell) -> None:
     """Store what is staged of a ticker, block by block."""
     after = run.first - 1
     while (stored := await stage.store(run, after, ROWS_STORED_AT_ONCE)).last is not None:

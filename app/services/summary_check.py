@@ -8,11 +8,11 @@ from typing import TypeVar
 import structlog
 from redis.asyncio import Redis
 
-from app.domain.alerts import Told
+from app.domain.alerts import AlertState
 from app.domain.freshness import CheckedHours
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
-from app.redis.alert_lease import AlertRecord
+from app.redis.alert_lease import AlertLease
 from app.redis.wrong_hours import WrongHours
 from app.repositories import prices, summaries
 from app.repositories.summaries import HOUR_SECONDS
@@ -32,7 +32,7 @@ class SummaryCheck:
     def __init__(self, database: Database, redis: "Redis") -> None:
         self._database = database
         self._wrong_hours = WrongHours(redis)
-        self._alerts = AlertRecord(redis)
+        self._alerts = AlertLease(redis)
         self._random = Random()  # noqa: S311  # no secret
 
     async def run(self) -> int:
@@ -66,7 +66,7 @@ class SummaryCheck:
         """
         checked = await self._wrong_hours.read()
         known = {name: _wrong_of(found) for name, found in checked.items()}
-        told = Told.load(await self._alerts.read() or Told().dump())
+        told = AlertState.load(await self._alerts.read() or AlertState().dump())
         for name, parts in told.wrong_parts.items():
             known[name] = {**dict.fromkeys(parts, 1), **known.get(name, {})}
         for name in known.keys() - names:

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 
-from app.simulator.desk import Desk
 from app.simulator.faults import Fault
+from app.simulator.handler import RequestHandler
 from app.simulator.timing import Spread
 from app.simulator.wire import dumps
 
@@ -28,10 +28,10 @@ class ControlError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One control request: the desk it steers, the last part of its path, what came with it."""
+class ControlRequest:
+    """One control request: the handler it steers, the last part of its path, what came with it."""
 
-    desk: Desk
+    handler: RequestHandler
     target: str
     query: Mapping[str, str]
     body: Mapping[str, Any]
@@ -54,103 +54,106 @@ class Order:
             raise ValueError(f"{min(unknown)}: not a field here; known are {', '.join(names)}")
 
 
-Action: TypeAlias = Callable[[Order], Any]
+Action: TypeAlias = Callable[[ControlRequest], Any]
 
 
-async def serve_control(desk: Desk, request: web.BaseRequest) -> web.StreamResponse:
+async def serve_control(handler: RequestHandler, request: web.BaseRequest) -> web.StreamResponse:
     """Answer a control request; what can't be followed is an error with its reason."""
     status = HTTPStatus.OK
     try:
         action, target = _route(request.method, request.path)
         body = _body(await request.read()) if request.method in {"POST", "PUT"} else {}
-        answer = action(Order(desk, target, request.query, body, request.protocol))
+        answer = action(ControlRequest(handler, target, request.query, body, request.protocol))
     except ControlError as error:
         status, answer = error.status, {"error": str(error)}
     except ValueError as error:
         status, answer = HTTPStatus.BAD_REQUEST, {"error": str(error)}
     response = web.Response(text=dumps(answer), status=status, content_type="application/json")
-    if desk.listener.down:
+    if handler.listener.down:
         response.force_close()  # the outage left this connection for its answer alone
     return response
 
 
-def _state(order: Order) -> dict[str, Any]:
-    desk = order.desk
+def _state(request: ControlRequest) -> dict[str, Any]:
+    handler = request.handler
     return {
-        "url": desk.listener.url,
-        "testnet": desk.testnet,
-        "clock": _clock_state(desk),
-        "delay": _delay_state(desk),
-        "chart_steps": desk.market.chart_steps,
-        "prices": desk.market.pinned,
-        "faults": _faults(order),
+        "url": handler.listener.url,
+        "testnet": handler.testnet,
+        "clock": _clock_state(handler),
+        "delay": _delay_state(handler),
+        "chart_steps": handler.market.chart_steps,
+        "prices": handler.market.pinned,
+        "faults": _faults(request),
         "requests": {
-            "total": desk.record.total,
-            "in_flight": desk.record.in_flight,
-            "overflowed": desk.record.overflowed,
+            "total": handler.record.total,
+            "in_flight": handler.record.in_flight,
+            "overflowed": handler.record.overflowed,
         },
     }
 
 
-def _add_fault(order: Order) -> dict[str, Any]:
-    return order.desk.add_fault(order.body, order.connection).as_json()
+def _add_fault(request: ControlRequest) -> dict[str, Any]:
+    return request.handler.add_fault(request.body, request.connection).as_json()
 
 
-def _faults(order: Order) -> list[dict[str, Any]]:
-    return [fault.as_json() for fault in order.desk.faults.in_force()]
+def _faults(request: ControlRequest) -> list[dict[str, Any]]:
+    return [fault.as_json() for fault in request.handler.faults.in_force()]
 
 
-def _clear_faults(order: Order) -> list[dict[str, Any]]:
-    faults = _faults(order)
-    order.desk.faults.clear()
+def _clear_faults(request: ControlRequest) -> list[dict[str, Any]]:
+    faults = _faults(request)
+    request.handler.faults.clear()
     return faults
 
 
-def _fault(order: Order) -> dict[str, Any]:
-    return _found(order.desk.faults.get(int(order.target)), order).as_json()
+def _fault(request: ControlRequest) -> dict[str, Any]:
+    return _found(request.handler.faults.get(int(request.target)), request).as_json()
 
 
-def _remove_fault(order: Order) -> dict[str, Any]:
-    return _found(order.desk.faults.remove(int(order.target)), order).as_json()
+def _remove_fault(request: ControlRequest) -> dict[str, Any]:
+    return _found(request.handler.faults.remove(int(request.target)), request).as_json()
 
 
-def _found(fault: Fault | None, order: Order) -> Fault:
+def _found(fault: Fault | None, request: ControlRequest) -> Fault:
     if fault is None:
-        raise ControlError(HTTPStatus.NOT_FOUND, f"no fault {order.target} is in force")
+        raise ControlError(HTTPStatus.NOT_FOUND, f"no fault {request.target} is in force")
     return fault
 
 
-def _set_clock(order: Order) -> dict[str, Any]:
-    order.only("offset_ms", "jitter_ms")
-    order.desk.clock = Spread(order.number("offset_ms"), order.range("jitter_ms"))
-    return _clock_state(order.desk)
+def _set_clock(request: ControlRequest) -> dict[str, Any]:
+    request.only("offset_ms", "jitter_ms")
+    request.handler.clock = Spread(request.number("offset_ms"), request.range("jitter_ms"))
+    return _clock_state(request.handler)
 
 
-def _set_delay(order: Order) -> dict[str, Any]:
-    order.only("fixed_ms", "random_ms")
-    order.desk.set_delay(Spread(order.number("fixed_ms"), order.range("random_ms")))
-    return _delay_state(order.desk)
+def _set_delay(request: ControlRequest) -> dict[str, Any]:
+    request.only("fixed_ms", "random_ms")
+    request.handler.set_delay(Spread(request.number("fixed_ms"), request.range("random_ms")))
+    return _delay_state(request.handler)
 
 
-def _set_chart_steps(order: Order) -> dict[str, int]:
-    order.desk.market.set_chart_steps(order.body)
-    return order.desk.market.chart_steps
+def _set_chart_steps(request: ControlRequest) -> dict[str, int]:
+    request.handler.market.set_chart_steps(request.body)
+    return request.handler.market.chart_steps
 
 
-def _pin_price(order: Order) -> dict[str, str]:
-    order.only("price")
-    order.desk.market.pin(order.target, order.body.get("price"))
-    return order.desk.market.pinned
+def _pin_price(request: ControlRequest) -> dict[str, str]:
+    request.only("price")
+    request.handler.market.pin(request.target, request.body.get("price"))
+    return request.handler.market.pinned
 
 
-def _unpin_price(order: Order) -> dict[str, str]:
-    if order.desk.market.pinned.pop(order.target, None) is None:
-        raise ControlError(HTTPStatus.NOT_FOUND, f"the price of {order.target} is not pinned")
-    return order.desk.market.pinned
+def _unpin_price(request: ControlRequest) -> dict[str, str]:
+    if request.handler.market.pinned.pop(request.target, None) is None:
+        raise ControlError(HTTPStatus.NOT_FOUND, f"the price of {request.target} is not pinned")
+    return request.handler.market.pinned
 
 
-def _requests(order: Order) -> dict[str, Any]:
-    record, limit = order.desk.record, order.query.get("limit", str(order.desk.record.limit))
+def _requests(request: ControlRequest) -> dict[str, Any]:
+    record, limit = (
+        request.handler.record,
+        request.query.get("limit", str(request.handler.record.limit)),
+    )
     if not (limit.isascii() and limit.isdigit()):
         raise ValueError(f"limit: {limit!r} is not a count")
     return {
@@ -160,13 +163,13 @@ def _requests(order: Order) -> dict[str, Any]:
     }
 
 
-def _clear_requests(order: Order) -> dict[str, Any]:
-    order.desk.record.clear()
+def _clear_requests(request: ControlRequest) -> dict[str, Any]:
+    request.handler.record.clear()
     return {"total": 0}
 
 
-def _summary(order: Order) -> dict[str, Any]:
-    return order.desk.record.summary()
+def _summary(request: ControlRequest) -> dict[str, Any]:
+    return request.handler.record.summary()
 
 
 _ROUTES: Final[Mapping[str, Mapping[str, Action]]] = {
@@ -209,9 +212,9 @@ def _number(name: str, value: object) -> float:
     return value
 
 
-def _clock_state(desk: Desk) -> dict[str, Any]:
-    return {"offset_ms": desk.clock.fixed_ms, "jitter_ms": desk.clock.random_ms}
+def _clock_state(handler: RequestHandler) -> dict[str, Any]:
+    return {"offset_ms": handler.clock.fixed_ms, "jitter_ms": handler.clock.random_ms}
 
 
-def _delay_state(desk: Desk) -> dict[str, Any]:
-    return {"fixed_ms": desk.delay.fixed_ms, "random_ms": desk.delay.random_ms}
+def _delay_state(handler: RequestHandler) -> dict[str, Any]:
+    return {"fixed_ms": handler.delay.fixed_ms, "random_ms": handler.delay.random_ms}

@@ -52,10 +52,10 @@ class Fault:
 
 
 @dataclass(slots=True)
-class FaultBook:
+class FaultRegistry:
     """The faults in force, oldest first; the first that concerns a request hits it, alone."""
 
-    dice: Random
+    rng: Random
     _faults: dict[int, Fault] = field(default_factory=dict)
     _last_id: int = 0
 
@@ -95,4 +95,4 @@ class FaultBook:
         return list(self._faults.values())
 
     def _strikes(self, fault: Fault) -> bool:
-        return fault.probability >= 1 or self.dice.random() < fault.probability
+        return fault.probability >= 1 or self.rng.random() < fault.probability

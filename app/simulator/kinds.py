@@ -10,8 +10,8 @@ PRICE_METHOD: Final = "get_index_price"
 _REQUIRED: Final = object()
 _REDIRECTS: Final = (301, 302, 307, 308)
 _FINAL_STATUSES: Final = range(200, 600)
-_LONGEST_SECONDS: Final = 31_536_000
-_FARTHEST_SECONDS: Final = 1_000 * _LONGEST_SECONDS
+_MAX_SECONDS: Final = 31_536_000
+_FARTHEST_SECONDS: Final = 1_000 * _MAX_SECONDS
 
 
 class FaultError(ValueError):
@@ -90,7 +90,7 @@ def _status(default: int | None = None) -> Field:
 
 def _seconds(default: object = None) -> Field:
     return Field(
-        lambda value: _is_number(value) and 0 < value <= _LONGEST_SECONDS,
+        lambda value: _is_number(value) and 0 < value <= _MAX_SECONDS,
         "a number of seconds above 0, a year at most",
         default,
     )

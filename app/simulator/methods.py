@@ -14,7 +14,7 @@ Params: TypeAlias = Mapping[str, Any]
 
 VERSION: Final = "1.2.26"
 _MICROS: Final = 1_000_000
-_MOST_DELIVERIES: Final = 1_000
+_MAX_DELIVERIES: Final = 1_000
 _SETTLEMENT_HOUR: Final = 8 * 3_600  # 08:00 UTC
 
 
@@ -85,7 +85,7 @@ def get_delivery_prices(market: Market, params: Params, now_us: int) -> str:
     """Answer the prices at 08:00 UTC of past days, newest first."""
     name = _index_name(market, params)
     offset = _integer(params, "offset", default=0)
-    count = _integer(params, "count", default=10, most=_MOST_DELIVERIES)
+    count = _integer(params, "count", default=10, most=_MAX_DELIVERIES)
     newest = (now_us // _MICROS - _SETTLEMENT_HOUR) // DAY
     total = max(newest - LAUNCH // DAY + 1, 0)
     days = range(newest - offset, newest - min(offset + count, total), -1)

@@ -104,10 +104,10 @@ class Curve:
 def curve(name: str) -> Curve:
     """Return the curve of an index; whatever the name, it has one."""
     base, _, quote = name.partition("_")
-    dice = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    line = _line(eth=base == "eth" or (base != "btc" and dice % 2 == 1))
+    rng = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    line = _line(eth=base == "eth" or (base != "btc" and rng % 2 == 1))
     first = line.closes[0]
-    level, decimals = _level(base, quote, dice, first)
+    level, decimals = _level(base, quote, rng, first)
     damping = _DAMPING if base in _DOLLARS and quote in _DOLLARS else 1
     # level * (1 + (close / first - 1) / damping), as one fraction with 60 times the close
     lift = level * (damping - 1) * first * STEP_SECONDS
@@ -129,10 +129,10 @@ def _minute(left: int, right: int, seconds: int = STEP_SECONDS) -> int:
     return left * (STEP_SECONDS * seconds - rise) + right * rise
 
 
-def _level(base: str, quote: str, dice: int, first: int) -> tuple[int, int]:
+def _level(base: str, quote: str, rng: int, first: int) -> tuple[int, int]:
     """Return the price at the recording's start, in units of the last decimal, and the decimals."""
     if base in {"btc", "eth"} and quote in _DOLLARS:
-        return (first if quote == "usd" else first * (9_990 + dice % 21) // 10_000), 2
+        return (first if quote == "usd" else first * (9_990 + rng % 21) // 10_000), 2
     if base in _DOLLARS and quote in _DOLLARS:
-        return 9_990 + dice % 21, 4
-    return 100_000 + dice % 900_000, 2 + dice // 1_000_000 % 6
+        return 9_990 + rng % 21, 4
+    return 100_000 + rng % 900_000, 2 + rng // 1_000_000 % 6

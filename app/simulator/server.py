@@ -12,8 +12,8 @@ from aiohttp import web
 from app.simulator.calls import API_PATH
 from app.simulator.chart import DEFAULT_STEPS
 from app.simulator.control import CONTROL_PATH, serve_control
-from app.simulator.desk import Desk
-from app.simulator.faults import Fault, FaultBook
+from app.simulator.faults import Fault, FaultRegistry
+from app.simulator.handler import RequestHandler
 from app.simulator.indices import listed
 from app.simulator.limits import RateLimit
 from app.simulator.listening import Listener
@@ -126,17 +126,17 @@ class Exchange:
         return response
 
 
-def _desk(options: ExchangeOptions, listener: Listener) -> Desk:
-    dice = Random(options.seed)  # noqa: S311  it throws faults and keeps no secret
+def _desk(options: ExchangeOptions, listener: Listener) -> RequestHandler:
+    rng = Random(options.seed)  # noqa: S311  it throws faults and keeps no secret
     market = Market(
         listed(options.indices, any_name=options.any_index),
         {**DEFAULT_STEPS, **options.chart_steps},
     )
     limit = None if options.rate_limit is None else RateLimit(options.rate_limit, options.burst)
-    return Desk(
+    return RequestHandler(
         market,
-        FaultBook(dice),
-        dice,
+        FaultRegistry(rng),
+        rng,
         listener,
         testnet=options.testnet,
         clock=options.clock,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-_LONGEST_MS: Final = 1e12  # 31 years
+_MAX_MS: Final = 1e12  # 31 years
 
 
 def true_time_us() -> int:
@@ -24,15 +24,15 @@ class Spread:
         """Refuse a range that runs backwards, and times beyond any calendar."""
         low, high = self.random_ms
         for value in (self.fixed_ms, low, high):
-            if not abs(value) <= _LONGEST_MS:  # so written, it refuses NaN too
-                raise ValueError(f"{value:g} ms is beyond {_LONGEST_MS:g} ms either way")
+            if not abs(value) <= _MAX_MS:  # so written, it refuses NaN too
+                raise ValueError(f"{value:g} ms is beyond {_MAX_MS:g} ms either way")
         if low > high:
             raise ValueError(f"a range must ascend, not run from {low:g} to {high:g}")
 
-    def draw_us(self, dice: Random) -> int:
+    def draw_us(self, rng: Random) -> int:
         """Return one draw in microseconds."""
         low, high = self.random_ms
-        drawn = low if low == high else dice.uniform(low, high)
+        drawn = low if low == high else rng.uniform(low, high)
         return round((self.fixed_ms + drawn) * 1_000)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from app.supervisor.probes import PROBE_SECONDS, answers, until
-from app.supervisor.processes import Child, Process
+from app.supervisor.processes import Process, ProcessSpec
 
 
 async def why_unready(process: Process) -> str:
@@ -31,21 +31,21 @@ async def why_unready(process: Process) -> str:
 async def why_dead(process: Process) -> str:
     """Wait until a child ends or hangs and return which."""
     child = process.child
-    silence = Silence(child)
+    silence = SilenceTimer(child)
     while not await process.ended(child.look_seconds):
         if await silence.listen() > child.silence_seconds:
             return f"gave no sign of life for {child.silence_seconds:g} s"
     return process.outcome
 
 
-class Silence:
+class SilenceTimer:
     """The seconds since a child's last sign of life, on the monotonic clock.
 
     Time in which the supervisor itself did not run, because it was suspended, is not held against
     the child: between two looks at most the time that they take counts.
     """
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: ProcessSpec) -> None:
         self._alive = child.alive
         self._longest_look = child.look_seconds + 2 * PROBE_SECONDS
         self._clock = asyncio.get_running_loop().time

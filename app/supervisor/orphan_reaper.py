@@ -18,7 +18,7 @@ GRACE_SECONDS = 8.0
 _LOOK_SECONDS = 0.05
 
 
-class Guardian:
+class OrphanReaper:
     """The supervisor's side: a process of its own that knows which children there are."""
 
     def __init__(self, *, keeps_open: Sequence[int] = ()) -> None:
@@ -28,7 +28,7 @@ class Guardian:
 
     @property
     def pid(self) -> int:
-        """The guardian's process id."""
+        """The orphan reaper's process id."""
         return self._process.pid
 
     def watch(self, pid: int, stop_signal: signal.Signals) -> None:
@@ -42,7 +42,7 @@ class Guardian:
         self._tell(f"-{pid}\n")
 
     def revive(self) -> bool:
-        """Start the guardian again if it died; tell whether it had.
+        """Start the orphan reaper again if it died; tell whether it had.
 
         Raises:
             OSError: the machine has no process or memory left for it.
@@ -54,7 +54,7 @@ class Guardian:
         return True
 
     def close(self) -> None:
-        """End the guardian; it ends what it still knows of."""
+        """End the orphan reaper; it ends what it still knows of."""
         self._process.communicate()
 
     def _start(self) -> "subprocess.Popen[bytes]":

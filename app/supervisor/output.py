@@ -13,8 +13,8 @@ from typing import Final, Protocol, Self
 
 from app.core.endings import event_line
 
-_LONGEST_LINE: Final = 64 * 1024
-_MOST_WAITING: Final = 10_000
+_MAX_LINE: Final = 64 * 1024
+_MAX_WAITING: Final = 10_000
 _LAST_SECONDS: Final = 1.0
 _NAME_WIDTH: Final = 8
 _BOLD: Final = 1
@@ -32,7 +32,7 @@ class Output(Protocol):
         """Take a line of the supervisor's own."""
 
 
-class Silent:
+class NullOutput:
     """Nobody listens."""
 
     def line(self, name: str, text: str) -> None:
@@ -56,7 +56,7 @@ class Terminal:
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
         self.interactive = os.isatty(self._descriptor)
         self._coloured = self.interactive and "NO_COLOR" not in os.environ
-        self._waiting: queue.Queue[str | None] = queue.Queue(maxsize=_MOST_WAITING)
+        self._waiting: queue.Queue[str | None] = queue.Queue(maxsize=_MAX_WAITING)
         self._writer = threading.Thread(target=self._write_all, daemon=True)
         self._writer.start()
 
@@ -138,11 +138,11 @@ async def lines_of(read_end: int) -> AsyncGenerator[str, None]:
 
 async def _split(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     rest = b""
-    while chunk := await reader.read(_LONGEST_LINE):
+    while chunk := await reader.read(_MAX_LINE):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line
-        if len(rest) > _LONGEST_LINE:
+        if len(rest) > _MAX_LINE:
             yield rest
             rest = b""
     if rest:

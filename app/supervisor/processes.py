@@ -28,7 +28,7 @@ class CannotStart(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Child:
+class ProcessSpec:
     """What to run, and how to see that it is ready and still alive."""
 
     name: str
@@ -58,7 +58,7 @@ class Child:
 class Process:
     """A child that was started: the leader of a session and process group of its own."""
 
-    def __init__(self, child: Child, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, child: ProcessSpec, process: asyncio.subprocess.Process) -> None:
         self.child = child
         self.pid = process.pid
         self._process = process
@@ -66,7 +66,7 @@ class Process:
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def spawn(cls, child: Child, output: Output, announce: Announce) -> Self:
+    async def spawn(cls, child: ProcessSpec, output: Output, announce: Announce) -> Self:
         """Start a child; it writes to the output, or to its log file if it has one.
 
         It does nothing before its process id was announced, so that no death of ours can fall
@@ -114,7 +114,7 @@ class Process:
 
     async def kill(self) -> None:
         """Kill the child's whole group and wait for its end."""
-        self.strike()
+        self.kill_group()
         await self.ended()
         if self.child.workplace is not None:
             # psutil comes with the embedded servers, and containers have neither
@@ -125,12 +125,12 @@ class Process:
             await asyncio.wait({self._reading}, timeout=_LAST_LINES_SECONDS)
             self._reading.cancel()
 
-    def strike(self) -> None:
+    def kill_group(self) -> None:
         """Send SIGKILL to the child's whole group."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the last lines that the child wrote."""
         if self.child.log is not None:
             return _tail(self.child.log)
@@ -143,7 +143,7 @@ class Process:
                 output.line(self.child.name, line)
 
 
-async def _execute(child: Child, out: int, announce: Announce) -> asyncio.subprocess.Process:
+async def _execute(child: ProcessSpec, out: int, announce: Announce) -> asyncio.subprocess.Process:
     environment = child.environment
     if shutil.which(child.argv[0], path=environment.get("PATH")) is None:
         raise CannotStart(f"{child.name} can't be run: there is no program {child.argv[0]}")

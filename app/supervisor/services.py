@@ -8,14 +8,14 @@ from typing import Final
 
 from app.core.settings import Settings
 from app.supervisor.probes import Heartbeat, http_ok
-from app.supervisor.processes import Child
+from app.supervisor.processes import ProcessSpec
 
 PROGRAM: Final = (sys.executable, "-m", "app")
 SEED: Final = (sys.executable, "-m", "app.embedded.seed")
 
-_SHORTEST_SILENCE_SECONDS: Final = 10.0
+_MIN_SILENCE_SECONDS: Final = 10.0
 """Longer than a call to a broker may block (3 to 5 s)."""
-_LONGEST_SILENCE_SECONDS: Final = 30.0
+_MAX_SILENCE_SECONDS: Final = 30.0
 """Long enough for a machine that swaps."""
 _GRACE_SECONDS: Final = 5.0
 _EXCHANGE_STAGE: Final = 1
@@ -42,24 +42,26 @@ class Services:
     def silence_seconds(self) -> float:
         """Tell for how long a process may show no sign of life: two intervals, within reason."""
         two_intervals = 2.0 * self.settings.collect_interval_seconds
-        return min(max(_SHORTEST_SILENCE_SECONDS, two_intervals), _LONGEST_SILENCE_SECONDS)
+        return min(max(_MIN_SILENCE_SECONDS, two_intervals), _MAX_SILENCE_SECONDS)
 
-    def migrate(self) -> Child:
+    def migrate(self) -> ProcessSpec:
         """Describe the migration, which ends by itself."""
-        return Child(
+        return ProcessSpec(
             name="migrate", argv=[*self.program, "migrate"], env=self.env, stage=_SERVICE_STAGE
         )
 
-    def seed(self, command: Sequence[str], database_url: str) -> Child:
+    def seed(self, command: Sequence[str], database_url: str) -> ProcessSpec:
         """Describe the storing of a demo's history, which ends by itself and takes 60 MB."""
-        return Child(name="seed", argv=[*command, database_url], env=self.env, stage=_SERVICE_STAGE)
+        return ProcessSpec(
+            name="seed", argv=[*command, database_url], env=self.env, stage=_SERVICE_STAGE
+        )
 
-    def children(self) -> tuple[Child, ...]:
+    def children(self) -> tuple[ProcessSpec, ...]:
         """Describe the API, the worker and beat."""
         return self._api(), self._with_heartbeat("worker"), self._with_heartbeat("beat")
 
-    def _api(self) -> Child:
-        return Child(
+    def _api(self) -> ProcessSpec:
+        return ProcessSpec(
             name="api",
             argv=[*self.program, "api"],
             env=self.env,
@@ -70,10 +72,10 @@ class Services:
             stage=_SERVICE_STAGE,
         )
 
-    def _with_heartbeat(self, name: str) -> Child:
+    def _with_heartbeat(self, name: str) -> ProcessSpec:
         file = self.directory / f"{name}.heartbeat"
         heartbeat = Heartbeat(file)
-        return Child(
+        return ProcessSpec(
             name=name,
             argv=[*self.program, name],
             env={**self.env, "HEARTBEAT_FILE": str(file)},
@@ -85,11 +87,11 @@ class Services:
         )
 
 
-def exchange(settings: Settings, port: int, program: Sequence[str] = PROGRAM) -> Child:
+def exchange(settings: Settings, port: int, program: Sequence[str] = PROGRAM) -> ProcessSpec:
     """Describe the stand-in exchange, which knows every configured ticker."""
     names = (name for key, name in settings.indices if key == settings.deribit_name)
     indices = (word for name in names for word in ("--index", name))
-    return Child(
+    return ProcessSpec(
         name="exchange",
         argv=[*program, "exchange", "--port", str(port), *indices],
         ready=http_ok(f"{exchange_url(port)}/public/get_time"),

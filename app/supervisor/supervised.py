@@ -19,7 +19,7 @@ from app.core.settings import Settings
 from app.supervisor.output import Output, Terminal, as_event
 from app.supervisor.ports import free_port
 from app.supervisor.probes import Heartbeat
-from app.supervisor.processes import Child
+from app.supervisor.processes import ProcessSpec
 from app.supervisor.services import PROGRAM, Services
 from app.supervisor.supervisor import Supervisor
 
@@ -67,7 +67,7 @@ def keep(settings: Settings, name: str, program: Sequence[str] = PROGRAM) -> Non
 
 def describe(
     settings: Settings, name: str, heartbeat_file: Path, program: Sequence[str] = PROGRAM
-) -> Child:
+) -> ProcessSpec:
     """Describe a service as `make run` does, with the patience that a container has."""
     port = settings.api_port or free_port()
     services = Services(settings, heartbeat_file.parent, {"API_PORT": str(port)}, program)
@@ -89,7 +89,7 @@ def reap_orphans(child: int | None) -> None:
             os.waitpid(ended.si_pid, 0)
 
 
-async def _keep(child: Child, output: Output) -> None:
+async def _keep(child: ProcessSpec, output: Output) -> None:
     supervisor = Supervisor(output)
     reap = partial(_reap, supervisor, child.name)
     reaping = asyncio.create_task(

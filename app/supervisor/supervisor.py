@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from app.supervisor.liveness import why_dead, why_unready
-from app.supervisor.orphan_reaper import Guardian
+from app.supervisor.orphan_reaper import OrphanReaper
 from app.supervisor.output import Output
-from app.supervisor.processes import CannotStart, Child, Process
+from app.supervisor.processes import CannotStart, Process, ProcessSpec
 
 _GUARDIAN_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RestartBackoff:
     """How fast a child that died is started again."""
 
     delays: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -31,11 +31,11 @@ class Supervisor:
     """Owns child processes from their start to their end."""
 
     def __init__(
-        self, output: Output, *, pace: Pace | None = None, keeps_open: Sequence[int] = ()
+        self, output: Output, *, pace: RestartBackoff | None = None, keeps_open: Sequence[int] = ()
     ) -> None:
         self._output = output
-        self._pace = pace or Pace()
-        self._guardian = Guardian(keeps_open=keeps_open)
+        self._pace = pace or RestartBackoff()
+        self._guardian = OrphanReaper(keeps_open=keeps_open)
         self._processes: dict[str, Process] = {}
         self._keepers: set[asyncio.Task[None]] = set()
         self._asked_to_end = asyncio.Event()
@@ -48,7 +48,7 @@ class Supervisor:
     async def __aexit__(self, *_: object) -> None:
         await self.end()
 
-    async def start(self, child: Child) -> None:
+    async def start(self, child: ProcessSpec) -> None:
         """Start a child, wait until it is ready, and keep it running from then on.
 
         Raises:
@@ -59,7 +59,7 @@ class Supervisor:
             raise _cannot_start(process, trouble)
         self._keepers.add(asyncio.create_task(self._keep(process), name=child.name))
 
-    async def run(self, child: Child) -> None:
+    async def run(self, child: ProcessSpec) -> None:
         """Run a child to its end.
 
         Raises:
@@ -67,7 +67,7 @@ class Supervisor:
         """
         process = await self._spawn(child)
         await process.ended()
-        await self._bury(process)
+        await self._clean_up(process)
         if process.returncode != 0:
             raise _cannot_start(process, process.outcome)
 
@@ -109,14 +109,14 @@ class Supervisor:
     def _on_signal(self) -> None:
         if self._asked_to_end.is_set():
             for process in self._processes.values():
-                process.strike()
+                process.kill_group()
         self._asked_to_end.set()
 
     async def _work(self, start: Callable[[], Awaitable[None]]) -> None:
         await start()
         await asyncio.gather(*self._keepers)
 
-    async def _spawn(self, child: Child) -> Process:
+    async def _spawn(self, child: ProcessSpec) -> Process:
         def announce(pid: int) -> None:
             self._guardian.watch(pid, child.stop_signal)
 
@@ -126,9 +126,9 @@ class Supervisor:
 
     async def _end(self, process: Process) -> None:
         await process.ask_to_end()
-        await self._bury(process)
+        await self._clean_up(process)
 
-    async def _bury(self, process: Process) -> None:
+    async def _clean_up(self, process: Process) -> None:
         """Kill what is left of a child and forget it, for its number may be used again."""
         await process.kill()
         self._guardian.forget(process.pid)
@@ -140,7 +140,7 @@ class Supervisor:
         began, trouble = clock(), await why_dead(process)
         while True:
             failures = 1 if clock() - began > self._pace.settled_seconds else failures + 1
-            await self._bury(process)
+            await self._clean_up(process)
             process = await self._restart(
                 process.child, f"{process.child.name} {trouble}", failures
             )
@@ -151,9 +151,9 @@ class Supervisor:
             await asyncio.sleep(_GUARDIAN_LOOK_SECONDS)
             with suppress(OSError):  # no memory, no free process: that may pass
                 if self._guardian.revive():
-                    self._output.note("the guardian died; started it again")
+                    self._output.note("the orphan_reaper died; started it again")
 
-    async def _restart(self, child: Child, what: str, failures: int) -> Process:
+    async def _restart(self, child: ProcessSpec, what: str, failures: int) -> Process:
         while True:
             delay = self._pace.delay(failures)
             when = f"in {delay:g} s" if delay else "now"
@@ -176,7 +176,7 @@ async def together(*starts: Coroutine[Any, Any, object]) -> None:
 
 
 def _cannot_start(process: Process, trouble: str) -> CannotStart:
-    words = process.last_words()
+    words = process.log_tail()
     return CannotStart(f"{process.child.name} {trouble}" + (f":\n{words}" if words else ""))
 
 

@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 @contextmanager
-def deaf_to_results() -> Iterator[None]:
+def without_result_subscription() -> Iterator[None]:
     """Keep Celery from subscribing to every result of what this process starts.
 
     The switch is one for the whole process, so it is not thrown around each call: two threads

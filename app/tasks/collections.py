@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import AppError, CollectionFailed
 from app.core.settings import Settings
-from app.services.collector import Outcome
+from app.services.collector import CollectionResult
 from app.tasks import asked
 from app.tasks.asked import Part, part_id
 from app.tasks.prices import collect
@@ -23,7 +23,7 @@ async def start(settings: Settings, redis: "Redis") -> str:
     return await asked.start(redis, str(shares), lambda task_id: _publish(task_id, shares))
 
 
-def outcome_of(settings: Settings, parts: Sequence[Part]) -> Outcome:
+def outcome_of(settings: Settings, parts: Sequence[Part]) -> CollectionResult:
     """Join what the parts of a collection ended with."""
     tickers = [ticker for _, ticker in settings.indices]
     shares = len(parts)
@@ -40,18 +40,18 @@ def _publish(task_id: str, shares: int) -> None:
         )
 
 
-def _outcome(result: object, tickers: Sequence[str]) -> Outcome:
+def _outcome(result: object, tickers: Sequence[str]) -> CollectionResult:
     """Give a part's outcome; of one that broke, every ticker failed."""
     if isinstance(result, CollectionFailed):
         result = result.args[0]
     if isinstance(result, dict):
-        return Outcome(**result)
+        return CollectionResult(**result)
     code = result.code if isinstance(result, AppError) else AppError.code
-    return Outcome(failed=dict.fromkeys(tickers, code))
+    return CollectionResult(failed=dict.fromkeys(tickers, code))
 
 
-def _merge(outcomes: Sequence[Outcome]) -> Outcome:
-    whole = Outcome()
+def _merge(outcomes: Sequence[CollectionResult]) -> CollectionResult:
+    whole = CollectionResult()
     for outcome in outcomes:
         whole.stored.extend(outcome.stored)
         whole.already.extend(outcome.already)

@@ -9,7 +9,7 @@ from app.celery_app import celery, run_async
 from app.core.errors import AppError, CollectionFailed
 
 if TYPE_CHECKING:
-    from app.services.collector import Outcome
+    from app.services.collector import CollectionResult
 
 log = structlog.get_logger(__name__)
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 @celery.task(name="app.tasks.prices.collect", throws=(AppError,))  # type: ignore[untyped-decorator]
 def collect(share: int = 0, shares: int = 1, *, wait: bool = False) -> dict[str, object]:
     """Collect one share of the tickers; the task fails if one of them did."""
-    outcome: Outcome = run_async(
+    outcome: CollectionResult = run_async(
         lambda runtime: runtime.collector.collect(share, shares, wait=wait)
     )
     if outcome.failed:

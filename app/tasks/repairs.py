@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from app.celery_app import celery, run_async
 from app.core.errors import AppError, BrokerUnavailable, RepairFailed
-from app.domain.prices import Span
-from app.domain.repairs import EVERY_TICKER, QueuedRepair, Repaired, Wish
+from app.domain.prices import TimeRange
+from app.domain.repairs import EVERY_TICKER, QueuedRepair, RepairRequest, RepairResult
 from app.tasks import asked
 from app.tasks.asked import Part, part_id
 from app.worker.schedule import REPAIR_TASK
@@ -46,8 +46,8 @@ def backfill(  # noqa: PLR0913  # they are the message's
     force: bool,
 ) -> NoReturn:
     """Queue a repair that someone asked for; it goes on as started until its last slice."""
-    wish = Wish(exchange, ticker, Span(start, end), force)
-    queued = QueuedRepair(self.request.id, wish)
+    request = RepairRequest(exchange, ticker, TimeRange(start, end), force)
+    queued = QueuedRepair(self.request.id, request)
     run_async(lambda runtime: runtime.repairs.add(queued))
     _call_if_requested()
     raise Ignore
@@ -73,7 +73,7 @@ def _keep_results() -> None:
     queued: list[QueuedRepair] = run_async(lambda runtime: runtime.repairs.all())
     ended = [one for one in queued if one.result]
     for one in ended:
-        result = asdict(one.result or Repaired())
+        result = asdict(one.result or RepairResult())
         if result["failed"]:
             celery.backend.mark_as_failure(one.id, RepairFailed(result))
         else:
@@ -94,18 +94,18 @@ async def _must_call(runtime: "Runtime") -> bool:
     return bool(await runtime.repairs.all()) and await runtime.repairs.call()
 
 
-async def start(redis: "Redis", wish: Wish) -> str:
+async def start(redis: "Redis", request: RepairRequest) -> str:
     """Start a repair; give its id, which is kept for a day.
 
     Raises:
         BrokerUnavailable: the broker or Redis does not answer.
     """
     arguments = {
-        "exchange": wish.exchange,
-        "ticker": wish.ticker,
-        "start": wish.span.start,
-        "end": wish.span.end,
-        "force": wish.force,
+        "exchange": request.exchange,
+        "ticker": request.ticker,
+        "start": request.span.start,
+        "end": request.span.end,
+        "force": request.force,
     }
 
     def publish(task_id: str) -> None:
@@ -114,12 +114,12 @@ async def start(redis: "Redis", wish: Wish) -> str:
     return await asked.start(redis, KIND, publish)
 
 
-def outcome_of(part: Part) -> Repaired:
+def outcome_of(part: Part) -> RepairResult:
     """Give what a repair ended with."""
     result = part.result
     if isinstance(result, RepairFailed):
         result = result.args[0]
     if isinstance(result, dict):
-        return Repaired(**result)
+        return RepairResult(**result)
     code = result.code if isinstance(result, AppError) else AppError.code
-    return Repaired(failed={EVERY_TICKER: code})
+    return RepairResult(failed={EVERY_TICKER: code})

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.domain.repairs import Repaired
-from app.services.collector import Outcome
+from app.domain.repairs import RepairResult
+from app.services.collector import CollectionResult
 from app.tasks import asked, collections, repairs
 from app.tasks.asked import ENDED_STATES, Part, State
 
@@ -16,7 +16,7 @@ class TaskStatus:
     """How far a task is; its outcome once every part has ended."""
 
     state: State
-    outcome: Outcome | Repaired | None
+    outcome: CollectionResult | RepairResult | None
 
 
 async def look(settings: Settings, redis: "Redis", task_id: str) -> TaskStatus:
@@ -34,7 +34,7 @@ async def look(settings: Settings, redis: "Redis", task_id: str) -> TaskStatus:
     return TaskStatus(state, _outcome(settings, kind, parts))
 
 
-def _outcome(settings: Settings, kind: str, parts: list[Part]) -> Outcome | Repaired:
+def _outcome(settings: Settings, kind: str, parts: list[Part]) -> CollectionResult | RepairResult:
     if kind == repairs.KIND:
         return repairs.outcome_of(parts[0])
     return collections.outcome_of(settings, parts)

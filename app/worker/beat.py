@@ -8,7 +8,7 @@ from celery.schedules import BaseSchedule, schedstate
 
 from app.worker.heartbeat import progress
 
-LONGEST_NAP_SECONDS = 1.0
+MAX_NAP_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class EpochAlignedScheduler(Scheduler):  # type: ignore[misc]  # celery ships no
 
     def tick(self, *_: Any, **__: Any) -> float:  # noqa: ANN401  # celery passes its internals
         """Send what is due; tell for how long there is nothing to do."""
-        naps = [LONGEST_NAP_SECONDS]
+        naps = [MAX_NAP_SECONDS]
         for entry in list(self.schedule.values()):
             progress.turn()
             is_due, nap = entry.is_due()

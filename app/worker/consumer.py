@@ -11,7 +11,7 @@ from celery.worker import heartbeat, state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.heart import Heart
 
-from app.redis.heartbeats import Role, SignOfLife
+from app.redis.heartbeats import Heartbeat, Role
 from app.worker.heartbeat import PAUSE_SECONDS, progress, show_life, touching
 
 RECONNECTING = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
@@ -78,9 +78,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery sh
         """Give signs from now on, in the worker's own name."""
         conf = worker.app.conf
         worker.timer.call_repeatedly(PAUSE_SECONDS, _turn)
-        sign = SignOfLife(
-            conf.result_backend, Role.WORKER, f"{worker.hostname} (pid {os.getpid()})"
-        )
+        sign = Heartbeat(conf.result_backend, Role.WORKER, f"{worker.hostname} (pid {os.getpid()})")
         show_life(sign.give, *touching(conf.heartbeat_file))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from app.core.garbage import collect_seldom
+from app.core.garbage import tune_gc
 from app.core.settings import Settings
-from app.redis.counters import hand_on
+from app.redis.counters import flush_counters
 from app.worker.heartbeat import PAUSE_SECONDS, progress
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ class TaskLoop:
             if self._runtime is None:
                 opening = open_runtime(self._settings)
                 self._runtime = await self._stack.enter_async_context(opening)
-                collect_seldom()
+                tune_gc()
             try:
                 return await work(self._runtime)
             finally:
-                await hand_on(self._runtime.redis)
+                await flush_counters(self._runtime.redis)
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, get_conte
 from app import __version__
 from app.core.addresses import redis_url
 from app.core.endings import warn_of_misspelled_settings
-from app.core.garbage import collect_seldom
-from app.core.logs import REQUEST_ID, configure_logs, hush
+from app.core.garbage import tune_gc
+from app.core.logs import REQUEST_ID, configure_logs, quiet_loggers
 from app.core.settings import Settings
 from app.domain.slots import window_seconds
-from app.redis.heartbeats import Role, SignOfLife
+from app.redis.heartbeats import Heartbeat, Role
 from app.worker.event_loop import TaskLoop
 from app.worker.heartbeat import progress, show_life, touching
 from app.worker.schedule import REPAIR_TASK
@@ -58,7 +58,7 @@ class SignalHandlers:
         configure_logs(self._settings.log_level, self._settings.log_format)
         warn_of_misspelled_settings()
         # ticks speak for themselves
-        hush("celery.beat", "celery.worker.strategy", "celery.app.trace")
+        quiet_loggers("celery.beat", "celery.worker.strategy", "celery.app.trace")
         for name in ("py.warnings", "celery.worker.consumer.consumer"):
             logging.getLogger(name).addFilter(_is_news)
 
@@ -77,7 +77,7 @@ class SignalHandlers:
     def _start_beats_heartbeat(self, **_: object) -> None:
         progress.turn()  # from now on: the check of the servers took its time
         name = f"{socket.gethostname()} (pid {os.getpid()})"
-        heartbeat = SignOfLife(redis_url(self._settings), Role.BEAT, name)
+        heartbeat = Heartbeat(redis_url(self._settings), Role.BEAT, name)
         show_life(heartbeat.give, *touching(self._settings.heartbeat_file))
 
     def _repair_at_start(self, **_: object) -> None:
@@ -111,7 +111,7 @@ def _load_before_fork(**_: object) -> None:
     """Load what each child will need, and leave it alone: a page that is written to is copied."""
     import app.clients.transport  # noqa: F401, PLC0415  # heavy, and the workers' alone
 
-    collect_seldom()
+    tune_gc()
 
 
 def _add_request_id(headers: dict[str, object], **_: object) -> None:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from app.domain.candles import CandleInterval, CandleQuery, Fill
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.postgres.database import Database
 from app.services.candles import Candles
 
@@ -22,8 +22,8 @@ START = 1_451_606_400
 DAY = 86_400
 MINUTES = 3_653 * 1_440
 CASES = (
-    (CandleInterval.ONE_HOUR, Span(START + 1_000 * DAY, START + 1_365 * DAY - 1), 8_760),
-    (CandleInterval.ONE_DAY, Span(START, START + 3_653 * DAY - 1), 3_653),
+    (CandleInterval.ONE_HOUR, TimeRange(START + 1_000 * DAY, START + 1_365 * DAY - 1), 8_760),
+    (CandleInterval.ONE_DAY, TimeRange(START, START + 3_653 * DAY - 1), 3_653),
 )
 ALL = (Fill.NONE, 10_000)
 ROUNDS = 5

@@ -16,7 +16,7 @@ from celery import Celery
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.heartbeats import read_signs
+from app.redis.heartbeats import read_heartbeats
 from app.runtime import open_runtime
 from app.simulator import Exchange
 from tests.conftest import Servers
@@ -237,7 +237,7 @@ async def test_two_workers_together_stay_within_the_default_limits(  # noqa: PLR
         processes.worker("--concurrency=1", f"--queues={queue}", env=slow)
 
     async def both_live() -> bool:
-        return len((await read_signs(redis)).workers) == len(shares)
+        return len((await read_heartbeats(redis)).workers) == len(shares)
 
     await until(both_live, 60)
     sender = Celery(broker=servers.redis_url)

@@ -14,12 +14,12 @@ import asyncpg
 import pytest
 
 from app.domain.gaps import Gap
-from app.domain.prices import Price, Source, Span, TickerKey
+from app.domain.prices import Price, Source, TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import gaps, prices, recordings
-from app.services.coverage import Accounts
+from app.services.coverage import CoverageService
 
 pytestmark = pytest.mark.accept
 
@@ -90,7 +90,7 @@ async def test_seventeen_minutes_of_a_million_are_found_quickly(
 
     async def find() -> list[Gap]:
         async with database.read() as session:
-            return (await gaps.find(session, {BTC: 0}, Span()))[BTC]
+            return (await gaps.find(session, {BTC: 0}, TimeRange()))[BTC]
 
     async def lead() -> list[Gap]:
         rows = await sql.fetch(_LEAD)
@@ -119,7 +119,7 @@ async def test_missing_minutes_of_a_real_year_are_counted(database: Database, na
         async with database.transaction() as session:
             added += len(await prices.add(session, batch))
     await _record(database, slots[0], slots[-1])
-    (found,) = await Accounts(database).look(Span())
+    (found,) = await CoverageService(database).look(TimeRange())
     assert (added, found.tally.imported) == (rows, rows)
     assert found.tally.missing == sum(gap.missing for gap in found.gaps) == missing
     assert found.longest_gap == longest

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from app.core.settings import Settings
-from app.domain.imports import Imported, Wish
+from app.domain.imports import ImportRequest, ImportResult
 from app.postgres.database import Database
 from app.services.imports import Imports
 from tests.accept.test_gaps import RECORDED
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.accept
 ROWS = 505_209
 ROUNDS = 3
 YEAR = RECORDED / "btc_usd_1m_2017_bitfinex.csv.gz"
-WISH = Wish(None, "btc_usd", 60)
+WISH = ImportRequest(None, "btc_usd", 60)
 MEGABYTE = 2**20
 FIRST = 1_500_000_000
 """Seconds of July 2017; eight digits would be a date where they make one."""
@@ -43,7 +43,7 @@ async def _copy(sql: asyncpg.Connection, rows: bytes) -> None:
     await sql.copy_to_table("prices", source=io.BytesIO(rows), columns=columns, format="csv")
 
 
-async def _load(database: Database, path: Path) -> Imported:
+async def _load(database: Database, path: Path) -> ImportResult:
     return await Imports(database).load(path, WISH, lambda _: None)
 
 

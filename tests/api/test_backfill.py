@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import RepairFailed
 from app.core.settings import Settings
-from app.domain.repairs import Repaired
+from app.domain.repairs import RepairResult
 from app.simulator import Exchange
 from tests.api.client import Api
 from tests.processes import Processes
@@ -38,7 +38,7 @@ async def test_status_tells_the_slots_once_it_has_ended(api: Api, part: tuple[st
 
     url, part_id = part
     assert (await api.get(url)).json()["state"] == "PENDING"
-    celery.backend.store_result(part_id, asdict(Repaired(5, 4, 3)), "SUCCESS")
+    celery.backend.store_result(part_id, asdict(RepairResult(5, 4, 3)), "SUCCESS")
     assert (await api.get(url)).json() == {
         "task_id": part_id.removesuffix(".0"),
         "state": "SUCCESS",
@@ -50,7 +50,7 @@ async def test_failed_repair_tells_the_codes_by_ticker(api: Api, part: tuple[str
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
     url, part_id = part
-    repaired = Repaired(filled=5, remaining=1, failed={"eth_usd": "exchange_timeout"})
+    repaired = RepairResult(filled=5, remaining=1, failed={"eth_usd": "exchange_timeout"})
     celery.backend.mark_as_failure(part_id, RepairFailed(asdict(repaired)))
     answer = (await api.get(url)).json()
     assert (answer["state"], answer["result"]) == ("FAILURE", asdict(repaired))

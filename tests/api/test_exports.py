@@ -18,7 +18,7 @@ import pytest
 from app.api.routes import exports as route
 from app.core.settings import Settings
 from app.domain.exports import ExportFormat
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.runtime import Runtime
 from app.services import exports
 from tests.api.client import Api, serving
@@ -152,7 +152,7 @@ async def test_rows_written_meanwhile_come_once_or_not_at_all(
     monkeypatch.setattr(exports, "LINES_AT_ONCE", 4)
     await store(sql, SLOTS[::2])
     key = TickerKey("deribit", "btc_usd")
-    export = await runtime.exports.look(key, Span(), ExportFormat.CSV)
+    export = await runtime.exports.look(key, TimeRange(), ExportFormat.CSV)
     lines: list[bytes] = []
     async with aclosing(runtime.exports.stream(export)) as pieces:
         async for piece in pieces:
@@ -227,7 +227,7 @@ async def test_client_that_reads_no_more_is_cut_off(
     raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(route, "STALLED_SECONDS", 0.3)
-    monkeypatch.setattr(exports, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(exports, "MAX_CONCURRENT", 1)
     reader = await raw.ask()
     await asyncio.sleep(1.5)
     assert not _is_whole(await _until_end(reader))
@@ -242,7 +242,7 @@ async def test_failure_in_the_middle_cuts_the_connection(raw: Raw, sql: asyncpg.
 
 @pytest.mark.usefixtures("long")
 async def test_too_many_at_once_are_told_to_come_again(raw: Raw) -> None:
-    readers = [await raw.ask() for _ in range(exports.MOST_AT_ONCE)]
+    readers = [await raw.ask() for _ in range(exports.MAX_CONCURRENT)]
     refused = await raw.api.get(URL)
     assert (refused.status, refused.code) == (429, "too_many_exports")
     assert refused.headers["retry-after"]
@@ -253,7 +253,7 @@ async def test_too_many_at_once_are_told_to_come_again(raw: Raw) -> None:
 @pytest.mark.usefixtures("digits")
 async def test_gzip_is_a_whole_gzip_file(runtime: Runtime) -> None:
     key = TickerKey("deribit", "btc_usd")
-    export = await runtime.exports.look(key, Span(), ExportFormat.CSV)
+    export = await runtime.exports.look(key, TimeRange(), ExportFormat.CSV)
     packed = b"".join([piece async for piece in runtime.exports.stream(export, packed=True)])
     plain = b"".join([piece async for piece in runtime.exports.stream(export)])
     assert gzip.decompress(packed) == plain

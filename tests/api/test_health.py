@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.heartbeats import Role, SignOfLife
+from app.redis.heartbeats import Heartbeat, Role
 from app.runtime import open_runtime
 from app.simulator import Exchange
 from tests.api.client import Api, serving
@@ -195,4 +195,4 @@ def show_life(settings: Settings) -> None:
     """Give the signs that a beat and a worker would give."""
     assert settings.redis_url is not None
     for role in Role:
-        SignOfLife(settings.redis_url.get_secret_value(), role, f"a {role}").give()
+        Heartbeat(settings.redis_url.get_secret_value(), role, f"a {role}").give()

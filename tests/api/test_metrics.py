@@ -15,7 +15,7 @@ from app.domain.gaps import Gap, Reason
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import Database
-from app.redis.heartbeats import Role, SignOfLife
+from app.redis.heartbeats import Heartbeat, Role
 from app.repositories import unfillable
 from app.runtime import Runtime
 from app.simulator import Exchange
@@ -137,7 +137,7 @@ async def test_silence_and_clocks_are_told(
 ) -> None:
     """The stand-in's clock is not the machine's: it is ten seconds into a minute."""
     assert not any(name == "prices_silent_seconds" for name, _ in await scrape(api))
-    SignOfLife(servers.redis_url, Role.BEAT, "here").give()
+    Heartbeat(servers.redis_url, Role.BEAT, "here").give()
     await runtime.collector.collect()
     samples = await scrape(api)
     assert 0 <= samples["prices_silent_seconds", ("beat",)] < 10

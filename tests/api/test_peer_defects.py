@@ -16,7 +16,7 @@ PARAMETERS = {
     "/api/v1/prices/period": ("from_dt", "to_dt", "limit", "cursor"),
     "/api/v1/prices/at": ("timestamp", "tolerance_seconds"),
 }
-LONGEST_PAUSE_SECONDS = 1.5
+MAX_PAUSE_SECONDS = 1.5
 """Half of what the health checks may take."""
 
 
@@ -56,4 +56,4 @@ async def test_loop_goes_on_while_health_waits_for_the_database(
             await asyncio.sleep(0.01)
             longest = max(longest, clock() - began)
     assert (await asked).status == 503
-    assert longest < LONGEST_PAUSE_SECONDS
+    assert longest < MAX_PAUSE_SECONDS

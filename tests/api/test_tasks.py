@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.errors import CollectionFailed
-from app.services.collector import Outcome
+from app.services.collector import CollectionResult
 from tests.api.client import Api
 
 # Celery's backend calls what redis-py deprecates
@@ -23,7 +23,10 @@ async def test_status_follows_the_task(api: Api) -> None:
     url = (await api.post(FETCH)).json()["status_url"]
     part = f"{url.rpartition('/')[2]}.0"
     states = []
-    for state, result in (("STARTED", None), ("SUCCESS", asdict(Outcome(stored=["btc_usd"])))):
+    for state, result in (
+        ("STARTED", None),
+        ("SUCCESS", asdict(CollectionResult(stored=["btc_usd"]))),
+    ):
         states.append((await api.get(url)).json()["state"])
         celery.backend.store_result(part, result, state)
     states.append((await api.get(url)).json()["state"])
@@ -52,7 +55,7 @@ async def test_failed_task_tells_the_codes_by_ticker(api: Api) -> None:
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
     url = (await api.post(FETCH)).json()["status_url"]
-    outcome = Outcome(stored=["btc_usd"], failed={"eth_usd": "exchange_timeout"})
+    outcome = CollectionResult(stored=["btc_usd"], failed={"eth_usd": "exchange_timeout"})
     error = CollectionFailed(asdict(outcome))
     celery.backend.mark_as_failure(f"{url.rpartition('/')[2]}.0", error)
     answer = (await api.get(url)).json()

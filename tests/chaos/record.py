@@ -7,7 +7,7 @@ import asyncpg
 
 from tests.chaos.truth import Given, Place, Row
 
-LONGEST_READ_SECONDS = 5
+MAX_READ_SECONDS = 5
 
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _ROWS = "SELECT ticker, timestamp, observed_us, price, source, created_at FROM prices"
@@ -29,12 +29,12 @@ class Record:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Connect as long as the context lasts."""
-        connection = await asyncpg.connect(self.url, timeout=LONGEST_READ_SECONDS)
+        connection = await asyncpg.connect(self.url, timeout=MAX_READ_SECONDS)
         try:
             yield connection
         finally:
             with suppress(*_AWAY):  # its server may have been killed on purpose
-                await connection.close(timeout=LONGEST_READ_SECONDS)
+                await connection.close(timeout=MAX_READ_SECONDS)
 
 
 def _row(row: asyncpg.Record) -> Row:

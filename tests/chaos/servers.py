@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.embedded.servers import embed
 from app.supervisor.probes import answers
-from app.supervisor.processes import Child, identity
+from app.supervisor.processes import ProcessSpec, identity
 from tests.waiting import until
 
 END_SECONDS = 30
@@ -18,7 +18,7 @@ AWAY_SECONDS = 20
 class Server:
     """One server, from `start` to `stop`, again and again."""
 
-    def __init__(self, child: Child, url: str, env: Mapping[str, str]) -> None:
+    def __init__(self, child: ProcessSpec, url: str, env: Mapping[str, str]) -> None:
         self.url = url
         self._env = env
         self._child = child

@@ -19,7 +19,7 @@ from tests.processes import Processes
 from tests.waiting import until
 
 READERS = 8
-LEAST_ANSWERS = 200
+MIN_ANSWERS = 200
 TIMEOUT_SECONDS = 20
 LOCK_SECONDS = 180
 READS = (
@@ -52,10 +52,10 @@ async def read_by_many(url: str) -> AsyncIterator[None]:
 
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         readers = [group.create_task(read(session)) for _ in range(READERS)]
-        await until(lambda: asyncio.sleep(0, answers > LEAST_ANSWERS))
+        await until(lambda: asyncio.sleep(0, answers > MIN_ANSWERS))
         yield
         answers = 0
-        await until(lambda: asyncio.sleep(0, answers > LEAST_ANSWERS))
+        await until(lambda: asyncio.sleep(0, answers > MIN_ANSWERS))
         for reader in readers:
             reader.cancel()
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.clients import Exchange, open_exchanges
 from app.core.settings import Settings
-from app.redis.rate_limiter import RequestGate
+from app.redis.rate_limiter import DistributedRateLimiter
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
 from tests.clients.certificates import Certificate, make_certificate
@@ -25,7 +25,7 @@ Speak: TypeAlias = Callable[..., Awaitable[Speaker]]
 async def connected(redis: Redis, base_url: str, **more: object) -> AsyncIterator[Exchange]:
     """Open a client at a gate that is wide open."""
     settings = Settings.model_validate({"deribit_base_url": base_url, **more})
-    gate = RequestGate(redis, "test", rate=100_000, places=100, lease_seconds=30)
+    gate = DistributedRateLimiter(redis, "test", rate=100_000, permits=100, lease_seconds=30)
     async with open_exchanges(settings, gate) as exchanges:
         yield exchanges[settings.deribit_name]
     await gate.close()

@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeAlias
 
 from app.redis.client import open_redis
-from app.redis.rate_limiter import RequestGate
+from app.redis.rate_limiter import DistributedRateLimiter
 from tests.clients.wire import pour
 
 GUARD_SECONDS = 20
 """Only so that a defect fails instead of hanging."""
-MakeGate: TypeAlias = Callable[..., RequestGate]
+MakeGate: TypeAlias = Callable[..., DistributedRateLimiter]
 
 
 @asynccontextmanager
@@ -19,29 +19,29 @@ async def gates_at(redis_url: str) -> AsyncIterator[MakeGate]:
     """Open gates, each with a connection of its own; wide ones unless limits are given."""
     async with AsyncExitStack() as stack:
 
-        def open_gate(url: str = redis_url, **limits: float) -> RequestGate:
+        def open_gate(url: str = redis_url, **limits: float) -> DistributedRateLimiter:
             client = open_redis(url)
             stack.push_async_callback(client.aclose)
             chosen: dict[str, Any] = {
                 "rate": 100_000,
-                "places": 1_000,
+                "permits": 1_000,
                 "lease_seconds": 30,
                 **limits,
             }
-            gate = RequestGate(client, "test", **chosen)
+            gate = DistributedRateLimiter(client, "test", **chosen)
             stack.push_async_callback(gate.close)
             return gate
 
         yield open_gate
 
 
-async def until_waiting(gate: RequestGate, number: int) -> None:
+async def until_waiting(gate: DistributedRateLimiter, number: int) -> None:
     while len(gate._first.waiting) < number:  # noqa: ASYNC110  # no event tells of it
         await asyncio.sleep(0)
 
 
-async def pass_through(gate: RequestGate) -> None:
-    async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+async def pass_through(gate: DistributedRateLimiter) -> None:
+    async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
         await asyncio.sleep(0)
 
 

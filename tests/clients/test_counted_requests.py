@@ -8,7 +8,7 @@ from app.clients import Exchange, open_exchanges
 from app.core.errors import BrokerUnavailable, ExchangeRateLimited, ExchangeUnavailable
 from app.core.metrics import EXCHANGE_REQUESTS, take
 from app.core.settings import Settings
-from app.redis.rate_limiter import RequestGate
+from app.redis.rate_limiter import DistributedRateLimiter
 from app.simulator import Exchange as StandIn
 from tests.clients.gates import MakeGate, Relay, gates_at
 from tests.conftest import Servers
@@ -24,7 +24,7 @@ def _counted() -> list[tuple[str, ...]]:
     return [sample.values for sample in take() if sample.metric == EXCHANGE_REQUESTS.name]
 
 
-async def _fail(gate: RequestGate, exchange: StandIn, error: type[Exception]) -> None:
+async def _fail(gate: DistributedRateLimiter, exchange: StandIn, error: type[Exception]) -> None:
     settings = Settings.model_validate({"deribit_base_url": exchange.api_url})
     async with open_exchanges(settings, gate) as exchanges:
         with pytest.raises(error):
@@ -47,7 +47,7 @@ async def test_request_that_a_wait_holds_off_is_not_counted(
     make_gate: MakeGate, exchange: StandIn
 ) -> None:
     gate = make_gate()
-    await gate.hold_off(3600)
+    await gate.pause_requests(3600)
     take()
     await _fail(gate, exchange, ExchangeRateLimited)
     assert (_counted(), len(exchange.requests)) == ([], 0)

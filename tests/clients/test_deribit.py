@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from app.clients import Exchange
-from app.clients.transport import LONGEST_ANSWER_BYTES
+from app.clients.transport import MAX_ANSWER_BYTES
 from app.core.errors import (
     AnswerMalformed,
     AppError,
@@ -168,7 +168,7 @@ async def test_broken_compression_is_malformed(connect: Connect, speak: Speak) -
 
 
 async def test_huge_body_is_not_read_to_its_end(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(http(b" " * (LONGEST_ANSWER_BYTES + 1)))
+    speaker = await speak(http(b" " * (MAX_ANSWER_BYTES + 1)))
     error = await failure(await connect(speaker.url))
     assert (type(error), error.retryable) == (AnswerMalformed, True)
 

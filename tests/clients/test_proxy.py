@@ -10,7 +10,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from app.core.errors import ExchangeError, ExchangeUnavailable, ExchangeUnreachable, ProxyRefused
-from app.core.retry import Patience
+from app.core.retry import Retrier
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
 from tests.clients.asking import failure
@@ -203,9 +203,9 @@ async def test_credentials_are_in_no_error_and_no_log(
     place = proxy.url if proxy_is_there else "http://127.0.0.1:1"
     proxy_url = place.replace("//", "//maria:hunter2@")
     client = await connect(f"{scheme}://127.0.0.1:1/api/v2", proxy_url=proxy_url)
-    patience = Patience(0, first_wait=1, longest_wait=1)
+    patience = Retrier(0, first_wait=1, longest_wait=1)
     with structlog.testing.capture_logs() as logs, pytest.raises(ExchangeError) as caught:
-        await patience.persist(lambda: client.index_price("btc_usd"))
+        await patience.call(lambda: client.index_price("btc_usd"))
     assert len(logs) == 1
     shown = "".join(traceback.format_exception(caught.value)) + str(logs)
     shown += "".join(map(repr, chain_of(caught.value)))

@@ -3,7 +3,7 @@
 import pytest
 
 from app.clients import Exchange
-from app.clients.transport import MOST_REDIRECTS
+from app.clients.transport import MAX_REDIRECTS
 from app.core.errors import ExchangeTimeout, ExchangeUnreachable, RedirectRefused
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
@@ -65,7 +65,7 @@ async def test_redirects_in_circles_are_refused(
 ) -> None:
     tls_exchange.add_fault("redirect", location=PRICE_PATH)
     await refusal(tls_client)
-    assert len(tls_exchange.requests) == MOST_REDIRECTS + 1
+    assert len(tls_exchange.requests) == MAX_REDIRECTS + 1
 
 
 async def test_redirects_share_one_timeout(connect: Connect, tls_exchange: StandIn) -> None:

@@ -1,11 +1,11 @@
-"""Batches: few writes, and nobody waits for who does not come."""
+"""BatchWriter: few writes, and nobody waits for who does not come."""
 
 import asyncio
 from collections.abc import Sequence
 
 import pytest
 
-from app.core.batches import Batches
+from app.core.batches import BatchWriter
 from app.core.errors import DatabaseUnavailable
 
 
@@ -23,7 +23,7 @@ class Ledger:
         return [number % 2 == 0 for number in numbers]
 
 
-async def _bring(batches: Batches[int], *numbers: int) -> list[bool | BaseException]:
+async def _bring(batches: BatchWriter[int], *numbers: int) -> list[bool | BaseException]:
     """Let each number be brought by a member, who leaves afterwards."""
 
     async def bring(number: int) -> bool:
@@ -40,14 +40,14 @@ async def _bring(batches: Batches[int], *numbers: int) -> list[bool | BaseExcept
 
 async def test_what_all_members_bring_is_written_at_once() -> None:
     ledger = Ledger()
-    found = await _bring(Batches(ledger.write, members=4), 4, 5, 6, 7)
+    found = await _bring(BatchWriter(ledger.write, members=4), 4, 5, 6, 7)
     assert found == [True, False, True, False]
     assert ledger.batches == [[4, 5, 6, 7]]
 
 
 async def test_member_that_brings_nothing_is_not_waited_for_long() -> None:
     ledger = Ledger()
-    batches = Batches(ledger.write, members=3)
+    batches = BatchWriter(ledger.write, members=3)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         group.create_task(batches.write_all())
         assert all(await asyncio.gather(batches.add(2), batches.add(4)))
@@ -58,7 +58,7 @@ async def test_member_that_brings_nothing_is_not_waited_for_long() -> None:
 
 async def test_while_others_come_they_are_waited_for() -> None:
     ledger = Ledger()
-    batches = Batches(ledger.write, members=100)
+    batches = BatchWriter(ledger.write, members=100)
 
     async def bring(number: int) -> bool:
         await asyncio.sleep(number / 1000)
@@ -74,7 +74,7 @@ async def test_while_others_come_they_are_waited_for() -> None:
 
 async def test_coming_without_end_keeps_nobody_waiting_for_ever() -> None:
     ledger = Ledger()
-    batches = Batches(ledger.write, members=1_000)
+    batches = BatchWriter(ledger.write, members=1_000)
 
     async def come() -> None:
         async with asyncio.TaskGroup() as comers:
@@ -91,7 +91,7 @@ async def test_coming_without_end_keeps_nobody_waiting_for_ever() -> None:
 
 async def test_item_that_cannot_be_written_takes_no_other_along() -> None:
     ledger = Ledger()
-    found = await _bring(Batches(ledger.write, members=3), 2, 13, 4)
+    found = await _bring(BatchWriter(ledger.write, members=3), 2, 13, 4)
     assert (found[0], found[2]) == (True, True)
     assert isinstance(found[1], ValueError)
     assert ledger.batches == [[2], [4]]
@@ -101,14 +101,14 @@ async def test_who_brought_hears_that_nothing_could_be_written() -> None:
     async def write(_: Sequence[int]) -> list[bool]:
         raise DatabaseUnavailable("away")
 
-    found = await _bring(Batches(write, members=2), 1, 2)
+    found = await _bring(BatchWriter(write, members=2), 1, 2)
     assert all(isinstance(one, DatabaseUnavailable) for one in found)
 
 
 @pytest.mark.parametrize("members", [0, 2])
 async def test_writing_ends_when_all_have_left(members: int) -> None:
     ledger = Ledger()
-    batches = Batches(ledger.write, members)
+    batches = BatchWriter(ledger.write, members)
     for _ in range(members):
         batches.leave()
     async with asyncio.timeout(5):

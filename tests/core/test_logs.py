@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.core.logs import configure_logs, hush
+from app.core.logs import configure_logs, quiet_loggers
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +75,6 @@ def test_hushed_library_speaks_of_trouble_alone(level: str, *, is_hushed: bool) 
     library = logging.getLogger("theirs.talkative")
     library.setLevel(logging.NOTSET)
     configure_logs(level, "json")
-    hush("theirs.talkative")
+    quiet_loggers("theirs.talkative")
     assert library.isEnabledFor(logging.INFO) is not is_hushed
     assert library.isEnabledFor(logging.WARNING)

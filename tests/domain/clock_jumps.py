@@ -16,7 +16,7 @@ from app.domain.gaps import last_due
 from app.domain.slots import (
     MICROSECONDS,
     STALE_AFTER_INTERVALS,
-    LiveEdge,
+    LatestLivePrice,
     Slot,
     floor_slot,
     is_plausible,
@@ -24,7 +24,7 @@ from app.domain.slots import (
     seconds_left,
     window_seconds,
 )
-from app.domain.stamps import Bearings, ExchangeClock, agree
+from app.domain.stamps import ClockReadings, ExchangeClock, agree
 
 BASE_SECONDS = 1_768_580_400
 TICKERS = ("btc_usd", "eth_usd")
@@ -106,12 +106,12 @@ class World:
     def database_us(self, at: float) -> int:
         return _us(BASE_SECONDS + at + self.case.database.at(at))
 
-    def edge(self, ticker: str) -> LiveEdge | None:
+    def edge(self, ticker: str) -> LatestLivePrice | None:
         """Give what `prices.live_edges` would have read."""
         if ticker not in self.last:
             return None
         last = self.last[ticker]
-        return LiveEdge(Slot(last.slot), last.observed_us, last.created_us)
+        return LatestLivePrice(Slot(last.slot), last.observed_us, last.created_us)
 
     def store(self, ticker: str, observed_us: int, at: float) -> Slot:
         slot = floor_slot(observed_us, self.case.interval)
@@ -185,13 +185,13 @@ def _ask_surely(
     """Give a stamp that is believed, as `StampVerifier.ask` does, and when it came."""
     interval = world.case.interval
 
-    def ask(at: float) -> tuple[int, float, Bearings]:
+    def ask(at: float) -> tuple[int, float, ClockReadings]:
         came = at + 0.02 + world.dice.random() * 0.03
         present_us = None if supposed is None else supposed + _us(came)
         return (
             world.exchange_us(came - 0.01),
             came,
-            Bearings(present_us, database + _us(came), _us(came)),
+            ClockReadings(present_us, database + _us(came), _us(came)),
         )
 
     first, at, now = ask(at)
@@ -266,7 +266,7 @@ def _misjudged(world: World, end: float) -> tuple[int, int]:
                 following = next(moments, None)
             if last is None:
                 continue
-            edge = LiveEdge(Slot(last.slot), last.observed_us, last.created_us)
+            edge = LatestLivePrice(Slot(last.slot), last.observed_us, last.created_us)
             present_us = present_of(edge, world.database_us(second))
             truth_us = world.truth_us(second)
             due += (last_due(present_us, interval) + interval) * MICROSECONDS > truth_us

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.candles import CandleInterval, CandleQuery, Fill, settled_before
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS
 
 BTC = TickerKey("deribit", "btc_usd")
@@ -22,7 +22,7 @@ MOMENTS = st.integers(-100_000, 1_000_000)
 INTERVALS = st.sampled_from(CandleInterval)
 
 
-def _query(interval: CandleInterval, span: Span) -> CandleQuery:
+def _query(interval: CandleInterval, span: TimeRange) -> CandleQuery:
     return CandleQuery(BTC, interval, span, Fill.NONE, 10)
 
 
@@ -36,7 +36,7 @@ def test_intervals_have_their_lengths() -> None:
 
 @given(INTERVALS, MOMENTS, MOMENTS)
 def test_starts_are_those_in_the_span(interval: CandleInterval, start: int, end: int) -> None:
-    found = _starts(_query(interval, Span(start, end)))
+    found = _starts(_query(interval, TimeRange(start, end)))
     width = interval.seconds
     assert found == [moment for moment in range(0, 1_000_001, width) if start <= moment <= end]
 
@@ -45,19 +45,19 @@ def test_starts_are_those_in_the_span(interval: CandleInterval, start: int, end:
 def test_after_a_start_the_next_one_follows(
     interval: CandleInterval, start: int, position: int
 ) -> None:
-    query = _query(interval, Span(start, 2_000_000))
+    query = _query(interval, TimeRange(start, 2_000_000))
     starts = _starts(query)
     at = min(position, len(starts) - 1)
     assert _starts(query.after(starts[at])) == starts[at + 1 :]
 
 
 def test_position_before_the_span_leaves_it_whole() -> None:
-    query = _query(CandleInterval.ONE_MINUTE, Span(600, 900))
+    query = _query(CandleInterval.ONE_MINUTE, TimeRange(600, 900))
     assert _starts(query.after(60)) == _starts(query) == [600, 660, 720, 780, 840, 900]
 
 
 def test_open_span_reaches_from_the_epoch_to_far_away() -> None:
-    query = _query(CandleInterval.ONE_DAY, Span())
+    query = _query(CandleInterval.ONE_DAY, TimeRange())
     assert query.first == 0
     assert 2**62 < query.beyond < 2**63
     assert query.after(0).first == 86_400

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.charts import Chart, ChartRange, Filling, fill, within_reach
+from app.domain.charts import Chart, ChartRange, FillResult, fill, within_reach
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import Slot
@@ -39,7 +39,7 @@ def slots(run: list[Gap]) -> list[int]:
 
 def test_slot_takes_the_earliest_point_inside_it() -> None:
     filling = fill(KEY, [gap(T0, T0)], every(6, T0 - 12, T0 + 60), is_coarsest=False)
-    assert filling == Filling(
+    assert filling == FillResult(
         [Price(KEY, Slot(T0), Decimal(3), T0 * SECOND, Source.BACKFILL)], [], [], []
     )
 
@@ -133,7 +133,7 @@ def fate(slot: int, interval: int, chart: Chart, *, is_coarsest: bool) -> Fate:
     )
 
 
-def fates(filling: Filling) -> dict[int, Fate]:
+def fates(filling: FillResult) -> dict[int, Fate]:
     """Give every slot's fate, and make sure that none has two."""
     told: list[tuple[int, Fate]] = [
         (price.slot, Fate("price", price.price)) for price in filling.prices

@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.exports import Export, ExportFormat
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.files.layouts import csv_layout, ndjson_layout
 
 BTC = TickerKey("deribit", "btc_usd")
@@ -13,21 +13,21 @@ DAY = 1_767_225_600
 @pytest.mark.parametrize(
     ("span", "stored", "name"),
     [
-        (Span(), Span(DAY, DAY + 60), "20260101T000000Z-20260101T000100Z"),
-        (Span(0, None), Span(DAY, DAY + 60), "19700101T000000Z-20260101T000100Z"),
-        (Span(DAY, DAY + 86_399), None, "20260101T000000Z-20260101T235959Z"),
-        (Span(-62_135_596_800, 253_402_300_799), None, "00010101T000000Z-99991231T235959Z"),
+        (TimeRange(), TimeRange(DAY, DAY + 60), "20260101T000000Z-20260101T000100Z"),
+        (TimeRange(0, None), TimeRange(DAY, DAY + 60), "19700101T000000Z-20260101T000100Z"),
+        (TimeRange(DAY, DAY + 86_399), None, "20260101T000000Z-20260101T235959Z"),
+        (TimeRange(-62_135_596_800, 253_402_300_799), None, "00010101T000000Z-99991231T235959Z"),
     ],
 )
 def test_file_is_named_after_its_ticker_and_its_time(
-    span: Span, stored: Span | None, name: str
+    span: TimeRange, stored: TimeRange | None, name: str
 ) -> None:
     export = Export(BTC, ExportFormat.PARQUET, span, stored, has_decimals=True)
     assert export.file_name == f"deribit-btc_usd-{name}.parquet"
 
 
 def test_file_without_any_time_is_named_after_its_ticker() -> None:
-    export = Export(BTC, ExportFormat.CSV, Span(), None, has_decimals=True)
+    export = Export(BTC, ExportFormat.CSV, TimeRange(), None, has_decimals=True)
     assert export.file_name == "deribit-btc_usd.csv"
 
 

@@ -11,9 +11,9 @@ from app.domain.freshness import (
     STATEMENT_ENDED,
     Clocks,
     Failure,
-    Findings,
     Freshness,
-    Signs,
+    HealthReport,
+    ProcessStatus,
     failure_lasts_seconds,
     silent_after_seconds,
 )
@@ -22,16 +22,16 @@ from app.domain.prices import TickerKey
 BTC = TickerKey("deribit", "btc_usd")
 STALE = Freshness(BTC, 190, is_fresh=False)
 FRESH = Freshness(BTC, 30, is_fresh=True)
-LIVELY = Signs(beats={"a": 1.0}, workers={"b": 1.0})
+LIVELY = ProcessStatus(beats={"a": 1.0}, workers={"b": 1.0})
 MAINTENANCE = Failure("exchange_maintenance", "11051 system_maintenance", 120, 5)
 FULL = Failure("database_full", "no space", 60, 5)
 
 
-def findings(**changes: object) -> Findings:
-    return replace(Findings(60, [STALE], signs=LIVELY), **changes)  # type: ignore[arg-type]  # names of fields
+def findings(**changes: object) -> HealthReport:
+    return replace(HealthReport(60, [STALE], signs=LIVELY), **changes)  # type: ignore[arg-type]  # names of fields
 
 
-def with_signs(**changes: object) -> Findings:
+def with_signs(**changes: object) -> HealthReport:
     return findings(signs=replace(LIVELY, **changes))  # type: ignore[arg-type]  # same
 
 
@@ -81,7 +81,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("found", "reason"), CASES)
-def test_reason_is_said_in_words(found: Findings, reason: str) -> None:
+def test_reason_is_said_in_words(found: HealthReport, reason: str) -> None:
     assert found.reason(BTC) == reason
 
 
@@ -91,15 +91,15 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
     found = findings(
         database_trouble=f"{DOES_NOT_ANSWER} (ConnectionRefusedError)",
         broker_trouble="away",
-        signs=Signs(beats={"a": 95}, workers={"b": 95}, failures=failures),
+        signs=ProcessStatus(beats={"a": 95}, workers={"b": 95}, failures=failures),
     )
     starts = []
     for fixed in (
         {"database_trouble": ""},
-        {"signs": Signs({"a": 95}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"signs": ProcessStatus({"a": 95}, {"b": 95}, {str(BTC): MAINTENANCE})},
         {"broker_trouble": ""},
-        {"signs": Signs({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
-        {"signs": Signs({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
+        {"signs": ProcessStatus({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"signs": ProcessStatus({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
     ):
         starts.append(found.reason(BTC))
         found = replace(found, **fixed)
@@ -115,7 +115,7 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
 
 def test_nobody_need_report_while_every_ticker_is_fresh() -> None:
     """Someone may collect from cron."""
-    found = findings(tickers=[FRESH], signs=Signs())
+    found = findings(tickers=[FRESH], signs=ProcessStatus())
     assert (found.beat_trouble(), found.worker_trouble()) == ("", "")
 
 

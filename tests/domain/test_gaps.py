@@ -15,7 +15,7 @@ from app.domain.gaps import (
     with_reasons,
     without,
 )
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot
 
@@ -54,14 +54,14 @@ def test_slot_may_come_for_half_an_interval_after_its_end() -> None:
 
 def test_open_recording_promises_up_to_what_is_due() -> None:
     recording = Recording(BTC, STEP, Slot(120))
-    found = missing(recording, 389 * MICROSECONDS, Span(), {180})
+    found = missing(recording, 389 * MICROSECONDS, TimeRange(), {180})
     assert found == [_gap(2, 2), _gap(4, 4)]
 
 
 def test_closed_recording_promises_nothing_beyond_its_end() -> None:
     recording = Recording(BTC, STEP, Slot(120), Slot(180))
-    assert missing(recording, 9000 * MICROSECONDS, Span(), ()) == [_gap(2, 3)]
-    assert missing(recording, 9000 * MICROSECONDS, Span(121, 179), ()) == []
+    assert missing(recording, 9000 * MICROSECONDS, TimeRange(), ()) == [_gap(2, 3)]
+    assert missing(recording, 9000 * MICROSECONDS, TimeRange(121, 179), ()) == []
 
 
 @given(_runs(), _runs(list(Reason)))

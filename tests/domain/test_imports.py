@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.imports import Latest, Sheet, Wish, read_price
+from app.domain.imports import ImportRequest, Latest, RowParser, read_price
 
 LATEST = Latest(2_000_000_000_000_000, {})
 PLAIN = ("timestamp", "price")
@@ -15,8 +15,8 @@ FULL = ("price", "source", "ticker", "timestamp", "exchange", "observed_us")
 
 def _sheet(
     columns: tuple[str, ...] = PLAIN, ticker: str | None = "btc_usd", interval: int = 60
-) -> Sheet:
-    return Sheet.of(columns, Wish(None, ticker, interval), LATEST)
+) -> RowParser:
+    return RowParser.of(columns, ImportRequest(None, ticker, interval), LATEST)
 
 
 @pytest.mark.parametrize(

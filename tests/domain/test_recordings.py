@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording, realign
-from app.domain.slots import MICROSECONDS, LiveEdge, Slot, floor_slot
+from app.domain.slots import MICROSECONDS, LatestLivePrice, Slot, floor_slot
 
 BTC, ETH, SOL = (TickerKey("deribit", f"{name}_usd") for name in ("btc", "eth", "sol"))
 T0 = 1_768_579_200
@@ -19,7 +19,7 @@ def _realign(
     wanted: set[TickerKey],
     seconds: int,
     interval: int = 60,
-    edges: dict[TickerKey, LiveEdge] | None = None,
+    edges: dict[TickerKey, LatestLivePrice] | None = None,
 ) -> list[Recording]:
     newest = {recording.key: recording for recording in known}
     return realign(newest, wanted, interval, edges or {}, (T0 + seconds) * MICROSECONDS)
@@ -40,7 +40,7 @@ def test_ticker_taken_out_closes_after_the_last_slot_that_is_over() -> None:
 
 def test_ticker_taken_out_keeps_the_slot_that_is_stored_already() -> None:
     stamp = (T0 + 125) * MICROSECONDS
-    edges = {BTC: LiveEdge(Slot(T0 + 120), stamp, stamp)}
+    edges = {BTC: LatestLivePrice(Slot(T0 + 120), stamp, stamp)}
     closed = Recording(BTC, 60, Slot(T0), Slot(T0 + 120))
     assert _realign([Recording(BTC, 60, Slot(T0))], set(), 150, edges=edges) == [closed]
 
@@ -79,7 +79,7 @@ class Realigning(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.table: dict[tuple[TickerKey, int], Recording] = {}
-        self.edges: dict[TickerKey, LiveEdge] = {}
+        self.edges: dict[TickerKey, LatestLivePrice] = {}
         self.wanted: set[TickerKey] = set()
         self.interval = 60
         self.database_us = T0 * MICROSECONDS
@@ -101,7 +101,7 @@ class Realigning(RuleBasedStateMachine):
         stamp_us = self.database_us + off_seconds * MICROSECONDS
         slot = floor_slot(stamp_us, self.interval)
         if key not in self.edges or slot > self.edges[key].slot:
-            self.edges[key] = LiveEdge(slot, stamp_us, self.database_us)
+            self.edges[key] = LatestLivePrice(slot, stamp_us, self.database_us)
 
     @rule()
     def realign_again(self) -> None:

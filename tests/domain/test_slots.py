@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from app.domain.slots import (
     MICROSECONDS,
-    LiveEdge,
+    LatestLivePrice,
     Slot,
     floor_slot,
     is_plausible,
@@ -58,6 +58,6 @@ def test_stamp_is_plausible_within_an_hour(reference_us: int, off_seconds: int) 
 def test_present_goes_on_from_the_stamp_with_the_databases_clock(
     observed_us: int, created_us: int, elapsed_us: int
 ) -> None:
-    edge = LiveEdge(Slot(0), observed_us, created_us)
+    edge = LatestLivePrice(Slot(0), observed_us, created_us)
     present = edge.present_us(created_us + elapsed_us)
     assert present == (observed_us + elapsed_us if elapsed_us >= 0 else None)

@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.slots import MICROSECONDS
-from app.domain.stamps import Bearings, Doubt, ExchangeClock, agree, changed_clocks
+from app.domain.stamps import ClockReadings, ExchangeClock, UnconfirmedJump, agree, changed_clocks
 
 NOW_US = 1_768_579_260 * MICROSECONDS
 HOST_US = 5_000 * MICROSECONDS
@@ -13,10 +13,10 @@ HALF_AN_HOUR_US = 1_800 * MICROSECONDS
 
 def bearings(
     present_us: int | None = NOW_US, database_us: int = NOW_US, passed_seconds: int = 0
-) -> Bearings:
+) -> ClockReadings:
     passed_us = passed_seconds * MICROSECONDS
     present_us = None if present_us is None else present_us + passed_us
-    return Bearings(present_us, database_us + passed_us, HOST_US + passed_us)
+    return ClockReadings(present_us, database_us + passed_us, HOST_US + passed_us)
 
 
 @pytest.mark.parametrize(("interval", "limit"), [(1, 2), (30, 15), (60, 30), (86_400, 60)])
@@ -65,7 +65,9 @@ def test_jump_that_does_not_stay_where_it_led_begins_anew() -> None:
     assert not clock.is_credible(NOW_US + HALF_AN_HOUR_US, bearings(), 6)
     later = bearings(passed_seconds=60)
     assert not clock.is_credible(NOW_US + 2 * HALF_AN_HOUR_US, later, 6)
-    assert clock.doubt == Doubt(STEADY + 2 * HALF_AN_HOUR_US - 60 * MICROSECONDS, later.host_us)
+    assert clock.doubt == UnconfirmedJump(
+        STEADY + 2 * HALF_AN_HOUR_US - 60 * MICROSECONDS, later.host_us
+    )
 
 
 @pytest.mark.parametrize("jump_us", [-HALF_AN_HOUR_US, HALF_AN_HOUR_US])
@@ -102,7 +104,7 @@ def test_drift_of_less_than_a_second_is_no_news() -> None:
     for off_us, is_news in ((MICROSECONDS, False), (MICROSECONDS + 1, True)):
         clocks = {"deribit": ExchangeClock(STEADY + off_us)}
         assert bool(changed_clocks(clocks, kept)) == is_news
-    doubting = {"deribit": ExchangeClock(STEADY, None, Doubt(0, 0))}
+    doubting = {"deribit": ExchangeClock(STEADY, None, UnconfirmedJump(0, 0))}
     assert changed_clocks(doubting, kept) == doubting
     assert changed_clocks({"deribit": ExchangeClock()}, {}) == {}
 

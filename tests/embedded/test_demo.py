@@ -61,5 +61,5 @@ async def test_the_demo_shows_prices_and_ends_without_a_trace(folder: Path) -> N
     assert {item["ticker"] for item in tickers["items"]} == {"btc_usd", "eth_usd"}
     assert min(item["rows"] for item in tickers["items"]) >= 2880
     assert code == 0
-    assert len(family) >= 7  # two servers, their guardian, exchange, API, worker, beat
+    assert len(family) >= 7  # two servers, their orphan reaper, exchange, API, worker, beat
     await until(lambda: not any(map(lives, family)))

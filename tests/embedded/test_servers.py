@@ -20,7 +20,7 @@ from app.embedded.postgres import Postgres
 from app.embedded.servers import Embedded, embedded_servers, running_servers
 from app.embedded.valkey import Valkey
 from app.supervisor.probes import Probe
-from app.supervisor.processes import Child, identity
+from app.supervisor.processes import ProcessSpec, identity
 from tests.supervisor.child_programs import ENVIRONMENT, FOREVER, lives, python, until
 
 HOLDING = """
@@ -61,7 +61,7 @@ def pids(folder: Path) -> list[int]:
 
 
 @contextmanager
-def left_over(child: Child) -> Iterator[subprocess.Popen[bytes]]:
+def left_over(child: ProcessSpec) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server that nobody supervises."""
     process = subprocess.Popen(  # noqa: S603  # our own command lines
         list(child.argv),
@@ -179,7 +179,7 @@ async def test_a_left_over_broker_is_ended_and_keeps_its_port(folder: Path) -> N
 
 
 def test_a_stranger_with_the_old_number_is_left_alone(folder: Path) -> None:
-    with left_over(Child(name="stranger", argv=python(FOREVER))) as stranger:
+    with left_over(ProcessSpec(name="stranger", argv=python(FOREVER))) as stranger:
         (folder / "valkey").mkdir()
         (folder / "valkey/valkey.pid").write_text(f"{stranger.pid}\n")
 

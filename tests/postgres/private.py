@@ -9,14 +9,14 @@ from pathlib import Path
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from app.supervisor.probes import answers
-from app.supervisor.processes import Child, identity
+from app.supervisor.processes import ProcessSpec, identity
 from tests.waiting import until
 
 
 class Private:
     """A server that runs from `start` to `stop`, again and again."""
 
-    def __init__(self, child: Child, url: str) -> None:
+    def __init__(self, child: ProcessSpec, url: str) -> None:
         self.url = url
         self._child = child
         self._popen: subprocess.Popen[bytes] | None = None

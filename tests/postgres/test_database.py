@@ -263,7 +263,11 @@ async def test_wrong_password_is_away(tmp_path: Path) -> None:
 
 
 def test_url_that_makes_no_sense_is_a_settings_error() -> None:
-    for url in ("postgresql+asyncpg://a:hush@host:port/b", "postgresql+asyncpg://[::1/b", "nope"):
+    for url in (
+        "postgresql+asyncpg://a:hush@host:port/b",
+        "postgresql+asyncpg://[::1/b",
+        "nope",
+    ):
         with pytest.raises(SettingsError, match="DATABASE_URL") as caught:
             Database(url, pool_size=1)
         assert "hush" not in str(caught.value)

@@ -177,7 +177,7 @@ async def test_server_that_is_too_old_is_refused_by_its_version(
         require_version(version)
     with pytest.raises(DatabaseTooOld, match=r"^PostgreSQL 13\.22 is too old: at least 14 is need"):
         require_version((13, 22))
-    monkeypatch.setattr(schema, "LEAST_VERSION", 99)
+    monkeypatch.setattr(schema, "MIN_VERSION", 99)
     with pytest.raises(DatabaseTooOld, match="at least 99 is needed"):
         await require_servers(settings, broker=False)
 

@@ -1,4 +1,4 @@
-"""Signs of life and failures, on Redis's clock."""
+"""ProcessStatus of life and failures, on Redis's clock."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
 from app.domain.prices import TickerKey
-from app.redis.heartbeats import FAILURES, Failures, Role, SignOfLife, read_signs
+from app.redis.heartbeats import FAILURES, FailureStore, Heartbeat, Role, read_heartbeats
 from tests.clients.gates import Relay
 from tests.conftest import Servers
 
@@ -17,8 +17,8 @@ TIMEOUT: AppError = ExchangeTimeout("no answer")
 
 
 @pytest.fixture
-def failures(redis: Redis) -> Failures:
-    return Failures(redis, 60)
+def failures(redis: Redis) -> FailureStore:
+    return FailureStore(redis, 60)
 
 
 async def age_by(redis: Redis, seconds: int) -> None:
@@ -33,10 +33,10 @@ async def age_by(redis: Redis, seconds: int) -> None:
 
 
 async def test_sign_is_as_old_as_redis_says(servers: Servers, redis: Redis) -> None:
-    SignOfLife(servers.redis_url, Role.BEAT, "here").give()
+    Heartbeat(servers.redis_url, Role.BEAT, "here").give()
     seconds, _ = await redis.time()
     await redis.zadd("prices:signs:worker", {"there": (seconds - 40) * 1000})
-    signs = await read_signs(redis)
+    signs = await read_heartbeats(redis)
     assert 0 <= signs.beats["here"] < 5
     assert 39 <= signs.workers["there"] < 50
 
@@ -45,23 +45,23 @@ async def test_who_was_silent_for_ten_minutes_is_forgotten(servers: Servers, red
     seconds, _ = await redis.time()
     ages = {"an hour": (seconds - 610) * 1000, "nearly": (seconds - 500) * 1000}
     await redis.zadd("prices:signs:beat", ages)
-    SignOfLife(servers.redis_url, Role.BEAT, "now").give()
-    assert (await read_signs(redis)).beats.keys() == {"nearly", "now"}
+    Heartbeat(servers.redis_url, Role.BEAT, "now").give()
+    assert (await read_heartbeats(redis)).beats.keys() == {"nearly", "now"}
 
 
 async def test_flush_heals_with_the_next_sign(servers: Servers, redis: Redis) -> None:
-    sign = SignOfLife(servers.redis_url, Role.WORKER, "here")
+    sign = Heartbeat(servers.redis_url, Role.WORKER, "here")
     sign.give()
     await redis.flushall()
     await redis.script_flush()
     sign.give()
-    assert (await read_signs(redis)).workers.keys() == {"here"}
+    assert (await read_heartbeats(redis)).workers.keys() == {"here"}
 
 
 async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> None:
     relay = Relay(servers.redis_url)
     await relay.open()
-    sign = SignOfLife(relay.url, Role.WORKER, "here")
+    sign = Heartbeat(relay.url, Role.WORKER, "here")
     await asyncio.to_thread(sign.give)
     await relay.cut()
     await asyncio.to_thread(sign.give)
@@ -69,55 +69,59 @@ async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> 
     await asyncio.to_thread(sign.give)
     await relay.cut()
     with pytest.raises(BrokerUnavailable):
-        await read_signs(Redis.from_url(relay.url))
+        await read_heartbeats(Redis.from_url(relay.url))
 
 
-async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: Failures) -> None:
+async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: FailureStore) -> None:
     await failures.note({BTC: TIMEOUT})
     await age_by(redis, 60)
     await failures.note({BTC: TIMEOUT})
-    failure = (await read_signs(redis)).failures[str(BTC)]
+    failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert (failure.code, failure.detail) == ("exchange_timeout", "no answer")
     assert 60 <= failure.since_seconds < 70
     assert failure.noted_seconds < 10
 
 
-async def test_a_failure_of_another_code_goes_on(redis: Redis, failures: Failures) -> None:
+async def test_a_failure_of_another_code_goes_on(redis: Redis, failures: FailureStore) -> None:
     await failures.note({BTC: TIMEOUT})
     await age_by(redis, 60)
     await failures.note({BTC: DatabaseFull("no space")})
-    failure = (await read_signs(redis)).failures[str(BTC)]
+    failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert failure.code == "database_full"
     assert failure.since_seconds >= 60
 
 
-async def test_a_late_failure_begins_anew(redis: Redis, failures: Failures) -> None:
+async def test_a_late_failure_begins_anew(redis: Redis, failures: FailureStore) -> None:
     await failures.note({BTC: TIMEOUT})
     await age_by(redis, 121)
     await failures.note({BTC: TIMEOUT})
-    assert (await read_signs(redis)).failures[str(BTC)].since_seconds < 10
+    assert (await read_heartbeats(redis)).failures[str(BTC)].since_seconds < 10
 
 
-async def test_a_price_ends_what_another_process_noted(redis: Redis, failures: Failures) -> None:
+async def test_a_price_ends_what_another_process_noted(
+    redis: Redis, failures: FailureStore
+) -> None:
     await failures.note({BTC: TIMEOUT})
-    await Failures(redis, 60).note({}, [BTC])
-    assert (await read_signs(redis)).failures == {}
+    await FailureStore(redis, 60).note({}, [BTC])
+    assert (await read_heartbeats(redis)).failures == {}
 
 
 async def test_a_redis_that_refuses_writes_says_so(redis: Redis) -> None:
     await redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(BrokerUnavailable, match="answers and refuses"):
-            await read_signs(redis)
+            await read_heartbeats(redis)
     finally:
         await redis.config_set("maxmemory", 0)
 
 
-async def test_ticker_that_is_stored_again_has_no_failure(redis: Redis, failures: Failures) -> None:
+async def test_ticker_that_is_stored_again_has_no_failure(
+    redis: Redis, failures: FailureStore
+) -> None:
     await failures.note({BTC: TIMEOUT, ETH: TIMEOUT})
     await failures.note({}, [BTC])
-    assert (await read_signs(redis)).failures.keys() == {str(ETH)}
+    assert (await read_heartbeats(redis)).failures.keys() == {str(ETH)}
 
 
 async def test_failure_can_not_be_noted_while_redis_is_away() -> None:
-    await Failures(Redis.from_url("redis://127.0.0.1:1/0"), 60).note({BTC: TIMEOUT})
+    await FailureStore(Redis.from_url("redis://127.0.0.1:1/0"), 60).note({BTC: TIMEOUT})

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable, ExchangeRateLimited
-from app.redis.rate_limiter import RequestGate
+from app.redis.rate_limiter import DistributedRateLimiter
 from tests.clients.gates import (
     GUARD_SECONDS,
     MakeGate,
@@ -24,7 +24,7 @@ from tests.clients.processes import PROJECT
 from tests.conftest import Servers
 from tests.waiting import until
 
-BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
+BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:permits"
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ class House:
     def __init__(self) -> None:
         self.most = self.present = 0
 
-    async def visit(self, gate: RequestGate, steps: int = 20) -> None:
-        async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+    async def visit(self, gate: DistributedRateLimiter, steps: int = 20) -> None:
+        async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
             self.present += 1
             self.most = max(self.most, self.present)
             try:
@@ -122,7 +122,7 @@ async def test_rate_below_one_admits_one_at_a_time(make_gate: MakeGate, redis: R
 
 
 async def test_places_hold_over_two_workers_together(make_gate: MakeGate) -> None:
-    gates = [make_gate(places=3) for _ in range(2)]
+    gates = [make_gate(permits=3) for _ in range(2)]
     house = House()
     await asyncio.gather(*(house.visit(gates[number % 2]) for number in range(40)))
     assert house.most == 3
@@ -131,12 +131,12 @@ async def test_places_hold_over_two_workers_together(make_gate: MakeGate) -> Non
 async def test_processes_that_wait_share_the_places(make_gate: MakeGate) -> None:
     order: list[str] = []
 
-    async def visit(gate: RequestGate, who: str) -> None:
-        async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+    async def visit(gate: DistributedRateLimiter, who: str) -> None:
+        async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
             order.append(who)
             await asyncio.sleep(0.05)
 
-    early, late = make_gate(places=8), make_gate(places=8)
+    early, late = make_gate(permits=8), make_gate(permits=8)
     visits = [asyncio.create_task(visit(early, "early")) for _ in range(80)]
     await until_waiting(early, 72)
     visits += [asyncio.create_task(visit(late, "late")) for _ in range(80)]
@@ -145,30 +145,30 @@ async def test_processes_that_wait_share_the_places(make_gate: MakeGate) -> None
 
 
 async def test_place_is_given_back_after_an_error(make_gate: MakeGate) -> None:
-    gate = make_gate(places=1)
+    gate = make_gate(permits=1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            async with gate.admit():
+            async with gate.acquire():
                 raise ZeroDivisionError
 
 
 async def test_requests_are_admitted_in_their_order(make_gate: MakeGate) -> None:
-    gate = make_gate(places=2)
+    gate = make_gate(permits=2)
     order: list[int] = []
 
     async def visit(number: int) -> None:
-        async with gate.admit():
+        async with gate.acquire():
             order.append(number)
 
     await asyncio.gather(*map(visit, range(50)))
     assert order == list(range(50))
 
 
-@pytest.mark.parametrize("places", [1_000, 10_000])
+@pytest.mark.parametrize("permits", [1_000, 10_000])
 async def test_thousand_waiting_requests_ask_together(
-    places: int, make_gate: MakeGate, redis: Redis
+    permits: int, make_gate: MakeGate, redis: Redis
 ) -> None:
-    gate = make_gate(places=places)
+    gate = make_gate(permits=permits)
     await pass_through(gate)  # loads the script
     await redis.config_resetstat()
     await asyncio.gather(*(pass_through(gate) for _ in range(1_000)))
@@ -178,7 +178,7 @@ async def test_thousand_waiting_requests_ask_together(
 async def test_many_requests_beyond_the_places_ask_in_batches(
     make_gate: MakeGate, redis: Redis
 ) -> None:
-    gate = make_gate(places=50)
+    gate = make_gate(permits=50)
     await pass_through(gate)
     await redis.config_resetstat()
     await asyncio.gather(*(pass_through(gate) for _ in range(200)))
@@ -188,8 +188,8 @@ async def test_many_requests_beyond_the_places_ask_in_batches(
 async def test_process_that_holds_every_place_hardly_asks(
     make_gate: MakeGate, redis: Redis
 ) -> None:
-    gate = make_gate(places=1)
-    async with gate.admit():
+    gate = make_gate(permits=1)
+    async with gate.acquire():
         waiting = asyncio.create_task(pass_through(gate))
         await until_waiting(gate, 1)
         await redis.config_resetstat()
@@ -201,7 +201,7 @@ async def test_process_that_holds_every_place_hardly_asks(
 
 
 async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(places=4)
+    gate = make_gate(permits=4)
     await asyncio.gather(*(pass_through(gate) for _ in range(40)))
     await gate.close()
     assert await redis.zcard(PLACES) == 0
@@ -210,12 +210,13 @@ async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None
 
 HOLD = """
 import asyncio, sys
-from app.redis.rate_limiter import RequestGate
+from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.client import open_redis
 
 async def main():
-    gate = RequestGate(open_redis(sys.argv[1]), "test", rate=1000, places=1, lease_seconds=0.5)
-    async with gate.admit():
+    limits = {"rate": 1000, "permits": 1, "lease_seconds": 0.5}
+    gate = DistributedRateLimiter(open_redis(sys.argv[1]), "test", **limits)
+    async with gate.acquire():
         print("in", flush=True)
         await asyncio.sleep(60)
 
@@ -236,7 +237,7 @@ async def test_place_of_a_killed_worker_comes_back_with_its_lease(
     ends_at_us = await lease_end_us(redis)
     worker.kill()
     await worker.communicate()
-    async with asyncio.timeout(GUARD_SECONDS), make_gate(places=1).admit():
+    async with asyncio.timeout(GUARD_SECONDS), make_gate(permits=1).acquire():
         assert await redis_time(redis) * 1_000_000 >= ends_at_us
 
 
@@ -247,7 +248,7 @@ async def test_lease_lies_on_valkeys_clock(
     monkeypatch.setattr(time, "time", lambda: 12_345.0)
     monkeypatch.setattr(time, "time_ns", lambda: 12_345 * 10**9)
     before = await redis_time(redis)
-    async with gate.admit():
+    async with gate.acquire():
         ends_at_us = await lease_end_us(redis)
     after = await redis_time(redis)
     assert before + 7 - 0.001 <= ends_at_us / 1_000_000 <= after + 7 + 0.001
@@ -256,8 +257,8 @@ async def test_lease_lies_on_valkeys_clock(
 async def test_cancelled_waiter_leaves_the_others_their_turn(
     make_gate: MakeGate, redis: Redis
 ) -> None:
-    gate = make_gate(places=1)
-    async with gate.admit():
+    gate = make_gate(permits=1)
+    async with gate.acquire():
         visits = [asyncio.create_task(pass_through(gate)) for _ in range(3)]
         await until_waiting(gate, 3)
         await cancel(visits[1])
@@ -271,7 +272,7 @@ async def test_cancelling_at_any_moment_leaks_no_place(
     seed: int, make_gate: MakeGate, redis: Redis
 ) -> None:
     dice = random.Random(seed)  # noqa: S311  # no secret
-    gate = make_gate(places=3)
+    gate = make_gate(permits=3)
     house = House()
     visits = [asyncio.create_task(house.visit(gate, dice.randrange(5))) for _ in range(60)]
     for visit in dice.sample(visits, 30):
@@ -287,7 +288,7 @@ async def test_cancelling_at_any_moment_leaks_no_place(
 async def test_waiter_cancelled_during_the_call_gives_its_place_back(
     make_gate: MakeGate, redis: Redis
 ) -> None:
-    gate = make_gate(places=1)
+    gate = make_gate(permits=1)
     await pass_through(gate)
     await gate.close()
     lost = asyncio.create_task(pass_through(gate))
@@ -300,8 +301,8 @@ async def test_waiter_cancelled_during_the_call_gives_its_place_back(
 
 
 async def test_flushed_server_stops_nobody(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(places=2)
-    async with gate.admit():
+    gate = make_gate(permits=2)
+    async with gate.acquire():
         await redis.flushall()
         await redis.script_flush()
         await pass_through(gate)
@@ -309,8 +310,8 @@ async def test_flushed_server_stops_nobody(make_gate: MakeGate, redis: Redis) ->
 
 
 async def test_more_turns_than_places_stop_nobody(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(places=1)
-    async with gate.admit():
+    gate = make_gate(permits=1)
+    async with gate.acquire():
         gate._held.add("given by a server that forgot the other")
         await redis.flushall()
         await redis.config_resetstat()
@@ -321,8 +322,8 @@ async def test_more_turns_than_places_stop_nobody(make_gate: MakeGate, redis: Re
 
 
 async def test_closed_gate_turns_away_who_waits(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(places=1)
-    async with gate.admit():
+    gate = make_gate(permits=1)
+    async with gate.acquire():
         waiter = asyncio.create_task(pass_through(gate))
         await until_waiting(gate, 1)
         await gate.close()
@@ -335,8 +336,8 @@ async def test_closed_gate_turns_away_who_waits(make_gate: MakeGate, redis: Redi
 async def test_gates_of_two_exchanges_know_nothing_of_each_other(
     make_gate: MakeGate, redis: Redis
 ) -> None:
-    other = RequestGate(redis, "other", rate=1, places=1, lease_seconds=30)
-    async with make_gate(rate=1, places=1).admit():
+    other = DistributedRateLimiter(redis, "other", rate=1, permits=1, lease_seconds=30)
+    async with make_gate(rate=1, permits=1).acquire():
         await pass_through(other)
     await other.close()
 
@@ -345,8 +346,8 @@ async def test_wait_that_the_exchange_asks_for_holds_in_every_process(
     make_gate: MakeGate, redis: Redis
 ) -> None:
     one, other = make_gate(), make_gate()
-    await one.hold_off(600)
-    await other.hold_off(5)  # a shorter one does not end it
+    await one.pause_requests(600)
+    await other.pause_requests(5)  # a shorter one does not end it
     for gate in (one, other):
         with pytest.raises(ExchangeRateLimited) as refused:
             await pass_through(gate)
@@ -357,7 +358,7 @@ async def test_wait_that_the_exchange_asks_for_holds_in_every_process(
 
 async def test_wait_that_is_over_is_forgotten(make_gate: MakeGate) -> None:
     gate = make_gate()
-    await gate.hold_off(0.05)
+    await gate.pause_requests(0.05)
 
     async def admitted() -> bool:
         try:
@@ -371,7 +372,7 @@ async def test_wait_that_is_over_is_forgotten(make_gate: MakeGate) -> None:
 
 async def test_wait_is_an_hour_at_most(make_gate: MakeGate) -> None:
     gate = make_gate()
-    await gate.hold_off(86_400)
+    await gate.pause_requests(86_400)
     with pytest.raises(ExchangeRateLimited) as refused:
         await pass_through(gate)
     assert 3_590 < (refused.value.retry_after_seconds or 0) <= 3_600

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from app.redis.rate_limiter import RequestGate
+from app.redis.rate_limiter import DistributedRateLimiter
 from tests.clients.gates import GUARD_SECONDS, MakeGate, cancel, gates_at, until_waiting
 from tests.conftest import Servers
 from tests.waiting import until
 
-BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
+BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:permits"
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ async def make_gate(servers: Servers, redis: Redis) -> AsyncIterator[MakeGate]:
         yield make
 
 
-async def hold(gate: RequestGate, *, gives_way: bool = True) -> None:
+async def hold(gate: DistributedRateLimiter, *, low_priority: bool = True) -> None:
     """Take a place and keep it."""
-    async with gate.admit(gives_way=gives_way):
+    async with gate.acquire(low_priority=low_priority):
         await asyncio.Event().wait()
 
 
@@ -42,16 +42,16 @@ async def settled(redis: Redis) -> None:
     await until(is_still)
 
 
-@pytest.mark.parametrize(("places", "taken"), [(1, 1), (2, 1), (3, 1), (8, 4), (9, 4)])
+@pytest.mark.parametrize(("permits", "taken"), [(1, 1), (2, 1), (3, 1), (8, 4), (9, 4)])
 async def test_half_of_the_places_stay_free(
-    places: int, taken: int, make_gate: MakeGate, redis: Redis
+    permits: int, taken: int, make_gate: MakeGate, redis: Redis
 ) -> None:
-    gates = [make_gate(places=places) for _ in range(2)]
+    gates = [make_gate(permits=permits) for _ in range(2)]
     repairs = [asyncio.create_task(hold(gates[number % 2])) for number in range(20)]
     await settled(redis)
     assert await redis.zcard(PLACES) == taken
-    if places > 1:
-        async with asyncio.timeout(1), gates[0].admit():
+    if permits > 1:
+        async with asyncio.timeout(1), gates[0].acquire():
             pass
     await cancel(*repairs)
 
@@ -72,10 +72,10 @@ async def test_burst_of_one_still_lets_them_pass(
 ) -> None:
     gate = make_gate(rate=rate)
     async with asyncio.timeout(GUARD_SECONDS):
-        async with gate.admit(gives_way=True):
+        async with gate.acquire(low_priority=True):
             pass
         await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "0"})  # idle since 1970
-        async with gate.admit(gives_way=True):
+        async with gate.acquire(low_priority=True):
             pass
 
 
@@ -83,15 +83,15 @@ async def test_who_waits_elsewhere_goes_first(make_gate: MakeGate, redis: Redis)
     here, there = (make_gate(rate=4) for _ in range(2))
     order: list[str] = []
 
-    async def visit(gate: RequestGate, *, gives_way: bool) -> None:
-        async with gate.admit(gives_way=gives_way):
-            order.append("repair" if gives_way else "live")
+    async def visit(gate: DistributedRateLimiter, *, low_priority: bool) -> None:
+        async with gate.acquire(low_priority=low_priority):
+            order.append("repair" if low_priority else "live")
 
     await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "9" * 16})
-    live = [asyncio.create_task(visit(there, gives_way=False)) for _ in range(4)]
+    live = [asyncio.create_task(visit(there, low_priority=False)) for _ in range(4)]
     await until_waiting(there, 4)
     await until(lambda: redis.hget(BUCKET, "hurried_us"))
-    await asyncio.gather(visit(here, gives_way=True), *live)
+    await asyncio.gather(visit(here, low_priority=True), *live)
     assert order == ["live"] * 4 + ["repair"]
 
 
@@ -99,7 +99,7 @@ async def test_who_waits_in_the_same_process_goes_first(make_gate: MakeGate, red
     gate = make_gate(rate=1)
     await redis.hset(BUCKET, mapping={"tokens": "0.9", "at_us": "9" * 16})
     repair = asyncio.create_task(hold(gate))
-    async with asyncio.timeout(GUARD_SECONDS), gate.admit():
+    async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
         assert not repair.done()
         assert await redis.zcard(PLACES) == 1
     await cancel(repair)
@@ -110,7 +110,7 @@ async def test_precedence_of_a_clock_that_went_back_is_void(
 ) -> None:
     gate = make_gate(rate=1_000)
     await redis.hset(BUCKET, mapping={"tokens": "1000", "hurried_us": "9" * 16})
-    async with asyncio.timeout(GUARD_SECONDS), gate.admit(gives_way=True):
+    async with asyncio.timeout(GUARD_SECONDS), gate.acquire(low_priority=True):
         pass
 
 
@@ -120,22 +120,22 @@ async def test_repairs_never_starve_live_requests(
 ) -> None:
     """However many repairs wait and hold, a live burst up to the reserve is admitted at once."""
     dice = random.Random(seed)  # noqa: S311  # no secret
-    rate, places = dice.choice([4, 9, 20]), dice.choice([2, 5, 8])
-    gates = [make_gate(rate=rate, places=places) for _ in range(3)]
+    rate, permits = dice.choice([4, 9, 20]), dice.choice([2, 5, 8])
+    gates = [make_gate(rate=rate, permits=permits) for _ in range(3)]
     repairs = [asyncio.create_task(hold(dice.choice(gates))) for _ in range(30)]
     await asyncio.sleep(dice.uniform(0, 0.3))
-    burst = min(rate // 2, places // 2)
-    live = [asyncio.create_task(hold(dice.choice(gates), gives_way=False)) for _ in range(burst)]
+    burst = min(rate // 2, permits // 2)
+    live = [asyncio.create_task(hold(dice.choice(gates), low_priority=False)) for _ in range(burst)]
     await until(lambda: asyncio.sleep(0, not any(gate._first.waiting for gate in gates)), 0.2)
-    assert await redis.zcard(PLACES) <= places
+    assert await redis.zcard(PLACES) <= permits
     await cancel(*live, *repairs)
 
 
 async def test_repairs_all_pass_in_the_end(make_gate: MakeGate) -> None:
-    gates = [make_gate(rate=200, places=3) for _ in range(2)]
+    gates = [make_gate(rate=200, permits=3) for _ in range(2)]
 
     async def visit(number: int) -> None:
-        async with gates[number % 2].admit(gives_way=number % 3 > 0):
+        async with gates[number % 2].acquire(low_priority=number % 3 > 0):
             await asyncio.sleep(0)
 
     async with asyncio.timeout(GUARD_SECONDS):
@@ -143,7 +143,7 @@ async def test_repairs_all_pass_in_the_end(make_gate: MakeGate) -> None:
 
 
 async def test_closed_gate_turns_away_repairs_too(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(places=1)
+    gate = make_gate(permits=1)
     repairs = [asyncio.create_task(hold(gate)) for _ in range(3)]
     await until(lambda: asyncio.sleep(0, len(gate._last.waiting) == 2))
     await gate.close()

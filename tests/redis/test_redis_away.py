@@ -83,8 +83,8 @@ async def test_refused_login_is_said(tmp_path: Path, login: str) -> None:
 async def test_every_waiter_hears_that_the_server_is_away(
     make_gate: MakeGate, relay: Relay
 ) -> None:
-    gate = make_gate(relay.url, places=1)
-    async with gate.admit():
+    gate = make_gate(relay.url, permits=1)
+    async with gate.acquire():
         visits = [asyncio.create_task(pass_through(gate)) for _ in range(5)]
         await until_waiting(gate, 5)
         await relay.cut()

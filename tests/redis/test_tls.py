@@ -99,7 +99,10 @@ def test_url_is_written_as_every_client_understands_it(given: str, normal: str) 
     ("url", "words"),
     [
         ("redis://:hush@h/0?ssl_ca_certs=/a", "parameters of TLS need rediss://"),
-        ("rediss://:hush@h/0?ssl_cert_reqs=maybe", "ssl_cert_reqs must be one of none, optional"),
+        (
+            "rediss://:hush@h/0?ssl_cert_reqs=maybe",
+            "ssl_cert_reqs must be one of none, optional",
+        ),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(name: str, url: str, words: str) -> None:

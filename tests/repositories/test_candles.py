@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import candles
@@ -23,7 +23,7 @@ from tests.repositories.rows import store
 BTC = TickerKey("deribit", "btc_usd")
 DAY = 86_400
 NOW = Slot(7 * DAY)
-EVERYTHING = Span()
+EVERYTHING = TimeRange()
 
 
 class Candle(NamedTuple):
@@ -39,7 +39,10 @@ class Candle(NamedTuple):
 
 
 def _query(
-    interval: CandleInterval, span: Span = EVERYTHING, fill: Fill = Fill.NONE, limit: int = 10_000
+    interval: CandleInterval,
+    span: TimeRange = EVERYTHING,
+    fill: Fill = Fill.NONE,
+    limit: int = 10_000,
 ) -> CandleQuery:
     return CandleQuery(BTC, interval, span, fill, limit)
 
@@ -105,7 +108,7 @@ def _expected(rows: Mapping[int, Decimal], query: CandleQuery, settled: int) -> 
     return found
 
 
-def _is_within(moment: int, span: Span) -> bool:
+def _is_within(moment: int, span: TimeRange) -> bool:
     above = span.start is None or moment >= span.start
     return above and (span.end is None or moment <= span.end)
 
@@ -138,10 +141,10 @@ async def _stored(sql: asyncpg.Connection) -> dict[int, Decimal]:
     return {row["timestamp"]: row["price"] for row in rows}
 
 
-def _random_span(random: Random) -> Span:
+def _random_span(random: Random) -> TimeRange:
     start = random.choice([None, random.randrange(-DAY, 8 * DAY)])
     end = random.choice([None, random.randrange(-DAY, 12 * DAY)])
-    return Span(start, end)
+    return TimeRange(start, end)
 
 
 def _random_queries(random: Random) -> Iterable[CandleQuery]:
@@ -149,7 +152,7 @@ def _random_queries(random: Random) -> Iterable[CandleQuery]:
         for fill in Fill:
             yield _query(interval, _random_span(random), fill, random.choice([53, 400, 10_000]))
             day = random.randrange(6) * DAY
-            short = Span(day, day + 30 * interval.seconds)
+            short = TimeRange(day, day + 30 * interval.seconds)
             yield _query(interval, short, fill, random.randint(1, 7))
 
 
@@ -181,7 +184,7 @@ async def test_cutting_pages_changes_nothing(
     width = interval.seconds
     await store(sql, [width * number for number in (3, 4, 7, 8, 20)])
     for fill in Fill:
-        whole = _query(interval, Span(4 * width, 21 * width), fill)
+        whole = _query(interval, TimeRange(4 * width, 21 * width), fill)
         expected = await _joined(database, whole)
         for limit in range(1, 20):
             assert await _joined(database, replace(whole, limit=limit)) == expected
@@ -192,7 +195,7 @@ async def test_first_page_may_begin_with_the_close_from_before_the_period(
 ) -> None:
     await store(sql, [60], price="1.50")
     await store(sql, [600], price="2.5")
-    query = _query(CandleInterval.ONE_MINUTE, Span(480, 9000), Fill.PREVIOUS)
+    query = _query(CandleInterval.ONE_MINUTE, TimeRange(480, 9000), Fill.PREVIOUS)
     assert (await _page(database, query)).items.split(b"},{") == [
         b'{"timestamp":480,' + _flat(b"1.50") + b',"samples":0,"closed":true',
         b'"timestamp":540,' + _flat(b"1.50") + b',"samples":0,"closed":true',
@@ -210,7 +213,7 @@ async def test_period_beyond_the_newest_candle_is_empty_however_it_is_filled(
     await store(sql, [60])
     for fill in Fill:
         assert (
-            await _page(database, _query(CandleInterval.ONE_MINUTE, Span(120), fill))
+            await _page(database, _query(CandleInterval.ONE_MINUTE, TimeRange(120), fill))
         ).count == 0
 
 
@@ -257,7 +260,7 @@ async def test_page_reads_little_more_than_its_rows(
     await _store_minutes(sql, 50_000, "live")
     # few hours are read as a whole, rather than by their index
     for interval, most in ((CandleInterval.FIVE_MINUTES, 3 * 50), (CandleInterval.FOUR_HOURS, 900)):
-        for span in (EVERYTHING, Span(1_500_000)):
+        for span in (EVERYTHING, TimeRange(1_500_000)):
             query = _query(interval, span, fill, 10)
             read = await _rows_read(database, sql, partial(candles.page, query=query, settled=NOW))
             assert 40 <= read <= most

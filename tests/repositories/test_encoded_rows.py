@@ -3,7 +3,7 @@
 import asyncpg
 
 from app.domain.encoded_rows import Column, EncodedChunk, EncodedPage, RowTemplate
-from app.domain.prices import Order, Span, TickerKey
+from app.domain.prices import Order, TickerKey, TimeRange
 from app.postgres.database import Database
 from app.repositories import encoded_rows
 from tests.repositories.rows import store
@@ -13,7 +13,7 @@ TEMPLATE = RowTemplate((Column.TIMESTAMP, "=", Column.PRICE, "/", Column.SOURCE)
 
 
 async def _page(
-    database: Database, span: Span, order: Order = Order.ASC, limit: int = 10
+    database: Database, span: TimeRange, order: Order = Order.ASC, limit: int = 10
 ) -> EncodedPage:
     async with database.driver() as driver:
         return await encoded_rows.page(driver, BTC, span, order, limit, template=TEMPLATE)
@@ -30,7 +30,7 @@ async def test_lines_have_exactly_the_digits_that_are_stored(
     digits = ("1.50", "60123.456789", "0.000000001", "12345678901234567890.123456789", "7")
     for slot, price in enumerate(digits):
         await store(sql, [slot * 60], price=price, source="import")
-    page = await _page(database, Span())
+    page = await _page(database, TimeRange())
     lines_wanted = [f"{60 * slot}={price}/import" for slot, price in enumerate(digits)]
     assert b"".join(page.pieces).decode() == ";".join(lines_wanted)
     assert (page.count, page.last, page.has_more) == (5, 240, False)
@@ -43,13 +43,13 @@ async def test_page_reads_an_inclusive_span_in_both_directions(
     await store(sql, [60], ticker="eth_usd")
     await store(sql, [60], exchange="other")
     expected = {
-        (Span(), Order.ASC, 2): ([0, 60], True),
-        (Span(), Order.DESC, 2): ([180, 120], True),
-        (Span(60, 120), Order.ASC, 2): ([60, 120], False),
-        (Span(61), Order.ASC, 9): ([120, 180], False),
-        (Span(None, 119), Order.DESC, 9): ([60, 0], False),
-        (Span(61, 119), Order.ASC, 9): ([], False),
-        (Span(120, 60), Order.ASC, 9): ([], False),
+        (TimeRange(), Order.ASC, 2): ([0, 60], True),
+        (TimeRange(), Order.DESC, 2): ([180, 120], True),
+        (TimeRange(60, 120), Order.ASC, 2): ([60, 120], False),
+        (TimeRange(61), Order.ASC, 9): ([120, 180], False),
+        (TimeRange(None, 119), Order.DESC, 9): ([60, 0], False),
+        (TimeRange(61, 119), Order.ASC, 9): ([], False),
+        (TimeRange(120, 60), Order.ASC, 9): ([], False),
     }
     for (span, order, limit), (slots, has_more) in expected.items():
         page = await _page(database, span, order, limit)
@@ -69,9 +69,9 @@ async def test_lines_can_be_cut_anywhere(database: Database, sql: asyncpg.Connec
         assert found.slot(first) == 60 * first
         for beyond in range(first, 9):
             assert found.slice(first, beyond).decode() == ";".join(whole[first:beyond])
-    assert found.index_range(Span(61, 180)) == (2, 4)
-    assert found.index_range(Span(500, 600)) == (8, 8)
-    assert found.index_range(Span()) == (0, 8)
+    assert found.index_range(TimeRange(61, 180)) == (2, 4)
+    assert found.index_range(TimeRange(500, 600)) == (8, 8)
+    assert found.index_range(TimeRange()) == (0, 8)
 
 
 async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Connection) -> None:
@@ -94,5 +94,5 @@ async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Con
 
 async def test_nothing_stored_has_no_lines(database: Database) -> None:
     (found,) = await _stretches(database, range(0, 60, 60))
-    assert (found.text, found.count, found.index_range(Span(1, 2))) == (b"", 0, (0, 0))
-    assert (await _page(database, Span())).pieces == []
+    assert (found.text, found.count, found.index_range(TimeRange(1, 2))) == (b"", 0, (0, 0))
+    assert (await _page(database, TimeRange())).pieces == []

@@ -7,9 +7,9 @@ from random import Random
 import asyncpg
 import pytest
 
-from app.domain.coverage import Tally
+from app.domain.coverage import SlotCounts
 from app.domain.gaps import Gap, missing
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot
 from app.postgres.database import Database
@@ -19,7 +19,7 @@ from tests.repositories.rows import store
 BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 HOUR = 3600
-EVERYTHING = Span()
+EVERYTHING = TimeRange()
 
 
 def _slot(seconds: int) -> Slot:
@@ -32,15 +32,15 @@ async def _promise(database: Database, *promised: Recording) -> None:
 
 
 async def _find(
-    database: Database, presents: Mapping[TickerKey, int], span: Span = EVERYTHING
+    database: Database, presents: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
 ) -> dict[TickerKey, list[Gap]]:
     async with database.read() as session:
         return await gaps.find(session, presents, span)
 
 
 async def _count(
-    database: Database, presents: Mapping[TickerKey, int], span: Span = EVERYTHING
-) -> dict[TickerKey, Tally]:
+    database: Database, presents: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
+) -> dict[TickerKey, SlotCounts]:
     async with database.read() as session:
         return await gaps.count(session, presents, span)
 
@@ -95,7 +95,7 @@ async def test_what_was_never_promised_is_no_gap(
     await store(sql, [0, 60, 120, 600, 660, 720, 5000])
     assert await _find(database, {BTC: 9 * HOUR * MICROSECONDS, ETH: 0}) == {}
     tally = (await _count(database, {BTC: 9 * HOUR * MICROSECONDS}))[BTC]
-    assert tally == Tally(6, 6, 0, 0, _slot(0), _slot(720), 60)
+    assert tally == SlotCounts(6, 6, 0, 0, _slot(0), _slot(720), 60)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -160,17 +160,17 @@ async def _stored(sql: asyncpg.Connection, key: TickerKey) -> dict[int, str]:
     return {row["timestamp"]: row["source"] for row in rows}
 
 
-def _span(random: Random) -> Span:
+def _span(random: Random) -> TimeRange:
     start = random.choice([None, random.randrange(10 * HOUR)])
     end = random.choice([None, random.randrange(20 * HOUR)])
-    return Span(start, end)
+    return TimeRange(start, end)
 
 
 def _compare(
-    tally: Tally | None,
+    tally: SlotCounts | None,
     promised: Sequence[Recording],
     present_us: int,
-    span: Span,
+    span: TimeRange,
     stored: Mapping[int, str],
 ) -> None:
     slots = [

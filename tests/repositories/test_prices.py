@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.encoded_rows import Column, RowTemplate
-from app.domain.prices import Order, Price, Source, Span, TickerKey
-from app.domain.slots import LiveEdge, Slot, floor_slot
+from app.domain.prices import Order, Price, Source, TickerKey, TimeRange
+from app.domain.slots import LatestLivePrice, Slot, floor_slot
 from app.postgres.database import Database
 from app.repositories import encoded_rows, prices
 from app.repositories.prices import Extent, PriceId
@@ -124,7 +124,7 @@ async def test_live_edges_are_the_newest_live_rows_and_the_clock(
         "SELECT (extract(epoch FROM created_at) * 1000000)::bigint "
         "FROM prices WHERE timestamp = 120"
     )
-    assert edges[BTC] == LiveEdge(_slot(120), 120_000_000, created)
+    assert edges[BTC] == LatestLivePrice(_slot(120), 120_000_000, created)
     assert edges[OTHER].slot == 300
     assert ETH not in edges
     assert created <= clock_us < created + 60_000_000
@@ -163,8 +163,10 @@ async def test_reads_along_the_primary_key_sort_nothing(
         await prices.live_edges(session, [BTC, ETH])
         await prices.keys(session)
     async with database.driver() as driver:
-        await encoded_rows.page(driver, BTC, Span(600, 90_000), Order.ASC, 1001, template=SLOTS)
-        await encoded_rows.page(driver, BTC, Span(), Order.DESC, 101, template=SLOTS)
+        await encoded_rows.page(
+            driver, BTC, TimeRange(600, 90_000), Order.ASC, 1001, template=SLOTS
+        )
+        await encoded_rows.page(driver, BTC, TimeRange(), Order.DESC, 101, template=SLOTS)
         await encoded_rows.chunks(driver, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
     plans = [await _plan(sql, statement) for statement in statements if "FROM prices" in statement]
     assert len(plans) == 7

@@ -1,7 +1,7 @@
 """What the exchange could not give, as the database remembers it."""
 
 from app.domain.gaps import Gap, Reason
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import unfillable
@@ -20,9 +20,9 @@ async def _put(database: Database, *gaps: Gap, key: TickerKey = BTC) -> None:
         await unfillable.put(session, key, gaps)
 
 
-async def _known(database: Database, span: Span | None = None) -> list[Gap]:
+async def _known(database: Database, span: TimeRange | None = None) -> list[Gap]:
     async with database.read() as session:
-        found = await unfillable.between(session, [BTC], span or Span())
+        found = await unfillable.between(session, [BTC], span or TimeRange())
     return found.get(BTC, [])
 
 
@@ -35,8 +35,8 @@ async def test_remembered_runs_are_read_back_in_order(database: Database) -> Non
 
 async def test_span_finds_runs_that_reach_into_it(database: Database) -> None:
     await _put(database, _gap(0, 60), _gap(600, 720), _gap(1200, 1200))
-    assert await _known(database, Span(60, 700)) == [_gap(0, 60), _gap(600, 720)]
-    assert await _known(database, Span(721, 1199)) == []
+    assert await _known(database, TimeRange(60, 700)) == [_gap(0, 60), _gap(600, 720)]
+    assert await _known(database, TimeRange(721, 1199)) == []
 
 
 async def test_new_answer_replaces_the_slots_that_it_speaks_of(database: Database) -> None:

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from app.clients.webhook import open_webhook
 from app.core.metrics import take
 from app.core.settings import Settings
-from app.domain.alerts import MOST_PENDING, Told, Verdict
-from app.domain.freshness import Findings, Freshness
+from app.domain.alerts import MAX_PENDING, AlertState, TickerStatus
+from app.domain.freshness import Freshness, HealthReport
 from app.domain.prices import TickerKey
-from app.redis.alert_lease import RECORD, AlertRecord
+from app.redis.alert_lease import RECORD, AlertLease
 from app.runtime import alert_lifespan, open_runtime
 from app.services import alerts
 from app.services.alerts import AlertWatch
@@ -26,8 +26,8 @@ from tests.receiver import Receiver, receiving
 from tests.waiting import until
 
 BTC = TickerKey("deribit", "btc_usd")
-FRESH = Findings(60, [Freshness(BTC, 30, is_fresh=True)])
-STALE = Findings(60, [Freshness(BTC, 190, is_fresh=False)])
+FRESH = HealthReport(60, [Freshness(BTC, 30, is_fresh=True)])
+STALE = HealthReport(60, [Freshness(BTC, 190, is_fresh=False)])
 ONCE = [("ticker_stale", "btc_usd"), ("ticker_recovered", "btc_usd")]
 _LIVE = """
 INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
@@ -42,11 +42,11 @@ class World:
 
     redis_url: str
     receiver: Receiver
-    findings: Findings = FRESH
+    findings: HealthReport = FRESH
     looks: int = 0
     now: float = field(default=1768579260.5)
 
-    async def look(self) -> Findings:
+    async def look(self) -> HealthReport:
         self.looks += 1
         return self.findings
 
@@ -55,7 +55,7 @@ class World:
         """Watch as one API process does."""
         redis = Redis.from_url(redis_url or self.redis_url, decode_responses=True)
         async with open_webhook(SecretStr(self.receiver.url)) as webhook:
-            watch = AlertWatch(self.look, lambda: self.now, AlertRecord(redis), webhook)
+            watch = AlertWatch(self.look, lambda: self.now, AlertLease(redis), webhook)
             async with watch.running():
                 yield
         await redis.aclose()
@@ -69,7 +69,7 @@ class World:
 
         await until(enough)
 
-    async def tells(self, findings: Findings, number: int) -> None:
+    async def tells(self, findings: HealthReport, number: int) -> None:
         """Let watchers find something, and wait until so many calls in all came of it."""
         self.findings = findings
         await until(lambda: self.receiver.has(number))
@@ -207,7 +207,7 @@ async def test_alert_that_was_not_delivered_outlives_its_process(world: World) -
 
 
 async def test_ticker_without_any_price_has_two_intervals(world: World) -> None:
-    world.findings = Findings(1, [Freshness(BTC, None, is_fresh=False)])
+    world.findings = HealthReport(1, [Freshness(BTC, None, is_fresh=False)])
     clock = asyncio.get_running_loop().time
     began = clock()
     async with world.watching():
@@ -224,7 +224,9 @@ async def test_database_that_is_away_makes_tickers_stale_after_two_intervals(wor
         await world.looked()
         unknown = [Freshness(BTC, None, is_fresh=False)]
         began = clock()
-        await world.tells(Findings(1, unknown, database_trouble="PostgreSQL does not answer"), 1)
+        await world.tells(
+            HealthReport(1, unknown, database_trouble="PostgreSQL does not answer"), 1
+        )
         assert clock() - began > 1.5
     (body,) = world.receiver.bodies
     assert body["reason"] == "the database is away"
@@ -235,16 +237,16 @@ async def test_ticker_that_is_watched_no_more_is_forgotten(world: World, redis: 
     async with world.watching():
         await world.looked()
         await world.tells(STALE, 1)
-        world.findings = Findings(60, [])
+        world.findings = HealthReport(60, [])
         await world.looked()
         await world.tells(FRESH, 1)
-    assert Told.load(str(await redis.get(RECORD))) == Told()
+    assert AlertState.load(str(await redis.get(RECORD))) == AlertState()
 
 
 def test_summaries_are_right_only_where_each_wrong_part_was_found_right_again() -> None:
-    told, name = Told(), str(BTC)
+    told, name = AlertState(), str(BTC)
     told.hear_of_summaries({name: {0: 2, 7: 1}}, 1)
-    told = Told.load(told.dump())
+    told = AlertState.load(told.dump())
     nothing: dict[int, int] = {}
     for found in (nothing, {14: 0}, {7: 0, 14: 0}, {7: 0}):
         told.hear_of_summaries({name: found}, 2)
@@ -259,12 +261,14 @@ def test_summaries_are_right_only_where_each_wrong_part_was_found_right_again() 
 
 
 def test_queue_is_bounded_and_drops_the_oldest() -> None:
-    told = Told()
+    told = AlertState()
     dropped = []
-    for at in range(MOST_PENDING + 1):
-        dropped += told.hear([Verdict(BTC, is_stale=not at % 2, age_seconds=1, reason="x")], at)
+    for at in range(MAX_PENDING + 1):
+        dropped += told.hear(
+            [TickerStatus(BTC, is_stale=not at % 2, age_seconds=1, reason="x")], at
+        )
     assert [alert.at for alert in dropped] == [0]
-    assert len(told.pending) == MOST_PENDING
+    assert len(told.pending) == MAX_PENDING
 
 
 async def test_calls_are_one_a_second_after_a_burst() -> None:

@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.core.batches import Batches
-from app.core.clocks import CarriedClock
+from app.core.batches import BatchWriter
+from app.core.clocks import ExtrapolatedClock
 from app.core.deadlines import Deadline, Timeout
-from app.core.members import Members
-from app.core.retry import Patience
+from app.core.members import IdleGroup
+from app.core.retry import Retrier
 from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.domain.stamps import ExchangeClock
@@ -23,7 +23,7 @@ from app.postgres.database import Database
 from app.redis.heartbeats import FAILURES
 from app.repositories.live import Sample
 from app.runtime import Runtime, open_runtime
-from app.services.collector import Outcome, _Shared, _TickerTick
+from app.services.collector import CollectionResult, _Shared, _TickerTick
 from app.simulator import Exchange
 from tests.conftest import set_phase
 from tests.waiting import until
@@ -54,7 +54,7 @@ async def configured(settings: Settings, **changes: object) -> AsyncIterator[Run
 async def test_committed_tick_is_seen_by_another_connection(
     runtime: Runtime, sql: asyncpg.Connection
 ) -> None:
-    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     rows = await sql.fetch("SELECT exchange, ticker, source FROM prices ORDER BY ticker")
     assert [tuple(row) for row in rows] == [("deribit", ticker, "live") for ticker in BOTH]
 
@@ -77,15 +77,15 @@ async def test_question_after_the_last_moment_still_has_a_grace(
 ) -> None:
     """As of a tick that waited out its slot, which ends when the tick does."""
     exchange.set_delay(100)
-    collector, patience = runtime.collector, Patience(0, first_wait=0.1, longest_wait=0.1)
+    collector, patience = runtime.collector, Retrier(0, first_wait=0.1, longest_wait=0.1)
     with Deadline(0) as over:
         with pytest.raises(TimeoutError), over.guard():
             await asyncio.Event().wait()
-        database = CarriedClock(round(runtime.now() * 1_000_000))
-        ledger = Batches[Sample](
+        database = ExtrapolatedClock(round(runtime.now() * 1_000_000))
+        ledger = BatchWriter[Sample](
             lambda samples: collector._store(samples, patience, {}, database), 1
         )
-        clocks, members = {"deribit": ExchangeClock()}, Members([TickerKey(*BTC)])
+        clocks, members = {"deribit": ExchangeClock()}, IdleGroup([TickerKey(*BTC)])
         shared = _Shared(60, patience, over, Timeout(5), ledger, clocks, members)
         tick = _TickerTick(TickerKey(*BTC), collector._exchanges["deribit"], shared)
         async with asyncio.TaskGroup() as group:
@@ -98,7 +98,7 @@ async def test_collect_twice_stores_one_row_and_asks_once(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await runtime.collector.collect()
-    assert await runtime.collector.collect() == Outcome(already=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(already=BOTH)
     assert asked(exchange) == {"btc_usd": 1, "eth_usd": 1}
     assert await sql.fetchval("SELECT count(*) FROM prices") == 2
 
@@ -108,9 +108,9 @@ async def test_tick_that_finds_another_at_work_ends_without_a_request(
 ) -> None:
     async with database.try_lock("prices:tick:0/1") as held, configured(settings) as other:
         assert held
-        assert await other.collector.collect() == Outcome()
+        assert await other.collector.collect() == CollectionResult()
     assert not exchange.requests
-    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
 
 
 async def test_collection_that_waits_counts_what_the_other_stored_as_already_there(
@@ -120,8 +120,8 @@ async def test_collection_that_waits_counts_what_the_other_stored_as_already_the
     async with configured(settings) as other:
         first = asyncio.create_task(runtime.collector.collect())
         await until(in_flight(exchange, 2))
-        assert await other.collector.collect(wait=True) == Outcome(already=BOTH)
-        assert await first == Outcome(stored=BOTH)
+        assert await other.collector.collect(wait=True) == CollectionResult(already=BOTH)
+        assert await first == CollectionResult(stored=BOTH)
     assert asked(exchange) == {"btc_usd": 1, "eth_usd": 1}
 
 
@@ -134,7 +134,7 @@ async def test_only_what_failed_is_asked_again_and_the_rest_is_stored_at_once(
     assert not await sql.fetchval("SELECT 1 FROM prices WHERE ticker = 'eth_usd'")
     assert not tick.done()
     exchange.remove_fault(fault.id)
-    assert await tick == Outcome(stored=BOTH)
+    assert await tick == CollectionResult(stored=BOTH)
     assert asked(exchange)["btc_usd"] == 1
     assert asked(exchange)["eth_usd"] >= 2
 
@@ -156,7 +156,9 @@ async def test_error_that_will_not_pass_is_asked_once(runtime: Runtime, exchange
         "error", code=-32602, data={"param": "index_name", "reason": "x"}, index="eth_usd"
     )
     outcome = await runtime.collector.collect()
-    assert outcome == Outcome(stored=["btc_usd"], failed={"eth_usd": "exchange_unknown_index"})
+    assert outcome == CollectionResult(
+        stored=["btc_usd"], failed={"eth_usd": "exchange_unknown_index"}
+    )
     assert asked(exchange)["eth_usd"] == 1
 
 
@@ -165,7 +167,7 @@ async def test_tick_near_an_edge_serves_both_slots(
 ) -> None:
     set_phase(exchange, 3.4, interval=4)
     async with configured(settings, collect_interval_seconds=4) as runtime:
-        assert await runtime.collector.collect() == Outcome(stored=BOTH)
+        assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     rows = await sql.fetch("SELECT timestamp FROM prices WHERE ticker = 'btc_usd' ORDER BY 1")
     first, second = (row[0] for row in rows)
     assert second - first == 4
@@ -200,7 +202,7 @@ async def test_single_wrong_stamp_is_asked_again_and_poisons_nothing(
         tick = asyncio.create_task(runtime.collector.collect())
         await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
         exchange.add_fault("stamp", off_seconds=3000, times=1)
-        assert await tick == Outcome(stored=["btc_usd"])
+        assert await tick == CollectionResult(stored=["btc_usd"])
     stamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
     assert stamps == [stamps[0], stamps[0] + 4]
     assert len(exchange.requests) == 3
@@ -210,7 +212,7 @@ async def test_first_answer_of_all_is_doubted_when_it_is_far_from_the_databases_
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     exchange.add_fault("stamp", off_seconds=3000, times=1, index="btc_usd")
-    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     assert asked(exchange) == {"btc_usd": 2, "eth_usd": 1}
     assert await sql.fetchval("SELECT count(DISTINCT timestamp) FROM prices") == 1
 
@@ -220,7 +222,7 @@ async def test_stamps_that_do_not_agree_are_refused_and_asked_again(
 ) -> None:
     for off_seconds in (3000, 1000):
         exchange.add_fault("stamp", off_seconds=off_seconds, times=1, index="btc_usd")
-    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     assert asked(exchange)["btc_usd"] == 3
     assert await sql.fetchval("SELECT count(DISTINCT timestamp) FROM prices") == 1
 
@@ -230,7 +232,7 @@ async def test_exchange_whose_answers_agree_is_believed_however_the_databases_cl
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
 ) -> None:
     set_phase(exchange, 10 + off_seconds)
-    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     assert set(asked(exchange).values()) == {2}
     assert await sql.fetchval("SELECT count(*) FROM prices") == 2
 
@@ -240,7 +242,7 @@ async def test_row_created_in_the_clocks_future_tells_nothing_and_the_exchange_i
 ) -> None:
     await runtime.collector.collect()
     await sql.execute("UPDATE prices SET created_at = now() + interval '90 s'")
-    assert await runtime.collector.collect() == Outcome(already=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(already=BOTH)
     assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
 
 
@@ -249,7 +251,7 @@ async def test_backfilled_slot_is_left_as_it_is(
 ) -> None:
     await runtime.collector.collect()
     await sql.execute("UPDATE prices SET source = 'backfill', price = 1")
-    assert await runtime.collector.collect() == Outcome(already=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(already=BOTH)
     assert await sql.fetchval("SELECT sum(price) FROM prices") == 2
     assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
 
@@ -336,7 +338,7 @@ async def test_defect_in_one_ticker_leaves_the_others_alone(
     await sql.execute("ALTER TABLE prices ADD CHECK (ticker <> 'eth_usd') NOT VALID")
     exchange.add_fault("error", code=10040, index="eth_usd", times=1)
     outcome = await runtime.collector.collect()
-    assert outcome == Outcome(stored=["btc_usd"], failed={"eth_usd": "internal_error"})
+    assert outcome == CollectionResult(stored=["btc_usd"], failed={"eth_usd": "internal_error"})
 
 
 @pytest.mark.accept
@@ -345,7 +347,7 @@ async def test_exchange_down_for_20_seconds_within_a_minute_leaves_the_minute_fi
 ) -> None:
     set_phase(exchange, 5)
     exchange.add_fault("down", seconds=20)
-    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     rows = await sql.fetch("SELECT timestamp, observed_us FROM prices")
     assert {row["timestamp"] for row in rows} == {rows[0]["observed_us"] // 60_000_000 * 60}
     assert all(row["observed_us"] / 1e6 - row["timestamp"] < 45 for row in rows)
@@ -369,7 +371,7 @@ async def test_jump_of_the_exchanges_clock_is_not_believed_and_ends_when_it_does
 ) -> None:
     exchange.set_clock()
     async with configured(settings, collect_interval_seconds=2) as runtime:
-        assert await runtime.collector.collect() == Outcome(stored=BOTH)
+        assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
         exchange.set_clock(1000 * off_seconds)
         await until(lambda: _refused(runtime))
     async with configured(settings, collect_interval_seconds=2) as restarted:
@@ -418,7 +420,7 @@ async def test_ticker_whose_slot_ends_a_little_later_is_served_by_the_same_tick(
             left,
         )
     async with configured(settings, collect_interval_seconds=8) as runtime:
-        assert await runtime.collector.collect() == Outcome(stored=BOTH)
+        assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
 
 
 async def test_wait_that_the_exchange_asks_for_is_kept_between_ticks_and_by_other_workers(

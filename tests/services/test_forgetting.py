@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from app.core.errors import RepairRunning
-from app.domain.forgetting import Selection, Stock
-from app.domain.prices import Source, Span, TickerKey
-from app.domain.repairs import Repaired
+from app.domain.forgetting import RowCounts, Selection
+from app.domain.prices import Source, TickerKey, TimeRange
+from app.domain.repairs import RepairResult
 from app.postgres.database import Database
 from app.repositories import recordings
 from app.runtime import Runtime
@@ -69,13 +69,13 @@ async def test_whole_ticker_vanishes_and_the_others_stay(
     kept = await counts(sql, "btc_usd")
     selection = Selection(TickerKey("deribit", "btc_uds"))
     stock = await runtime.forgetting.look(selection)
-    assert stock == Stock({"live": 50}, newest - 3_000, newest)
+    assert stock == RowCounts({"live": 50}, newest - 3_000, newest)
     assert await runtime.forgetting.forget(selection) == stock
     assert await counts(sql, "btc_uds") == dict.fromkeys(TABLES, 0)
     assert await counts(sql, "btc_usd") == kept
     names = {summary.key.ticker for summary in await runtime.reader.tickers()}
     assert names == {"btc_usd", "eth_usd"}
-    assert {one.key.ticker for one in await runtime.accounts.look(Span())} == {"btc_usd"}
+    assert {one.key.ticker for one in await runtime.accounts.look(TimeRange())} == {"btc_usd"}
 
 
 async def test_imported_rows_go_and_the_repair_fills_what_they_kept_from_being_live(
@@ -83,12 +83,12 @@ async def test_imported_rows_go_and_the_repair_fills_what_they_kept_from_being_l
 ) -> None:
     newest = await record(sql, exchange, range(10, 15))
     await store(sql, range(newest - 60 * 14, newest - 60 * 9, 60), source="import", price="1")
-    assert await runtime.repair.wake() == Repaired()
+    assert await runtime.repair.wake() == RepairResult()
     went = await runtime.forgetting.forget(Selection(BTC, source=Source.IMPORT))
-    assert went == Stock({"import": 5}, newest - 60 * 14, newest - 60 * 10)
-    (found,) = await runtime.accounts.look(Span(), [BTC])
+    assert went == RowCounts({"import": 5}, newest - 60 * 14, newest - 60 * 10)
+    (found,) = await runtime.accounts.look(TimeRange(), [BTC])
     assert found.missing_by_reason() == {"pending": 5}
-    assert await runtime.repair.wake() == Repaired(filled=5)
+    assert await runtime.repair.wake() == RepairResult(filled=5)
     assert len(await backfilled(sql)) == 5
 
 
@@ -113,9 +113,9 @@ async def test_period_is_inclusive_and_its_slots_become_gaps(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     newest = await record(sql, exchange, [])
-    span = Span(newest - 600, newest - 480)
+    span = TimeRange(newest - 600, newest - 480)
     assert (await runtime.forgetting.forget(Selection(BTC, span))).rows == 3
-    (found,) = await runtime.accounts.look(Span(), [BTC])
+    (found,) = await runtime.accounts.look(TimeRange(), [BTC])
     assert [(gap.first, gap.last, gap.why) for gap in found.gaps] == [
         (newest - 600, newest - 480, "pending")
     ]
@@ -168,7 +168,7 @@ async def test_forgetting_that_was_killed_while_recordings_changed_is_done_again
         return bool(await sql.fetchval(waiting))
 
     async with database.transaction() as session:
-        await recordings.take_turn(session)
+        await recordings.lock_recordings(session)
         await kill_once(runtime.forgetting.forget(selection), it_waits_for_its_turn)
     await runtime.forgetting.forget(selection)
     assert await counts(sql, "btc_usd") == dict.fromkeys(TABLES, 0)

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.domain.freshness import Findings, Freshness
+from app.domain.freshness import Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
 from app.services.freshness import FreshnessWatch
@@ -111,7 +111,7 @@ async def test_nothing_is_compared_without_a_row_or_with_one_of_the_future(
 async def test_what_is_away_is_a_trouble_and_no_error() -> None:
     nowhere = Database("postgresql+asyncpg://user@127.0.0.1:1/prices", pool_size=1)
     away = Redis.from_url("redis://127.0.0.1:1/0")
-    found: Findings = await FreshnessWatch(nowhere, away, [BTC], 60).look(time.time())
+    found: HealthReport = await FreshnessWatch(nowhere, away, [BTC], 60).look(time.time())
     assert found.tickers == [Freshness(BTC, None, is_fresh=False)]
     assert "PostgreSQL does not answer" in found.database_trouble
     assert "Redis does not answer" in found.broker_trouble

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.core.errors import DatabaseUnavailable, ImportRefused
-from app.domain.imports import BadRow, Imported, ImportProgress, Wish
+from app.domain.imports import BadRow, ImportProgress, ImportRequest, ImportResult
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
@@ -25,13 +25,13 @@ from tests.repositories.rows import store
 
 BTC = TickerKey("deribit", "btc_usd")
 T0 = 1_768_579_200
-WISH = Wish(None, "btc_usd", 60)
-SKIPPING = Wish(None, "btc_usd", 60, skips_bad_rows=True)
+WISH = ImportRequest(None, "btc_usd", 60)
+SKIPPING = ImportRequest(None, "btc_usd", 60, skips_bad_rows=True)
 ROWS = "SELECT timestamp, price::text FROM prices ORDER BY exchange, ticker, timestamp"
 
 
-async def _load(database: Database, path: Path, wish: Wish = WISH) -> Imported:
-    return await Imports(database).load(path, wish, lambda _: None)
+async def _load(database: Database, path: Path, request: ImportRequest = WISH) -> ImportResult:
+    return await Imports(database).load(path, request, lambda _: None)
 
 
 def _csv(path: Path, rows: list[tuple[object, object]]) -> Path:
@@ -87,7 +87,7 @@ async def test_row_that_is_stored_at_the_same_moment_stays(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     """Between the look and the storing, another writer may come."""
-    async with database.workspace() as session:
+    async with database.autocommit_session() as session:
         stage = Stage(session)
         await stage.open()
         await stage.add(f"deribit,btc_usd,{T0},0,1,\nderibit,btc_usd,{T0 + 60},0,2,\n".encode())
@@ -230,7 +230,7 @@ async def test_several_tickers_of_a_file_are_each_recorded(
         "exchange,ticker,timestamp,price,source\n"
         f"deribit,eth_usd,{T0},2,live\nderibit,btc_usd,{T0},1,live\nother,btc_usd,{T0},3,live\n"
     )
-    imported = await _load(database, path, Wish(None, None, 60))
+    imported = await _load(database, path, ImportRequest(None, None, 60))
     assert [str(recording.key) for recording in imported.promised] == [
         *("deribit:btc_usd", "deribit:eth_usd", "other:btc_usd")
     ]
@@ -290,7 +290,7 @@ async def test_connection_that_breaks_is_the_database_that_is_away(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     async def add_over_a_broken_one() -> None:
-        async with database.workspace() as session:
+        async with database.autocommit_session() as session:
             stage = Stage(session)
             await stage.open()
             await sql.execute(

@@ -10,11 +10,11 @@ import pytest
 
 from app.core.metrics import take
 from app.core.settings import Settings
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.postgres.database import Database
 from app.runtime import Runtime
-from app.services.collector import Outcome
-from app.services.coverage import Accounts
+from app.services.collector import CollectionResult
+from app.services.coverage import CoverageService
 from app.simulator import Exchange
 from tests.conftest import Servers, set_phase
 from tests.services.test_collector import configured
@@ -40,7 +40,7 @@ class Blocked:
     """A tick under way."""
 
     runtime: Runtime
-    tick: asyncio.Task[Outcome]
+    tick: asyncio.Task[CollectionResult]
 
 
 @pytest.fixture
@@ -108,15 +108,15 @@ async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_pri
     database: Database,
 ) -> None:
     """What waits here has been written, and is not committed yet."""
-    accounts = Accounts(database)
+    accounts = CoverageService(database)
     async with holder.transaction():
         await holder.execute(LOCKS["summaries"])
         await until(waits(sql))
         await declared_due(exchange)
-        (coverage,) = await accounts.look(Span(), [BTC])
+        (coverage,) = await accounts.look(TimeRange(), [BTC])
         assert coverage.gaps
     await blocked.tick
-    (later,) = await accounts.look(Span(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC])
+    (later,) = await accounts.look(TimeRange(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC])
     assert (later.tally.live, later.tally.backfilled) == (0, 1)
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.clients import Exchange as Client
 from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
-from app.domain.repairs import Repaired, Wish
+from app.domain.repairs import RepairRequest, RepairResult
 from app.domain.slots import MICROSECONDS
 from app.runtime import Runtime
 from app.services.repair import Repair
@@ -70,7 +70,7 @@ async def due_now(sql: asyncpg.Connection) -> None:
 
 
 async def reasons(runtime: Runtime) -> set[str]:
-    (found,) = await runtime.accounts.look(Wish().span, [BTC])
+    (found,) = await runtime.accounts.look(RepairRequest().span, [BTC])
     return set(found.missing_by_reason())
 
 
@@ -86,12 +86,12 @@ async def test_what_a_partial_chart_lacks_stays_pending_and_is_filled_when_it_is
     newest = await record(sql, exchange, LOST)
     since = newest - 60 * 40 if is_hole else 0
     partial.lacks = lambda second: since <= second <= newest - 60 * 15
-    assert await repair.wake() == Repaired(remaining=5)
+    assert await repair.wake() == RepairResult(remaining=5)
     assert await given_up(sql) == {}
     assert await reasons(runtime) == {"pending"}
     partial.lacks = lambda _: False
     await due_now(sql)
-    assert await repair.wake() == Repaired(filled=5)
+    assert await repair.wake() == RepairResult(filled=5)
     assert len(await backfilled(sql)) == 5
     assert not await sql.fetchval("SELECT count(*) FROM repair_retries")
 
@@ -111,7 +111,7 @@ async def test_pauses_grow_and_are_kept_in_the_database(
         await repair.wake()
         asked = len(partial.asked)
         again = Repair(runtime.database, {"deribit": partial}, [BTC], 60, 48, runtime.repairs)
-        assert await again.wake() == Repaired(remaining=5)
+        assert await again.wake() == RepairResult(remaining=5)
         assert len(partial.asked) == asked, "the pause is kept after a restart"
         (row,) = await sql.fetch(
             "SELECT tries, next_us - extract(epoch FROM now()) * 1000000 AS pause_us"
@@ -129,7 +129,7 @@ async def test_repair_by_hand_asks_at_once(
     partial.lacks = lambda _: True
     await repair.wake()
     partial.lacks = lambda _: False
-    assert await repair.carry_out(Wish()) == Repaired(filled=5)
+    assert await repair.carry_out(RepairRequest()) == RepairResult(filled=5)
 
 
 async def test_what_left_the_reach_is_given_up_for_what_the_finer_chart_lacked(
@@ -144,7 +144,7 @@ async def test_what_left_the_reach_is_given_up_for_what_the_finer_chart_lacked(
         slots[5],
         "chart_has_no_point",
     )
-    assert await repair.wake() == Repaired(filled=2, unfillable=8)
+    assert await repair.wake() == RepairResult(filled=2, unfillable=8)
     assert await given_up(sql) == {
         slot: "chart_has_no_point" if slot <= slots[5] else "chart_too_coarse"
         for slot in slots
@@ -158,7 +158,7 @@ async def test_hole_in_a_coarse_chart_is_believed_in_the_end(
     newest = await record(sql, exchange, range(26 * HOUR, 26 * HOUR + 10), seconds=28 * 3_600)
     partial.lacks = lambda second: newest - 30 * 3_600 < second < newest - 3_600
     for _ in range(4):
-        assert await repair.wake() == Repaired(remaining=10)
+        assert await repair.wake() == RepairResult(remaining=10)
         await due_now(sql)
     assert (await repair.wake()).unfillable == 10
 
@@ -174,8 +174,8 @@ async def test_forced_repair_takes_a_false_reason_back(
         slots[-1],
     )
     partial.lacks = lambda _: True
-    assert await repair.carry_out(Wish(force=True), seconds=2) == Repaired(remaining=5)
+    assert await repair.carry_out(RepairRequest(force=True), seconds=2) == RepairResult(remaining=5)
     assert await reasons(runtime) == {"pending"}
     partial.lacks = lambda _: False
     await due_now(sql)
-    assert await repair.wake() == Repaired(filled=5)
+    assert await repair.wake() == RepairResult(filled=5)

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 
 from app.runtime import Runtime
-from app.services.collector import Outcome
+from app.services.collector import CollectionResult
 from app.simulator import Exchange
 
 BOTH = ["btc_usd", "eth_usd"]
@@ -28,7 +28,7 @@ async def test_write_that_is_tried_again_keeps_the_exchanges_stamp(
 ) -> None:
     """Elsewhere a retry stamped the price with its own time."""
     await sql.execute(AWAY_TWICE)
-    assert await runtime.collector.collect() == Outcome(stored=BOTH)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     assert await sql.fetchval("SELECT last_value FROM attempts") >= 3
     rows = await sql.fetch("SELECT ticker, observed_us FROM prices")
     assert {tuple(row) for row in rows} == {

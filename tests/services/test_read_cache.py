@@ -14,7 +14,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.settings import Settings
 from app.domain.chunks import CHUNK_SECONDS, MAX_CHUNKS
 from app.domain.encoded_rows import Column, EncodedPage, RowTemplate
-from app.domain.prices import UNBOUNDED, Order, Span, TickerKey
+from app.domain.prices import UNBOUNDED, Order, TickerKey, TimeRange
 from app.postgres.database import Database
 from app.postgres.notifications import listen_forever
 from app.repositories import changes, encoded_rows
@@ -68,13 +68,13 @@ async def test_what_was_read_is_known_without_asking_for_it_again(
 ) -> None:
     slots = range(0, 3 * CHUNK_SECONDS, 600)
     await store(sql, slots)
-    span = Span(1, 2 * CHUNK_SECONDS + 1800)
+    span = TimeRange(1, 2 * CHUNK_SECONDS + 1800)
     assert cache.cached_page(BTC, span, 1000) is None
     wanted = _lines(slot for slot in slots if 1 <= slot <= 2 * CHUNK_SECONDS + 1800)
     assert _text(await cache.page(BTC, span, Order.ASC, 1000)) == wanted
     statements.clear()
     assert _text(cache.cached_page(BTC, span, 1000)) == wanted
-    part = cache.cached_page(BTC, Span(CHUNK_SECONDS - 600, CHUNK_SECONDS + 600), 2)
+    part = cache.cached_page(BTC, TimeRange(CHUNK_SECONDS - 600, CHUNK_SECONDS + 600), 2)
     assert _text(part) == _lines([CHUNK_SECONDS - 600, CHUNK_SECONDS])
     assert part is not None
     assert (part.count, part.last, part.has_more) == (2, CHUNK_SECONDS, True)
@@ -109,7 +109,7 @@ async def test_change_is_forgotten_and_the_rest_is_kept(
 ) -> None:
     await store(sql, [60, CHUNK_SECONDS])
     await store(sql, [60], ticker="eth_usd")
-    whole, first = Span(0, 2 * CHUNK_SECONDS - 1), Span(0, CHUNK_SECONDS - 1)
+    whole, first = TimeRange(0, 2 * CHUNK_SECONDS - 1), TimeRange(0, CHUNK_SECONDS - 1)
     for key in (BTC, ETH):
         await cache.page(key, whole, Order.ASC, 10)
         await cache.newest(key)
@@ -138,7 +138,7 @@ async def test_write_is_seen_within_a_second(
     notified: bool,
 ) -> None:
     """With the channel cut, the question twice a second is enough."""
-    span = Span(0, CHUNK_SECONDS - 1)
+    span = TimeRange(0, CHUNK_SECONDS - 1)
     async with _kept_true(cache, servers.database_url(database_name) if notified else None):
         await cache.page(BTC, span, Order.ASC, 10)
         for slot in range(0, 300, 60):
@@ -155,7 +155,7 @@ async def test_write_is_seen_within_a_second(
 async def test_cache_is_not_trusted_when_the_database_can_not_be_asked(
     settings: Settings, directory: Path, tmp_path: Path
 ) -> None:
-    span, place = Span(0, 60), directory / tmp_path.name
+    span, place = TimeRange(0, 60), directory / tmp_path.name
     place.mkdir(mode=0o755)
     async with private_postgres(place) as postgres:
         await _migrate(settings, postgres, tmp_path)
@@ -183,7 +183,7 @@ async def _migrate(settings: Settings, postgres: Private, logs: Path) -> None:
         assert await asyncio.to_thread(migration.popen.wait, 60) == 0, migration.output
 
 
-async def _knows(cache: ReadCache, span: Span, *, wanted: bool) -> bool:
+async def _knows(cache: ReadCache, span: TimeRange, *, wanted: bool) -> bool:
     if wanted:
         with suppress(DatabaseUnavailable):
             await cache.page(BTC, span, Order.ASC, 10)
@@ -205,12 +205,17 @@ async def test_space_is_bounded_and_the_least_used_goes_first(
     assert 13 < len(known) < 25
 
 
-def _chunk(number: int) -> Span:
-    return Span(number * CHUNK_SECONDS, (number + 1) * CHUNK_SECONDS - 1)
+def _chunk(number: int) -> TimeRange:
+    return TimeRange(number * CHUNK_SECONDS, (number + 1) * CHUNK_SECONDS - 1)
 
 
 async def test_long_or_open_spans_are_not_for_the_cache(cache: ReadCache) -> None:
-    for span in (Span(), Span(0), Span(None, 60), Span(0, MAX_CHUNKS * CHUNK_SECONDS)):
+    for span in (
+        TimeRange(),
+        TimeRange(0),
+        TimeRange(None, 60),
+        TimeRange(0, MAX_CHUNKS * CHUNK_SECONDS),
+    ):
         assert await cache.page(BTC, span, Order.ASC, 10) is None
 
 
@@ -218,7 +223,7 @@ async def test_however_many_wait_the_database_is_asked_once(
     cache: ReadCache, sql: asyncpg.Connection, statements: list[str]
 ) -> None:
     await store(sql, range(0, 3 * CHUNK_SECONDS, 600))
-    span = Span(0, 3 * CHUNK_SECONDS - 1)
+    span = TimeRange(0, 3 * CHUNK_SECONDS - 1)
     newest = await asyncio.gather(*(cache.newest(BTC) for _ in range(50)))
     assert {price and price.slot for price in newest} == {3 * CHUNK_SECONDS - 600}
     pages = await asyncio.gather(*(cache.page(BTC, span, Order.ASC, 1000) for _ in range(50)))
@@ -299,7 +304,7 @@ async def test_newest_lines_are_the_end_of_the_table_backwards(
         assert found is not None
         async with database.driver() as driver:
             page = await encoded_rows.page(
-                driver, BTC, Span(), Order.DESC, limit, template=TEMPLATE
+                driver, BTC, TimeRange(), Order.DESC, limit, template=TEMPLATE
             )
         assert _text(found) == _text(page)
         assert (found.count, found.last, found.has_more) == (page.count, page.last, page.has_more)
@@ -322,15 +327,15 @@ async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
     await _shift_the_clock(sql, database_name)
     cache = ReadCache(database, TEMPLATE, MEGABYTE, clock=lambda: 0.0)  # it stands still
     await store(sql, [60, 120])
-    await cache.page(BTC, Span(0, 600), Order.ASC, 10)
+    await cache.page(BTC, TimeRange(0, 600), Order.ASC, 10)
     await store(sql, [180])
     await sql.execute("UPDATE shifted.by SET seconds = 3601")
     async with database.transaction() as session:
         await changes.tidy(session)
     assert await sql.fetchval("SELECT count(*) FROM price_changes") == 0
     await cache._refresh()
-    assert cache.cached_page(BTC, Span(0, 600), 10) is None
-    assert _text(await cache.page(BTC, Span(0, 600), Order.ASC, 10)) == _lines([60, 120, 180])
+    assert cache.cached_page(BTC, TimeRange(0, 600), 10) is None
+    assert _text(await cache.page(BTC, TimeRange(0, 600), Order.ASC, 10)) == _lines([60, 120, 180])
 
 
 async def _shift_the_clock(sql: asyncpg.Connection, database_name: str) -> None:
@@ -362,7 +367,7 @@ async def test_page_shows_one_state_under_writers_at_full_speed(
 ) -> None:
     """Each transaction writes one price to slots of several chunks: a page must show one price."""
     slots = [number * CHUNK_SECONDS for number in range(4)]
-    span = Span(0, 4 * CHUNK_SECONDS - 1)
+    span = TimeRange(0, 4 * CHUNK_SECONDS - 1)
     writer = await asyncpg.connect(servers.plain_url(database_name))
     await store(writer, slots, price="0.5")
     committed = [0.5]

@@ -7,7 +7,7 @@ import pytest
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.domain.encoded_rows import Column, RowTemplate
-from app.domain.prices import Order, Span, TickerKey, TickerSummary
+from app.domain.prices import Order, TickerKey, TickerSummary, TimeRange
 from app.postgres.database import Database
 from app.services.reader import PriceReader, ReadCache
 from tests.repositories.rows import store
@@ -35,8 +35,8 @@ async def test_reads_of_a_configured_ticker_take_one_statement_each(
     await store(sql, [60, 120])
     for read in (
         lambda: reader.at(BTC, 130),
-        lambda: reader.page(BTC, Span(), Order.ASC, 1),
-        lambda: reader.page(BTC, Span(900), Order.DESC, 1),
+        lambda: reader.page(BTC, TimeRange(), Order.ASC, 1),
+        lambda: reader.page(BTC, TimeRange(900), Order.DESC, 1),
     ):
         statements.clear()
         await read()
@@ -63,10 +63,10 @@ async def test_page_knows_whether_there_are_more(
 ) -> None:
     await store(sql, [0, 60, 120])
     for limit, has_more in ((1, True), (2, True), (3, False), (4, False)):
-        page = await reader.page(BTC, Span(), Order.DESC, limit)
+        page = await reader.page(BTC, TimeRange(), Order.DESC, limit)
         assert (page.count, page.has_more) == (min(limit, 3), has_more)
         assert b" ".join(page.pieces) == b" ".join([b"120", b"60", b"0"][: page.count])
-    empty = await reader.page(BTC, Span(500), Order.ASC, 1)
+    empty = await reader.page(BTC, TimeRange(500), Order.ASC, 1)
     assert (list(empty.pieces), empty.count, empty.has_more) == ([], 0, False)
 
 
@@ -114,7 +114,7 @@ async def test_what_is_known_of_a_ticker_decides_the_error(
     with pytest.raises(TickerNotFound):
         await reader.at(NOPE, 0)
     with pytest.raises(TickerNotFound):
-        await reader.page(NOPE, Span(), Order.ASC, 1)
+        await reader.page(NOPE, TimeRange(), Order.ASC, 1)
     await _record(sql, 600, 60)
     with pytest.raises(NoPriceYet):
         await reader.latest(OLD, 0)

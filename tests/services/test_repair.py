@@ -11,8 +11,8 @@ import pytest
 
 from app.core.errors import RepairRunning, TickerNotFound
 from app.core.settings import Settings
-from app.domain.prices import Span, TickerKey
-from app.domain.repairs import Progress, Repaired, Wish
+from app.domain.prices import TickerKey, TimeRange
+from app.domain.repairs import Progress, RepairRequest, RepairResult
 from app.postgres.database import Database
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange, index_mean
@@ -44,7 +44,7 @@ async def test_outage_of_five_minutes_is_filled_whole(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     newest = await record(sql, exchange, FIVE_MINUTES)
-    assert await runtime.repair.wake() == Repaired(filled=5)
+    assert await runtime.repair.wake() == RepairResult(filled=5)
     lost = sorted(newest - 60 * distance for distance in FIVE_MINUTES)
     assert await backfilled(sql) == lost
     rows = await sql.fetch("SELECT * FROM prices WHERE source = 'backfill'")
@@ -61,8 +61,8 @@ async def test_second_repair_adds_nothing_and_asks_nothing(
     await record(sql, exchange, FIVE_MINUTES)
     await runtime.repair.wake()
     exchange.clear_requests()
-    assert await runtime.repair.wake() == Repaired()
-    assert await runtime.repair.carry_out(Wish()) == Repaired()
+    assert await runtime.repair.wake() == RepairResult()
+    assert await runtime.repair.carry_out(RepairRequest()) == RepairResult()
     assert not exchange.requests
 
 
@@ -70,7 +70,7 @@ async def test_one_answer_fills_all_holes_of_a_range(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, [3, 10, 11, 30, 45])
-    assert await runtime.repair.wake() == Repaired(filled=5)
+    assert await runtime.repair.wake() == RepairResult(filled=5)
     assert ranges_asked(exchange) == ["1h"]
 
 
@@ -82,14 +82,14 @@ async def test_slots_finer_than_the_chart_are_unfillable_where_it_has_no_point(
     held = {slot for slot in lost if slot % 6 == 0}
     async with configured(settings, collect_interval_seconds=2) as runtime:
         repaired = await runtime.repair.wake()
-        assert repaired == Repaired(filled=len(held), unfillable=len(lost) - len(held))
+        assert repaired == RepairResult(filled=len(held), unfillable=len(lost) - len(held))
         exchange.clear_requests()
         again = await runtime.repair.wake()
     assert set(await backfilled(sql)) == held
     assert await given_up(sql) == {
         slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
     }
-    assert again == Repaired(unfillable=len(lost) - len(held))
+    assert again == RepairResult(unfillable=len(lost) - len(held))
     assert not exchange.requests
 
 
@@ -100,14 +100,16 @@ async def test_forced_repair_asks_again_and_forgets_what_it_fills(
     newest = await record(sql, exchange, old, seconds=28 * 3_600)
     lost = [newest - 60 * distance for distance in old]
     held = {slot for slot in lost if slot % 300 == 0}
-    assert await runtime.repair.wake() == Repaired(filled=4, unfillable=16)
+    assert await runtime.repair.wake() == RepairResult(filled=4, unfillable=16)
     assert set(await backfilled(sql)) == held
     assert await given_up(sql) == {
         slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
     }
     exchange.set_chart_steps(**{"2d": 120})
-    assert await runtime.repair.carry_out(Wish()) == Repaired(unfillable=16)
-    assert await runtime.repair.carry_out(Wish(force=True)) == Repaired(filled=8, unfillable=8)
+    assert await runtime.repair.carry_out(RepairRequest()) == RepairResult(unfillable=16)
+    assert await runtime.repair.carry_out(RepairRequest(force=True)) == RepairResult(
+        filled=8, unfillable=8
+    )
     assert set(await given_up(sql)) == set(lost) - set(await backfilled(sql))
     assert ranges_asked(exchange) == ["2d", "2d"]
 
@@ -118,7 +120,7 @@ async def test_each_slot_is_asked_of_the_finest_chart_that_reaches_it(
     newest = await record(sql, exchange, range(10, 3 * HOUR), seconds=4 * 3_600)
     repaired = await runtime.repair.wake()
     assert ranges_asked(exchange) == ["1h", "1d"]
-    assert repaired == Repaired(filled=3 * HOUR - 10)
+    assert repaired == RepairResult(filled=3 * HOUR - 10)
     stamps = await sql.fetch(
         "SELECT timestamp, observed_us / 1000000 FROM prices WHERE source = 'backfill'"
     )
@@ -133,12 +135,12 @@ async def test_older_holes_are_asked_of_coarser_charts_only(
     newest = await record(sql, exchange, [], seconds=60)
     await sql.execute("UPDATE recordings SET first_slot = $1", newest - 60 * 800 * days)
     await store(sql, range(newest - 60 * 800 * days, newest - 60 * 400 * days, 60 * days))
-    wish = Wish(span=Span(newest - 3 * 86_400, newest - 2 * 86_400 - 3_600))
-    repaired = await runtime.repair.carry_out(wish)
+    request = RepairRequest(span=TimeRange(newest - 3 * 86_400, newest - 2 * 86_400 - 3_600))
+    repaired = await runtime.repair.carry_out(request)
     assert ranges_asked(exchange) == ["1m"]
     missing = len(range(newest - 3 * 86_400, newest - 2 * 86_400 - 3_600 + 1, 60))
     assert repaired.filled in {22, 23, 24}
-    assert repaired == Repaired(repaired.filled, missing - repaired.filled)
+    assert repaired == RepairResult(repaired.filled, missing - repaired.filled)
 
 
 async def test_forty_eight_hours_back_is_as_far_as_the_schedule_looks(
@@ -146,8 +148,8 @@ async def test_forty_eight_hours_back_is_as_far_as_the_schedule_looks(
 ) -> None:
     await record(sql, exchange, [10, 90, 150], seconds=4 * 3_600)
     async with configured(settings, backfill_lookback_hours=2) as runtime:
-        assert await runtime.repair.wake() == Repaired(filled=2)
-        assert await runtime.repair.carry_out(Wish()) == Repaired(filled=1)
+        assert await runtime.repair.wake() == RepairResult(filled=2)
+        assert await runtime.repair.carry_out(RepairRequest()) == RepairResult(filled=1)
     assert ranges_asked(exchange) == ["1h", "1d", "1d"]
 
 
@@ -156,7 +158,7 @@ async def test_ticker_that_is_no_longer_configured_is_repaired_too(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES, ticker="sol_usd")
     async with configured(settings, tickers="btc_usd") as runtime:
-        assert await runtime.repair.wake() == Repaired(filled=5)
+        assert await runtime.repair.wake() == RepairResult(filled=5)
     assert len(await backfilled(sql, "sol_usd")) == 5
 
 
@@ -165,7 +167,7 @@ async def test_ticker_of_an_exchange_that_is_not_configured_is_left_alone(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     await sql.execute("UPDATE recordings SET exchange = 'elsewhere'")
-    assert await runtime.repair.wake() == Repaired()
+    assert await runtime.repair.wake() == RepairResult()
     assert not exchange.requests
 
 
@@ -175,12 +177,12 @@ async def test_exchange_that_fails_for_one_ticker_leaves_the_others(
     await record(sql, exchange, FIVE_MINUTES)
     await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
     fault = exchange.add_fault("html", index="eth_usd")
-    assert await runtime.repair.wake() == Repaired(
+    assert await runtime.repair.wake() == RepairResult(
         filled=5, remaining=5, failed={"eth_usd": "exchange_unavailable"}
     )
     assert len(ranges_asked(exchange, "eth_usd")) == 1  # the next wake tries again
     exchange.remove_fault(fault.id)
-    assert await runtime.repair.wake() == Repaired(filled=5)
+    assert await runtime.repair.wake() == RepairResult(filled=5)
 
 
 async def test_repair_that_was_asked_for_tries_again(
@@ -188,7 +190,7 @@ async def test_repair_that_was_asked_for_tries_again(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     exchange.add_fault("html", times=2)
-    assert await runtime.repair.carry_out(Wish()) == Repaired(filled=5)
+    assert await runtime.repair.carry_out(RepairRequest()) == RepairResult(filled=5)
     assert len(ranges_asked(exchange)) == 3
 
 
@@ -198,7 +200,9 @@ async def test_trouble_that_lasts_is_named_and_does_not_keep_others_waiting(
 ) -> None:
     await record(sql, exchange, {3})
     exchange.add_fault(fault, method="get_index_chart_data")
-    repaired = await runtime.repair.carry_out(Wish(), seconds=14 if fault == "stall" else 1)
+    repaired = await runtime.repair.carry_out(
+        RepairRequest(), seconds=14 if fault == "stall" else 1
+    )
     code = {"html": "exchange_unavailable", "stall": "exchange_timeout"}[fault]
     assert (repaired.filled, repaired.remaining, repaired.failed) == (0, 1, {"btc_usd": code})
 
@@ -225,7 +229,7 @@ async def test_live_row_is_never_changed_when_a_repair_races_it(
     repair = asyncio.create_task(runtime.repair.wake())
     await until(lambda: asyncio.sleep(0, exchange.requests))
     await store(sql, [newest - 60 * 12], price="1.25")
-    assert await repair == Repaired(filled=4)
+    assert await repair == RepairResult(filled=4)
     row = await sql.fetchrow("SELECT * FROM prices WHERE timestamp = $1", newest - 60 * 12)
     assert (row["price"], row["source"]) == (Decimal("1.25"), "live")
 
@@ -235,7 +239,7 @@ async def test_slot_that_may_still_come_live_is_not_repaired(
 ) -> None:
     await record(sql, exchange, [])
     await sql.execute("DELETE FROM prices WHERE timestamp = $1", this_slot() - 60)
-    assert await runtime.repair.wake() == Repaired()
+    assert await runtime.repair.wake() == RepairResult()
     assert not exchange.requests
 
 
@@ -247,7 +251,7 @@ async def test_chart_that_has_not_moved_past_a_slot_leaves_it_pending(
     lost = {newest - 60 * distance for distance in range(2, 12)}
     last_point = newest // 600 * 600
     held = lost & {last_point, last_point - 600}
-    assert await runtime.repair.wake() == Repaired(filled=len(held), remaining=10 - len(held))
+    assert await runtime.repair.wake() == RepairResult(filled=len(held), remaining=10 - len(held))
     assert await given_up(sql) == {}
 
 
@@ -292,13 +296,13 @@ async def test_one_repair_at_a_time_in_the_cluster(
     await record(sql, exchange, FIVE_MINUTES)
     async with database.try_lock("prices:repair") as held:
         assert held
-        assert await runtime.repair.wake() == Repaired()
+        assert await runtime.repair.wake() == RepairResult()
         with pytest.raises(RepairRunning):
-            await runtime.repair.carry_out(Wish(), seconds=0.3)
+            await runtime.repair.carry_out(RepairRequest(), seconds=0.3)
         assert not exchange.requests
-        waiting = asyncio.create_task(runtime.repair.carry_out(Wish()))
+        waiting = asyncio.create_task(runtime.repair.carry_out(RepairRequest()))
         await asyncio.sleep(0.1)
-    assert await waiting == Repaired(filled=5)
+    assert await waiting == RepairResult(filled=5)
 
 
 async def test_wish_narrows_ticker_and_span(
@@ -306,8 +310,10 @@ async def test_wish_narrows_ticker_and_span(
 ) -> None:
     newest = await record(sql, exchange, FIVE_MINUTES)
     await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
-    span = Span(newest - 60 * 12, newest - 60 * 11)
-    assert await runtime.repair.carry_out(Wish("deribit", "eth_usd", span)) == Repaired(filled=2)
+    span = TimeRange(newest - 60 * 12, newest - 60 * 11)
+    assert await runtime.repair.carry_out(
+        RepairRequest("deribit", "eth_usd", span)
+    ) == RepairResult(filled=2)
     assert await backfilled(sql, "eth_usd") == [newest - 60 * 12, newest - 60 * 11]
     assert ranges_asked(exchange) == []
 
@@ -316,11 +322,20 @@ async def test_wish_for_a_ticker_that_nobody_knows_is_refused(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, [], ticker="sol_usd")
-    for wish in (Wish(ticker="nope"), Wish("elsewhere"), Wish("elsewhere", "btc_usd")):
+    for request in (
+        RepairRequest(ticker="nope"),
+        RepairRequest("elsewhere"),
+        RepairRequest("elsewhere", "btc_usd"),
+    ):
         with pytest.raises(TickerNotFound, match="deribit:btc_usd, deribit:eth_usd, deribit:sol"):
-            await runtime.repair.carry_out(wish)
-    for wish in (Wish(), Wish("deribit"), Wish(ticker="eth_usd"), Wish(ticker="sol_usd")):
-        await runtime.repair.require_known(wish)
+            await runtime.repair.carry_out(request)
+    for request in (
+        RepairRequest(),
+        RepairRequest("deribit"),
+        RepairRequest(ticker="eth_usd"),
+        RepairRequest(ticker="sol_usd"),
+    ):
+        await runtime.repair.require_known(request)
 
 
 async def test_every_chunk_is_told(
@@ -328,7 +343,7 @@ async def test_every_chunk_is_told(
 ) -> None:
     await record(sql, exchange, [10, 90], seconds=2 * 3_600)
     told: list[Progress] = []
-    await runtime.repair.carry_out(Wish(), tell=told.append)
+    await runtime.repair.carry_out(RepairRequest(), tell=told.append)
     assert [(one.total, one.done, one.chart, one.filled) for one in told] == [
         (2, 0, "", 0),
         (2, 1, "1h", 1),
@@ -341,13 +356,13 @@ async def test_cut_database_connections_do_not_cost_a_repair_that_was_asked_for(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     exchange.set_delay(300)
-    repair = asyncio.create_task(runtime.repair.carry_out(Wish()))
+    repair = asyncio.create_task(runtime.repair.carry_out(RepairRequest()))
     await until(lambda: asyncio.sleep(0, exchange.requests))
     await sql.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    assert await repair == Repaired(filled=5)
+    assert await repair == RepairResult(filled=5)
 
 
 async def test_huge_answer_is_stored_in_several_transactions(
@@ -355,7 +370,7 @@ async def test_huge_answer_is_stored_in_several_transactions(
 ) -> None:
     monkeypatch.setattr("app.services.repair.tickers.ROWS_AT_ONCE", 7)
     await record(sql, exchange, range(10, 40))
-    assert await runtime.repair.wake() == Repaired(filled=30)
+    assert await runtime.repair.wake() == RepairResult(filled=30)
     transactions = await sql.fetchval(
         "SELECT count(DISTINCT xmin::text) FROM prices WHERE source = 'backfill'"
     )
@@ -382,7 +397,7 @@ async def test_live_collection_goes_first_while_a_repair_waits(
         live = await other.collector.collect()
         repaired = await repair
     assert live.stored == many
-    assert repaired == Repaired(filled=40)
+    assert repaired == RepairResult(filled=40)
     methods = [asked.method for asked in exchange.requests]
     last_live = max(place for place, name in enumerate(methods) if name == "get_index_price")
     assert methods[: last_live + 1].count(CHART) <= 3
@@ -394,8 +409,8 @@ async def test_ticker_that_the_exchange_does_not_know_is_not_asked_once_it_is_ta
     """Someone mistyped it, and mended the setting."""
     await record(sql, exchange, FIVE_MINUTES, ticker="btc_uds")
     async with configured(settings, tickers="btc_usd") as runtime:
-        assert await runtime.repair.wake() == Repaired(unfillable=5)
-        assert await runtime.repair.wake() == Repaired(unfillable=5)
-        (found,) = await runtime.accounts.look(Span(), [TickerKey("deribit", "btc_uds")])
+        assert await runtime.repair.wake() == RepairResult(unfillable=5)
+        assert await runtime.repair.wake() == RepairResult(unfillable=5)
+        (found,) = await runtime.accounts.look(TimeRange(), [TickerKey("deribit", "btc_uds")])
     assert found.missing_by_reason() == {"unknown_ticker": 5}
     assert not ranges_asked(exchange, "btc_uds")

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.domain.prices import Span
-from app.domain.repairs import QueuedRepair, Repaired, Wish
+from app.domain.prices import TimeRange
+from app.domain.repairs import QueuedRepair, RepairRequest, RepairResult
 from app.postgres.database import Database
 from app.redis.repair_queue import QUEUE
 from app.runtime import Runtime, open_runtime
@@ -21,7 +21,7 @@ from tests.services.test_repair import CHART, FIVE_MINUTES, configured, ranges_a
 SLICE_SECONDS = 1.5
 
 
-async def results(runtime: Runtime) -> dict[str, Repaired | None]:
+async def results(runtime: Runtime) -> dict[str, RepairResult | None]:
     return {one.id: one.result for one in await runtime.repairs.all()}
 
 
@@ -39,11 +39,11 @@ async def test_requested_repair_ends_in_one_slice_where_the_exchange_answers(
 ) -> None:
     newest = await record(sql, exchange, FIVE_MINUTES)
     await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
-    span = Span(newest - 60 * 12, newest - 60 * 11)
-    await runtime.repairs.add(QueuedRepair("one", Wish(ticker="btc_usd", span=span)))
-    await runtime.repairs.add(QueuedRepair("all", Wish()))
+    span = TimeRange(newest - 60 * 12, newest - 60 * 11)
+    await runtime.repairs.add(QueuedRepair("one", RepairRequest(ticker="btc_usd", span=span)))
+    await runtime.repairs.add(QueuedRepair("all", RepairRequest()))
     assert await serve_until_ended(runtime) == 1
-    assert await results(runtime) == {"one": Repaired(filled=2), "all": Repaired(filled=8)}
+    assert await results(runtime) == {"one": RepairResult(filled=2), "all": RepairResult(filled=8)}
 
 
 async def test_slice_of_a_stalled_chart_ends_with_the_window_and_a_later_one_goes_on(
@@ -54,7 +54,7 @@ async def test_slice_of_a_stalled_chart_ends_with_the_window_and_a_later_one_goe
     fault = exchange.add_fault("stall", method=CHART)
     async with open_runtime(settings) as quick:
         for name in "abc":
-            await quick.repairs.add(QueuedRepair(name, Wish()))
+            await quick.repairs.add(QueuedRepair(name, RepairRequest()))
         began = time.monotonic()
         assert await quick.repair.serve()
         assert time.monotonic() - began < 2 * SLICE_SECONDS
@@ -79,10 +79,10 @@ async def test_ticker_whose_trouble_lasts_is_given_up_and_the_others_are_repaire
     exchange.add_fault("html", index="btc_usd", method=CHART)
     settings = runtime.settings.model_copy(update={"collect_interval_seconds": 2})
     async with open_runtime(settings) as quick:
-        await quick.repairs.add(QueuedRepair("one", Wish()))
+        await quick.repairs.add(QueuedRepair("one", RepairRequest()))
         assert await serve_until_ended(quick) > 1
         assert await results(quick) == {
-            "one": Repaired(filled=5, remaining=5, failed={"btc_usd": "exchange_unavailable"})
+            "one": RepairResult(filled=5, remaining=5, failed={"btc_usd": "exchange_unavailable"})
         }
 
 
@@ -95,12 +95,12 @@ async def test_forced_repair_asks_every_ticker_once_however_many_slices_it_takes
     )
     fault = exchange.add_fault("stall", method=CHART, index="eth_usd")
     settings = runtime.settings.model_copy(update={"collect_interval_seconds": 4})
-    await runtime.repairs.add(QueuedRepair("one", Wish(force=True)))
+    await runtime.repairs.add(QueuedRepair("one", RepairRequest(force=True)))
     async with open_runtime(settings) as quick:
         await quick.repair.serve()
         exchange.remove_fault(fault.id)
         assert await serve_until_ended(quick) >= 1
-        assert await results(quick) == {"one": Repaired(unfillable=6)}
+        assert await results(quick) == {"one": RepairResult(unfillable=6)}
     assert ranges_asked(exchange) == ["all"]
 
 
@@ -108,11 +108,11 @@ async def test_repair_under_way_elsewhere_keeps_nobody_waiting(
     runtime: Runtime, exchange: Exchange, database: Database, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
-    await runtime.repairs.add(QueuedRepair("one", Wish(ticker="eth_usd")))
+    await runtime.repairs.add(QueuedRepair("one", RepairRequest(ticker="eth_usd")))
     async with database.try_lock("prices:repair") as held:
         assert held
         assert not await runtime.repair.serve()
-        assert await runtime.repair.wake() == Repaired()
+        assert await runtime.repair.wake() == RepairResult()
         assert not exchange.requests
     assert await runtime.repair.serve()
     assert len(await backfilled(sql)) == 5, "the schedule's repair is made up for"
@@ -125,7 +125,7 @@ async def test_repairs_share_the_time_whoever_came_first(
         await record(sql, exchange, FIVE_MINUTES, interval=2)
         exchange.add_fault("stall", method=CHART)
         for name in ("first", "second"):
-            await quick.repairs.add(QueuedRepair(name, Wish()))
+            await quick.repairs.add(QueuedRepair(name, RepairRequest()))
         for _ in range(4):
             await quick.repair.serve()
         spent = [one.seconds for one in await quick.repairs.all()]
@@ -136,12 +136,16 @@ async def test_request_that_breaks_ends_alone_and_the_others_are_carried_out(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
-    beyond_postgres = Wish(span=Span(2**70))
-    for name, wish in {"broken": beyond_postgres, "one": Wish(), "two": Wish()}.items():
-        await runtime.repairs.add(QueuedRepair(name, wish))
+    beyond_postgres = RepairRequest(span=TimeRange(2**70))
+    for name, request in {
+        "broken": beyond_postgres,
+        "one": RepairRequest(),
+        "two": RepairRequest(),
+    }.items():
+        await runtime.repairs.add(QueuedRepair(name, request))
     await serve_until_ended(runtime)
     found = await results(runtime)
-    assert found.pop("broken") == Repaired(failed={"*": "internal_error"})
+    assert found.pop("broken") == RepairResult(failed={"*": "internal_error"})
     assert sum(one.filled for one in found.values() if one) == 5
     assert not any(one.failed for one in found.values() if one)
 
@@ -150,7 +154,7 @@ async def test_trouble_of_a_slice_counts_for_the_request_that_was_worked_on_alon
     runtime: Runtime, sql: asyncpg.Connection
 ) -> None:
     for name in ("first", "second"):
-        await runtime.repairs.add(QueuedRepair(name, Wish()))
+        await runtime.repairs.add(QueuedRepair(name, RepairRequest()))
     await promise(sql, 60)
     await sql.execute("ALTER TABLE recordings RENAME TO kept")
     await sql.execute(  # locks can be had, and whoever reads the recordings loses the connection
@@ -164,31 +168,31 @@ async def test_trouble_of_a_slice_counts_for_the_request_that_was_worked_on_alon
 
 async def test_lost_database_costs_a_request_nothing(runtime: Runtime) -> None:
     away = {"database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none"}
-    queued = QueuedRepair("one", Wish(), number=1, seconds=119.9)
+    queued = QueuedRepair("one", RepairRequest(), number=1, seconds=119.9)
     await runtime.repairs.add(queued)
     before = await runtime.repairs.all()
     async with configured(runtime.settings, collect_interval_seconds=2, **away) as cut_off:
         assert await cut_off.repair.serve()
     assert await runtime.repairs.all() == before
     await serve_until_ended(runtime)
-    assert await results(runtime) == {"one": Repaired()}
+    assert await results(runtime) == {"one": RepairResult()}
 
 
 async def test_late_save_brings_back_no_request_and_changes_no_result(runtime: Runtime) -> None:
     for name in ("removed", "ended"):
-        await runtime.repairs.add(QueuedRepair(name, Wish()))
+        await runtime.repairs.add(QueuedRepair(name, RepairRequest()))
     read_before = await runtime.repairs.all()
     await runtime.repairs.remove(["removed"])
     (ended,) = await runtime.repairs.all()
-    await runtime.repairs.save(replace(ended, result=Repaired(filled=5)))
+    await runtime.repairs.save(replace(ended, result=RepairResult(filled=5)))
     for stale in read_before:
         await runtime.repairs.save(replace(stale, seconds=15))
-    assert await results(runtime) == {"ended": Repaired(filled=5)}
+    assert await results(runtime) == {"ended": RepairResult(filled=5)}
 
 
 async def test_progress_is_kept_whole(runtime: Runtime) -> None:
-    wish = Wish("deribit", "btc_usd", Span(None, 60), force=True)
-    await runtime.repairs.add(QueuedRepair("one", wish))
+    request = RepairRequest("deribit", "btc_usd", TimeRange(None, 60), force=True)
+    await runtime.repairs.add(QueuedRepair("one", request))
     (queued,) = await runtime.repairs.all()
     after = replace(
         queued,
@@ -201,38 +205,38 @@ async def test_progress_is_kept_whole(runtime: Runtime) -> None:
     )
     await runtime.repairs.save(after)
     assert await runtime.repairs.all() == [after]
-    ended = replace(after, result=Repaired(1, 2, 3, {"eth_usd": "exchange_timeout"}))
+    ended = replace(after, result=RepairResult(1, 2, 3, {"eth_usd": "exchange_timeout"}))
     await runtime.repairs.save(ended)
     assert await runtime.repairs.all() == [ended]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"id": "bad"}', '{"wish": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": "bad"}', '{"request": 1}'])
 async def test_request_that_cannot_be_read_ends_and_hinders_no_other(
     runtime: Runtime, redis: Redis, text: str
 ) -> None:
-    await runtime.repairs.add(QueuedRepair("good", Wish()))
+    await runtime.repairs.add(QueuedRepair("good", RepairRequest()))
     await redis.hset(QUEUE, "bad", text)
     await serve_until_ended(runtime)
-    unreadable = Repaired(failed={"*": "internal_error"})
-    assert await results(runtime) == {"good": Repaired(), "bad": unreadable}
+    unreadable = RepairResult(failed={"*": "internal_error"})
+    assert await results(runtime) == {"good": RepairResult(), "bad": unreadable}
 
 
 async def test_request_with_more_fields_than_are_known_is_carried_out(
     runtime: Runtime, redis: Redis
 ) -> None:
-    await runtime.repairs.add(QueuedRepair("one", Wish(ticker="btc_usd")))
+    await runtime.repairs.add(QueuedRepair("one", RepairRequest(ticker="btc_usd")))
     written = json.loads(await redis.hget(QUEUE, "one") or "")
-    written["wish"]["later"] = written["later"] = 1
+    written["request"]["later"] = written["later"] = 1
     await redis.hset(QUEUE, "one", json.dumps(written))
     (queued,) = await runtime.repairs.all()
-    assert (queued.wish, queued.result) == (Wish(ticker="btc_usd"), None)
+    assert (queued.request, queued.result) == (RepairRequest(ticker="btc_usd"), None)
 
 
 async def test_repair_that_is_queued_twice_is_carried_out_once(runtime: Runtime) -> None:
-    for wish in (Wish(force=True), Wish()):
-        await runtime.repairs.add(QueuedRepair("one", wish))
+    for request in (RepairRequest(force=True), RepairRequest()):
+        await runtime.repairs.add(QueuedRepair("one", request))
     (queued,) = await runtime.repairs.all()
-    assert queued.wish == Wish(force=True)
+    assert queued.request == RepairRequest(force=True)
 
 
 async def test_one_message_at_a_time_calls_a_worker(runtime: Runtime) -> None:

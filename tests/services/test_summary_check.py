@@ -12,7 +12,7 @@ from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
 from app.redis.alert_lease import RECORD
-from app.redis.heartbeats import read_signs
+from app.redis.heartbeats import read_heartbeats
 from app.runtime import alert_lifespan, open_runtime
 from app.services import alerts, summary_check
 from app.services.summaries import Summaries
@@ -23,7 +23,7 @@ from tests.waiting import until
 
 WEEK = CHUNK_SECONDS
 DAMAGE = "UPDATE price_hours SET samples = samples + 1 WHERE ticker = 'btc_usd' AND hour = $1"
-MOST_RUNS = 400
+MAX_RUNS = 400
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_older_hours_are_all_checked_in_time_and_then_until_they_are_right
     runs = 0
     while not (found := await check.run()):
         runs += 1
-        assert runs < MOST_RUNS
+        assert runs < MAX_RUNS
     assert [await check.run() for _ in range(5)] == [found] * 5
     await _rebuild(database)
     assert await check.run() == 0
@@ -102,7 +102,7 @@ async def test_many_tickers_take_turns_within_the_time(
     runs = 0
     while await check.run() < 3:
         runs += 1
-        assert runs < MOST_RUNS
+        assert runs < MAX_RUNS
 
 
 async def test_known_wrong_hours_are_checked_before_all_others_and_within_the_time(
@@ -115,7 +115,7 @@ async def test_known_wrong_hours_are_checked_before_all_others_and_within_the_ti
         await store(sql, [0, WEEK, 2 * WEEK], ticker=f"other_{number}")
     await store(sql, [0, WEEK, 2 * WEEK])
     await sql.execute("UPDATE price_hours SET samples = 2 WHERE ticker = 'btc_usd'")
-    for _ in range(MOST_RUNS):
+    for _ in range(MAX_RUNS):
         if await check.run() == 3:
             break
     monkeypatch.setattr(summary_check, "BUDGET_SECONDS", 0.0)
@@ -134,9 +134,9 @@ async def test_forgotten_ticker_is_known_as_right_once_and_then_not_at_all(
     await check.run()
     await sql.execute("DELETE FROM prices")
     assert await check.run() == 0
-    assert (await read_signs(redis)).checked_hours == {"deribit:btc_usd": {0: 0}}
+    assert (await read_heartbeats(redis)).checked_hours == {"deribit:btc_usd": {0: 0}}
     await check.run()
-    assert (await read_signs(redis)).checked_hours == {}
+    assert (await read_heartbeats(redis)).checked_hours == {}
 
 
 async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
@@ -158,7 +158,7 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
         await until(lambda: redis.exists(RECORD))
         for _ in range(2):
             assert await runtime.summary_check.run() == 1
-        assert (await read_signs(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1
+        assert (await read_heartbeats(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1
         await _rebuild(runtime.database)
         await runtime.summary_check.run()
         await until(lambda: receiver.has(2))

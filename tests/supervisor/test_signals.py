@@ -17,7 +17,7 @@ SUPERVISOR = """
 import asyncio, pathlib, signal, sys
 from app.supervisor.output import Terminal
 from app.supervisor.probes import Heartbeat
-from app.supervisor.processes import Child
+from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor
 
 child, folder = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -26,7 +26,7 @@ async def main():
     supervisor = Supervisor(terminal)
 
     async def start():
-        await supervisor.start(Child(
+        await supervisor.start(ProcessSpec(
             name="child",
             argv=[sys.executable, "-c", child, folder],
             ready=Heartbeat(folder / "heartbeat"),
@@ -57,15 +57,15 @@ while True:
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + BEATING
 KILLED_TOO_EARLY = """
 import asyncio, os, signal, sys
-from app.supervisor.output import Silent
-from app.supervisor.processes import Child, Process
+from app.supervisor.output import NullOutput
+from app.supervisor.processes import ProcessSpec, Process
 
 def announce(pid):
     print(pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
-child = Child(name="child", argv=["/usr/bin/touch", sys.argv[1] + "/ran"])
-asyncio.run(Process.spawn(child, Silent(), announce))
+child = ProcessSpec(name="child", argv=["/usr/bin/touch", sys.argv[1] + "/ran"])
+asyncio.run(Process.spawn(child, NullOutput(), announce))
 """
 MUTE = BEATING.replace("touch()", "exists()")
 
@@ -138,7 +138,7 @@ async def test_a_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> N
 
 def guardian_of(pid: int) -> psutil.Process | None:
     living = [child for child in psutil.Process(pid).children() if lives(child.pid)]
-    return next((child for child in living if "guardian.py" in str(child.cmdline())), None)
+    return next((child for child in living if "orphan_reaper.py" in str(child.cmdline())), None)
 
 
 async def test_a_killed_guardian_is_replaced_by_one_that_knows_the_children(

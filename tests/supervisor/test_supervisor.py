@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.supervisor.probes import Heartbeat
-from app.supervisor.processes import CannotStart, Child
-from app.supervisor.supervisor import Pace, Supervisor, together
+from app.supervisor.processes import CannotStart, ProcessSpec
+from app.supervisor.supervisor import RestartBackoff, Supervisor, together
 from tests.supervisor.child_programs import FOREVER, Listener, lives, number_in, python, until
 
 BEATING = """
@@ -48,7 +48,7 @@ def listener() -> Listener:
 
 @pytest.fixture
 async def supervisor(listener: Listener) -> AsyncIterator[Supervisor]:
-    async with Supervisor(listener, pace=Pace(delays=(0.0, 0.05))) as supervisor:
+    async with Supervisor(listener, pace=RestartBackoff(delays=(0.0, 0.05))) as supervisor:
         yield supervisor
 
 
@@ -65,7 +65,9 @@ def running_pid(supervisor: Supervisor, name: str) -> int:
 async def test_lines_of_a_child_arrive_behind_its_name(
     supervisor: Supervisor, listener: Listener
 ) -> None:
-    await supervisor.run(Child(name="teller", argv=python("print('one'); print('two', end='')")))
+    await supervisor.run(
+        ProcessSpec(name="teller", argv=python("print('one'); print('two', end='')"))
+    )
 
     assert listener.lines == [("teller", "one"), ("teller", "two")]
 
@@ -73,7 +75,7 @@ async def test_lines_of_a_child_arrive_behind_its_name(
 async def test_an_endless_line_arrives_whole_in_pieces(
     supervisor: Supervisor, listener: Listener
 ) -> None:
-    await supervisor.run(Child(name="teller", argv=python("print('x' * 300_000)")))
+    await supervisor.run(ProcessSpec(name="teller", argv=python("print('x' * 300_000)")))
 
     assert len(listener.lines) > 1
     assert "".join(text for _, text in listener.lines) == "x" * 300_000
@@ -82,7 +84,7 @@ async def test_an_endless_line_arrives_whole_in_pieces(
 async def test_a_child_that_dies_is_started_again(
     supervisor: Supervisor, listener: Listener
 ) -> None:
-    await supervisor.start(Child(name="sleeper", argv=python(FOREVER)))
+    await supervisor.start(ProcessSpec(name="sleeper", argv=python(FOREVER)))
     first = running_pid(supervisor, "sleeper")
 
     os.kill(first, signal.SIGKILL)
@@ -94,7 +96,7 @@ async def test_a_child_that_dies_is_started_again(
 async def test_a_child_that_keeps_dying_is_given_time(
     supervisor: Supervisor, listener: Listener
 ) -> None:
-    await supervisor.start(Child(name="mortal", argv=python("raise SystemExit(3)")))
+    await supervisor.start(ProcessSpec(name="mortal", argv=python("raise SystemExit(3)")))
 
     await until(lambda: len(listener.notes) >= 3)
     assert listener.notes[:3] == [
@@ -105,14 +107,16 @@ async def test_a_child_that_keeps_dying_is_given_time(
 
 
 def test_the_pause_before_a_restart_grows_to_its_longest() -> None:
-    pace = Pace()
+    pace = RestartBackoff()
 
     assert [pace.delay(n) for n in (1, 2, 3, 4, 5, 6, 99)] == [0, 0.5, 1, 2, 5, 5, 5]
 
 
 async def test_who_ran_for_long_is_forgiven(listener: Listener) -> None:
-    async with Supervisor(listener, pace=Pace((0.0, 60.0), settled_seconds=0.0)) as supervisor:
-        await supervisor.start(Child(name="mortal", argv=python("raise SystemExit(3)")))
+    async with Supervisor(
+        listener, pace=RestartBackoff((0.0, 60.0), settled_seconds=0.0)
+    ) as supervisor:
+        await supervisor.start(ProcessSpec(name="mortal", argv=python("raise SystemExit(3)")))
         await until(lambda: len(listener.notes) >= 3)
 
     assert set(listener.notes) == {"mortal ended with 3; starting it again now"}
@@ -122,7 +126,7 @@ async def test_a_hung_child_is_killed_and_started_again(
     supervisor: Supervisor, listener: Listener, tmp_path: Path
 ) -> None:
     file = tmp_path / "heartbeat"
-    child = Child(
+    child = ProcessSpec(
         name="beater",
         argv=python(BEATING, file),
         ready=Heartbeat(file),
@@ -155,7 +159,7 @@ async def test_a_heartbeat_counts_whatever_the_clock_says(tmp_path: Path) -> Non
 async def test_grandchildren_end_too(listener: Listener, tmp_path: Path) -> None:
     file = tmp_path / "grandchild"
     async with Supervisor(listener) as supervisor:
-        await supervisor.start(Child(name="parent", argv=python(WITH_GRANDCHILD, file)))
+        await supervisor.start(ProcessSpec(name="parent", argv=python(WITH_GRANDCHILD, file)))
         await until(lambda: number_in(file))
         assert lives(number_in(file))
 
@@ -164,7 +168,7 @@ async def test_grandchildren_end_too(listener: Listener, tmp_path: Path) -> None
 
 async def test_a_deaf_child_is_killed_after_its_grace(listener: Listener) -> None:
     async with Supervisor(listener) as supervisor:
-        await supervisor.start(Child(name="deaf", argv=python(DEAF), grace_seconds=0.2))
+        await supervisor.start(ProcessSpec(name="deaf", argv=python(DEAF), grace_seconds=0.2))
         await until(lambda: listener.lines)
         pid = running_pid(supervisor, "deaf")
 
@@ -173,7 +177,7 @@ async def test_a_deaf_child_is_killed_after_its_grace(listener: Listener) -> Non
 
 async def test_later_stages_end_first(listener: Listener) -> None:
     async with Supervisor(listener) as supervisor:
-        children = (Child(name=f"s{n}", argv=python(POLITE), stage=n) for n in (1, 0, 2))
+        children = (ProcessSpec(name=f"s{n}", argv=python(POLITE), stage=n) for n in (1, 0, 2))
         await together(*map(supervisor.start, children))
         await until(lambda: len(listener.lines) == 3)
 
@@ -182,7 +186,7 @@ async def test_later_stages_end_first(listener: Listener) -> None:
 
 
 async def test_a_child_that_is_never_ready_cannot_start(supervisor: Supervisor) -> None:
-    child = Child(name="slow", argv=python(FOREVER), ready=never, ready_seconds=0.3)
+    child = ProcessSpec(name="slow", argv=python(FOREVER), ready=never, ready_seconds=0.3)
 
     with pytest.raises(CannotStart, match=r"^slow was not ready within 0.3 s$"):
         await supervisor.start(child)
@@ -191,7 +195,9 @@ async def test_a_child_that_is_never_ready_cannot_start(supervisor: Supervisor) 
 async def test_a_child_that_ends_before_it_is_ready_leaves_its_last_words(
     supervisor: Supervisor,
 ) -> None:
-    child = Child(name="broken", argv=python("raise SystemExit('no such thing')"), ready=never)
+    child = ProcessSpec(
+        name="broken", argv=python("raise SystemExit('no such thing')"), ready=never
+    )
 
     with pytest.raises(CannotStart, match=r"^broken ended with 1:\nno such thing$"):
         await supervisor.start(child)
@@ -201,17 +207,17 @@ async def test_last_words_may_come_from_a_log(supervisor: Supervisor, tmp_path: 
     program = python("print('last words'); raise SystemExit(2)")
 
     with pytest.raises(CannotStart, match=r"^migrate ended with 2:\nlast words$"):
-        await supervisor.run(Child(name="migrate", argv=program, log=tmp_path / "log"))
+        await supervisor.run(ProcessSpec(name="migrate", argv=program, log=tmp_path / "log"))
 
 
 async def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor) -> None:
     with pytest.raises(CannotStart, match="ghost can't be run: there is no program /no/"):
-        await supervisor.start(Child(name="ghost", argv=["/no/such/program"]))
+        await supervisor.start(ProcessSpec(name="ghost", argv=["/no/such/program"]))
 
 
 async def test_one_failure_ends_the_starts_beside_it(supervisor: Supervisor) -> None:
-    slow = Child(name="slow", argv=python(FOREVER), ready=never)
-    ghost = Child(name="ghost", argv=["/no/such/program"])
+    slow = ProcessSpec(name="slow", argv=python(FOREVER), ready=never)
+    ghost = ProcessSpec(name="ghost", argv=["/no/such/program"])
 
     with pytest.raises(CannotStart, match="ghost"):
         await together(supervisor.start(slow), supervisor.start(ghost))
@@ -224,7 +230,7 @@ async def test_a_child_inherits_no_double_of_its_own_settings(
     program = "import os; print(*(v for k, v in os.environ.items() if k.upper() == 'DATABASE_URL'))"
 
     await supervisor.run(
-        Child(name="settings", argv=python(program), env={"DATABASE_URL": "embedded"})
+        ProcessSpec(name="settings", argv=python(program), env={"DATABASE_URL": "embedded"})
     )
 
     assert listener.lines == [("settings", "embedded")]

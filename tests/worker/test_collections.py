@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import CollectionFailed, DatabaseUnavailable, TaskNotFound
 from app.core.settings import Settings
-from app.services.collector import Outcome
+from app.services.collector import CollectionResult
 
 # Celery's backend calls what redis-py deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
@@ -45,7 +45,7 @@ def many(settings: Settings) -> Settings:
     return settings.model_copy(update={"tickers": MANY})
 
 
-def _end(task_id: str, share: int, outcome: Outcome, state: str = "SUCCESS") -> None:
+def _end(task_id: str, share: int, outcome: CollectionResult, state: str = "SUCCESS") -> None:
     """Store a part's end as a worker does."""
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
@@ -60,7 +60,7 @@ def _fail(task_id: str, share: int, error: Exception) -> None:
 
 async def state_of(
     look: Look, settings: Settings, redis: Redis, task_id: str
-) -> tuple[str, Outcome | None]:
+) -> tuple[str, CollectionResult | None]:
     status = await look(settings, redis, task_id)
     return status.state, status.outcome
 
@@ -102,10 +102,10 @@ async def test_state_is_pending_until_a_part_begins(
 ) -> None:
     task_id = await collections.start(many, redis)
     assert await state_of(look, many, redis, task_id) == ("PENDING", None)
-    _end(task_id, 1, Outcome(), "STARTED")
+    _end(task_id, 1, CollectionResult(), "STARTED")
     assert await state_of(look, many, redis, task_id) == ("STARTED", None)
-    _end(task_id, 0, Outcome(stored=["t000_usd"]))
-    _end(task_id, 1, Outcome(stored=["t001_usd"]))
+    _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
+    _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
     assert await state_of(look, many, redis, task_id) == ("STARTED", None)
 
 
@@ -113,12 +113,12 @@ async def test_result_joins_all_parts(
     collections: ModuleType, look: Look, many: Settings, redis: Redis
 ) -> None:
     task_id = await collections.start(many, redis)
-    _end(task_id, 0, Outcome(stored=["t000_usd"], already=["t003_usd"]))
-    _end(task_id, 1, Outcome(stored=["t001_usd"]))
-    _end(task_id, 2, Outcome(already=["t002_usd"]))
+    _end(task_id, 0, CollectionResult(stored=["t000_usd"], already=["t003_usd"]))
+    _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
+    _end(task_id, 2, CollectionResult(already=["t002_usd"]))
     status = await look(many, redis, task_id)
     assert status.state == "SUCCESS"
-    assert status.outcome == Outcome(
+    assert status.outcome == CollectionResult(
         stored=["t000_usd", "t001_usd"], already=["t003_usd", "t002_usd"]
     )
 
@@ -128,12 +128,14 @@ async def test_part_that_failed_for_some_tickers_tells_of_all(
 ) -> None:
     task_id = await collections.start(many, redis)
     failed = {"t001_usd": "exchange_timeout"}
-    _end(task_id, 0, Outcome(stored=["t000_usd"]))
-    _fail(task_id, 1, CollectionFailed(asdict(Outcome(stored=["t004_usd"], failed=failed))))
-    _end(task_id, 2, Outcome())
+    _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
+    _fail(
+        task_id, 1, CollectionFailed(asdict(CollectionResult(stored=["t004_usd"], failed=failed)))
+    )
+    _end(task_id, 2, CollectionResult())
     status = await look(many, redis, task_id)
     assert status.state == "FAILURE"
-    assert status.outcome == Outcome(stored=["t000_usd", "t004_usd"], failed=failed)
+    assert status.outcome == CollectionResult(stored=["t000_usd", "t004_usd"], failed=failed)
 
 
 BROKEN: list[tuple[Exception, str]] = [
@@ -150,8 +152,8 @@ async def test_every_ticker_of_a_part_that_broke_has_failed(
 ) -> None:
     for error, code in BROKEN:
         task_id = await collections.start(many, redis)
-        _end(task_id, 0, Outcome(stored=["t000_usd"]))
-        _end(task_id, 1, Outcome(stored=["t001_usd"]))
+        _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
+        _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
         _fail(task_id, 2, error)
         status = await look(many, redis, task_id)
         assert status.state == "FAILURE"

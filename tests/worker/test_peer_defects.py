@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import CollectionFailed
 from app.core.settings import Settings
-from app.services.collector import Outcome
+from app.services.collector import CollectionResult
 from app.simulator import Exchange
 from app.worker.beat import EpochAlignedScheduler
 from app.worker.configuration import configuration
@@ -39,11 +39,15 @@ def celery_app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 async def test_tasks_of_a_worker_process_share_its_connections(celery_app: ModuleType) -> None:
     """Elsewhere every second tick failed, for its pool belonged to a loop that was closed."""
 
-    def three_ticks() -> list[Outcome]:
+    def three_ticks() -> list[CollectionResult]:
         return [celery_app.run_async(lambda runtime: runtime.collector.collect()) for _ in range(3)]
 
     outcomes = await asyncio.to_thread(three_ticks)
-    assert outcomes == [Outcome(stored=BOTH), Outcome(already=BOTH), Outcome(already=BOTH)]
+    assert outcomes == [
+        CollectionResult(stored=BOTH),
+        CollectionResult(already=BOTH),
+        CollectionResult(already=BOTH),
+    ]
 
 
 @pytest.mark.usefixtures("celery_app")

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from app.core.errors import DatabaseUnavailable, RepairFailed
 from app.core.settings import Settings
-from app.domain.prices import Span
-from app.domain.repairs import Repaired, Wish
+from app.domain.prices import TimeRange
+from app.domain.repairs import RepairRequest, RepairResult
 from app.simulator import Exchange
 from tests.processes import Processes
 from tests.services.outages import backfilled, given_up, record
@@ -22,7 +22,7 @@ from tests.waiting import until
 # Celery's backend calls what redis-py deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
-WISH = Wish("deribit", "btc_usd", Span(60, 120), force=True)
+WISH = RepairRequest("deribit", "btc_usd", TimeRange(60, 120), force=True)
 LOST = range(10, 15)
 
 
@@ -71,15 +71,15 @@ async def test_status_follows_the_repair(
     assert await _look(settings, redis, task_id) == ("PENDING", None)
     _backend().store_result(f"{task_id}.0", None, "STARTED")
     assert await _look(settings, redis, task_id) == ("STARTED", None)
-    _backend().store_result(f"{task_id}.0", asdict(Repaired(5, 4, 3)), "SUCCESS")
-    assert await _look(settings, redis, task_id) == ("SUCCESS", Repaired(5, 4, 3))
+    _backend().store_result(f"{task_id}.0", asdict(RepairResult(5, 4, 3)), "SUCCESS")
+    assert await _look(settings, redis, task_id) == ("SUCCESS", RepairResult(5, 4, 3))
 
 
 async def test_repair_that_failed_for_a_ticker_tells_of_all(
     repairs: ModuleType, settings: Settings, redis: Redis
 ) -> None:
     task_id = await repairs.start(redis, WISH)
-    repaired = Repaired(filled=5, remaining=1, failed={"eth_usd": "exchange_timeout"})
+    repaired = RepairResult(filled=5, remaining=1, failed={"eth_usd": "exchange_timeout"})
     _backend().mark_as_failure(f"{task_id}.0", RepairFailed(asdict(repaired)))
     assert await _look(settings, redis, task_id) == ("FAILURE", repaired)
 
@@ -93,7 +93,10 @@ async def test_repair_that_broke_tells_its_code(
     ):
         task_id = await repairs.start(redis, WISH)
         _backend().mark_as_failure(f"{task_id}.0", error)
-        assert await _look(settings, redis, task_id) == ("FAILURE", Repaired(failed={"*": code}))
+        assert await _look(settings, redis, task_id) == (
+            "FAILURE",
+            RepairResult(failed={"*": code}),
+        )
 
 
 @pytest.mark.parametrize(("interval", "pause"), [(1, 10), (60, 60), (3_600, 300)])
@@ -156,7 +159,7 @@ async def test_many_repairs_of_a_stalled_chart_cost_no_live_slot(  # noqa: PLR09
         exchange.add_fault("stall", method="get_index_chart_data")
         await record_before(sql, exchange)
         exchange.set_clock(0)
-        ids = [await repairs.start(redis, Wish()) for _ in range(10)]
+        ids = [await repairs.start(redis, RepairRequest()) for _ in range(10)]
         before = await sql.fetchval("SELECT max(timestamp) FROM prices WHERE ticker = 'btc_usd'")
         await until(lambda: live_slots(sql, 6, before), 60)
         for ticker in ("btc_usd", "eth_usd"):

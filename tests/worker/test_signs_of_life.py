@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.heartbeats import read_signs
+from app.redis.heartbeats import read_heartbeats
 from app.simulator import Exchange
 from tests.api.client import Api, serving
 from tests.conftest import set_phase
@@ -95,7 +95,7 @@ async def test_solo_worker_gives_signs_while_it_waits_for_the_exchange(
     asked_at = (await redis.time())[0]
 
     async def is_silent_or_has_waited() -> bool:
-        assert min((await read_signs(redis)).workers.values()) < 4
+        assert min((await read_heartbeats(redis)).workers.values()) < 4
         return bool((await redis.time())[0] - asked_at > INTERVAL)
 
     await until(is_silent_or_has_waited)
@@ -124,10 +124,10 @@ async def test_worker_whose_children_are_all_stopped_gives_no_sign(
         return time.time() - file.stat().st_mtime > seconds
 
     async def silent() -> bool:
-        return both_silent(3) and min((await read_signs(redis)).workers.values()) > 3
+        return both_silent(3) and min((await read_heartbeats(redis)).workers.values()) > 3
 
     async def back() -> bool:
-        return not both_silent(3) and min((await read_signs(redis)).workers.values()) < 3
+        return not both_silent(3) and min((await read_heartbeats(redis)).workers.values()) < 3
 
     await until(silent, 40)
     for child in children:

@@ -22,7 +22,7 @@ from app.api.pagination import (
     DEFAULT_ITEMS,
     HISTORY_ITEMS,
     HISTORY_PATH,
-    MOST_ITEMS,
+    MAX_ITEMS,
     PERIOD_PATH,
     REVALIDATE,
     PriceList,
@@ -31,7 +31,7 @@ from app.api.pagination import (
 from app.api.serialization import encode_latest
 from app.core.errors import AppError
 from app.core.metrics import HTTP_REQUESTS, count
-from app.domain.prices import Order, Price, Span, TickerKey
+from app.domain.prices import Order, Price, TickerKey, TimeRange
 from app.runtime import Runtime
 from app.services.reader import LatestPrice
 
@@ -175,9 +175,9 @@ def _read_period(query: bytes) -> PriceList | None:
     if match is None:
         return None
     start, end, limit = int(match[3]), int(match[4]), int(match[5] or DEFAULT_ITEMS)
-    if start > end or limit > MOST_ITEMS:
+    if start > end or limit > MAX_ITEMS:
         return None
-    return PriceList(PERIOD_PATH, _key(match), Order.ASC, limit, Span(start, end))
+    return PriceList(PERIOD_PATH, _key(match), Order.ASC, limit, TimeRange(start, end))
 
 
 def _read_history(query: bytes) -> PriceList | None:
@@ -185,7 +185,7 @@ def _read_history(query: bytes) -> PriceList | None:
     if match is None:
         return None
     limit = int(match[3] or HISTORY_ITEMS)
-    if limit > MOST_ITEMS:
+    if limit > MAX_ITEMS:
         return None
     return PriceList(HISTORY_PATH, _key(match), Order.DESC, limit)
 

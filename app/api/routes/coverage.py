@@ -18,7 +18,7 @@ from app.core.errors import (
 )
 from app.domain.coverage import Coverage
 from app.domain.gaps import Gap
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 
 PATH = "/api/v1/coverage"
 
@@ -55,7 +55,7 @@ def _beyond(gaps: Sequence[Gap], position: int) -> Sequence[Gap]:
     return [gap for gap in gaps if gap.first > position]
 
 
-def _next_url(key: TickerKey, span: Span, limit: int, listed: Sequence[Gap]) -> str | None:
+def _next_url(key: TickerKey, span: TimeRange, limit: int, listed: Sequence[Gap]) -> str | None:
     if len(listed) <= limit:
         return None
     query = {

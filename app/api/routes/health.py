@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from app.api.dependencies import RuntimeDep
 from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
-from app.domain.freshness import WORST_CLOCK_SECONDS, Findings, Freshness
+from app.domain.freshness import WORST_CLOCK_SECONDS, Freshness, HealthReport
 from app.postgres.schema import require_current
 from app.redis.client import ping
 
@@ -46,7 +46,7 @@ async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut
     return _health(dict(_checks(findings)), response)
 
 
-def _checks(findings: Findings) -> Iterator[tuple[str, CheckOut]]:
+def _checks(findings: HealthReport) -> Iterator[tuple[str, CheckOut]]:
     for ticker in findings.tickers:
         status = "ok" if ticker.is_fresh else "failing"
         yield str(ticker.key), CheckOut(status=status, detail=_age(ticker, findings))
@@ -60,7 +60,7 @@ def _checks(findings: Findings) -> Iterator[tuple[str, CheckOut]]:
         yield "clock", _clock(findings)
 
 
-def _age(ticker: Freshness, findings: Findings) -> str:
+def _age(ticker: Freshness, findings: HealthReport) -> str:
     if ticker.age_seconds is not None:
         age = f"the newest slot is {ticker.age_seconds} s old"
     elif findings.database_trouble:
@@ -74,12 +74,12 @@ def _lively(trouble: str, otherwise: str) -> CheckOut:
     return CheckOut(status="failing" if trouble else "ok", detail=trouble or otherwise)
 
 
-def _beats(findings: Findings) -> str:
+def _beats(findings: HealthReport) -> str:
     beats = findings.signs.beats if findings.signs else {}
     return f"reported {min(beats.values()):.0f} s ago" if beats else "none has reported"
 
 
-def _workers(findings: Findings) -> str:
+def _workers(findings: HealthReport) -> str:
     workers = findings.signs.workers if findings.signs else {}
     silent = findings.silent_workers()
     words = [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items()]
@@ -88,7 +88,7 @@ def _workers(findings: Findings) -> str:
     )
 
 
-def _clock(findings: Findings) -> CheckOut:
+def _clock(findings: HealthReport) -> CheckOut:
     words = "; ".join(map(str, findings.clocks)) or "no live price to compare with"
     worst = max((abs(clocks.database_seconds) for clocks in findings.clocks), default=0)
     if worst > WORST_CLOCK_SECONDS:

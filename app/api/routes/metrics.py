@@ -18,10 +18,10 @@ from app.core.background import keep_running
 from app.core.errors import AppError
 from app.core.metrics import COUNTERS, Sample
 from app.domain.coverage import Coverage
-from app.domain.freshness import Findings, Signs
+from app.domain.freshness import HealthReport, ProcessStatus
 from app.domain.gaps import PENDING
-from app.domain.prices import Span
-from app.redis.counters import hand_on
+from app.domain.prices import TimeRange
+from app.redis.counters import flush_counters
 
 PAUSE_SECONDS = 1.0
 LOOK_TIMEOUT_SECONDS = 3.0
@@ -60,7 +60,7 @@ async def _coverages(runtime: RuntimeDep) -> Sequence[Coverage]:
     since = int(runtime.now()) - hours * SECONDS_PER_HOUR
     try:
         async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
-            return await runtime.accounts.look(Span(since))
+            return await runtime.accounts.look(TimeRange(since))
     except (AppError, TimeoutError):
         return ()
     except Exception:
@@ -74,7 +74,7 @@ async def handed_on(redis: Redis) -> AsyncIterator[None]:
 
     async def step() -> None:
         await asyncio.sleep(PAUSE_SECONDS)
-        await hand_on(redis)
+        await flush_counters(redis)
 
     handing_on = asyncio.create_task(keep_running("metrics", step))
     try:
@@ -87,7 +87,7 @@ class _Scrape(Collector):
     """What one scrape found."""
 
     def __init__(
-        self, counted: Mapping[Sample, int], findings: Findings, coverages: Sequence[Coverage]
+        self, counted: Mapping[Sample, int], findings: HealthReport, coverages: Sequence[Coverage]
     ) -> None:
         self._counted = counted
         self._findings = findings
@@ -147,7 +147,7 @@ class _Scrape(Collector):
             "Seconds since the newest sign of life of any beat, and of any worker.",
             labels=("process",),
         )
-        signs = self._findings.signs or Signs()
+        signs = self._findings.signs or ProcessStatus()
         for process, seconds in (("beat", signs.beats), ("worker", signs.workers)):
             if seconds:
                 silences.add_metric((process,), min(seconds.values()))
@@ -170,7 +170,7 @@ class _Scrape(Collector):
             "Hourly summaries that differ from their rows, as far as the hourly checks found.",
             labels=("exchange", "ticker"),
         )
-        for name, found in (self._findings.signs or Signs()).checked_hours.items():
+        for name, found in (self._findings.signs or ProcessStatus()).checked_hours.items():
             exchange, _, ticker = name.partition(":")
             wrong.add_metric((exchange, ticker), sum(found.values()))
         return wrong

@@ -37,7 +37,7 @@ from app.domain.prices import Order
 from app.domain.times import seconds_until
 from app.runtime import Runtime
 
-LONGEST_TOLERANCE_SECONDS = 10_000_000_000
+MAX_TOLERANCE_SECONDS = 10_000_000_000
 
 router = APIRouter(
     prefix="/prices",
@@ -46,7 +46,7 @@ router = APIRouter(
 )
 
 OrderParameter = Annotated[Order, Query(description="Oldest first or newest first.")]
-Seconds = Annotated[int | None, Query(ge=0, le=LONGEST_TOLERANCE_SECONDS)]
+Seconds = Annotated[int | None, Query(ge=0, le=MAX_TOLERANCE_SECONDS)]
 
 
 @router.get(

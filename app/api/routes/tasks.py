@@ -24,7 +24,7 @@ from app.core.errors import (
     TaskNotFound,
     TickerNotFound,
 )
-from app.domain.repairs import Repaired, Wish
+from app.domain.repairs import RepairRequest, RepairResult
 
 if TYPE_CHECKING:
     from app.tasks.status import TaskStatus
@@ -34,9 +34,9 @@ async def load_celery(request: Request) -> None:
     """Load Celery once, in a thread, so that nobody else waits for it."""
     if not request.app.state.has_celery:
         await asyncio.to_thread(_import_tasks)
-        from app.tasks.asked import deaf_to_results  # noqa: PLC0415  # Celery
+        from app.tasks.asked import without_result_subscription  # noqa: PLC0415  # Celery
 
-        request.app.state.until_end.enter_context(deaf_to_results())
+        request.app.state.until_end.enter_context(without_result_subscription())
         request.app.state.has_celery = True
 
 
@@ -107,9 +107,9 @@ async def backfill(
     """
     from app.tasks import repairs  # noqa: PLC0415  # Celery
 
-    wish = Wish(exchange and exchange.lower(), ticker and ticker.lower(), span, force)
-    await runtime.repair.require_known(wish)
-    return _started(await repairs.start(runtime.redis, wish))
+    request = RepairRequest(exchange and exchange.lower(), ticker and ticker.lower(), span, force)
+    await runtime.repair.require_known(request)
+    return _started(await repairs.start(runtime.redis, request))
 
 
 @router.get("/fetch-prices", include_in_schema=False)
@@ -143,5 +143,5 @@ def _started(task_id: str) -> TaskOut:
 def _result(status: "TaskStatus") -> CollectionOut | BackfillOut | None:
     if status.outcome is None:
         return None
-    shape = BackfillOut if isinstance(status.outcome, Repaired) else CollectionOut
+    shape = BackfillOut if isinstance(status.outcome, RepairResult) else CollectionOut
     return shape(**asdict(status.outcome))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from app.clients.base import Gate
+from app.clients.base import RateLimiter
 from app.clients.deribit.chart import RANGES, read_chart
 from app.clients.deribit.envelope import Envelope, parse_envelope
 from app.clients.price_validation import require_price
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class DeribitClient:
     """Asks Deribit at the gate's pace."""
 
-    def __init__(self, settings: Settings, gate: Gate, transport: "LazyTransport") -> None:
+    def __init__(self, settings: Settings, gate: RateLimiter, transport: "LazyTransport") -> None:
         self.name = settings.deribit_name
         self.charts = RANGES
         self._base_url = settings.deribit_base_url
@@ -68,7 +68,7 @@ class DeribitClient:
             BrokerUnavailable: the gate can't tell whether it is our turn.
         """
         params = {"index_name": ticker, "range": chart_range.name}
-        return await self._ask("get_index_chart_data", params, read_chart, gives_way=True)
+        return await self._ask("get_index_chart_data", params, read_chart, low_priority=True)
 
     @contextmanager
     def _counted(self, method: str) -> Iterator[None]:
@@ -86,10 +86,10 @@ class DeribitClient:
         params: dict[str, str],
         read: Callable[[Envelope], T],
         *,
-        gives_way: bool = False,
+        low_priority: bool = False,
     ) -> T:
         with ExitStack() as counting:
-            async with self._gate.admit(gives_way=gives_way):
+            async with self._gate.acquire(low_priority=low_priority):
                 counting.enter_context(self._counted(method))
                 answer = await self._transport.get(f"{self._base_url}/public/{method}", params)
             return read(await self._opened(answer))
@@ -108,7 +108,7 @@ class DeribitClient:
         """Let every worker keep the wait that the exchange asks for."""
         if error.retryable and error.retry_after_seconds:
             with suppress(BrokerUnavailable):
-                await self._gate.hold_off(error.retry_after_seconds)
+                await self._gate.pause_requests(error.retry_after_seconds)
 
     def _require_environment(self, envelope: Envelope) -> None:
         if envelope.testnet is not None and envelope.testnet is not self._is_testnet:

@@ -24,10 +24,10 @@ from app.core.errors import (
 if TYPE_CHECKING:
     from app.clients.transport import HttpAnswer
 
-LONGEST_QUOTE_CHARACTERS: Final = 120
-LONGEST_WAIT_SECONDS: Final = 86_400
+MAX_QUOTE_CHARACTERS: Final = 120
+MAX_WAIT_SECONDS: Final = 86_400
 LATEST_STAMP_US: Final = 2**63 - 1
-HIGHEST_CODE: Final = 10**9
+MAX_CODE: Final = 10**9
 INVALID_PARAMS: Final = -32602
 
 ERRORS_BY_CODE: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
@@ -141,7 +141,7 @@ def _error_of_status(status: int) -> type[ExchangeError]:
 def _raise_error(status: int, error: object) -> NoReturn:
     members = error if isinstance(error, dict) else {}
     code = _integer(members.get("code"))
-    if code is None or abs(code) > HIGHEST_CODE:
+    if code is None or abs(code) > MAX_CODE:
         _refuse_status(status)
         raise AnswerMalformed("an error without a code")
     data = members.get("data")
@@ -166,7 +166,7 @@ def _header_seconds(text: str | None) -> float | None:
 
 def _sane(wait: object) -> float | None:
     seconds = wait if isinstance(wait, Decimal) else _integer(wait)
-    if seconds is None or not 0 < seconds <= LONGEST_WAIT_SECONDS:
+    if seconds is None or not 0 < seconds <= MAX_WAIT_SECONDS:
         return None
     return float(seconds)
 
@@ -189,10 +189,10 @@ def _integer(value: object) -> int | None:
 
 def _words(value: object) -> str:
     """Quote the exchange's words on one line of printable characters."""
-    text = value[:LONGEST_QUOTE_CHARACTERS] if isinstance(value, str) else ""
+    text = value[:MAX_QUOTE_CHARACTERS] if isinstance(value, str) else ""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _quote(body: bytes) -> str:
-    text = body[:LONGEST_QUOTE_CHARACTERS].decode(errors="replace")
+    text = body[:MAX_QUOTE_CHARACTERS].decode(errors="replace")
     return repr(text) if text else "an empty body"

@@ -15,14 +15,14 @@ from functools import partial
 
 import structlog
 
-from app.core.clocks import awake_or_not
+from app.core.clocks import suspend_aware_clock
 from app.core.errors import AppError
 from app.core.single_flight import SingleFlight
-from app.core.waiting import happens_within
+from app.core.waiting import wait_for_event
 from app.domain.changes import EVERYTHING, Change
 from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
 from app.domain.encoded_rows import EncodedPage, RowTemplate
-from app.domain.prices import UNBOUNDED, Order, Price, Span, TickerKey
+from app.domain.prices import UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
 from app.postgres.database import Database, Driver
 from app.repositories import changes, encoded_rows, ticker_states
@@ -61,7 +61,7 @@ class ReadCache:
         database: Database,
         template: RowTemplate,
         max_bytes: int,
-        clock: Callable[[], float] = awake_or_not,
+        clock: Callable[[], float] = suspend_aware_clock,
     ) -> None:
         self._database = database
         self.template = template
@@ -83,7 +83,7 @@ class ReadCache:
         state = self._states.get(key) if self.is_fresh else None
         return state and state.newest
 
-    def cached_page(self, key: TickerKey, span: Span, limit: int) -> EncodedPage | None:
+    def cached_page(self, key: TickerKey, span: TimeRange, limit: int) -> EncodedPage | None:
         """Give an ascending page if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
         if state is None or not self._chunks.takes(span):
@@ -105,7 +105,7 @@ class ReadCache:
         return state.newest
 
     async def page(
-        self, key: TickerKey, span: Span, order: Order, limit: int
+        self, key: TickerKey, span: TimeRange, order: Order, limit: int
     ) -> EncodedPage | None:
         """Give a page, read into the cache if need be; None where a page is not for the cache.
 
@@ -142,7 +142,7 @@ class ReadCache:
                 await self.refresh()
             took = self._clock() - started_at
             # the sooner the longer it takes, for the next answer must be here within a second
-            await happens_within(notified, max(PAUSE_SECONDS - 2 * took, MIN_PAUSE_SECONDS))
+            await wait_for_event(notified, max(PAUSE_SECONDS - 2 * took, MIN_PAUSE_SECONDS))
 
     async def close(self) -> None:
         """Cancel the reads under way."""
@@ -207,7 +207,7 @@ class ReadCache:
             return None
         interval = state.recordings[-1].interval_seconds if state.recordings else 1
         furthest = limit * interval + CHUNKS_AT_ONCE * CHUNK_SECONDS
-        span = Span(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
+        span = TimeRange(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
         if not self._chunks.takes(span):
             return None
         found = self._chunks.cut(key, span, limit, Order.DESC)

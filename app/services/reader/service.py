@@ -7,7 +7,7 @@ from typing import Self
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.domain.completeness import open_ranges
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
-from app.domain.prices import Order, Price, Span, TickerKey, TickerSummary
+from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
 from app.domain.times import write_utc
@@ -47,7 +47,7 @@ class PriceReader:
         self._configured = frozenset(configured)
         self._interval_seconds = interval_seconds
 
-    async def page(self, key: TickerKey, span: Span, order: Order, limit: int) -> EncodedPage:
+    async def page(self, key: TickerKey, span: TimeRange, order: Order, limit: int) -> EncodedPage:
         """Read at most `limit` prices of a span, from its start or, descending, from its end.
 
         Raises:
@@ -68,7 +68,7 @@ class PriceReader:
         return await self._cache.newest(key)
 
     async def _stored_page(
-        self, key: TickerKey, span: Span, order: Order, limit: int
+        self, key: TickerKey, span: TimeRange, order: Order, limit: int
     ) -> EncodedPage:
         template = self._cache.template
         async with self._database.driver() as driver:

@@ -16,17 +16,17 @@ from app.core.errors import (
     RepairRunning,
     TickerNotFound,
 )
-from app.core.retry import Patience
+from app.core.retry import Retrier
 from app.domain.gaps import Gap, Reason, with_reasons
-from app.domain.prices import Span, TickerKey
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.repairs import (
     REPAIR_LOCK,
     Missing,
     Progress,
     QueuedRepair,
-    Repaired,
+    RepairRequest,
+    RepairResult,
     Tell,
-    Wish,
 )
 from app.domain.slots import MICROSECONDS, present_of, window_seconds
 from app.postgres.database import Database
@@ -38,7 +38,7 @@ ASKED_SECONDS = 120.0
 """How long a repair that someone asked for works, all slices together."""
 TROUBLE_SECONDS = 20.0
 """How long a requested repair bears with a ticker whose chart fails."""
-SHORTEST_WINDOW_SECONDS = 0.5
+MIN_WINDOW_SECONDS = 0.5
 """With less, an exchange on another continent could never be asked."""
 SECONDS_PER_HOUR = 3_600
 TICKERS_AT_ONCE = 4
@@ -68,9 +68,9 @@ class Repair:
         self._keys = keys
         self._lookback_hours = lookback_hours
         self._queue = queue
-        self._slice_seconds = max(SHORTEST_WINDOW_SECONDS, window_seconds(interval_seconds))
+        self._slice_seconds = max(MIN_WINDOW_SECONDS, window_seconds(interval_seconds))
 
-    async def wake(self) -> Repaired:
+    async def wake(self) -> RepairResult:
         """Repair the last hours for as long as live collection can spare this process.
 
         While another repair is under way, its next slice makes up for this one.
@@ -83,7 +83,7 @@ class Repair:
             if held:
                 return await self._repair_last_hours()
         await self._queue.miss_wake()
-        return Repaired()
+        return RepairResult()
 
     async def serve(self) -> bool:
         """Work one slice of time on the requested repairs; False if another repair is under way.
@@ -94,15 +94,15 @@ class Repair:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        patience = Patience(self._slice_seconds, first_wait=0.25, longest_wait=5)
+        patience = Retrier(self._slice_seconds, first_wait=0.25, longest_wait=5)
         try:
-            return await patience.persist(lambda: self._serve(patience))
+            return await patience.call(lambda: self._serve(patience))
         except DatabaseUnavailable:  # it lasted for the whole slice
             return True
 
     async def carry_out(
-        self, wish: Wish, *, seconds: float = ASKED_SECONDS, tell: Tell = _silence
-    ) -> Repaired:
+        self, request: RepairRequest, *, seconds: float = ASKED_SECONDS, tell: Tell = _silence
+    ) -> RepairResult:
         """Repair here and now, trying for so long; `tell` hears of every chunk.
 
         Raises:
@@ -111,35 +111,35 @@ class Repair:
             RepairRunning: another repair did not end.
         """
         pace = Pace(seconds, min(seconds / 2, TROUBLE_SECONDS))
-        patience = Patience(seconds, first_wait=0.25, longest_wait=5)
+        patience = Retrier(seconds, first_wait=0.25, longest_wait=5)
 
-        async def attempt() -> Repaired:
+        async def attempt() -> RepairResult:
             async with self._database.try_lock(REPAIR_LOCK) as held:
                 if not held:
                     raise RepairRunning("another repair is under way")
-                missing = await self._look(wish)
+                missing = await self._look(request)
                 return sum_up(missing, await self._fill(missing, pace, tell))
 
-        await self.require_known(wish)
-        return await patience.persist(attempt)
+        await self.require_known(request)
+        return await patience.call(attempt)
 
-    async def require_known(self, wish: Wish) -> None:
-        """Make sure that a wish means something.
+    async def require_known(self, request: RepairRequest) -> None:
+        """Make sure that a request means something.
 
         Raises:
             TickerNotFound: no ticker is meant that could be repaired.
         """
         known = await self._known()
-        if (wish.exchange or wish.ticker) and not any(map(wish.covers, known)):
-            wanted = f"{wish.exchange or '*'}:{wish.ticker or '*'}"
+        if (request.exchange or request.ticker) and not any(map(request.covers, known)):
+            wanted = f"{request.exchange or '*'}:{request.ticker or '*'}"
             names = ", ".join(sorted(map(str, known)))
             raise TickerNotFound(f"no ticker {wanted} can be repaired; known are {names}")
 
-    async def _repair_last_hours(self) -> Repaired:
-        missing = await self._look(Wish(), lookback_hours=self._lookback_hours)
+    async def _repair_last_hours(self) -> RepairResult:
+        missing = await self._look(RepairRequest(), lookback_hours=self._lookback_hours)
         return sum_up(missing, await self._fill(missing, Pace(self._slice_seconds)))
 
-    async def _serve(self, patience: Patience) -> bool:
+    async def _serve(self, patience: Retrier) -> bool:
         async with self._database.try_lock(REPAIR_LOCK) as held:
             if not held:
                 return False
@@ -152,11 +152,11 @@ class Repair:
     async def _waiting(self) -> list[QueuedRepair]:
         return [repair for repair in await self._queue.all() if repair.result is None]
 
-    async def _try_to_advance(self, repair: QueuedRepair, patience: Patience) -> None:
+    async def _try_to_advance(self, repair: QueuedRepair, patience: Retrier) -> None:
         """Advance a repair; what fails counts for it alone. The lock is held meanwhile."""
         seconds = patience.left_seconds
         try:
-            await patience.persist(lambda: self._advance(repair, patience.left_seconds))
+            await patience.call(lambda: self._advance(repair, patience.left_seconds))
         except BrokerUnavailable:
             raise
         except AppError as error:
@@ -168,7 +168,7 @@ class Repair:
     async def _advance(self, repair: QueuedRepair, seconds: float) -> None:
         """Work on a requested repair for so long at most, and keep how far it is."""
         began = asyncio.get_running_loop().time()
-        missing = await self._look(repair.wish, asked_since_us=repair.since_us)
+        missing = await self._look(repair.request, asked_since_us=repair.since_us)
         repair = replace(repair, since_us=repair.since_us or missing.database_us)
         left = missing.without(repair.settled)
         done = await self._fill(left, Pace(seconds, seconds))
@@ -195,21 +195,25 @@ class Repair:
         return {key for key in {*recorded, *self._keys} if key.exchange in self._exchanges}
 
     async def _look(
-        self, wish: Wish, *, lookback_hours: int | None = None, asked_since_us: int | None = None
+        self,
+        request: RepairRequest,
+        *,
+        lookback_hours: int | None = None,
+        asked_since_us: int | None = None,
     ) -> Missing:
         """Find what is missing, and what of it the exchange could not give.
 
         Forced, what it could not give counts only if it was asked since a moment.
         """
-        keys = [key for key in await self._known() if wish.covers(key)]
+        keys = [key for key in await self._known() if request.covers(key)]
         async with self._database.read() as session:
             database_us, edges = await prices.live_edges(session, keys)
             presents = {key: present_of(edges.get(key), database_us) for key in keys}
-            span = wish.span
+            span = request.span
             if lookback_hours is not None:
-                span = Span(database_us // MICROSECONDS - lookback_hours * SECONDS_PER_HOUR)
+                span = TimeRange(database_us // MICROSECONDS - lookback_hours * SECONDS_PER_HOUR)
             found = await gaps.find(session, presents, span)
-            since_us = (asked_since_us or database_us) if wish.force else None
+            since_us = (asked_since_us or database_us) if request.force else None
             known = await unfillable.between(session, found, span, since_us)
             tried = await retries.between(session, found, span)
         return Missing(
@@ -217,7 +221,7 @@ class Repair:
             presents,
             database_us,
             tried,
-            forced=wish.force,
+            forced=request.force,
             waits=lookback_hours is not None,
         )
 

@@ -10,14 +10,14 @@ from typing import TypeVar
 import structlog
 
 from app.clients import Exchange
-from app.core.clocks import CarriedClock
+from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, StampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
-from app.core.retry import Patience
-from app.domain.charts import Chart, ChartRange, Filling, fill, within_reach
+from app.core.retry import Retrier
+from app.domain.charts import Chart, ChartRange, FillResult, fill, within_reach
 from app.domain.gaps import Gap, Reason, because, count_slots, due_by, without
 from app.domain.prices import Price, Source, TickerKey
-from app.domain.repairs import Missing, Progress, Repaired, Tell, TickerRun
+from app.domain.repairs import Missing, Progress, RepairResult, Tell, TickerRun
 from app.domain.retries import Answer, Retry, hold_back, next_tries
 from app.domain.slots import is_plausible
 from app.domain.stamps import ahead_limit_us
@@ -44,9 +44,9 @@ class Pace:
         """Tell whether the time is up."""
         return asyncio.get_running_loop().time() >= self.until
 
-    def for_a_step(self) -> Patience:
+    def for_a_step(self) -> Retrier:
         """Give the patience for one question, or one transaction."""
-        return Patience(self._trouble_seconds, first_wait=0.25, longest_wait=5)
+        return Retrier(self._trouble_seconds, first_wait=0.25, longest_wait=5)
 
 
 class Board:
@@ -58,7 +58,7 @@ class Board:
         self._tell = tell
         tell(Progress(total, 0))
 
-    def note(self, key: TickerKey, chart: str, filling: Filling) -> None:
+    def note(self, key: TickerKey, chart: str, filling: FillResult) -> None:
         """Tell of a chunk that was stored."""
         filled, unfillable = len(filling.prices), count_slots(filling.refused)
         self._done += filled + unfillable
@@ -92,7 +92,7 @@ class TickerRepair:
         self._exchange = exchange
         self._work = work
         self._is_listed = is_listed
-        self._present = CarriedClock(work.missing.presents[key])
+        self._present = ExtrapolatedClock(work.missing.presents[key])
 
     async def run(self) -> None:
         """Fill what the charts give as long as there is time; a failure stays with this ticker."""
@@ -144,7 +144,7 @@ class TickerRepair:
 
     async def _give_up(self, gaps: Sequence[Gap]) -> None:
         """Note that the exchange knows no such ticker."""
-        filling = Filling([], because(gaps, Reason.UNKNOWN_TICKER), [], [])
+        filling = FillResult([], because(gaps, Reason.UNKNOWN_TICKER), [], [])
         await self._store(gaps, filling, [])
         self._work.board.note(self.key, "", filling)
 
@@ -152,7 +152,7 @@ class TickerRepair:
         """Ask for a chart; TimeoutError tells that the time is up."""
         context = {"ticker": str(self.key), "chart": chart_range.name}
         async with asyncio.timeout_at(self._work.pace.until):
-            chart = await self._work.pace.for_a_step().persist(
+            chart = await self._work.pace.for_a_step().call(
                 lambda: self._try(chart_range), **context
             )
         if not is_plausible(chart.present_us, self._work.missing.database_us):
@@ -169,7 +169,9 @@ class TickerRepair:
             self._trouble = error.code
             raise
 
-    async def _store(self, asked: Sequence[Gap], filling: Filling, again: Sequence[Retry]) -> None:
+    async def _store(
+        self, asked: Sequence[Gap], filling: FillResult, again: Sequence[Retry]
+    ) -> None:
         """Store a chunk, a huge one in several transactions; each may be the last."""
         undone = sorted([*filling.left, *filling.refused, *filling.pending])
         recovered = without(asked, undone) if self._work.missing.forced else []
@@ -180,7 +182,7 @@ class TickerRepair:
         await self._persist(partial(self._note, recovered, decided, again))
 
     async def _persist(self, write: Callable[[], Awaitable[None]]) -> None:
-        await self._work.pace.for_a_step().persist(write, ticker=str(self.key))
+        await self._work.pace.for_a_step().call(write, ticker=str(self.key))
 
     async def _note(
         self, recovered: Sequence[Gap], decided: Sequence[Gap], again: Sequence[Retry]
@@ -205,10 +207,10 @@ class TickerRepair:
             count(SLOTS_UNFILLABLE, gap.reason, amount=gap.missing)
 
 
-def sum_up(missing: Missing, repairs: Sequence[TickerRepair]) -> Repaired:
+def sum_up(missing: Missing, repairs: Sequence[TickerRepair]) -> RepairResult:
     """Sum up what became of the missing slots, and log it."""
     refused = sum(repair.refused for repair in repairs)
-    repaired = Repaired(
+    repaired = RepairResult(
         filled=sum(repair.filled for repair in repairs),
         unfillable=missing.given_up + refused,
         remaining=missing.total - refused - sum(repair.taken for repair in repairs),

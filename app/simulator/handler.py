@@ -1,4 +1,4 @@
-"""The desk: takes a request, decides what it gets, and notes both in the record."""
+"""The handler: takes a request, decides what it gets, and notes both in the record."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from app.simulator.calls import Call, read_call
-from app.simulator.faults import Fault, FaultBook
+from app.simulator.faults import Fault, FaultRegistry
 from app.simulator.kinds import PRICE_METHOD
 from app.simulator.limits import RateLimit
 from app.simulator.listening import Listener
@@ -25,12 +25,12 @@ _METHOD_NOT_FOUND: Final = -32601
 
 
 @dataclass(slots=True)
-class Desk:
+class RequestHandler:
     """Everything an answer depends on; each part may change while the exchange runs."""
 
     market: Market
-    faults: FaultBook
-    dice: Random
+    faults: FaultRegistry
+    rng: Random
     listener: Listener
     testnet: bool = False
     clock: Spread = field(default_factory=Spread)
@@ -65,9 +65,9 @@ class Desk:
     async def _reply(
         self, request: web.BaseRequest, call: Call, entry: RequestRecord
     ) -> web.StreamResponse:
-        shift_us = self.clock.draw_us(self.dice)
+        shift_us = self.clock.draw_us(self.rng)
         fault = self.faults.pick(call.method, entry.index)
-        if delay_us := self.delay.draw_us(self.dice):
+        if delay_us := self.delay.draw_us(self.rng):
             await self.listener.pause(delay_us / 1_000_000)
         answer = self._answer(call, fault, entry.received_us + shift_us, true_time_us() + shift_us)
         if fault is None:
