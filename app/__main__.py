@@ -2,7 +2,7 @@
 
 import sys
 
-from app.roles import ROLES, start, start_exchange
+from app.entrypoints import ROLES, start, start_exchange
 
 
 def main() -> None:

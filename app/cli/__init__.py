@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import exchange, exports, forget, healthcheck, imports, local, record, repair, services
+from app.cli import (
+    exchange,
+    exports,
+    forget,
+    healthcheck,
+    imports,
+    inspection,
+    local,
+    processes,
+    repair,
+)
 from app.core.errors import AppError
 
 cli = typer.Typer(
@@ -39,15 +49,15 @@ def _options(
 for command in (
     local.run,
     local.demo,
-    services.api,
-    services.worker,
-    services.beat,
-    services.migrate,
-    services.collect,
+    processes.api,
+    processes.worker,
+    processes.beat,
+    processes.migrate,
+    processes.collect,
     repair.backfill,
-    record.gaps,
-    record.report,
-    record.verify,
+    inspection.gaps,
+    inspection.report,
+    inspection.verify,
     exports.export,
     forget.forget,
     exchange.exchange,

@@ -10,7 +10,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from app.cli.opening import command_runtime
+from app.cli.context import command_runtime
 from app.cli.options import DEFAULT_EXCHANGE, FromMoment, ToMoment, span_between
 from app.domain.exports import ExportFormat
 from app.domain.prices import TickerKey, TimeRange

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.opening import command_runtime
+from app.cli.context import command_runtime
 from app.cli.options import DEFAULT_EXCHANGE, AsJson, FromMoment, ToMoment, key_of, span_between
-from app.cli.reporting import utc
+from app.cli.reports import utc
 from app.domain.forgetting import RowCounts, Selection
 from app.domain.prices import Source, TickerKey
 

@@ -29,7 +29,7 @@ def healthcheck(
 
 def _api_problem() -> str:
     from app.core.settings import load_settings
-    from app.supervisor.services import Services
+    from app.supervisor.process_specs import Services
 
     settings = load_settings()
     services = Services(settings, Path(), {"API_PORT": str(settings.api_port)})

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.opening import command_runtime
-from app.cli.reporting import utc
+from app.cli.context import command_runtime
+from app.cli.reports import utc
 from app.domain.imports import ImportProgress, ImportRequest, ImportResult, Tell
 
 SECONDS_PER_DAY = 86_400

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.opening import command_runtime
+from app.cli.context import command_runtime
 from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, span_between
 from app.domain.repairs import Progress, RepairRequest, RepairResult, Tell
 

@@ -35,7 +35,7 @@ def _terminal() -> Terminal:
 async def exchange_problem() -> str | None:
     """Have the exchange asked once; say in a few words why it can't be asked."""
     asking = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli.reach"), stdout=PIPE, stderr=DEVNULL
+        *(sys.executable, "-m", "app.cli.exchange_check"), stdout=PIPE, stderr=DEVNULL
     )
     try:
         words, _ = await asking.communicate()
@@ -43,7 +43,7 @@ async def exchange_problem() -> str | None:
         if asking.returncode is None:
             asking.kill()
     if asking.returncode and not words:
-        return "it could not be asked: python -m app.cli.reach tells why"
+        return "it could not be asked: python -m app.cli.exchange_check tells why"
     return words.decode().strip() or None
 
 

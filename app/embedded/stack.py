@@ -13,8 +13,8 @@ from app.embedded.data_dir import KEY_FILE, api_key, owned, tell_servers
 from app.embedded.servers import DATABASE_URL, EMBEDDED, Embedded, embed
 from app.supervisor.output import Terminal
 from app.supervisor.ports import free_port, kept_port, why_taken
+from app.supervisor.process_specs import PROGRAM, SEED, Services, exchange, exchange_url
 from app.supervisor.processes import ProcessSpec
-from app.supervisor.services import PROGRAM, SEED, Services, exchange, exchange_url
 from app.supervisor.supervisor import Supervisor, together
 
 ExchangeProblem = Callable[[], Awaitable[str | None]]

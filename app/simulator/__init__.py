@@ -1,13 +1,13 @@
 """A stand-in for Deribit: the same methods on a port of this machine, and faults on demand."""
 
+from app.simulator.fault_kinds import FaultError
 from app.simulator.faults import Fault
-from app.simulator.kinds import FaultError
 from app.simulator.options import ExchangeOptions, OptionError
 from app.simulator.prices import index_mean, index_price, index_prices
 from app.simulator.process import run, serve
-from app.simulator.record import RequestRecord
+from app.simulator.request_log import RequestRecord
 from app.simulator.server import Exchange
-from app.simulator.timing import Spread
+from app.simulator.timings import Spread
 
 __all__ = [
     "Exchange",

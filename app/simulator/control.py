@@ -12,8 +12,8 @@ from aiohttp import web
 
 from app.simulator.faults import Fault
 from app.simulator.handler import RequestHandler
-from app.simulator.timing import Spread
-from app.simulator.wire import dumps
+from app.simulator.json_rpc import dumps
+from app.simulator.timings import Spread
 
 CONTROL_PATH: Final = "/control/"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from app.simulator.kinds import parse
+from app.simulator.fault_kinds import parse
 
 
 @dataclass(slots=True)

@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from app.simulator.calls import Call, read_call
+from app.simulator.fault_kinds import PRICE_METHOD
 from app.simulator.faults import Fault, FaultRegistry
-from app.simulator.kinds import PRICE_METHOD
-from app.simulator.limits import RateLimit
-from app.simulator.listening import Listener
+from app.simulator.json_rpc import RpcError, envelope
+from app.simulator.listener import Listener
 from app.simulator.methods import METHODS, Market
-from app.simulator.record import Record, RequestRecord
-from app.simulator.replies import Answer, Sending, deliver, whole
-from app.simulator.timing import Spread, check_delay, true_time_us
-from app.simulator.wire import RpcError, envelope
+from app.simulator.rate_limit import RateLimit
+from app.simulator.request_log import Record, RequestRecord
+from app.simulator.responses import Answer, Sending, deliver, whole
+from app.simulator.rpc_requests import Call, read_call
+from app.simulator.timings import Spread, check_delay, true_time_us
 
 _TOO_MANY_REQUESTS: Final = 10028
 _METHOD_NOT_FOUND: Final = -32601

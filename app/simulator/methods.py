@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from app.simulator.chart import DAY, DEFAULT_STEPS, LAUNCH, chart, check_chart_step
 from app.simulator.indices import Indices
+from app.simulator.json_rpc import RpcError, dumps, invalid
 from app.simulator.prices import curve
-from app.simulator.wire import RpcError, dumps, invalid
 
 Params: TypeAlias = Mapping[str, Any]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from app.simulator.chart import check_chart_step
+from app.simulator.fault_kinds import parse
 from app.simulator.indices import NAME
-from app.simulator.kinds import parse
-from app.simulator.timing import Spread, check_delay
+from app.simulator.timings import Spread, check_delay
 
 
 class OptionError(ValueError):

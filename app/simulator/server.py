@@ -9,18 +9,18 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from app.simulator.calls import API_PATH
 from app.simulator.chart import DEFAULT_STEPS
 from app.simulator.control import CONTROL_PATH, serve_control
 from app.simulator.faults import Fault, FaultRegistry
 from app.simulator.handler import RequestHandler
 from app.simulator.indices import listed
-from app.simulator.limits import RateLimit
-from app.simulator.listening import Listener
+from app.simulator.listener import Listener
 from app.simulator.methods import Market
 from app.simulator.options import ExchangeOptions, OptionError
-from app.simulator.record import RequestRecord
-from app.simulator.timing import Spread
+from app.simulator.rate_limit import RateLimit
+from app.simulator.request_log import RequestRecord
+from app.simulator.rpc_requests import API_PATH
+from app.simulator.timings import Spread
 
 _PUBLIC_METHODS: Final = frozenset({"GET", "POST"})
 _log = logging.getLogger(__name__)

@@ -118,7 +118,7 @@ class Process:
         await self.ended()
         if self.child.workplace is not None:
             # psutil comes with the embedded servers, and containers have neither
-            from app.supervisor.workplaces import kill_all_in  # noqa: PLC0415  # same
+            from app.supervisor.directory_cleanup import kill_all_in  # noqa: PLC0415  # same
 
             await asyncio.to_thread(kill_all_in, self.child.workplace)
         if self._reading is not None:

@@ -19,8 +19,8 @@ from app.core.settings import Settings
 from app.supervisor.output import Output, Terminal, as_event
 from app.supervisor.ports import free_port
 from app.supervisor.probes import Heartbeat
+from app.supervisor.process_specs import PROGRAM, Services
 from app.supervisor.processes import ProcessSpec
-from app.supervisor.services import PROGRAM, Services
 from app.supervisor.supervisor import Supervisor
 
 _INIT: Final = 1

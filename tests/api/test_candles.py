@@ -11,7 +11,7 @@ from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import recordings
 from tests.api.client import Api
-from tests.api.test_lists import pages
+from tests.api.test_pagination import pages
 from tests.repositories.rows import store
 
 START = 1_768_579_200

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from tests.cli.test_record import _run
+from tests.cli.test_inspection import _run
 from tests.processes import PROJECT, environment
 from tests.repositories.rows import store
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from tests.cli.test_record import _run
+from tests.cli.test_inspection import _run
 
 T0 = 1_768_579_200
 

@@ -38,7 +38,7 @@ class Ending(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no 
 
 if __name__ == "__main__":
     from app.celery_app import celery
-    from app.roles import work
+    from app.entrypoints import work
 
     celery.steps["consumer"].add(Ending)
     work()

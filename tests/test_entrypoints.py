@@ -16,10 +16,10 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from app.core.settings import Settings
-from app.roles import start_exchange
+from app.entrypoints import start_exchange
 from app.supervisor.ports import free_port
 from app.supervisor.probes import answers
-from app.supervisor.services import exchange
+from app.supervisor.process_specs import exchange
 from tests.processes import PROJECT, environment
 from tests.waiting import until
 

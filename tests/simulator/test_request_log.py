@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.simulator import Exchange
-from app.simulator.record import Record
+from app.simulator.request_log import Record
 from tests.simulator.asking import Client
 
 

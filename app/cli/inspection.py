@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.opening import command_runtime
+from app.cli.context import command_runtime
 from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, key_of, span_between
-from app.cli.reporting import gap_data, gap_line, report_data, report_lines, utc
+from app.cli.reports import gap_data, gap_line, report_data, report_lines, utc
 from app.domain.coverage import Coverage, Quality
 from app.domain.prices import TickerKey, TimeRange
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from app import roles
-from app.cli.opening import command_runtime
+from app import entrypoints
+from app.cli.context import command_runtime
 
 Watched = Annotated[
     bool, typer.Option("--watched", help="Start it again whenever it dies or hangs.")
@@ -21,7 +21,7 @@ def api(*, watched: Watched = False) -> None:
     if watched:
         _keep("api")
     else:
-        roles.serve()
+        entrypoints.serve()
 
 
 def worker(*, watched: Watched = False) -> None:
@@ -29,7 +29,7 @@ def worker(*, watched: Watched = False) -> None:
     if watched:
         _keep("worker")
     else:
-        roles.work()
+        entrypoints.work()
 
 
 def beat(*, watched: Watched = False) -> None:
@@ -37,7 +37,7 @@ def beat(*, watched: Watched = False) -> None:
     if watched:
         _keep("beat")
     else:
-        roles.beat()
+        entrypoints.beat()
 
 
 def migrate() -> None:

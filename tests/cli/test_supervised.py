@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
-from app.supervisor.services import Services
+from app.supervisor.process_specs import Services
 from app.supervisor.supervised import describe
 from tests.supervisor.child_programs import PROJECT, lives, number_in, until
 

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 from aiohttp import web
 
 from app.simulator.faults import Fault
+from app.simulator.json_rpc import Members, write
 from app.simulator.methods import price_result
-from app.simulator.wire import Members, write
 
 _JSON: Final = {"Content-Type": "application/json"}
 _HTML: Final = {"Content-Type": "text/html"}

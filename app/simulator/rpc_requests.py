@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from app.simulator.wire import RpcError
+from app.simulator.json_rpc import RpcError
 
 API_PATH: Final = "/api/v2"
 _PUBLIC: Final = "public/"
