@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.pool import NullPool
 
 from app import __version__
-from app.core.addresses import database_url
-from app.core.endings import exit_message
 from app.core.errors import AppError, DatabaseUnavailable
+from app.core.exit_messages import exit_message
 from app.core.logs import configure_logs, quiet_loggers
+from app.core.server_urls import database_url
 from app.core.settings import load_settings
 from app.postgres.database import CONNECT_TIMEOUT_SECONDS
 from app.postgres.diagnosis import explain

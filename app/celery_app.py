@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 from celery import Celery
 from celery.exceptions import SecurityWarning
 
-from app.core.addresses import broker_url
-from app.core.endings import exit_message
 from app.core.errors import AppError
+from app.core.exit_messages import exit_message
+from app.core.server_urls import broker_url
 from app.core.settings import Settings, load_settings
 from app.worker.configuration import configuration
 from app.worker.consumer import ExitCodeStep, HeartbeatStep

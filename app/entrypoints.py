@@ -110,8 +110,8 @@ _INTERRUPTED: Final = 130
 
 def start(role: str) -> None:
     """Run a process of the service; an error with a name ends it with one line."""
-    from app.core.endings import exit_message
     from app.core.errors import AppError
+    from app.core.exit_messages import exit_message
 
     try:
         ROLES[role]()

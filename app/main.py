@@ -17,9 +17,9 @@ from app.api.middleware.stack import add_middleware
 from app.api.routes import candles, coverage, exports, health, metrics, prices, tasks, tickers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.api.unknown_parameters import refuse_unknown
-from app.core.endings import exit_message, warn_of_misspelled_settings
 from app.core.errors import AppError, BrokerUnavailable
-from app.core.garbage import tuned_gc
+from app.core.exit_messages import exit_message, warn_of_misspelled_settings
+from app.core.gc_tuning import tuned_gc
 from app.core.logs import configure_logs, quiet_loggers
 from app.core.settings import Settings, load_settings
 from app.redis.client import ping

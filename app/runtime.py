@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from app.clients import Exchange, open_exchanges
-from app.core.addresses import database_url, redis_url
-from app.core.background import keep_running
+from app.core.background import run_repeatedly
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
+from app.core.server_urls import database_url, redis_url
 from app.core.settings import Settings
-from app.core.urls import place_of_redis
+from app.core.urls import describe_redis_url
 from app.domain.prices import TickerKey
 from app.files.layouts import JSON_ITEM
 from app.postgres.database import Database
@@ -171,9 +171,9 @@ async def cache_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     cache, notified = runtime.read_cache, asyncio.Event()
     url = database_url(runtime.settings)
     tasks = [
-        asyncio.create_task(keep_running("memory", lambda: cache.refresh_forever(notified))),
+        asyncio.create_task(run_repeatedly("memory", lambda: cache.refresh_forever(notified))),
         asyncio.create_task(
-            keep_running("notifications", lambda: listen_forever(url, CHANNEL, notified.set))
+            run_repeatedly("notifications", lambda: listen_forever(url, CHANNEL, notified.set))
         ),
     ]
     try:
@@ -202,5 +202,5 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
             why = explain(error, database_url(settings))
             raise DatabaseUnavailable(f"{why}; {hint} DATABASE_URL") from error
         except BrokerUnavailable as error:
-            where = place_of_redis(redis_url(settings))
+            where = describe_redis_url(redis_url(settings))
             raise BrokerUnavailable(f"{error} ({where}); {hint} REDIS_URL") from error

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from app.core.garbage import tune_gc
+from app.core.gc_tuning import tune_gc
 from app.core.logs import configure_logs
 from app.core.settings import Settings, load_settings
 from app.runtime import Runtime, open_runtime

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import event
 
-from app.core.metrics import take
+from app.core.metrics import drain
 from app.core.settings import Settings
 from app.embedded.servers import Embedded, embedded_servers
 from app.postgres.database import Database
@@ -113,7 +113,7 @@ async def sql(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Con
 @pytest.fixture
 async def redis(servers: Servers) -> AsyncIterator[Redis]:
     """An empty Redis, and nothing counted in this process that would soon be handed on to it."""
-    take()
+    drain()
     client = Redis.from_url(servers.redis_url, decode_responses=True)
     await client.flushdb()
     yield client

@@ -72,6 +72,6 @@ def main() -> None:
     try:
         cli()
     except AppError as error:
-        from app.core.endings import exit_message
+        from app.core.exit_messages import exit_message
 
         sys.exit(exit_message(error))

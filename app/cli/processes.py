@@ -59,7 +59,7 @@ def collect(
 
 def _keep(name: str) -> None:
     """Run a service as the child of this process, which watches it."""
-    from app.core.endings import last_line
+    from app.core.exit_messages import final_message
     from app.core.settings import load_settings
     from app.supervisor.processes import CannotStart
     from app.supervisor.supervised import keep
@@ -68,7 +68,7 @@ def _keep(name: str) -> None:
         keep(load_settings(), name)
     except CannotStart as error:
         # its last words were handed on already
-        sys.exit(last_line(str(error).partition(":\n")[0]))
+        sys.exit(final_message(str(error).partition(":\n")[0]))
 
 
 async def _collect_once() -> dict[str, Any]:

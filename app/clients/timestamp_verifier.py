@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from app.core.clocks import ExtrapolatedClock, host_now_us
-from app.core.errors import StampRefused
+from app.core.clocks import ExtrapolatedClock, boottime_us
+from app.core.errors import TimestampRefused
 from app.domain.prices import Quote
 from app.domain.stamps import ClockReadings, ExchangeClock, agree
 
@@ -25,7 +25,7 @@ class StampVerifier:
         """Ask for a quote whose stamp can be believed, twice where the first one is doubtful.
 
         Raises:
-            StampRefused: two answers contradict one another, or both of them contradict our clocks.
+            TimestampRefused: two answers contradict one another, or our clocks.
             ExchangeError: no usable answer.
         """
         quote = await ask()
@@ -34,7 +34,7 @@ class StampVerifier:
             quote = await ask()
             if self._is_doubtful(quote):
                 if not agree(quote.observed_us, carried_on.now_us()):
-                    raise StampRefused(f"stamped {first_us} µs, then {quote.observed_us} µs")
+                    raise TimestampRefused(f"stamped {first_us} µs, then {quote.observed_us} µs")
                 self._require_credible(quote)
         self.clock.believe(quote.observed_us, self._bearings())
         return quote
@@ -44,8 +44,8 @@ class StampVerifier:
 
     def _require_credible(self, quote: Quote) -> None:
         if not self.clock.is_credible(quote.observed_us, self._bearings(), self.interval_seconds):
-            raise StampRefused(f"its clock jumped to {quote.observed_us} µs, and ours did not")
+            raise TimestampRefused(f"its clock jumped to {quote.observed_us} µs, and ours did not")
 
     def _bearings(self) -> ClockReadings:
         present_us = None if self.present is None else self.present.now_us()
-        return ClockReadings(present_us, self.database.now_us(), host_now_us())
+        return ClockReadings(present_us, self.database.now_us(), boottime_us())

@@ -1,7 +1,7 @@
-"""Work that goes on beside everything else, and that no error ends.
+"""Background loops that survive errors.
 
-Every loop that lives as long as its process runs through here: a task or a thread that ends by an
-exception ends unseen, and what it was for stands still until the next start.
+Every loop that lives as long as its process runs through here, because a task or thread that ends
+with an exception ends silently, and its work would stop until the next start.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import structlog
 from app.core.metrics import BACKGROUND_ERRORS, count
 
 PAUSE_SECONDS: Final = 1.0
-"""How long work rests after an error, so that one that stays costs little."""
+"""The pause after an error, so that a lasting one costs little."""
 
 log = structlog.get_logger(__name__)
 
@@ -23,13 +23,13 @@ def _always() -> bool:
     return True
 
 
-async def keep_running(
+async def run_repeatedly(
     name: str, work: Callable[[], Awaitable[object]], *, while_: Callable[[], bool] = _always
 ) -> None:
-    """Do work again and again, as long as a condition holds; an error is logged and counted.
+    """Repeat work as long as a condition holds; log and count its errors under `name`.
 
-    Only cancelling the task that runs this ends it earlier; a cancellation that comes from what
-    is awaited (someone else's, of something shared) is an error like any other.
+    Only the cancellation of the task that runs this stops it earlier. A cancellation that comes
+    from an awaited object (someone else's, of something shared) counts as an error.
     """
     while while_():
         try:
@@ -37,32 +37,32 @@ async def keep_running(
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            await _rest_after_error(name, error)
+            await _report_and_pause(name, error)
         except Exception as error:  # noqa: BLE001  # logged below
-            await _rest_after_error(name, error)
+            await _report_and_pause(name, error)
 
 
-def keep_running_in_thread(name: str, work: Callable[[], object]) -> None:
-    """Do work again and again in a thread of its own, as long as the process lives."""
-    threading.Thread(target=_work_on, args=(name, work), name=name, daemon=True).start()
+def run_repeatedly_in_thread(name: str, work: Callable[[], object]) -> None:
+    """Repeat work in a daemon thread of its own for as long as the process lives."""
+    threading.Thread(target=_run_in_thread, args=(name, work), name=name, daemon=True).start()
 
 
-async def _rest_after_error(name: str, error: BaseException) -> None:
-    _note_error(name, error)
-    await asyncio.sleep(PAUSE_SECONDS)
-
-
-def _work_on(name: str, work: Callable[[], object]) -> NoReturn:
-    nap = threading.Event()
+def _run_in_thread(name: str, work: Callable[[], object]) -> NoReturn:
+    pause = threading.Event()
     while True:
         try:
             work()
         except Exception as error:  # noqa: BLE001  # logged below
-            _note_error(name, error)
-            nap.wait(PAUSE_SECONDS)
+            _report(name, error)
+            pause.wait(PAUSE_SECONDS)
 
 
-def _note_error(name: str, error: BaseException) -> None:
+async def _report_and_pause(name: str, error: BaseException) -> None:
+    _report(name, error)
+    await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _report(name: str, error: BaseException) -> None:
     log.error("background_work_broke", work=name, exc_info=error)
     count(BACKGROUND_ERRORS, name)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from app.core.errors import AppError
-from app.core.waiting import wait_for_event
+from app.core.event_wait import wait_for_event
 
 T = TypeVar("T")
 

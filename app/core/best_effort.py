@@ -1,4 +1,4 @@
-"""Work that may fail without any harm to what it follows."""
+"""Optional work: its failure is logged and does no harm to what follows."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def best_effort(event: str, timeout_seconds: float) -> AsyncIterator[None]:
-    """Run the block for so long at most; an error, or the lack of time, is logged as an event."""
+    """Run the block with a timeout; log an error or the timeout as `event`, and go on."""
     try:
         async with asyncio.timeout(timeout_seconds):
             yield

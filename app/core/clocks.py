@@ -1,4 +1,4 @@
-"""Clocks: one elsewhere, carried on, and this host's own that nobody sets."""
+"""Clocks: an extrapolated remote one, and this host's own, which nobody can set."""
 
 import time
 from functools import cache
@@ -6,39 +6,41 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-_MICROSECONDS = 1_000_000
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_GOES_ON = getattr(time, "CLOCK_BOOTTIME", None)
-"""Linux's; elsewhere there is none, and only the database's clock tells afterwards."""
+_MICROSECONDS: Final = 1_000_000
+_BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
+_BOOTTIME_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)
+"""Exists on Linux only; elsewhere the monotonic clock stands in, which may stop in suspend."""
 
 
-def suspend_aware_clock() -> float:
-    """Read a clock in seconds that never goes back, and counts while the machine is suspended."""
-    return time.monotonic() if _GOES_ON is None else time.clock_gettime(_GOES_ON)
+def boottime_seconds() -> float:
+    """Return seconds on a clock that never goes back and runs while the machine is suspended."""
+    if _BOOTTIME_CLOCK is None:
+        return time.monotonic()
+    return time.clock_gettime(_BOOTTIME_CLOCK)
 
 
-class ExtrapolatedClock:
-    """A clock elsewhere, carried on by this machine's monotonic one."""
-
-    def __init__(self, now_us: int) -> None:
-        self._anchor_us = now_us
-        self._anchored_at = time.monotonic()
-
-    def now_us(self) -> int:
-        """Give that clock's present, in microseconds since the epoch."""
-        elapsed = time.monotonic() - self._anchored_at
-        return self._anchor_us + round(elapsed * _MICROSECONDS)
-
-
-def host_now_us() -> int:
-    """Give this host's steady clock, in microseconds since it started."""
-    return round(suspend_aware_clock() * _MICROSECONDS)
+def boottime_us() -> int:
+    """Return `boottime_seconds` in microseconds."""
+    return round(boottime_seconds() * _MICROSECONDS)
 
 
 @cache
 def host_id() -> str:
-    """Name whose steady clock it is: this start of the host; elsewhere than Linux, this process."""
+    """Identify the start of the host that `boottime_us` counts from; off Linux, this process."""
     try:
-        return _BOOT_ID.read_text().strip()
+        return _BOOT_ID_FILE.read_text().strip()
     except OSError:
         return uuid4().hex
+
+
+class ExtrapolatedClock:
+    """A remote clock that was read once and is extrapolated by this machine's monotonic clock."""
+
+    def __init__(self, now_us: int) -> None:
+        self._read_us = now_us
+        self._read_at = time.monotonic()
+
+    def now_us(self) -> int:
+        """Return the remote clock's time in microseconds since the epoch."""
+        elapsed = time.monotonic() - self._read_at
+        return self._read_us + round(elapsed * _MICROSECONDS)

@@ -1,38 +1,39 @@
-"""Structured logs: one line an event, JSON for machines or console for people."""
+"""Structured logs: one line per event, JSON for machines or console for people."""
 
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import Literal, TextIO, TypeAlias
 
 import structlog
 from structlog.typing import EventDict, Processor
 
-from app.core.repeats import ThrottlingHandler
+from app.core.log_throttle import ThrottlingHandler
+
+LogFormat: TypeAlias = Literal["json", "console"]
 
 REQUEST_ID = "request_id"
-"""Under this name a request's id stands in logs, and in the headers of the tasks it starts."""
+"""The name of a request's id in logs, and in the headers of the tasks that it starts."""
 
 
 def configure_logs(
-    level: str, form: Literal["json", "console"] | None = None, stream: TextIO | None = None
+    level: str, log_format: LogFormat | None = None, stream: TextIO | None = None
 ) -> None:
-    """Send every log of this process, ours and the libraries', to stdout in one form.
+    """Write every log of this process, ours and the libraries', to one stream in one format.
 
-    A command whose stdout is its result gives another stream.
-
-    Without a form it is console on a terminal and JSON elsewhere.
+    Without a format it is console on a terminal and JSON elsewhere. Without a stream it is stdout;
+    a command that prints its result there passes another one.
     """
     stream = stream or sys.stdout
-    form = form or ("console" if stream.isatty() else "json")
+    log_format = log_format or ("console" if stream.isatty() else "json")
     shared = _shared_processors()
     handler = ThrottlingHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _stamp_as_created],
+            foreign_pre_chain=[*shared, _use_record_time],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(form),
+                *_renderers(log_format),
             ],
         )
     )
@@ -50,7 +51,7 @@ def configure_logs(
 
 
 def quiet_loggers(*names: str) -> None:
-    """Let these libraries speak only of trouble, unless everything is wanted."""
+    """Log only warnings and errors of these libraries, unless the level is debug."""
     if logging.getLogger().level > logging.DEBUG:
         for name in names:
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -66,14 +67,14 @@ def _shared_processors() -> list[Processor]:
     ]
 
 
-def _stamp_as_created(_: object, __: str, event: EventDict) -> EventDict:
-    """Stamp a library's line with its own time: one that sums up is written a minute later."""
+def _use_record_time(_: object, __: str, event: EventDict) -> EventDict:
+    """Set the time at which a library logged; the throttle may write the line a minute later."""
     created = datetime.fromtimestamp(event["_record"].created, UTC)
     return {**event, "timestamp": created.isoformat(timespec="microseconds").replace("+00:00", "Z")}
 
 
-def _renderers(form: Literal["json", "console"]) -> list[Processor]:
-    if form == "console":
+def _renderers(log_format: LogFormat) -> list[Processor]:
+    if log_format == "console":
         plain = structlog.dev.plain_traceback  # the default one shows variables, secrets among them
         return [
             structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)

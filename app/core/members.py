@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from app.core.waiting import wait_for_event
+from app.core.event_wait import wait_for_event
 
 T = TypeVar("T")
 

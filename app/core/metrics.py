@@ -1,16 +1,16 @@
-"""Counters of this process; what they count travels to Redis in small steps.
+"""Counters of this process, which are flushed to Redis every now and then.
 
-Totals live in Redis and not in this process, because uvicorn's workers, Celery's children and other
-machines all count the same things, and any API process may be asked for the sum.
+The totals live in Redis because uvicorn's workers, Celery's children and other machines count the
+same things, and any API process may have to report the sum.
 """
 
 import os
-from collections import Counter as Sums
+from collections import Counter
 from typing import NamedTuple
 
 
 class Metric(NamedTuple):
-    """A counter that this service keeps; `docs/metrics.md` lists them."""
+    """A Prometheus counter of this service; `docs/metrics.md` lists them."""
 
     name: str
     help: str
@@ -45,36 +45,40 @@ COUNTERS = (
 )
 
 
-class Sample(NamedTuple):
-    """One counter with the values of its labels."""
+class CounterKey(NamedTuple):
+    """The name of a metric with the values of its labels."""
 
     metric: str
     values: tuple[str, ...]
 
 
-_counted: Sums[Sample] = Sums()
-os.register_at_fork(after_in_child=_counted.clear)  # what the parent counted is the parent's
+_counters: Counter[CounterKey] = Counter()
+os.register_at_fork(after_in_child=_counters.clear)  # the parent flushes what it counted
 
 
 def count(metric: Metric, *values: object, amount: int = 1) -> None:
-    """Count something; one value for each of the metric's labels, in their order."""
+    """Increase a counter; `values` are its labels' values in their order.
+
+    Raises:
+        ValueError: there are more or fewer values than labels.
+    """
     if len(values) != len(metric.labels):
         raise ValueError(f"{metric.name} has the labels {metric.labels}")
-    _counted[Sample(metric.name, tuple(map(str, values)))] += amount
+    _counters[CounterKey(metric.name, tuple(map(str, values)))] += amount
 
 
-def waiting() -> dict[Sample, int]:
-    """Look at what was counted since the last time, and leave it."""
-    return dict(_counted)
+def pending() -> dict[CounterKey, int]:
+    """Return what was counted since the last `drain`, and keep it."""
+    return dict(_counters)
 
 
-def take() -> dict[Sample, int]:
-    """Take what was counted since the last time."""
-    taken = dict(_counted)
-    _counted.clear()
-    return taken
+def drain() -> dict[CounterKey, int]:
+    """Return what was counted since the last `drain`, and reset it."""
+    drained = dict(_counters)
+    _counters.clear()
+    return drained
 
 
-def put_back(taken: dict[Sample, int]) -> None:
-    """Give back what could not be handed on."""
-    _counted.update(taken)
+def restore(drained: dict[CounterKey, int]) -> None:
+    """Add back what was drained and could not be flushed."""
+    _counters.update(drained)

@@ -1,4 +1,4 @@
-"""Settings of every process: environment first, then `.env`, then what `make run` wrote."""
+"""Settings of every process: the environment first, then `.env`, then `servers.env`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,13 +20,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.core.errors import SettingsError
 from app.core.urls import (
     Proxy,
-    read_redis_url,
+    mask_credentials,
+    normalize_redis_url,
     require_database_url,
     require_host,
     require_origin,
     require_plain_url,
     require_url,
-    without_login,
 )
 
 SECONDS_PER_DAY = 86_400
@@ -39,7 +39,7 @@ MAX_SHOWN_CHARACTERS = 120
 
 
 class Settings(BaseSettings):
-    """What can be set; `.env.example` describes every name."""
+    """All settings; `.env.example` describes each of them."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
 
     @field_validator("tickers")
     @classmethod
-    def _known_form(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _valid_tickers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         lowered = tuple(dict.fromkeys(ticker.lower() for ticker in value))
         if not lowered:
             raise ValueError("name at least one ticker, such as btc_usd")
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     @classmethod
     def _redis(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         others = ("amqp", "amqps") if info.field_name == "celery_broker_url" else ()
-        return value and SecretStr(read_redis_url(value.get_secret_value(), *others))
+        return value and SecretStr(normalize_redis_url(value.get_secret_value(), *others))
 
     @model_validator(mode="after")
     def _known_exchange(self) -> Self:
@@ -200,7 +200,7 @@ class Settings(BaseSettings):
 
     @property
     def indices(self) -> tuple[tuple[str, str], ...]:
-        """The configured indices as pairs of exchange and ticker, without doubles."""
+        """The configured indices as pairs of exchange and ticker, without duplicates."""
         pairs = (ticker.rpartition(":") for ticker in self.tickers)
         return tuple(
             dict.fromkeys((exchange or self.deribit_name, name) for exchange, _, name in pairs)
@@ -208,23 +208,23 @@ class Settings(BaseSettings):
 
     @property
     def request_timeout_seconds(self) -> float:
-        """The time one exchange request may take: never more than half an interval."""
+        """The timeout of one exchange request: at most half an interval."""
         return min(self.http_timeout_seconds, self.collect_interval_seconds / 2)
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment, `.env` and the embedded servers' file, in this order.
+    """Load the settings from overrides, the environment, `.env` and `servers.env`, in this order.
 
-    A server's URL that is set to nothing means the embedded server, wherever it is set so.
+    An empty server URL means the embedded server.
 
     Raises:
-        SettingsError: a setting makes no sense; the message is one line.
+        SettingsError: a setting is invalid; the message is one line.
     """
     try:
-        stated = _read(overrides)
-        return _read({**_embedded_servers(stated), **overrides})
+        configured = _read(overrides)
+        return _read({**_embedded_urls(configured), **overrides})
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(error))) from None
+        raise SettingsError("; ".join(_messages(error))) from None
     except (OSError, UnicodeError) as error:
         raise SettingsError(
             f"{ENV_FILE} or {SERVERS_FILE} can't be read ({type(error).__name__})"
@@ -235,19 +235,19 @@ def _read(overrides: Mapping[str, object]) -> Settings:
     return Settings(_env_file=ENV_FILE, **overrides)  # type: ignore[arg-type]  # pydantic checks them
 
 
-def _embedded_servers(stated: Settings) -> dict[str, object]:
-    """Give the URLs that `make run` or `make demo` wrote, of servers that nobody named."""
-    written = dotenv_values(stated.data_dir / SERVERS_FILE)
+def _embedded_urls(configured: Settings) -> dict[str, object]:
+    """Return the URLs that `make run` or `make demo` wrote, of servers that are not configured."""
+    written = dotenv_values(configured.data_dir / SERVERS_FILE)
     urls = {name: written.get(name.upper()) for name in EMBEDDED_URLS}
-    return {name: url for name, url in urls.items() if url and not _is_stated(stated, name)}
+    return {name: url for name, url in urls.items() if url and not _is_set(configured, name)}
 
 
-def _is_stated(stated: Settings, name: str) -> bool:
-    return name in stated.model_fields_set and getattr(stated, name) is not None
+def _is_set(settings: Settings, name: str) -> bool:
+    return name in settings.model_fields_set and getattr(settings, name) is not None
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
-    """Put each fault into words: the setting, its value unless secret, what is allowed."""
+def _messages(error: ValidationError) -> Iterator[str]:
+    """Describe each fault: the setting, its value unless secret, and what is allowed."""
     for fault in error.errors():
         message = fault["msg"].removeprefix("Value error, ")
         if fault["loc"]:
@@ -261,7 +261,7 @@ def _shown(name: str, fault: ErrorDetails) -> str:
         return "(hidden)"
     value = fault["input"]
     text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return " ".join(without_login(text).split())[:MAX_SHOWN_CHARACTERS]
+    return " ".join(mask_credentials(text).split())[:MAX_SHOWN_CHARACTERS]
 
 
 def _require_ticker(ticker: str) -> None:

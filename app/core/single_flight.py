@@ -1,4 +1,4 @@
-"""Single flight: what many wait for at the same time is done once."""
+"""Single flight: concurrent callers who need the same result share one call."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -7,45 +7,45 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 
 
-class _Flight(NamedTuple):
-    began_at: float
+class _Call(NamedTuple):
+    started_at: float
     task: "asyncio.Task[Any]"
 
 
 class SingleFlight:
-    """Shares work that is under way among all who ask for it by the same name."""
+    """Shares a running call among all callers who use the same key."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._flights: dict[Hashable, _Flight] = {}
+        self._calls: dict[Hashable, _Call] = {}
 
     async def join(
         self,
-        name: Hashable,
+        key: Hashable,
         work: Callable[[], Coroutine[Any, Any, T]],
         *,
         since: float = float("-inf"),
     ) -> T:
-        """Wait for work under way that began since a moment, or begin it.
+        """Await the running call of this key if it started at `since` or later, else start one.
 
-        It goes on when the one who began it is cancelled, for others wait for it too. Its error
-        reaches all of them.
+        The call goes on when the caller who started it is cancelled, because others may await it.
+        All of them get its error.
         """
-        flight = self._flights.get(name)
-        if flight is None or flight.task.done() or flight.began_at < since:
-            flight = _Flight(self._clock(), asyncio.create_task(work()))
-            self._flights[name] = flight
-            flight.task.add_done_callback(lambda _: self._remove(name, flight))
-        result: T = await asyncio.shield(flight.task)
+        call = self._calls.get(key)
+        if call is None or call.task.done() or call.started_at < since:
+            call = _Call(self._clock(), asyncio.create_task(work()))
+            self._calls[key] = call
+            call.task.add_done_callback(lambda _: self._remove(key, call))
+        result: T = await asyncio.shield(call.task)
         return result
 
     async def close(self) -> None:
-        """Cancel what is under way."""
-        tasks = [flight.task for flight in self._flights.values()]
+        """Cancel the running calls."""
+        tasks = [call.task for call in self._calls.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _remove(self, name: Hashable, flight: _Flight) -> None:
-        if self._flights.get(name) is flight:
-            del self._flights[name]
+    def _remove(self, key: Hashable, call: _Call) -> None:
+        if self._calls.get(key) is call:
+            del self._calls[key]

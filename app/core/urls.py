@@ -1,4 +1,4 @@
-"""URLs in settings: checked, taken apart, and shown without what is secret in them."""
+"""URLs in settings: validation, parsing, and display without secrets."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ DATABASE_SCHEME: Final = "postgresql+asyncpg"
 DATABASE_PORT: Final = 5432
 REDIS_PORT: Final = 6379
 TLS_PARAMETERS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl")
-"""Of a database's URL, as libpq has them."""
+"""Parameters of a database's URL, named as in libpq."""
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 DATABASE_PARAMETERS: Final = (
     *TLS_PARAMETERS,
@@ -29,7 +29,7 @@ _HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where an HTTP proxy listens, and how to log in there; without a username: not at all."""
+    """An HTTP proxy's URL and credentials; without a username there is no login."""
 
     url: str
     username: str | None
@@ -37,24 +37,24 @@ class Proxy:
 
     @classmethod
     def parse(cls, url: str) -> "Proxy":
-        """Take the credentials out of a proxy's URL."""
+        """Split a proxy's URL into a URL without credentials, and the credentials."""
         parts = urlsplit(url)
         bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         username = None if parts.username is None else unquote(parts.username)
         return cls(bare, username, SecretStr(unquote(parts.password or "")))
 
     def with_login(self, username: str, password: SecretStr | None) -> "Proxy":
-        """Give the same proxy with other credentials."""
+        """Return the same proxy with other credentials."""
         return replace(self, username=username, password=password or SecretStr(""))
 
 
 def require_url(url: str, *schemes: str) -> SplitResult:
-    """Take a URL apart.
+    """Parse a URL and check its scheme and host.
 
     Raises:
-        ValueError: it has none of these schemes, or names no host; the text shows nothing of it.
+        ValueError: it has another scheme, or no host; the message shows nothing of it.
     """
-    parts = _split(url)
+    parts = _split_or_none(url)
     if parts is None or parts.scheme not in schemes or not parts.hostname:
         starts = " or ".join(f"{scheme}://" for scheme in schemes)
         raise ValueError(f"must be a URL with a host that starts with {starts}")
@@ -62,7 +62,7 @@ def require_url(url: str, *schemes: str) -> SplitResult:
 
 
 def require_plain_url(url: str, *schemes: str) -> None:
-    """Check a URL that may be shown to anybody.
+    """Check a URL that is shown publicly, so must hold no secrets.
 
     Raises:
         ValueError: it is no such URL, or holds credentials, a query or a fragment.
@@ -76,11 +76,11 @@ def require_database_url(url: str) -> None:
     """Check that a URL names a database and where its server listens.
 
     Raises:
-        ValueError: it does not; the text shows nothing of it.
+        ValueError: it does not; the message shows nothing of it.
     """
-    parts = _split(url)
-    is_right = parts is not None and parts.scheme == DATABASE_SCHEME and len(parts.path) > 1
-    if parts is None or not is_right or not (parts.hostname or "host=" in parts.query):
+    parts = _split_or_none(url)
+    has_name = parts is not None and parts.scheme == DATABASE_SCHEME and len(parts.path) > 1
+    if parts is None or not has_name or not (parts.hostname or "host=" in parts.query):
         raise ValueError(
             f"must look like {DATABASE_SCHEME}://user:password@host:port/name; {ESCAPES}"
         )
@@ -89,49 +89,49 @@ def require_database_url(url: str) -> None:
     _require_parameters(parse_qs(parts.query, keep_blank_values=True))
 
 
-def _require_parameters(given: Mapping[str, Sequence[str]]) -> None:
-    unknown = [name for name in given if name not in DATABASE_PARAMETERS]
+def _require_parameters(query: Mapping[str, Sequence[str]]) -> None:
+    unknown = [name for name in query if name not in DATABASE_PARAMETERS]
     if unknown:
         known = ", ".join(DATABASE_PARAMETERS)
         raise ValueError(f"has the unknown parameter {unknown[0][:40]}; known are {known}")
-    if not set(given.get("sslmode", ())) <= set(SSL_MODES):
+    if not set(query.get("sslmode", ())) <= set(SSL_MODES):
         raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
 
 
-def read_redis_url(url: str, *others: str) -> str:
-    """Check a URL of Redis, or of others, and write it as its client and Celery both understand it.
+def normalize_redis_url(url: str, *other_schemes: str) -> str:
+    """Check a URL of Redis or another broker, and add what both Celery and redis-py need.
 
-    Celery wants `ssl_cert_reqs` of every rediss:// URL; without one, certificates are checked.
+    Celery requires `ssl_cert_reqs` in every rediss:// URL. By default certificates are checked.
 
     Raises:
-        ValueError: it is no such URL, or its parameters of TLS make no sense.
+        ValueError: it is no such URL, or its TLS parameters are invalid.
     """
-    parts = require_url(url, "redis", "rediss", *others)
-    if parts.scheme in others:
+    parts = require_url(url, "redis", "rediss", *other_schemes)
+    if parts.scheme in other_schemes:
         return url
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme != "rediss":
         if any(name.startswith("ssl_") for name in query):
             raise ValueError("parameters of TLS need rediss://")
         return url
-    checks = query.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
-    if checks not in CERTIFICATE_CHECKS:
+    check = query.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    if check not in CERTIFICATE_CHECKS:
         raise ValueError(f"ssl_cert_reqs must be one of {', '.join(CERTIFICATE_CHECKS)}")
-    return parts._replace(query=urlencode({**query, "ssl_cert_reqs": checks})).geturl()
+    return parts._replace(query=urlencode({**query, "ssl_cert_reqs": check})).geturl()
 
 
-def place_of_database(url: str) -> str:
-    """Tell where a database's URL leads, without its password."""
+def describe_database_url(url: str) -> str:
+    """Describe the host, port, user and database of a URL, without its password."""
     parts = urlsplit(url)
     hosts = [parts.hostname] if parts.hostname else parse_qs(parts.query).get("host", ["?"])
     port = parts.port or DATABASE_PORT
-    where = [f"socket in {host}" if host.startswith("/") else f"host {host}" for host in hosts]
+    places = [f"socket in {host}" if host.startswith("/") else f"host {host}" for host in hosts]
     user, name = unquote(parts.username or "") or "-", unquote(parts.path[1:])
-    return f"{', '.join(where)}, port {port}, user {user}, database {name}"
+    return f"{', '.join(places)}, port {port}, user {user}, database {name}"
 
 
-def place_of_redis(url: str) -> str:
-    """Tell where a URL of Redis leads, without its password."""
+def describe_redis_url(url: str) -> str:
+    """Describe the host and port of a URL of Redis, without its password."""
     parts = urlsplit(url)
     return f"host {parts.hostname}, port {parts.port or REDIS_PORT}"
 
@@ -157,7 +157,7 @@ def require_origin(origin: str) -> None:
     Raises:
         ValueError: it is neither; an origin has no path, not even a slash at its end.
     """
-    parts = _split(origin)
+    parts = _split_or_none(origin)
     is_origin = (
         parts is not None
         and parts.scheme in {"http", "https"}
@@ -167,18 +167,18 @@ def require_origin(origin: str) -> None:
     )
     if origin != "*" and not is_origin:
         raise ValueError(
-            f"{without_login(origin)!r} is no origin: write https://example.com, without "
+            f"{mask_credentials(origin)!r} is no origin: write https://example.com, without "
             "a path, or * for any"
         )
 
 
-def without_login(url: str) -> str:
-    """Show a URL, be it malformed, without its user and password."""
+def mask_credentials(url: str) -> str:
+    """Mask the user and password of a URL, which may be malformed."""
     return re.sub("//.*@", "//***@", url)
 
 
-def _split(url: str) -> SplitResult | None:
-    """Split a URL with a sound port; None if it has none: the exception would quote a password."""
+def _split_or_none(url: str) -> SplitResult | None:
+    """Split a URL; return None if it is malformed, as the exception would quote a password."""
     try:
         parts = urlsplit(url)
         port = parts.port

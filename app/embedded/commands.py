@@ -5,9 +5,9 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 
-from app.core.endings import last_line
 from app.core.errors import AppError
-from app.core.stated_settings import misspelled_settings, stated_log_format
+from app.core.exit_messages import final_message
+from app.core.raw_settings import misspelled_settings, raw_log_format
 from app.embedded import stack
 from app.supervisor.output import JsonTerminal, Terminal
 from app.supervisor.processes import CannotStart
@@ -26,7 +26,7 @@ def demo() -> None:
 
 
 def _terminal() -> Terminal:
-    terminal = JsonTerminal() if stated_log_format() == "json" else Terminal()
+    terminal = JsonTerminal() if raw_log_format() == "json" else Terminal()
     for name, meant in misspelled_settings().items():
         terminal.note(f"{name} is no setting and is ignored; {meant} is one")
     return terminal
@@ -58,4 +58,4 @@ def keep(play: Callable[[], None]) -> None:
 
 
 def _end(why: str) -> None:
-    sys.exit(last_line(why))
+    sys.exit(final_message(why))

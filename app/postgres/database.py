@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.util import greenlet_spawn
 
-from app.core.background import keep_running
+from app.core.background import run_repeatedly
 from app.core.errors import DatabaseUnavailable
-from app.core.waiting import wait_for_event
+from app.core.event_wait import wait_for_event
 from app.postgres.connections import keep_usable
 from app.postgres.engine import open_engine
 from app.postgres.errors import translated
@@ -223,7 +223,7 @@ async def _held(connection: AsyncConnection, name: str, idle_seconds: float) -> 
     released = asyncio.Event()
     show_life = partial(_show_life, connection, idle_seconds / 3, released)
     signs_of_life = asyncio.create_task(
-        keep_running("lock", show_life, while_=lambda: not released.is_set())
+        run_repeatedly("lock", show_life, while_=lambda: not released.is_set())
     )
     try:
         yield True

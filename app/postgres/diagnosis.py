@@ -8,7 +8,7 @@ from asyncpg.exceptions import ClientConfigurationError
 from sqlalchemy.engine import make_url
 
 from app.core.errors import DatabaseUnavailable
-from app.core.urls import place_of_database
+from app.core.urls import describe_database_url
 from app.postgres.errors import cause_of, state_of
 
 LOGIN_REFUSED: Final = "28000"
@@ -40,7 +40,7 @@ def explain(error: DatabaseUnavailable, url: str) -> str:
     words, remedy = _diagnosis(error)
     whole = make_url(url)
     mended = remedy.format(user=whole.username or "", database=whole.database or "")
-    return f"{words} ({place_of_database(url)}){mended and f': {mended}'}"
+    return f"{words} ({describe_database_url(url)}){mended and f': {mended}'}"
 
 
 def _diagnosis(error: DatabaseUnavailable) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable
-from app.core.metrics import Sample, put_back, take, waiting
+from app.core.metrics import CounterKey, drain, pending, restore
 from app.redis.client import translated
 
 TOTALS = "prices:metrics"
@@ -17,23 +17,23 @@ READ_TIMEOUT_SECONDS = 3.0
 
 async def flush_counters(redis: "Redis") -> None:
     """Add what this process counted to the totals; while Redis is away it is kept."""
-    counted = take()
+    counted = drain()
     if not counted:
         return
     try:
         with translated():
             async with redis.pipeline(transaction=True) as pipeline:
-                for sample, amount in counted.items():
-                    pipeline.hincrby(TOTALS, json.dumps([sample.metric, *sample.values]), amount)
+                for key, amount in counted.items():
+                    pipeline.hincrby(TOTALS, json.dumps([key.metric, *key.values]), amount)
                 await pipeline.execute()
     except BrokerUnavailable:
-        put_back(counted)
+        restore(counted)
     except asyncio.CancelledError:
-        put_back(counted)
+        restore(counted)
         raise
 
 
-async def totals(redis: "Redis") -> dict[Sample, int]:
+async def totals(redis: "Redis") -> dict[CounterKey, int]:
     """Read the totals of every process, this one's included.
 
     Raises:
@@ -42,7 +42,7 @@ async def totals(redis: "Redis") -> dict[Sample, int]:
     await flush_counters(redis)
     with translated():
         fields = await redis.hgetall(TOTALS)
-    return {_sample(field): int(amount) for field, amount in fields.items()}
+    return {_counter_key(field): int(amount) for field, amount in fields.items()}
 
 
 class CounterTotals:
@@ -53,18 +53,18 @@ class CounterTotals:
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
-        self._known: Mapping[Sample, int] = {}
+        self._known: Mapping[CounterKey, int] = {}
 
-    async def read(self) -> Mapping[Sample, int]:
+    async def read(self) -> Mapping[CounterKey, int]:
         """Read the totals; while Redis is away, add to the last ones what this process counts."""
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 self._known = await totals(self._redis)
         except (BrokerUnavailable, TimeoutError):
-            return Counter(self._known) + Counter(waiting())
+            return Counter(self._known) + Counter(pending())
         return self._known
 
 
-def _sample(field: bytes | str) -> Sample:
+def _counter_key(field: bytes | str) -> CounterKey:
     metric, *values = json.loads(field)
-    return Sample(metric, tuple(values))
+    return CounterKey(metric, tuple(values))

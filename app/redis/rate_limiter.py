@@ -12,9 +12,9 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.core.background import keep_running
+from app.core.background import run_repeatedly
 from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
-from app.core.waiting import wait_for_event
+from app.core.event_wait import wait_for_event
 from app.redis.client import translated
 from app.redis.rate_limiter_scripts import ADMIT, HOLD_OFF
 
@@ -122,7 +122,7 @@ class DistributedRateLimiter:
         self._leaving.append(name)
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(
-                keep_running("gate", self._give_back, while_=lambda: bool(self._leaving))
+                run_repeatedly("gate", self._give_back, while_=lambda: bool(self._leaving))
             )
 
     async def _give_back(self) -> None:
@@ -201,7 +201,7 @@ class _PermitQueue:
         turn = self.waiting[name] = asyncio.get_running_loop().create_future()
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(
-                keep_running("gate", self._admit_waiting, while_=lambda: bool(self.waiting))
+                run_repeatedly("gate", self._admit_waiting, while_=lambda: bool(self.waiting))
             )
         return await turn
 

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import structlog
 
-from app.core.background import keep_running
+from app.core.background import run_repeatedly
 from app.core.errors import BrokerUnavailable
+from app.core.event_wait import wait_for_event
 from app.core.metrics import ALERTS, count
-from app.core.waiting import wait_for_event
 from app.domain.alerts import Alert, AlertState, TickerStatus, as_body
 from app.domain.freshness import Freshness, HealthReport, ProcessStatus
 from app.domain.prices import TickerKey
@@ -65,7 +65,7 @@ class AlertWatch:
     async def running(self) -> AsyncIterator[None]:
         """Watch while the block runs; a call that is under way is brought to its end."""
         watching = asyncio.create_task(
-            keep_running("alerts", self._watch, while_=lambda: not self._closing.is_set())
+            run_repeatedly("alerts", self._watch, while_=lambda: not self._closing.is_set())
         )
         try:
             yield
@@ -170,7 +170,7 @@ class _Delivery:
         self._pending = pending
         if pending and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(
-                keep_running("alert delivery", self._deliver, while_=self._has_more)
+                run_repeatedly("alert delivery", self._deliver, while_=self._has_more)
             )
 
     async def close(self) -> None:

@@ -23,7 +23,7 @@ from app.core.errors import (
     CollectionRunning,
     DatabaseFull,
     ExchangeTimeout,
-    StampRefused,
+    TimestampRefused,
 )
 from app.core.members import IdleGroup
 from app.core.retry import Retrier
@@ -284,7 +284,7 @@ class _TickerTick:
         except TimeoutError:
             raise ExchangeTimeout("no turn, or no answer, before the next tick is due") from None
         if not is_plausible(quote.observed_us, database.now_us()):
-            raise StampRefused(f"the answer is stamped {quote.observed_us} µs since the epoch")
+            raise TimestampRefused(f"the answer is stamped {quote.observed_us} µs since the epoch")
         return quote
 
 

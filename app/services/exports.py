@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from app.core.ahead import ahead
 from app.core.errors import TooManyExports
+from app.core.prefetch import prefetch
 from app.domain.exports import Export, ExportFormat
 from app.domain.prices import TickerKey, TimeRange
 from app.files.layouts import TextLayout, csv_layout, ndjson_layout
@@ -104,7 +104,7 @@ class Exports:
             rest = TimeRange(block.last + 1, rest.end)
             return layout.whole(block.text)
 
-        return ahead(step)
+        return prefetch(step)
 
 
 async def _gzipped(plain: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from app.core.ahead import ahead
 from app.core.errors import ImportRefused
+from app.core.prefetch import prefetch
 from app.domain.imports import (
     BadRow,
     ImportProgress,
@@ -140,7 +140,7 @@ async def _fill(stage: Stage, path: Path, reader: _Reader, tell: Tell) -> None:
         with _refusing(path):
             file = stack.enter_context(open_prices(path))
             reader.begin(file)
-        async with aclosing(ahead(lambda: asyncio.to_thread(reader.block))) as blocks:
+        async with aclosing(prefetch(lambda: asyncio.to_thread(reader.block))) as blocks:
             async for block in blocks:
                 await stage.add(block)
                 share = READING_SHARE * file.share

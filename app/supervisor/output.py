@@ -11,7 +11,7 @@ from contextlib import suppress
 from io import RawIOBase
 from typing import Final, Protocol, Self
 
-from app.core.endings import event_line
+from app.core.exit_messages import json_event
 
 _MAX_LINE: Final = 64 * 1024
 _MAX_WAITING: Final = 10_000
@@ -105,7 +105,7 @@ class JsonTerminal(Terminal):
 
     def note(self, text: str) -> None:
         """Show a line of the supervisor's own."""
-        self._put(event_line(text.strip(), level="info", service="supervisor"))
+        self._put(json_event(text.strip(), level="info", service="supervisor"))
 
 
 def as_event(name: str, text: str) -> str:
@@ -114,7 +114,7 @@ def as_event(name: str, text: str) -> str:
         event = json.loads(text)
         if isinstance(event, dict):
             return json.dumps({**event, "service": name})
-    return event_line(text, level="info", service=name)
+    return json_event(text, level="info", service=name)
 
 
 def _write(out: RawIOBase, data: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from app import __version__
-from app.core.background import keep_running
+from app.core.background import run_repeatedly
 from app.core.logs import configure_logs
 from app.core.settings import Settings
 from app.supervisor.output import Output, Terminal, as_event
@@ -93,7 +93,7 @@ async def _keep(child: ProcessSpec, output: Output) -> None:
     supervisor = Supervisor(output)
     reap = partial(_reap, supervisor, child.name)
     reaping = asyncio.create_task(
-        keep_running("orphans", reap, while_=lambda: os.getpid() == _INIT)
+        run_repeatedly("orphans", reap, while_=lambda: os.getpid() == _INIT)
     )
     try:
         await supervisor.run_until_signal(lambda: supervisor.start(child))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.core.addresses import broker_url, redis_url
+from app.core.server_urls import broker_url, redis_url
 from app.core.settings import Settings
 from app.worker.schedule import beat_schedule, shard_count
 

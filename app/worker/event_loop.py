@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from app.core.garbage import tune_gc
+from app.core.gc_tuning import tune_gc
 from app.core.settings import Settings
 from app.redis.counters import flush_counters
 from app.worker.heartbeat import PAUSE_SECONDS, progress

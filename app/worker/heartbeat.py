@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from app.core.background import keep_running_in_thread
+from app.core.background import run_repeatedly_in_thread
 
 PAUSE_SECONDS = 1.0
 STUCK_SECONDS = 5.0
@@ -68,7 +68,7 @@ progress = Progress()
 def show_life(*signs: Callable[[], None]) -> None:
     """Give signs of life from now on; each in a thread, so that none waits for another."""
     for sign in signs:
-        keep_running_in_thread("heartbeat", partial(_give, sign, threading.Event()))
+        run_repeatedly_in_thread("heartbeat", partial(_give, sign, threading.Event()))
 
 
 def touching(heartbeat_file: Path | None) -> list[Callable[[], None]]:

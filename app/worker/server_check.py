@@ -4,8 +4,8 @@ import asyncio
 import subprocess
 import sys
 
-from app.core.endings import exit_message
 from app.core.errors import AppError
+from app.core.exit_messages import exit_message
 from app.core.settings import Settings, load_settings
 
 

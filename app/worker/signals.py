@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from app import __version__
-from app.core.addresses import redis_url
-from app.core.endings import warn_of_misspelled_settings
-from app.core.garbage import tune_gc
+from app.core.exit_messages import warn_of_misspelled_settings
+from app.core.gc_tuning import tune_gc
 from app.core.logs import REQUEST_ID, configure_logs, quiet_loggers
+from app.core.server_urls import redis_url
 from app.core.settings import Settings
 from app.domain.slots import window_seconds
 from app.redis.heartbeats import Heartbeat, Role

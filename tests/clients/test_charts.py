@@ -8,7 +8,7 @@ import pytest
 from app.clients import Exchange
 from app.clients.deribit.chart import FARTHEST_AHEAD_US
 from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused, UnknownIndex
-from app.core.metrics import Sample, take
+from app.core.metrics import CounterKey, drain
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions, index_mean
 from tests.clients.conftest import Connect, Speak
@@ -129,14 +129,14 @@ async def test_chart_of_the_testnet_is_refused(connect: Connect) -> None:
 
 
 async def test_chart_requests_are_counted(client: Exchange, exchange: StandIn) -> None:
-    take()
+    drain()
     await client.chart("btc_usd", client.charts[0])
     exchange.add_fault("html")
     with pytest.raises(Exception, match="502"):
         await client.chart("btc_usd", client.charts[0])
     method = "get_index_chart_data"
     name = "prices_exchange_requests"
-    assert take() == {
-        Sample(name, ("deribit", method, "ok")): 1,
-        Sample(name, ("deribit", method, "exchange_unavailable")): 1,
+    assert drain() == {
+        CounterKey(name, ("deribit", method, "ok")): 1,
+        CounterKey(name, ("deribit", method, "exchange_unavailable")): 1,
     }

@@ -6,7 +6,7 @@ import pytest
 
 from app.clients import Exchange, open_exchanges
 from app.core.errors import BrokerUnavailable, ExchangeRateLimited, ExchangeUnavailable
-from app.core.metrics import EXCHANGE_REQUESTS, take
+from app.core.metrics import EXCHANGE_REQUESTS, drain
 from app.core.settings import Settings
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.simulator import Exchange as StandIn
@@ -21,7 +21,7 @@ async def make_gate(servers: Servers) -> AsyncIterator[MakeGate]:
 
 
 def _counted() -> list[tuple[str, ...]]:
-    return [sample.values for sample in take() if sample.metric == EXCHANGE_REQUESTS.name]
+    return [sample.values for sample in drain() if sample.metric == EXCHANGE_REQUESTS.name]
 
 
 async def _fail(gate: DistributedRateLimiter, exchange: StandIn, error: type[Exception]) -> None:
@@ -34,7 +34,7 @@ async def _fail(gate: DistributedRateLimiter, exchange: StandIn, error: type[Exc
 async def test_request_that_was_made_is_counted_by_its_outcome(
     client: Exchange, exchange: StandIn
 ) -> None:
-    take()
+    drain()
     await client.index_price("btc_usd")
     assert _counted() == [("deribit", "get_index_price", "ok")]
     exchange.add_fault("html", times=1)
@@ -48,7 +48,7 @@ async def test_request_that_a_wait_holds_off_is_not_counted(
 ) -> None:
     gate = make_gate()
     await gate.pause_requests(3600)
-    take()
+    drain()
     await _fail(gate, exchange, ExchangeRateLimited)
     assert (_counted(), len(exchange.requests)) == ([], 0)
 
@@ -59,6 +59,6 @@ async def test_request_that_an_absent_redis_holds_off_is_not_counted(
     relay = Relay(servers.redis_url)
     await relay.open()
     await relay.cut()
-    take()
+    drain()
     await _fail(make_gate(relay.url), exchange, BrokerUnavailable)
     assert (_counted(), len(exchange.requests)) == ([], 0)

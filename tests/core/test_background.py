@@ -9,19 +9,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core import background
-from app.core.background import keep_running, keep_running_in_thread
-from app.core.metrics import Sample, take
+from app.core.background import run_repeatedly, run_repeatedly_in_thread
+from app.core.metrics import CounterKey, drain
 from tests.waiting import until
 
-ERRORS = Sample("prices_background_errors", ("test",))
+ERRORS = CounterKey("prices_background_errors", ("test",))
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(background, "PAUSE_SECONDS", 0.01)
-    take()
+    drain()
     yield
-    take()
+    drain()
 
 
 class Work:
@@ -56,7 +56,7 @@ async def _cancelled_by_another() -> None:
 async def test_errors_are_logged_and_counted_and_the_work_goes_on() -> None:
     work = Work(ValueError("one"), OSError("two"), RuntimeError("three"))
     with capture_logs() as logs:
-        running = asyncio.create_task(keep_running("test", work))
+        running = asyncio.create_task(run_repeatedly("test", work))
         await until(work.rested)
     running.cancel()
     await asyncio.wait([running])
@@ -64,18 +64,18 @@ async def test_errors_are_logged_and_counted_and_the_work_goes_on() -> None:
     assert [(line["event"], line["work"]) for line in logs] == [
         ("background_work_broke", "test")
     ] * 3
-    assert take()[ERRORS] == 3
+    assert drain()[ERRORS] == 3
 
 
 async def test_cancellation_of_what_is_awaited_is_an_error_and_not_the_end() -> None:
     work = Work()
 
     async def step() -> None:
-        if not take().get(ERRORS):
+        if not drain().get(ERRORS):
             await _cancelled_by_another()
         await work()
 
-    running = asyncio.create_task(keep_running("test", step))
+    running = asyncio.create_task(run_repeatedly("test", step))
     await until(work.rested)
     assert not running.done()
     running.cancel()
@@ -85,13 +85,13 @@ async def test_cancellation_of_what_is_awaited_is_an_error_and_not_the_end() -> 
 
 async def test_work_that_is_done_ends() -> None:
     work = Work(ValueError())
-    await keep_running("test", work, while_=lambda: work.rests < 3)
+    await run_repeatedly("test", work, while_=lambda: work.rests < 3)
     assert work.rests == 3
 
 
 async def test_thread_goes_on_after_an_error() -> None:
     work = Work(ValueError("one"), OSError("two"))
     with capture_logs() as logs:
-        keep_running_in_thread("test", work.in_thread)
+        run_repeatedly_in_thread("test", work.in_thread)
         await until(work.rested)
     assert [line["work"] for line in logs] == ["test", "test"]

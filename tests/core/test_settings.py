@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from app.core.raw_settings import misspelled_settings
 from app.core.settings import Settings, load_settings
-from app.core.stated_settings import misspelled_settings
 from tests.core.complaints import complaint
 
 DATABASE = "postgresql+asyncpg://user:hunter2@host:5432/name"

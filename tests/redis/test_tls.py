@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from app.core.errors import BrokerUnavailable, SettingsError
 from app.core.settings import Settings, load_settings
-from app.core.urls import read_redis_url
+from app.core.urls import normalize_redis_url
 from app.redis.client import open_redis, ping
 from app.runtime import require_servers
 from tests.api.client import serving
@@ -60,10 +60,10 @@ async def test_certificates_are_checked_unless_told_otherwise(
 ) -> None:
     bare, certificate = redis_at
     pair = f"ssl_certfile={certificate.certificate}&ssl_keyfile={certificate.key}"
-    unchecked = open_redis(read_redis_url(f"{bare}?ssl_cert_reqs=CERT_NONE&{pair}"))
+    unchecked = open_redis(normalize_redis_url(f"{bare}?ssl_cert_reqs=CERT_NONE&{pair}"))
     await ping(unchecked)
     await unchecked.aclose()
-    careful = read_redis_url(f"{bare}?{pair}")
+    careful = normalize_redis_url(f"{bare}?{pair}")
     with pytest.raises(BrokerUnavailable) as caught:
         await require_servers(
             settings.model_copy(update={"redis_url": SecretStr(careful)}), broker=True

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.clients.webhook import open_webhook
-from app.core.metrics import take
+from app.core.metrics import drain
 from app.core.settings import Settings
 from app.domain.alerts import MAX_PENDING, AlertState, TickerStatus
 from app.domain.freshness import Freshness, HealthReport
@@ -177,7 +177,7 @@ async def test_last_leader_goes_on_while_redis_is_away(world: World) -> None:
 
 
 async def test_endpoint_that_was_down_gets_both_in_order(world: World) -> None:
-    take()
+    drain()
     world.receiver.status = 503
     async with world.watching():
         await world.looked()
@@ -188,7 +188,7 @@ async def test_endpoint_that_was_down_gets_both_in_order(world: World) -> None:
         world.receiver.status = 200
         await until(lambda: world.receiver.has(2))
     assert world.receiver.told == ONCE
-    counted = {sample.values: amount for sample, amount in take().items()}
+    counted = {sample.values: amount for sample, amount in drain().items()}
     assert counted["ticker_stale", "failed"] >= 3
     assert counted["ticker_stale", "delivered"] == counted["ticker_recovered", "delivered"] == 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
-from app.core.metrics import take
+from app.core.metrics import drain
 from app.core.settings import Settings
 from app.domain.prices import TickerKey, TimeRange
 from app.postgres.database import Database
@@ -64,7 +64,7 @@ async def blocked(
     async with configured(
         settings, collect_interval_seconds=INTERVAL, tickers="btc_usd"
     ) as runtime:
-        take()
+        drain()
         tick = asyncio.create_task(runtime.collector.collect())
         await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
         yield Blocked(runtime, tick)
@@ -95,7 +95,7 @@ async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_a
     assert [row["source"] for row in rows][:2] == ["live", "backfill"]
     assert rows[1]["observed_us"] in [request.us_out for request in exchange.requests]
     assert rows[1]["observed_us"] // 1_000_000 // INTERVAL * INTERVAL == rows[1]["timestamp"]
-    counted = {(name, *values): number for (name, values), number in take().items()}
+    counted = {(name, *values): number for (name, values), number in drain().items()}
     assert counted["prices_late",] == counted["prices_rows_stored", "backfill"] == 1
     assert counted["prices_rows_stored", "live"] == len(rows) - 1
 

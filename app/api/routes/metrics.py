@@ -14,9 +14,9 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from app.api.dependencies import RuntimeDep
-from app.core.background import keep_running
+from app.core.background import run_repeatedly
 from app.core.errors import AppError
-from app.core.metrics import COUNTERS, Sample
+from app.core.metrics import COUNTERS, CounterKey
 from app.domain.coverage import Coverage
 from app.domain.freshness import HealthReport, ProcessStatus
 from app.domain.gaps import PENDING
@@ -76,7 +76,7 @@ async def handed_on(redis: Redis) -> AsyncIterator[None]:
         await asyncio.sleep(PAUSE_SECONDS)
         await flush_counters(redis)
 
-    handing_on = asyncio.create_task(keep_running("metrics", step))
+    handing_on = asyncio.create_task(run_repeatedly("metrics", step))
     try:
         yield
     finally:
@@ -87,7 +87,10 @@ class _Scrape(Collector):
     """What one scrape found."""
 
     def __init__(
-        self, counted: Mapping[Sample, int], findings: HealthReport, coverages: Sequence[Coverage]
+        self,
+        counted: Mapping[CounterKey, int],
+        findings: HealthReport,
+        coverages: Sequence[Coverage],
     ) -> None:
         self._counted = counted
         self._findings = findings

@@ -1,7 +1,7 @@
-"""The error tree: every failure that has a name.
+"""The tree of named errors.
 
 AppError
-├── SettingsError                    a setting makes no sense
+├── SettingsError                    a setting is invalid
 ├── ServersUnknown                   no database or broker is configured
 ├── SchemaOutdated                   the database's schema is older than the code
 ├── DatabaseTooOld                   PostgreSQL is older than the service can use
@@ -9,25 +9,25 @@ AppError
 │   └── DatabaseFull                 PostgreSQL refuses writes, for its disk is full
 ├── BrokerUnavailable                Redis (or RabbitMQ) does not answer
 ├── CollectionRunning                another tick collects the same tickers
-├── CollectionFailed                 a tick could not store every ticker that was due
+├── CollectionFailed                 a tick could not store a price of every ticker
 ├── RepairRunning                    another repair is under way
-├── RepairFailed                     a repair could not ask for every ticker
+├── RepairFailed                     a repair failed for some tickers
 ├── ImportRefused                    a file can't be imported, or one of its lines
-├── TooManyExports                   as many are under way as one process serves at once
-├── ParametersInvalid                a parameter of a request makes no sense
-├── KeyMissing, KeyRefused           a write endpoint was called without a right key
+├── TooManyExports                   this process serves its maximum of exports
+├── ParametersInvalid                a request parameter is invalid
+├── KeyMissing, KeyRefused           a write endpoint was called without a valid key
 ├── TickerNotFound, NoPriceYet, PriceTooOld, NoPriceNear, TaskNotFound
 └── ExchangeError                    carries `retryable`
     ├── ExchangeUnreachable          refused, reset, unresolvable
     ├── ExchangeTimeout              no answer in time
     ├── ExchangeRateLimited          too many requests, or too many at once
     ├── ExchangeMaintenance          down for maintenance, or closed to the public for now
-    ├── ExchangeUnavailable          a fault on their side that passes
+    ├── ExchangeUnavailable          a temporary fault on their side
     ├── AnswerMalformed              not the documented JSON
     ├── PriceRefused                 not a finite number above 0 and up to 10^12
-    ├── StampRefused                 stamped over an hour away from the database's clock
+    ├── TimestampRefused             its timestamp is implausible
     ├── UnknownIndex                 no index of that name
-    ├── RequestRejected              refused for a reason that asking again won't change
+    ├── RequestRejected              refused, and a retry won't help
     ├── EnvironmentMismatch          testnet prices from a production URL, or the reverse
     ├── RedirectRefused              a redirect away from https
     └── ProxyRefused                 the proxy wants other credentials
@@ -47,7 +47,7 @@ from app.core.errors.exchange import (
     ProxyRefused,
     RedirectRefused,
     RequestRejected,
-    StampRefused,
+    TimestampRefused,
     UnknownIndex,
 )
 from app.core.errors.service import (
@@ -106,9 +106,9 @@ __all__ = [
     "SchemaOutdated",
     "ServersUnknown",
     "SettingsError",
-    "StampRefused",
     "TaskNotFound",
     "TickerNotFound",
+    "TimestampRefused",
     "TooManyExports",
     "UnknownIndex",
 ]

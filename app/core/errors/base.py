@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class AppError(Exception):
-    """A failure with a name: an HTTP status, a stable code, and whether trying again may help."""
+    """A named failure with an HTTP status, a stable code, and whether a retry may help."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"

@@ -1,10 +1,10 @@
-"""What goes wrong between us and an exchange."""
+"""Errors of requests to an exchange."""
 
 from app.core.errors.base import AppError
 
 
 class ExchangeError(AppError):
-    """The exchange could not be asked, or gave no usable answer."""
+    """The exchange could not be reached, or gave no usable answer."""
 
     status = 502
     code = "exchange_error"
@@ -16,7 +16,7 @@ class ExchangeError(AppError):
 
 
 class ExchangeUnreachable(ExchangeError):
-    """The connection was refused, reset, or the name has no address."""
+    """The connection was refused or reset, or the host name does not resolve."""
 
     code = "exchange_unreachable"
     title = "The exchange can't be reached"
@@ -24,7 +24,7 @@ class ExchangeUnreachable(ExchangeError):
 
 
 class ExchangeTimeout(ExchangeError):
-    """No answer came in time."""
+    """The exchange did not answer in time."""
 
     code = "exchange_timeout"
     title = "The exchange did not answer in time"
@@ -32,7 +32,7 @@ class ExchangeTimeout(ExchangeError):
 
 
 class ExchangeRateLimited(ExchangeError):
-    """Too many requests, or too many at once."""
+    """The exchange refused a request because of its rate limit."""
 
     code = "exchange_rate_limited"
     title = "The exchange limits our requests"
@@ -48,7 +48,7 @@ class ExchangeMaintenance(ExchangeError):
 
 
 class ExchangeUnavailable(ExchangeError):
-    """A fault on the exchange's side that passes."""
+    """The exchange has a temporary fault."""
 
     code = "exchange_unavailable"
     title = "The exchange is not available"
@@ -64,15 +64,15 @@ class AnswerMalformed(ExchangeError):
 
 
 class PriceRefused(ExchangeError):
-    """The price is no finite number above 0 and up to 10^12."""
+    """The price is not a finite number above 0 and up to 10^12."""
 
     code = "exchange_price_refused"
     title = "The exchange's price makes no sense"
     retryable = True
 
 
-class StampRefused(ExchangeError):
-    """The answer is stamped over an hour from the database's clock, or after a doubtful jump."""
+class TimestampRefused(ExchangeError):
+    """The answer's timestamp is an hour off the database's clock, or follows a doubtful jump."""
 
     code = "exchange_stamp_refused"
     title = "The exchange's time makes no sense"
@@ -87,7 +87,7 @@ class UnknownIndex(ExchangeError):
 
 
 class RequestRejected(ExchangeError):
-    """Refused for a reason that asking again won't change."""
+    """The exchange refused the request, and a retry won't help."""
 
     code = "exchange_request_rejected"
     title = "The exchange rejected the request"
@@ -108,7 +108,7 @@ class RedirectRefused(ExchangeError):
 
 
 class ProxyRefused(ExchangeError):
-    """The proxy wants other credentials."""
+    """The proxy refused our credentials."""
 
     code = "proxy_refused"
     title = "The proxy refused us"

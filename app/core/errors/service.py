@@ -1,10 +1,10 @@
-"""What goes wrong in the service itself, or in what it is asked."""
+"""Errors of the service itself, its servers and its callers."""
 
 from app.core.errors.base import AppError
 
 
 class SettingsError(AppError):
-    """A setting makes no sense."""
+    """A setting is invalid."""
 
     code = "settings_invalid"
     title = "A setting makes no sense"
@@ -43,7 +43,7 @@ class DatabaseUnavailable(AppError):
 
 
 class DatabaseFull(DatabaseUnavailable):
-    """PostgreSQL refuses writes, for its disk is full; reads still work."""
+    """PostgreSQL refuses writes because its disk is full; reads still work."""
 
     code = "database_full"
     title = "The database's disk is full"
@@ -68,14 +68,14 @@ class CollectionRunning(AppError):
 
 
 class CollectionFailed(AppError):
-    """A tick could not store every ticker that was due; its one argument is the whole outcome."""
+    """A tick failed for some tickers; the one argument is the tick's whole result."""
 
     code = "collection_failed"
     title = "A collection failed for some tickers"
 
 
 class RepairRunning(AppError):
-    """Another repair is under way, and there is but one at a time."""
+    """Another repair is running, and only one may run at a time."""
 
     status = 503
     code = "repair_running"
@@ -84,14 +84,14 @@ class RepairRunning(AppError):
 
 
 class RepairFailed(AppError):
-    """A repair could not ask for every ticker; its one argument is the whole outcome."""
+    """A repair failed for some tickers; the one argument is the repair's whole result."""
 
     code = "repair_failed"
     title = "A repair failed for some tickers"
 
 
 class ParametersInvalid(AppError):
-    """A parameter of a request makes no sense; `errors` tells which, by parameter."""
+    """Request parameters are invalid; `errors` maps each to its message."""
 
     status = 422
     code = "parameters_invalid"
@@ -103,14 +103,14 @@ class ParametersInvalid(AppError):
 
 
 class ImportRefused(AppError):
-    """A file can't be imported, or one of its lines; nothing of it is stored."""
+    """A file, or one of its lines, can't be imported; nothing of the file is stored."""
 
     code = "import_refused"
     title = "A file can't be imported"
 
 
 class TooManyExports(AppError):
-    """As many exports are under way as one process serves at once."""
+    """This process already serves its maximum of concurrent exports."""
 
     status = 429
     code = "too_many_exports"
@@ -127,7 +127,7 @@ class KeyMissing(AppError):
 
 
 class KeyRefused(AppError):
-    """The key is wrong, or no key is set on the server."""
+    """The key is wrong, or the server has none configured."""
 
     status = 403
     code = "key_refused"
@@ -135,7 +135,7 @@ class KeyRefused(AppError):
 
 
 class TickerNotFound(AppError):
-    """Nothing is known of the ticker."""
+    """The ticker is neither recorded nor stored."""
 
     status = 404
     code = "ticker_not_found"
@@ -143,7 +143,7 @@ class TickerNotFound(AppError):
 
 
 class NoPriceYet(AppError):
-    """The ticker is known, and nothing is stored of it."""
+    """The ticker is known, but no price of it is stored."""
 
     status = 404
     code = "no_price_yet"
@@ -151,7 +151,7 @@ class NoPriceYet(AppError):
 
 
 class PriceTooOld(AppError):
-    """The newest price is older than asked for."""
+    """The newest price is older than requested."""
 
     status = 404
     code = "price_too_old"
@@ -159,7 +159,7 @@ class PriceTooOld(AppError):
 
 
 class NoPriceNear(AppError):
-    """No price lies within the tolerance before the moment."""
+    """No price lies within the tolerance before the requested time."""
 
     status = 404
     code = "no_price_near"
@@ -167,7 +167,7 @@ class NoPriceNear(AppError):
 
 
 class TaskNotFound(AppError):
-    """No task of that id was given out within a day."""
+    """No task with that id was created within the last day."""
 
     status = 404
     code = "task_not_found"

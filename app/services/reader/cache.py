@@ -15,10 +15,10 @@ from functools import partial
 
 import structlog
 
-from app.core.clocks import suspend_aware_clock
+from app.core.clocks import boottime_seconds
 from app.core.errors import AppError
+from app.core.event_wait import wait_for_event
 from app.core.single_flight import SingleFlight
-from app.core.waiting import wait_for_event
 from app.domain.changes import EVERYTHING, Change
 from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
 from app.domain.encoded_rows import EncodedPage, RowTemplate
@@ -61,7 +61,7 @@ class ReadCache:
         database: Database,
         template: RowTemplate,
         max_bytes: int,
-        clock: Callable[[], float] = suspend_aware_clock,
+        clock: Callable[[], float] = boottime_seconds,
     ) -> None:
         self._database = database
         self.template = template

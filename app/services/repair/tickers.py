@@ -11,7 +11,7 @@ import structlog
 
 from app.clients import Exchange
 from app.core.clocks import ExtrapolatedClock
-from app.core.errors import AppError, ExchangeTimeout, StampRefused
+from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.core.retry import Retrier
 from app.domain.charts import Chart, ChartRange, FillResult, fill, within_reach
@@ -156,10 +156,12 @@ class TickerRepair:
                 lambda: self._try(chart_range), **context
             )
         if not is_plausible(chart.present_us, self._work.missing.database_us):
-            raise StampRefused(f"the chart is stamped {chart.present_us} µs since the epoch")
+            raise TimestampRefused(f"the chart is stamped {chart.present_us} µs since the epoch")
         ahead_us = chart.present_us - self._present.now_us()
         if ahead_us > ahead_limit_us(self._work.missing.open[self.key][-1].interval_seconds):
-            raise StampRefused(f"the chart is stamped {ahead_us} µs ahead of the last live price")
+            raise TimestampRefused(
+                f"the chart is stamped {ahead_us} µs ahead of the last live price"
+            )
         return chart
 
     async def _try(self, chart_range: ChartRange) -> Chart:

@@ -1,11 +1,11 @@
-"""Where the servers are found, for processes that load no more than they need."""
+"""URLs of the servers, for processes that import no more than they need."""
 
 from app.core.errors import ServersUnknown
 from app.core.settings import Settings
 
 
 def database_url(settings: Settings) -> str:
-    """Give the database's URL.
+    """Return the database's URL.
 
     Raises:
         ServersUnknown: none is configured.
@@ -19,7 +19,7 @@ def database_url(settings: Settings) -> str:
 
 
 def redis_url(settings: Settings) -> str:
-    """Give Redis's URL.
+    """Return Redis's URL.
 
     Raises:
         ServersUnknown: none is configured.
@@ -33,7 +33,7 @@ def redis_url(settings: Settings) -> str:
 
 
 def broker_url(settings: Settings) -> str:
-    """Give the broker's URL: Redis unless another one is set.
+    """Return the broker's URL, which is Redis's unless CELERY_BROKER_URL is set.
 
     Raises:
         ServersUnknown: neither is configured.

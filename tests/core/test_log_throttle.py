@@ -1,4 +1,4 @@
-"""Repeated warnings: the first line, one a minute with the count, the last; nothing else withheld.
+"""Repeated warnings: the first line, one a minute with the count, the last; no other line is held.
 
 The minute is shortened, and every test waits for lines, never for a time.
 """
@@ -15,7 +15,7 @@ from typing import TextIO
 import pytest
 import structlog
 
-from app.core import repeats
+from app.core import log_throttle
 from app.core.logs import configure_logs
 from tests.waiting import until
 
@@ -28,7 +28,7 @@ def log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO
     """A file that this process logs to as JSON, with a minute of 0.3 s."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr(repeats.ThrottlingHandler.__init__, "__defaults__", (QUIET_SECONDS,))
+    monkeypatch.setattr(log_throttle.ThrottlingHandler.__init__, "__defaults__", (QUIET_SECONDS,))
     with (tmp_path / "log").open("w+", buffering=1) as file:
         configure_logs("info", "json", file)
         handler = root.handlers[0]
@@ -72,7 +72,7 @@ async def test_long_outage_shows_a_line_a_minute_that_accounts_for_each(lines: L
         return len(lines()) > 3
 
     await until(shown)
-    logging.getLogger().handlers[0].write_withheld()  # type: ignore[attr-defined]  # ours
+    logging.getLogger().handlers[0].write_suppressed()  # type: ignore[attr-defined]  # ours
     counts = [line.get("repeated", 1) for line in lines()]
     assert sum(int(str(number)) for number in counts) == sent
 
@@ -81,13 +81,13 @@ async def test_what_comes_again_after_a_quiet_minute_is_a_first_line(lines: Line
     log = structlog.get_logger("beat")
     log.warning("task_not_sent", task="collect")
     handler = logging.getLogger().handlers[0]
-    kind = next(iter(handler._kinds.values()))  # type: ignore[attr-defined]  # ours
-    kind.shown_at -= QUIET_SECONDS
+    group = next(iter(handler._groups.values()))  # type: ignore[attr-defined]  # ours
+    group.shown_at -= QUIET_SECONDS
     log.warning("task_not_sent", task="collect")
     assert [line.get("repeated") for line in lines()] == [None, None]
 
 
-def test_other_failures_are_not_withheld(lines: Lines) -> None:
+def test_other_failures_are_not_suppressed(lines: Lines) -> None:
     log = structlog.get_logger("worker")
     log.warning("attempt_failed", code="exchange_timeout", ticker="btc_usd")
     log.warning("attempt_failed", code="exchange_timeout", ticker="eth_usd")
@@ -98,7 +98,7 @@ def test_other_failures_are_not_withheld(lines: Lines) -> None:
     assert len(lines()) == 4
 
 
-def test_what_is_no_warning_is_never_withheld(lines: Lines) -> None:
+def test_what_is_no_warning_is_never_suppressed(lines: Lines) -> None:
     for _ in range(3):
         structlog.get_logger("worker").info("prices_collected", stored=["btc_usd"])
     assert len(lines()) == 3
@@ -111,12 +111,12 @@ def test_defects_of_another_type_show_their_own_trace(lines: Lines) -> None:
         except (ValueError, KeyError):
             structlog.get_logger("worker").exception("collection_broke")
     assert ["exception" in line for line in lines()] == [True, True]
-    logging.getLogger().handlers[0].write_withheld()  # type: ignore[attr-defined]  # ours
+    logging.getLogger().handlers[0].write_suppressed()  # type: ignore[attr-defined]  # ours
     assert lines()[2]["repeated"] == 1
     assert "exception" not in lines()[2]
 
 
-def test_two_defects_in_two_places_are_two_kinds(lines: Lines) -> None:
+def test_two_defects_in_two_places_are_two_groups(lines: Lines) -> None:
     log = structlog.get_logger("api")
 
     def one() -> None:
@@ -144,23 +144,23 @@ def test_defect_after_an_outage_is_no_repeat_of_it(lines: Lines) -> None:
 def test_library_lines_are_counted_too(lines: Lines) -> None:
     for number in range(3):
         logging.getLogger("kombu").error("no broker at %s: try %s", "redis://host:1", number)
-    logging.getLogger().handlers[0].write_withheld()  # type: ignore[attr-defined]  # ours
+    logging.getLogger().handlers[0].write_suppressed()  # type: ignore[attr-defined]  # ours
     first, counted = (line["event"] for line in lines())
     assert first == "no broker at redis://host:1: try 0"
     assert counted == "no broker at redis://host:1: try 2 (repeated 2 times)"
 
 
-def test_kinds_beyond_the_limit_make_room_and_lose_nothing(lines: Lines) -> None:
+def test_groups_beyond_the_limit_make_room_and_lose_nothing(lines: Lines) -> None:
     names = [chr(first) + chr(second) for first in range(97, 123) for second in range(103, 123)]
     log = structlog.get_logger("worker")
     for _ in range(2):
         log.warning("failed", kind="the first")
-    for name in names[: repeats.MAX_KINDS]:
+    for name in names[: log_throttle.MAX_GROUPS]:
         log.warning("failed", kind=f"k{name}")
     assert [line.get("repeated") for line in lines()].count(1) == 1
 
 
-def test_withheld_lines_are_written_when_the_process_ends() -> None:
+def test_suppressed_lines_are_written_when_the_process_ends() -> None:
     script = """
 import structlog
 from app.core.logs import configure_logs

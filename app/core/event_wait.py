@@ -1,11 +1,11 @@
-"""Waiting for an event, and not for longer than need be."""
+"""Waiting for an `asyncio.Event` with a timeout."""
 
 import asyncio
 from contextlib import suppress
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, so many seconds at most; tell whether it happened."""
+    """Wait up to `seconds` for an event and return whether it is set."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from app.core.ahead import ahead
+from app.core.prefetch import prefetch
 
 
 def _counting(until: int, made: list[int]) -> Callable[[], Awaitable[int | None]]:
@@ -19,12 +19,12 @@ def _counting(until: int, made: list[int]) -> Callable[[], Awaitable[int | None]
 
 
 async def test_everything_comes_in_order() -> None:
-    assert [number async for number in ahead(_counting(5, []))] == [0, 1, 2, 3, 4]
+    assert [number async for number in prefetch(_counting(5, []))] == [0, 1, 2, 3, 4]
 
 
 async def test_next_step_is_made_while_one_is_used_and_no_further_one() -> None:
     made: list[int] = []
-    async with aclosing(ahead(_counting(100, made))) as numbers:
+    async with aclosing(prefetch(_counting(100, made))) as numbers:
         assert await anext(numbers) == 0
         await asyncio.sleep(0.02)
         assert made == [0, 1]
@@ -38,7 +38,7 @@ async def test_failure_comes_after_what_was_made_before_it() -> None:
         return 1
 
     made: list[int] = []
-    steps = ahead(step)
+    steps = prefetch(step)
     assert await anext(steps) == 1
     with pytest.raises(ValueError, match="broken"):
         await anext(steps)
@@ -59,7 +59,7 @@ async def test_end_before_time_ends_the_step_that_is_under_way() -> None:
         return None
 
     started = asyncio.Event()
-    steps = ahead(step)
+    steps = prefetch(step)
     await anext(steps)
     await asyncio.sleep(0)
     await steps.aclose()

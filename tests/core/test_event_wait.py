@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.core.waiting import wait_for_event
+from app.core.event_wait import wait_for_event
 
 
 async def test_event_that_happens_ends_the_wait() -> None:
