@@ -1,5 +1,6 @@
 """HTTP to an exchange: one session, its proxy, its redirects, and every way in which it fails."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
@@ -10,7 +11,6 @@ import aiohttp
 from yarl import URL
 
 from app import __version__
-from app.core.deadlines import Timeout
 from app.core.errors import (
     AnswerMalformed,
     ExchangeError,
@@ -52,21 +52,19 @@ class Transport:
         self._session = session
         self._proxy = proxy
         self._login = _login(proxy)
-        self._timeout = Timeout(timeout_seconds)
+        self._timeout_seconds = timeout_seconds
 
     async def get(self, url: str, params: Mapping[str, str]) -> HttpAnswer:
         """GET a URL; connecting, redirects and reading together take the timeout at most.
-
-        A twentieth of a second more, to be exact: requests that begin together share a timer.
 
         Raises:
             ExchangeError: no whole answer came; its text shows neither URLs nor credentials.
         """
         try:
-            with self._timeout.guard():
+            async with asyncio.timeout(self._timeout_seconds):
                 return await self._follow(_address(url, tuple(params.items())))
         except TimeoutError as error:
-            raise ExchangeTimeout(f"no answer within {self._timeout.seconds:g} s") from error
+            raise ExchangeTimeout(f"no answer within {self._timeout_seconds:g} s") from error
         except aiohttp.ClientHttpProxyError as error:
             raise self._proxy_error(error.status) from None  # which holds the headers that we sent
         except aiohttp.ClientPayloadError as error:

@@ -1,4 +1,4 @@
-"""Trying again: until a deadline on the monotonic clock, and never past it."""
+"""Retries with backoff and jitter until a deadline."""
 
 import asyncio
 import random
@@ -16,53 +16,57 @@ log = structlog.get_logger(__name__)
 
 
 class Retrier:
-    """Tries what may pass by itself again, with backoff and jitter, until a deadline.
+    """Retries retryable errors, with backoff and jitter, until a deadline on the monotonic clock.
 
-    A library's loop would sleep past the deadline; here the last wait ends with it, so that who
-    comes next finds nobody in the way. A wait that the exchange asks for is kept or not begun.
+    The last wait ends with the deadline, where a library's would last beyond it. A wait that the
+    exchange asks for is kept whole; if it would end after the deadline, the error is raised.
     """
 
-    def __init__(self, seconds: float, *, first_wait: float, longest_wait: float) -> None:
-        self._until = time.monotonic() + seconds
-        self._first_wait = first_wait
-        self._longest_wait = longest_wait
+    def __init__(
+        self, seconds: float, *, first_wait_seconds: float, max_wait_seconds: float
+    ) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._first_wait_seconds = first_wait_seconds
+        self._max_wait_seconds = max_wait_seconds
 
     @property
-    def left_seconds(self) -> float:
-        """Tell how long it still lasts; zero or less when it is over."""
-        return self._until - time.monotonic()
+    def remaining_seconds(self) -> float:
+        """Return the time until the deadline; zero or less when it has passed."""
+        return self._deadline - time.monotonic()
 
     async def call(self, attempt: Callable[[], Awaitable[T]], **context: object) -> T:
-        """Make attempts until one succeeds, fails for good, or time is up; log each failure.
+        """Call `attempt` until it succeeds or its error is not retryable, or time is up.
+
+        Each error is logged, with the context.
 
         Raises:
             AppError: the last attempt's error.
         """
-        wait = self._first_wait
+        wait_seconds = self._first_wait_seconds
         while True:
             try:
                 return await attempt()
             except AppError as error:
-                left, asked = self.left_seconds, _asked_for(error)
-                pause = min(max(_jittered(wait), asked), left)
-                again = error.retryable and left > 0 and asked <= left
+                remaining, requested = self.remaining_seconds, _requested_wait_seconds(error)
+                pause = min(max(_with_jitter(wait_seconds), requested), remaining)
+                is_retried = error.retryable and remaining > 0 and requested <= remaining
                 log.warning(
                     "attempt_failed",
                     code=error.code,
                     detail=str(error),
-                    again_in_seconds=round(pause, 3) if again else None,
+                    again_in_seconds=round(pause, 3) if is_retried else None,
                     **context,
                 )
-                if not again:
+                if not is_retried:
                     raise
             await asyncio.sleep(pause)
-            wait = min(wait * 2, self._longest_wait)
+            wait_seconds = min(wait_seconds * 2, self._max_wait_seconds)
 
 
-def _jittered(wait: float) -> float:
-    return wait * random.uniform(0.5, 1)  # noqa: S311  # spreads retries, keeps no secret
+def _with_jitter(seconds: float) -> float:
+    return seconds * random.uniform(0.5, 1)  # noqa: S311  # spreads retries, keeps no secret
 
 
-def _asked_for(error: AppError) -> float:
-    """Honour the wait that an exchange asks for."""
+def _requested_wait_seconds(error: AppError) -> float:
+    """Return the wait that the exchange asks for; zero if it asks for none."""
     return (isinstance(error, ExchangeError) and error.retry_after_seconds) or 0

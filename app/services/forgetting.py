@@ -42,7 +42,7 @@ class Forgetting:
             DatabaseUnavailable: PostgreSQL stayed away.
             RepairRunning: a repair did not end.
         """
-        patience = Retrier(PATIENCE_SECONDS, first_wait=0.25, longest_wait=1)
+        patience = Retrier(PATIENCE_SECONDS, first_wait_seconds=0.25, max_wait_seconds=1)
 
         async def attempt() -> RowCounts:
             async with self._database.try_lock(REPAIR_LOCK) as held:

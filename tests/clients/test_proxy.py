@@ -203,7 +203,7 @@ async def test_credentials_are_in_no_error_and_no_log(
     place = proxy.url if proxy_is_there else "http://127.0.0.1:1"
     proxy_url = place.replace("//", "//maria:hunter2@")
     client = await connect(f"{scheme}://127.0.0.1:1/api/v2", proxy_url=proxy_url)
-    patience = Retrier(0, first_wait=1, longest_wait=1)
+    patience = Retrier(0, first_wait_seconds=1, max_wait_seconds=1)
     with structlog.testing.capture_logs() as logs, pytest.raises(ExchangeError) as caught:
         await patience.call(lambda: client.index_price("btc_usd"))
     assert len(logs) == 1

@@ -51,20 +51,22 @@ def endless(make: Callable[[], AppError]) -> Callable[[], "asyncio.Future[str]"]
 
 async def test_success_says_nothing(logs: list[EventDict]) -> None:
     attempts = Attempts()
-    assert await Retrier(60, first_wait=1, longest_wait=1).call(attempts) == "done"
+    assert await Retrier(60, first_wait_seconds=1, max_wait_seconds=1).call(attempts) == "done"
     assert (len(attempts.times), logs) == (1, [])
 
 
 async def test_what_passes_is_tried_until_it_succeeds() -> None:
     attempts = Attempts(ExchangeUnavailable("a"), DatabaseUnavailable("b"), PriceRefused("c"))
-    assert await Retrier(60, first_wait=0.001, longest_wait=0.01).call(attempts) == "done"
+    assert (
+        await Retrier(60, first_wait_seconds=0.001, max_wait_seconds=0.01).call(attempts) == "done"
+    )
     assert len(attempts.times) == 4
 
 
 async def test_what_stays_is_raised_at_once() -> None:
     attempts = Attempts(RequestRejected("no"))
     with pytest.raises(RequestRejected):
-        await Retrier(60, first_wait=1, longest_wait=1).call(attempts)
+        await Retrier(60, first_wait_seconds=1, max_wait_seconds=1).call(attempts)
     assert len(attempts.times) == 1
 
 
@@ -74,14 +76,16 @@ async def test_what_has_no_name_is_not_tried_again(
 ) -> None:
     attempts = Attempts(error)
     with pytest.raises(type(error)):
-        await Retrier(60, first_wait=1, longest_wait=1).call(attempts)
+        await Retrier(60, first_wait_seconds=1, max_wait_seconds=1).call(attempts)
     assert (len(attempts.times), logs) == (1, [])
 
 
 async def test_each_failure_is_logged_once(logs: list[EventDict]) -> None:
     attempts = Attempts(ExchangeUnavailable("busy"), RequestRejected("no"))
     with pytest.raises(RequestRejected):
-        await Retrier(60, first_wait=0.001, longest_wait=1).call(attempts, ticker="btc_usd")
+        await Retrier(60, first_wait_seconds=0.001, max_wait_seconds=1).call(
+            attempts, ticker="btc_usd"
+        )
     assert [(log["event"], log["code"], log["detail"], log["ticker"]) for log in logs] == [
         ("attempt_failed", "exchange_unavailable", "busy", "btc_usd"),
         ("attempt_failed", "exchange_request_rejected", "no", "btc_usd"),
@@ -91,24 +95,24 @@ async def test_each_failure_is_logged_once(logs: list[EventDict]) -> None:
 
 
 async def test_last_wait_ends_with_the_deadline(logs: list[EventDict]) -> None:
-    patience = Retrier(0.05, first_wait=10, longest_wait=10)
+    patience = Retrier(0.05, first_wait_seconds=10, max_wait_seconds=10)
     with pytest.raises(ExchangeUnavailable):
         await patience.call(endless(lambda: ExchangeUnavailable("busy")))
     waits = [log["again_in_seconds"] for log in logs]
     assert waits[-1] is None
     assert sum(waits[:-1]) <= 0.051
-    assert patience.left_seconds <= 0
+    assert patience.remaining_seconds <= 0
 
 
 async def test_without_time_left_there_is_one_attempt() -> None:
     attempts = Attempts(ExchangeUnavailable("busy"))
     with pytest.raises(ExchangeUnavailable):
-        await Retrier(0, first_wait=1, longest_wait=1).call(attempts)
+        await Retrier(0, first_wait_seconds=1, max_wait_seconds=1).call(attempts)
     assert len(attempts.times) == 1
 
 
 async def test_one_deadline_holds_for_every_use() -> None:
-    patience = Retrier(0.02, first_wait=10, longest_wait=10)
+    patience = Retrier(0.02, first_wait_seconds=10, max_wait_seconds=10)
     for _ in range(2):
         with pytest.raises(ExchangeUnavailable):
             await patience.call(endless(lambda: ExchangeUnavailable("busy")))
@@ -120,7 +124,7 @@ async def test_one_deadline_holds_for_every_use() -> None:
 
 async def test_waits_double_up_to_the_longest(logs: list[EventDict]) -> None:
     failures = [ExchangeUnavailable(str(number)) for number in range(6)]
-    await Retrier(60, first_wait=0.004, longest_wait=0.016).call(Attempts(*failures))
+    await Retrier(60, first_wait_seconds=0.004, max_wait_seconds=0.016).call(Attempts(*failures))
     waits = [log["again_in_seconds"] for log in logs]
     for wait, longest in zip(waits, [0.004, 0.008, 0.016, 0.016, 0.016, 0.016], strict=True):
         assert longest / 2 - 0.001 <= wait <= longest + 0.001
@@ -129,7 +133,7 @@ async def test_waits_double_up_to_the_longest(logs: list[EventDict]) -> None:
 async def test_wait_that_is_asked_for_is_kept(logs: list[EventDict]) -> None:
     limited = ExchangeRateLimited("slow down", retry_after_seconds=0.05)
     attempts = Attempts(limited)
-    await Retrier(60, first_wait=0.001, longest_wait=0.001).call(attempts)
+    await Retrier(60, first_wait_seconds=0.001, max_wait_seconds=0.001).call(attempts)
     assert logs[0]["again_in_seconds"] == 0.05
     assert attempts.times[1] - attempts.times[0] >= 0.05
 
@@ -138,11 +142,11 @@ async def test_wait_beyond_the_deadline_is_not_begun(logs: list[EventDict]) -> N
     limited = ExchangeRateLimited("slow down", retry_after_seconds=120)
     attempts = Attempts(limited)
     with pytest.raises(ExchangeRateLimited):
-        await Retrier(60, first_wait=0.001, longest_wait=0.001).call(attempts)
+        await Retrier(60, first_wait_seconds=0.001, max_wait_seconds=0.001).call(attempts)
     assert (len(attempts.times), logs[0]["again_in_seconds"]) == (1, None)
 
 
 async def test_short_wait_that_is_asked_for_does_not_shorten_ours(logs: list[EventDict]) -> None:
     limited = ExchangeRateLimited("slow down", retry_after_seconds=0.001)
-    await Retrier(60, first_wait=0.02, longest_wait=0.02).call(Attempts(limited))
+    await Retrier(60, first_wait_seconds=0.02, max_wait_seconds=0.02).call(Attempts(limited))
     assert logs[0]["again_in_seconds"] >= 0.01

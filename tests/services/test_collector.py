@@ -11,10 +11,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.core.batches import BatchWriter
+from app.core.batch_writer import BatchWriter
 from app.core.clocks import ExtrapolatedClock
-from app.core.deadlines import Deadline, Timeout
-from app.core.members import IdleGroup
+from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
 from app.core.settings import Settings
 from app.domain.prices import TickerKey
@@ -23,7 +22,8 @@ from app.postgres.database import Database
 from app.redis.heartbeats import FAILURES
 from app.repositories.live import Sample
 from app.runtime import Runtime, open_runtime
-from app.services.collector import CollectionResult, _Shared, _TickerTick
+from app.services.collector import CollectionResult
+from app.services.collector.ticker_tick import TickContext, TickerTick
 from app.simulator import Exchange
 from tests.conftest import set_phase
 from tests.waiting import until
@@ -75,22 +75,20 @@ async def test_price_is_stored_digit_by_digit_in_the_slot_of_the_exchanges_stamp
 async def test_question_after_the_last_moment_still_has_a_grace(
     runtime: Runtime, exchange: Exchange
 ) -> None:
-    """As of a tick that waited out its slot, which ends when the tick does."""
+    """As of a tick that waited for the end of its slot, which is the tick's end, too."""
     exchange.set_delay(100)
-    collector, patience = runtime.collector, Retrier(0, first_wait=0.1, longest_wait=0.1)
-    with Deadline(0) as over:
-        with pytest.raises(TimeoutError), over.guard():
-            await asyncio.Event().wait()
-        database = ExtrapolatedClock(round(runtime.now() * 1_000_000))
-        ledger = BatchWriter[Sample](
-            lambda samples: collector._store(samples, patience, {}, database), 1
-        )
-        clocks, members = {"deribit": ExchangeClock()}, IdleGroup([TickerKey(*BTC)])
-        shared = _Shared(60, patience, over, Timeout(5), ledger, clocks, members)
-        tick = _TickerTick(TickerKey(*BTC), collector._exchanges["deribit"], shared)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(ledger.write_all())
-            group.create_task(tick.run(None, database))
+    collector = runtime.collector
+    retrier = Retrier(0, first_wait_seconds=0.1, max_wait_seconds=0.1)
+    database_clock = ExtrapolatedClock(round(runtime.now() * 1_000_000))
+    batch_writer = BatchWriter[Sample](
+        lambda samples: collector._store(samples, retrier, {}, database_clock), 1
+    )
+    clocks = {"deribit": ExchangeClock()}
+    context = TickContext(60, retrier, 5, batch_writer, clocks, database_clock, IdleGroup(1))
+    tick = TickerTick(TickerKey(*BTC), collector._exchanges["deribit"], context)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(batch_writer.run())
+        group.create_task(tick.run(None))
     assert (tick.stored, tick.failure) == (1, None)
 
 
@@ -287,7 +285,7 @@ async def test_shares_split_the_tickers_without_overlap(
 ) -> None:
     many = [f"coin{number}_usd" for number in range(7)]
     async with configured(settings, tickers=",".join(many)) as runtime:
-        outcomes = [await runtime.collector.collect(share, 3) for share in range(3)]
+        outcomes = [await runtime.collector.collect(shard, 3) for shard in range(3)]
     assert sorted(ticker for outcome in outcomes for ticker in outcome.stored) == many
     assert set(asked(exchange).values()) == {1}
 

@@ -94,7 +94,7 @@ class Repair:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        patience = Retrier(self._slice_seconds, first_wait=0.25, longest_wait=5)
+        patience = Retrier(self._slice_seconds, first_wait_seconds=0.25, max_wait_seconds=5)
         try:
             return await patience.call(lambda: self._serve(patience))
         except DatabaseUnavailable:  # it lasted for the whole slice
@@ -111,7 +111,7 @@ class Repair:
             RepairRunning: another repair did not end.
         """
         pace = Pace(seconds, min(seconds / 2, TROUBLE_SECONDS))
-        patience = Retrier(seconds, first_wait=0.25, longest_wait=5)
+        patience = Retrier(seconds, first_wait_seconds=0.25, max_wait_seconds=5)
 
         async def attempt() -> RepairResult:
             async with self._database.try_lock(REPAIR_LOCK) as held:
@@ -145,7 +145,7 @@ class Repair:
                 return False
             if await self._queue.take_missed_wake():
                 await self._repair_last_hours()
-            while patience.left_seconds > 0 and (waiting := await self._waiting()):
+            while patience.remaining_seconds > 0 and (waiting := await self._waiting()):
                 await self._try_to_advance(waiting[0], patience)
         return True
 
@@ -154,9 +154,9 @@ class Repair:
 
     async def _try_to_advance(self, repair: QueuedRepair, patience: Retrier) -> None:
         """Advance a repair; what fails counts for it alone. The lock is held meanwhile."""
-        seconds = patience.left_seconds
+        seconds = patience.remaining_seconds
         try:
-            await patience.call(lambda: self._advance(repair, patience.left_seconds))
+            await patience.call(lambda: self._advance(repair, patience.remaining_seconds))
         except BrokerUnavailable:
             raise
         except AppError as error:

@@ -46,7 +46,7 @@ class Pace:
 
     def for_a_step(self) -> Retrier:
         """Give the patience for one question, or one transaction."""
-        return Retrier(self._trouble_seconds, first_wait=0.25, longest_wait=5)
+        return Retrier(self._trouble_seconds, first_wait_seconds=0.25, max_wait_seconds=5)
 
 
 class Board:

@@ -1,0 +1,223 @@
+"""One tick: collect all tickers of a shard while holding the shard's lock."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import structlog
+
+from app.clients import Exchange
+from app.core.batch_writer import BatchWriter
+from app.core.best_effort import best_effort
+from app.core.clocks import ExtrapolatedClock, host_id
+from app.core.errors import CollectionRunning, DatabaseFull
+from app.core.idle_group import IdleGroup
+from app.core.retry import Retrier
+from app.domain.prices import TickerKey
+from app.domain.recordings import Recording, realign
+from app.domain.slots import Slot
+from app.domain.stamps import ExchangeClock, changed_clocks
+from app.postgres.database import Database
+from app.redis.heartbeats import FailureStore
+from app.repositories import exchange_clocks, live, prices, recordings
+from app.repositories.live import Sample
+from app.repositories.prices import PriceId
+from app.services.collector.ticker_tick import TickContext, TickerTick
+
+MAX_BACKOFF_SECONDS = 5.0
+MAX_HANDOVER_SECONDS = 0.5
+"""A tick gives up this long before the next one starts, so that the next one finds no lock."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionResult:
+    """The tickers of a tick by result; each one in `stored` has a row that this tick committed.
+
+    A ticker is in both `stored` and `failed` when one slot was stored and the next one failed.
+    """
+
+    stored: list[str] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Collector:
+    """Collects the configured tickers; a process has one."""
+
+    def __init__(
+        self,
+        database: Database,
+        exchanges: Mapping[str, Exchange],
+        keys: Sequence[TickerKey],
+        interval_seconds: int,
+        failures: FailureStore,
+    ) -> None:
+        self._database = database
+        self._exchanges = exchanges
+        self._keys = keys
+        self._interval_seconds = interval_seconds
+        self._failures = failures
+
+    async def collect(
+        self, shard: int = 0, shards: int = 1, *, wait: bool = False
+    ) -> CollectionResult:
+        """Collect one shard of the tickers, retrying for one interval.
+
+        While another tick works on this shard, the result is empty. With `wait`, this call waits
+        for the other tick's end instead, and counts what it stored as `already`.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL stayed away.
+            CollectionRunning: with `wait`, the other tick did not end.
+        """
+        retrier = self._new_retrier()
+        keys = self._keys[shard::shards]
+
+        async def attempt() -> CollectionResult | None:
+            async with self._database.try_lock(f"prices:tick:{shard}/{shards}") as is_locked:
+                if is_locked:
+                    return await self._collect(keys, retrier, syncs_recordings=shard == 0)
+            if wait:
+                raise CollectionRunning("another collection is under way")
+            return None
+
+        try:
+            return await retrier.call(attempt) or CollectionResult()
+        except DatabaseFull as error:  # reads still work, so nothing else would report it
+            await self._failures.note(dict.fromkeys(keys, error))
+            raise
+
+    async def unknown_tickers(self) -> list[TickerKey]:
+        """Return the configured tickers that the exchange does not list.
+
+        They are collected all the same, because the published list may lag behind.
+
+        Raises:
+            ExchangeError: the exchange gave no usable answer.
+        """
+        names = {name: await client.index_names() for name, client in self._exchanges.items()}
+        return [key for key in self._keys if key.ticker not in names[key.exchange]]
+
+    def _new_retrier(self) -> Retrier:
+        interval = self._interval_seconds
+        return Retrier(
+            interval - _handover_seconds(interval),
+            first_wait_seconds=min(0.5, interval / 20),
+            max_wait_seconds=min(MAX_BACKOFF_SECONDS, interval / 6),
+        )
+
+    async def _collect(
+        self, keys: Sequence[TickerKey], retrier: Retrier, *, syncs_recordings: bool
+    ) -> CollectionResult:
+        known = await (self._sync_recordings() if syncs_recordings else self._recordings())
+        async with self._database.read() as session:
+            database_us, latest_prices = await prices.live_edges(session, keys)
+            saved_clocks = await exchange_clocks.of_host(session, host_id())
+        database_clock = ExtrapolatedClock(database_us)
+        clocks = {
+            name: replace(saved_clocks.get(name, ExchangeClock())) for name in self._exchanges
+        }
+        first_slots = {key: recording.first_slot for key, recording in known.items()}
+        batch_writer = BatchWriter[Sample](
+            lambda samples: self._store(samples, retrier, first_slots, database_clock), len(keys)
+        )
+        grace_seconds = _handover_seconds(self._interval_seconds)
+        context = TickContext(
+            self._interval_seconds,
+            retrier,
+            grace_seconds,
+            batch_writer,
+            clocks,
+            database_clock,
+            IdleGroup(len(keys)),
+        )
+        ticks = [TickerTick(key, self._exchanges[key.exchange], context) for key in keys]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(batch_writer.run())
+            for tick in ticks:
+                group.create_task(tick.run(latest_prices.get(tick.key)))
+        await self._failures.note(
+            {tick.key: tick.failure for tick in ticks if tick.failure},
+            [tick.key for tick in ticks if tick.stored],
+        )
+        result = _sum_up(ticks)
+        await self._save_clocks(changed_clocks(clocks, saved_clocks), context.timeout_seconds())
+        return result
+
+    async def _save_clocks(
+        self, clocks: Mapping[str, ExchangeClock], timeout_seconds: float
+    ) -> None:
+        """Save exchange clocks; if that fails, the next tick learns them anew."""
+        if clocks:
+            may_fail = best_effort("exchange_clocks_not_saved", timeout_seconds)
+            async with may_fail, self._database.transaction() as session:
+                await exchange_clocks.put(session, host_id(), clocks)
+
+    async def _store(
+        self,
+        samples: Sequence[Sample],
+        retrier: Retrier,
+        first_slots: Mapping[TickerKey, Slot],
+        database_clock: ExtrapolatedClock,
+    ) -> list[bool]:
+        """Commit prices, with retries; return for each sample whether its slot was free."""
+        write = partial(self._write, samples, first_slots, database_clock)
+        new = await retrier.call(write, rows=len(samples))
+        return [sample.id in new for sample in samples]
+
+    async def _write(
+        self,
+        samples: Sequence[Sample],
+        first_slots: Mapping[TickerKey, Slot],
+        database_clock: ExtrapolatedClock,
+    ) -> set[PriceId]:
+        async with self._database.transaction() as session:
+            new = await prices.add(session, [sample.price for sample in samples])
+            early = {key: slot for key, slot in new if slot < first_slots.get(key, slot)}
+            await recordings.extend_start(session, early)
+            stored = [sample for sample in samples if sample.id in new]
+            late = await live.demote_late(session, stored, self._interval_seconds, database_clock)
+        live.count_stored(new, late)
+        return new
+
+    async def _recordings(self) -> Mapping[TickerKey, Recording]:
+        async with self._database.read() as session:
+            return await recordings.newest(session)
+
+    async def _sync_recordings(self) -> Mapping[TickerKey, Recording]:
+        """Open and close recordings where the configuration changed; return the newest ones."""
+        known = await self._recordings()
+        configured = set(self._keys)
+        if {key for key, item in known.items() if self._is_current(item)} == configured:
+            return known
+        async with self._database.transaction() as session:
+            await recordings.lock_recordings(session)
+            known = await recordings.newest(session)
+            database_us, latest_prices = await prices.live_edges(session, configured | known.keys())
+            changes = realign(known, self._keys, self._interval_seconds, latest_prices, database_us)
+            await recordings.put(session, changes)
+        for change in changes:
+            event = "recording_opened" if change.is_open else "recording_closed"
+            log.info(event, ticker=str(change.key), interval_seconds=change.interval_seconds)
+        return {**known, **{change.key: change for change in changes}}
+
+    def _is_current(self, recording: Recording) -> bool:
+        return recording.is_open and recording.interval_seconds == self._interval_seconds
+
+
+def _handover_seconds(interval_seconds: int) -> float:
+    return min(MAX_HANDOVER_SECONDS, interval_seconds / 10)
+
+
+def _sum_up(ticks: Sequence[TickerTick]) -> CollectionResult:
+    result = CollectionResult(
+        stored=[tick.key.ticker for tick in ticks if tick.stored],
+        already=[tick.key.ticker for tick in ticks if not (tick.stored or tick.failure)],
+        failed={tick.key.ticker: tick.failure.code for tick in ticks if tick.failure},
+    )
+    level = log.warning if result.failed else log.info if result.stored else log.debug
+    level("prices_collected", **{name: getattr(result, name) for name in result.__slots__})
+    return result

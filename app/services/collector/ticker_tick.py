@@ -1,0 +1,122 @@
+"""One ticker's part of a tick."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+
+from app.clients import Exchange
+from app.clients.timestamp_verifier import StampVerifier
+from app.core.batch_writer import BatchWriter
+from app.core.clocks import ExtrapolatedClock
+from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
+from app.core.idle_group import IdleGroup
+from app.core.retry import Retrier
+from app.domain.prices import Price, Quote, TickerKey
+from app.domain.slots import LatestLivePrice, Slot, is_plausible, seconds_left, window_seconds
+from app.domain.stamps import ExchangeClock
+from app.repositories import live
+from app.repositories.live import Sample
+
+MAX_QUOTES = 6
+"""Quotes that a tick may fetch per ticker: two are usual, more only when a clock jumps."""
+
+log = structlog.get_logger(__name__)
+
+
+class TickContext(NamedTuple):
+    """What the tickers of one tick share."""
+
+    interval_seconds: int
+    retrier: Retrier
+    grace_seconds: float
+    """Time that a request has after the retrier's deadline."""
+    batch_writer: BatchWriter[Sample]
+    exchange_clocks: Mapping[str, ExchangeClock]
+    database_clock: ExtrapolatedClock
+    idle_group: IdleGroup
+
+    def timeout_seconds(self) -> float:
+        """Return how long a request that begins now may take: to the deadline, and the grace."""
+        return max(0, self.retrier.remaining_seconds) + self.grace_seconds
+
+
+class TickerTick:
+    """Stores the due slots of one ticker; `stored` counts them, `failure` is why one is missing."""
+
+    def __init__(self, key: TickerKey, exchange: Exchange, context: TickContext) -> None:
+        self.key = key
+        self.stored = 0
+        self.failure: AppError | None = None
+        self._exchange = exchange
+        self._context = context
+        self._interval_seconds = context.interval_seconds
+
+    async def run(self, latest: LatestLivePrice | None) -> None:
+        """Store every slot that is due after the latest live price; errors end up in `failure`."""
+        try:
+            await self._store_due_slots(latest)
+        except AppError as error:
+            self.failure = error
+        except Exception:
+            self.failure = AppError("a defect: the log tells more")
+            log.exception("collection_broke", ticker=str(self.key))
+        finally:
+            self._context.batch_writer.unregister()
+            self._context.idle_group.leave()
+
+    async def _store_due_slots(self, latest: LatestLivePrice | None) -> None:
+        database_us = self._context.database_clock.now_us()
+        now_us = latest.present_us(database_us) if latest else None
+        exchange_now = None if now_us is None else ExtrapolatedClock(now_us)
+        slot = latest.slot if latest else None
+        for _ in range(MAX_QUOTES):
+            if (
+                slot is not None
+                and exchange_now is not None
+                and not await self._wait_for_slot_end(slot, exchange_now)
+            ):
+                return
+            quote = await self._fetch_verified(exchange_now)
+            price = Price.live(quote, self._interval_seconds)
+            sample = live.observe(price, exchange_now, self._interval_seconds)
+            exchange_now = ExtrapolatedClock(quote.observed_us)
+            self.stored += await self._context.batch_writer.add(sample)
+            slot = price.slot  # may be an earlier one, if the exchange's clock was set back
+
+    async def _wait_for_slot_end(self, slot: Slot, exchange_now: ExtrapolatedClock) -> bool:
+        """Wait until a slot ends; return False, at once, if its end is left to the next tick.
+
+        The last part of a slot is always waited for. The rest of it is waited for only while
+        another ticker of the tick is busy, because the next tick would find the lock taken.
+        """
+        left = seconds_left(slot, self._interval_seconds, exchange_now.now_us())
+        until_window = left - window_seconds(self._interval_seconds)
+        if until_window > 0 and not await self._context.idle_group.idle(until_window):
+            return False
+        left = seconds_left(slot, self._interval_seconds, exchange_now.now_us())
+        await asyncio.sleep(max(0, left))
+        return True
+
+    async def _fetch_verified(self, exchange_now: ExtrapolatedClock | None) -> Quote:
+        """Fetch a quote whose timestamp is verified, with retries."""
+        context = self._context
+        clock = context.exchange_clocks[self.key.exchange]
+        verifier = StampVerifier(
+            clock, exchange_now, context.database_clock, self._interval_seconds
+        )
+        fetch = partial(verifier.ask, self._fetch)
+        return await context.retrier.call(fetch, ticker=str(self.key))
+
+    async def _fetch(self) -> Quote:
+        context = self._context
+        try:
+            async with asyncio.timeout(context.timeout_seconds()):
+                quote = await self._exchange.index_price(self.key.ticker)
+        except TimeoutError:
+            raise ExchangeTimeout("no turn, or no answer, before the next tick is due") from None
+        if not is_plausible(quote.observed_us, context.database_clock.now_us()):
+            raise TimestampRefused(f"the answer is stamped {quote.observed_us} µs since the epoch")
+        return quote
