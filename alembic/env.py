@@ -17,9 +17,9 @@ from app.core.logs import configure_logs, quiet_loggers
 from app.core.server_urls import database_url
 from app.core.settings import load_settings
 from app.postgres.database import CONNECT_TIMEOUT_SECONDS
-from app.postgres.diagnosis import explain
-from app.postgres.engine import open_engine
-from app.postgres.errors import translated
+from app.postgres.diagnosis import describe_unavailable
+from app.postgres.engine import create_engine
+from app.postgres.errors import map_postgres_errors
 from app.postgres.models import Base
 from app.postgres.schema import require_version
 
@@ -58,16 +58,16 @@ async def main() -> None:
         quiet_loggers("alembic.runtime.migration")  # each step has a line of ours
     url = database_url(settings)
     try:
-        with translated():
+        with map_postgres_errors():
             await migrate_at(url)
     except DatabaseUnavailable as error:
         hint = "start the embedded servers with `make run`, or set DATABASE_URL"
-        raise DatabaseUnavailable(f"{explain(error, url)}; {hint}") from error
+        raise DatabaseUnavailable(f"{describe_unavailable(error, url)}; {hint}") from error
 
 
 async def migrate_at(url: str) -> None:
     connect_args = {"timeout": CONNECT_TIMEOUT_SECONDS}
-    engine = open_engine(url, poolclass=NullPool, connect_args=connect_args)
+    engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
     connection = engine.connect()
     await connection.start()
     async with aclosing(connection):

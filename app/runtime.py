@@ -18,9 +18,9 @@ from app.core.urls import describe_redis_url
 from app.domain.prices import TickerKey
 from app.files.layouts import JSON_ITEM
 from app.postgres.database import Database
-from app.postgres.diagnosis import explain
+from app.postgres.diagnosis import describe_unavailable
 from app.postgres.notifications import listen_forever
-from app.postgres.schema import require_current
+from app.postgres.schema import require_current_schema
 from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
 from app.redis.counters import CounterTotals, flush_counters
@@ -195,11 +195,11 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
     hint = "start the embedded servers with `make run`, or set"
     async with open_runtime(settings) as runtime:
         try:
-            await require_current(runtime.database)
+            await require_current_schema(runtime.database)
             if broker:
                 await ping(runtime.redis)
         except DatabaseUnavailable as error:
-            why = explain(error, database_url(settings))
+            why = describe_unavailable(error, database_url(settings))
             raise DatabaseUnavailable(f"{why}; {hint} DATABASE_URL") from error
         except BrokerUnavailable as error:
             where = describe_redis_url(redis_url(settings))

@@ -1,4 +1,4 @@
-"""Pooled connections that stay usable: what ended or failed in one never meets who comes next."""
+"""Listeners that keep a broken or misconfigured connection from being reused by the pool."""
 
 import time
 from typing import Any
@@ -9,56 +9,56 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
-from app.postgres.errors import SESSION_STATES, state_of
+from app.postgres.errors import SESSION_SETTING_SQLSTATES, sqlstate_of
 
-IDLE_SECONDS = 0.1
-"""A connection unused for so long may have ended unnoticed, while the loop stood still."""
-ANSWER_SECONDS = 3.0
-"""How long such a connection has to show that it lives."""
-VALUE_STATES = "22"
-"""SQLSTATEs of a value that makes no sense as its type; asyncpg finds some before it sends them."""
-_IDLE_SINCE = "idle_since"
-
-
-def keep_usable(engine: AsyncEngine) -> None:
-    """Replace or put right what should not be used as it is, in the pool of an engine."""
-    event.listen(engine.sync_engine, "checkin", _note_idle)
-    event.listen(engine.sync_engine, "checkout", _require_alive)
-    event.listen(engine.sync_engine, "handle_error", _drop_what_is_set)
-    event.listen(engine.sync_engine, "handle_error", _end_what_is_prepared)
+TRUSTED_IDLE_SECONDS = 0.1
+"""A connection that was idle for longer is pinged: it may have ended while the loop was blocked."""
+PING_TIMEOUT_SECONDS = 3.0
+INVALID_VALUE_CLASS = "22"
+"""SQLSTATE class of a value that does not fit its type; asyncpg raises some before sending."""
+_IDLE_SINCE_KEY = "idle_since"
 
 
-def _note_idle(_: object, entry: ConnectionPoolEntry) -> None:
-    entry.info[_IDLE_SINCE] = time.monotonic()
+def register_pool_listeners(engine: AsyncEngine) -> None:
+    """Check an engine's pooled connections: when one is borrowed, and when a statement fails."""
+    event.listen(engine.sync_engine, "checkin", _record_idle_start)
+    event.listen(engine.sync_engine, "checkout", _ping_if_idle)
+    event.listen(engine.sync_engine, "handle_error", _discard_if_settings_failed)
+    event.listen(engine.sync_engine, "handle_error", _end_prepared_transaction)
 
 
-def _require_alive(
+def _record_idle_start(_: object, entry: ConnectionPoolEntry) -> None:
+    entry.info[_IDLE_SINCE_KEY] = time.monotonic()
+
+
+def _ping_if_idle(
     connection: Any,  # noqa: ANN401  # asyncpg's, adapted
     entry: ConnectionPoolEntry,
     _: object,
 ) -> None:
-    """Let the pool replace a connection that ended while nobody used it; a new one is trusted."""
-    idle_since = entry.info.get(_IDLE_SINCE)
+    """Let the pool replace a connection that ended while it was idle; a new one is not pinged."""
+    idle_since = entry.info.get(_IDLE_SINCE_KEY)
     if idle_since is None:
         return
     driver = connection.driver_connection
     try:
-        if driver.is_closed() or time.monotonic() - idle_since > IDLE_SECONDS:
-            await_only(driver.execute(";", timeout=ANSWER_SECONDS))
+        if driver.is_closed() or time.monotonic() - idle_since > TRUSTED_IDLE_SECONDS:
+            await_only(driver.execute(";", timeout=PING_TIMEOUT_SECONDS))
     except Exception as error:
         raise DisconnectionError("this connection ended") from error
 
 
-def _drop_what_is_set(context: ExceptionContext) -> None:
-    """Give up a connection whose settings may be what fails; a new one gets those in force now."""
-    if state_of(context.original_exception) in SESSION_STATES:
+def _discard_if_settings_failed(context: ExceptionContext) -> None:
+    """Discard a connection whose session settings may be the cause; a new one gets current ones."""
+    if sqlstate_of(context.original_exception) in SESSION_SETTING_SQLSTATES:
         context.is_disconnect = True
         context.invalidate_pool_on_disconnect = False
 
 
-def _end_what_is_prepared(context: ExceptionContext) -> None:
-    """End the transaction of a statement that was prepared and whose values could not be sent."""
-    if state_of(context.original_exception).startswith(VALUE_STATES) and context.connection:
+def _end_prepared_transaction(context: ExceptionContext) -> None:
+    """End the transaction that preparing a statement began, if its values could not be sent."""
+    sqlstate = sqlstate_of(context.original_exception)
+    if sqlstate.startswith(INVALID_VALUE_CLASS) and context.connection:
         driver: Any = context.connection.connection.driver_connection
-        if not driver.is_in_transaction():  # one that was begun is rolled back by its owner
-            await_only(driver.execute("SELECT 1", timeout=ANSWER_SECONDS))
+        if not driver.is_in_transaction():  # an explicit one is rolled back by its session
+            await_only(driver.execute("SELECT 1", timeout=PING_TIMEOUT_SECONDS))

@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL: sessions to read, transactions to write, locks to take turns."""
+"""The connection pool of PostgreSQL: read sessions, transactions and advisory locks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -22,29 +22,29 @@ from sqlalchemy.util import greenlet_spawn
 from app.core.background import run_repeatedly
 from app.core.errors import DatabaseUnavailable
 from app.core.event_wait import wait_for_event
-from app.postgres.connections import keep_usable
-from app.postgres.engine import open_engine
-from app.postgres.errors import translated
+from app.postgres.connections import register_pool_listeners
+from app.postgres.engine import create_engine
+from app.postgres.errors import map_postgres_errors
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
 POOL_TIMEOUT_SECONDS = 10
-RESERVED = 1
-"""Connections beside the pool's, for what must get through while many wait."""
-LOCK_IDLE_SECONDS = 9
-"""A lock's holder that shows no sign of life for so long loses it; it shows one every third."""
+RESERVED_CONNECTIONS = 1
+"""Connections beside the pool's, for work that must not queue behind all other work."""
+LOCK_IDLE_TIMEOUT_SECONDS = 9
+"""A lock's holder that is silent for so long loses it; it sends a query every third of it."""
 
 
-class Driver(Protocol):
-    """A connection of asyncpg, as far as reads need it; it prepares what it is asked, once."""
+class RawConnection(Protocol):
+    """The part of an asyncpg connection that reads use; it prepares each query once."""
 
     async def fetch(self, query: str, /, *values: object) -> Sequence[Sequence[Any]]:
-        """Ask a query whose parameters are $1, $2 and so on; give its rows."""
+        """Run a query whose parameters are $1, $2 and so on; return its rows."""
         ...
 
 
 class Database:
-    """One pool of connections; a process has one, opened in its event loop."""
+    """A connection pool. A process has one, created in its event loop."""
 
     def __init__(  # noqa: PLR0913  # each has a default
         self,
@@ -53,15 +53,15 @@ class Database:
         pool_size: int,
         application_name: str = "prices",
         pool_timeout_seconds: float = POOL_TIMEOUT_SECONDS,
-        lock_idle_seconds: float = LOCK_IDLE_SECONDS,
+        lock_idle_seconds: float = LOCK_IDLE_TIMEOUT_SECONDS,
         lock_wait_seconds: float | None = None,
     ) -> None:
         server_settings = {"application_name": application_name, "jit": "off"}
         if lock_wait_seconds is not None:
             server_settings["lock_timeout"] = f"{round(lock_wait_seconds * 1000)}ms"
-        self._engine = open_engine(
+        self._engine = create_engine(
             url,
-            pool_size=pool_size + RESERVED,
+            pool_size=pool_size + RESERVED_CONNECTIONS,
             max_overflow=0,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_SECONDS,
@@ -70,134 +70,135 @@ class Database:
             },
         )
         # one round trip per query: no BEGIN before it, no ROLLBACK after it
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._one_moment = self._engine.execution_options(
+        self._autocommit_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._repeatable_read_engine = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        keep_usable(self._engine)
-        # The pool serves who comes last as readily as who waits longest; this queue is fair.
-        self._places = asyncio.Semaphore(pool_size)
-        self._reserved = asyncio.Semaphore(RESERVED)
+        register_pool_listeners(self._engine)
+        # A semaphore, because it serves waiters in their order; SQLAlchemy's pool does not.
+        self._pool_permits = asyncio.Semaphore(pool_size)
+        self._reserved_permits = asyncio.Semaphore(RESERVED_CONNECTIONS)
         self._pool_timeout_seconds = pool_timeout_seconds
         self._lock_idle_seconds = lock_idle_seconds
 
     @property
     def server_version(self) -> tuple[int, ...]:
-        """The server's version, known once it has answered; empty before."""
-        found: tuple[int, ...] = getattr(self._engine.dialect, "server_version_info", None) or ()
-        return found
+        """The server's version, such as (16, 4); empty before the first connection."""
+        version: tuple[int, ...] = getattr(self._engine.dialect, "server_version_info", None) or ()
+        return version
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
 
     def read(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """Open a session that only reads; each query sees what is committed when it runs.
+        """Open a session for reads; each query sees what is committed when it runs.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
-            SchemaOutdated: a table or a column is not there.
+            SchemaOutdated: a table or a column is missing.
         """
-        return self._session(self._reading)
+        return self._session(self._autocommit_engine)
 
     @asynccontextmanager
-    async def driver(self, *, reserved: bool = False) -> AsyncIterator[Driver]:
-        """Lend a connection without a session around it, which would take longer than a read.
+    async def raw_connection(self, *, reserved: bool = False) -> AsyncIterator[RawConnection]:
+        """Borrow an asyncpg connection; a session around it would cost more time than a short read.
 
-        The reserved one is for work that must not queue behind all others.
+        With `reserved`, use the connection that is kept for work which must not queue.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
-            SchemaOutdated: a table or a column is not there.
+            SchemaOutdated: a table or a column is missing.
         """
-        async with self._place(self._reserved if reserved else self._places):
-            with translated():
+        async with self._permit(self._reserved_permits if reserved else self._pool_permits):
+            with map_postgres_errors():
                 pooled = await self._engine.raw_connection()
                 try:
-                    yield cast("Driver", pooled.driver_connection)
+                    yield cast("RawConnection", pooled.driver_connection)
                 except BaseException:
-                    # asyncpg ends what it began to prepare only when it executes it: whoever came
-                    # next would be in that transaction, with its snapshot and its locks
+                    # asyncpg ends the transaction of a prepared query only when it executes it: the
+                    # next user would be in that transaction, with its snapshot and its locks
                     await greenlet_spawn(pooled.invalidate)
                     raise
                 finally:
                     await greenlet_spawn(pooled.close)
 
-    def snapshot(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """Open a session that only reads, and whose queries all see the same moment.
+    def repeatable_read(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Open a session for reads whose queries all see one snapshot.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
-            SchemaOutdated: a table or a column is not there.
+            SchemaOutdated: a table or a column is missing.
         """
-        return self._session(self._one_moment)
+        return self._session(self._repeatable_read_engine)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """Open a session and commit it at the end, or roll it back on an error.
+        """Open a session that is committed at the end, or rolled back on an error.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer; whether it committed is unknown.
-            SchemaOutdated: a table or a column is not there.
+            SchemaOutdated: a table or a column is missing.
         """
         async with self._session(self._engine) as session, session.begin():
             yield session
 
     @asynccontextmanager
     async def autocommit_session(self) -> AsyncIterator[AsyncSession]:
-        """Open a session whose statements commit one by one; its temporary tables end with it.
+        """Open a session whose statements commit one by one; its temporary tables are dropped.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer; what was committed stays.
-            SchemaOutdated: a table or a column is not there.
+            SchemaOutdated: a table or a column is missing.
         """
         async with self.read() as session:
             try:
                 yield session
             except BaseException:
-                await session.invalidate()  # what was under way may still be
+                await session.invalidate()  # a statement may still be running
                 raise
             await session.execute(text("DISCARD TEMP"))
 
     @asynccontextmanager
     async def try_lock(self, name: str) -> AsyncIterator[bool]:
-        """Hold an advisory lock while the block runs; yield False at once if another has it.
+        """Hold an advisory lock while the block runs; yield False at once if it is taken.
 
-        The server ends a session that is idle too long, so a host that was cut off loses the lock.
+        The server ends a session that is idle too long, so a host that lost its network loses the
+        lock.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._place(self._places), AsyncExitStack() as stack:
-            with translated():  # not around the block, whose errors are its own
+        async with self._permit(self._pool_permits), AsyncExitStack() as stack:
+            with map_postgres_errors():  # but not the errors of the block
                 connection = await stack.enter_async_context(self._engine.connect())
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
-                holding = _held(connection, name, self._lock_idle_seconds)
-                held = await stack.enter_async_context(holding)
-            yield held
+                lock = _hold_advisory_lock(connection, name, self._lock_idle_seconds)
+                is_held = await stack.enter_async_context(lock)
+            yield is_held
 
     @asynccontextmanager
     async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-        async with self._place(self._places):
-            with translated():
+        async with self._permit(self._pool_permits):
+            with map_postgres_errors():
                 async with AsyncSession(engine, autoflush=False) as session:
                     yield session
 
     @asynccontextmanager
-    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Wait for one of these connections to be free."""
+    async def _permit(self, permits: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Wait until a connection is free, and count it as used while the block runs."""
         try:
             async with asyncio.timeout(self._pool_timeout_seconds):
-                await places.acquire()
+                await permits.acquire()
         except TimeoutError:
             raise DatabaseUnavailable("every connection to PostgreSQL is in use") from None
         try:
             yield
         finally:
-            places.release()
+            permits.release()
 
-    async def revision(self) -> str | None:
-        """Tell which migration the schema is at; None for an empty database.
+    async def schema_revision(self) -> str | None:
+        """Return the schema's Alembic revision; None for an empty database.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
@@ -213,7 +214,9 @@ class Database:
 
 
 @asynccontextmanager
-async def _held(connection: AsyncConnection, name: str, idle_seconds: float) -> AsyncIterator[bool]:
+async def _hold_advisory_lock(
+    connection: AsyncConnection, name: str, idle_seconds: float
+) -> AsyncIterator[bool]:
     query = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
     if not await connection.scalar(query, {"name": name}):
         yield False
@@ -221,19 +224,19 @@ async def _held(connection: AsyncConnection, name: str, idle_seconds: float) -> 
     timeout_ms = round(idle_seconds * 1000)
     await connection.execute(text(f"SET idle_session_timeout = {timeout_ms}"))
     released = asyncio.Event()
-    show_life = partial(_show_life, connection, idle_seconds / 3, released)
-    signs_of_life = asyncio.create_task(
-        run_repeatedly("lock", show_life, while_=lambda: not released.is_set())
+    keep_active = partial(_keep_session_active, connection, idle_seconds / 3, released)
+    keep_alive = asyncio.create_task(
+        run_repeatedly("lock", keep_active, while_=lambda: not released.is_set())
     )
     try:
         yield True
     finally:
         released.set()
-        await signs_of_life
-        await _release(connection, name)
+        await keep_alive
+        await _release_advisory_lock(connection, name)
 
 
-async def _show_life(
+async def _keep_session_active(
     connection: AsyncConnection, pause_seconds: float, released: asyncio.Event
 ) -> None:
     while not released.is_set():
@@ -242,15 +245,15 @@ async def _show_life(
         try:
             await connection.execute(text("SELECT 1"))
         except (SQLAlchemyError, OSError):
-            # the lock went with the connection; what its holder does is safe without it
+            # the lock is lost with the connection; its holder's work is safe without it
             await released.wait()
 
 
-async def _release(connection: AsyncConnection, name: str) -> None:
+async def _release_advisory_lock(connection: AsyncConnection, name: str) -> None:
     try:
         await connection.execute(text("RESET idle_session_timeout"))
         await connection.execute(
             text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": name}
         )
-    except (SQLAlchemyError, OSError):  # also one that broke unnoticed
+    except (SQLAlchemyError, OSError):  # also if the connection broke unnoticed
         await connection.invalidate()

@@ -1,4 +1,4 @@
-"""Engines of SQLAlchemy, whose URL may say how to use TLS in the words of libpq."""
+"""SQLAlchemy engines, whose URL may hold libpq's TLS parameters (sslmode, sslrootcert, …)."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -14,45 +14,45 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.core.errors import SettingsError
 from app.core.urls import TLS_PARAMETERS
 
-FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-SYSTEMS_OWN: Final = "system"
-SYSTEM_AUTHORITIES: Final = (
+TLS_FILE_PARAMETERS: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+SYSTEM_CA: Final = "system"
+SYSTEM_CA_FILES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
 
 
-def open_engine(url: str, *, connect_args: Mapping[str, Any], **options: Any) -> AsyncEngine:  # noqa: ANN401  # SQLAlchemy's own
-    """Make an engine; nothing connects before it is used.
+def create_engine(url: str, *, connect_args: Mapping[str, Any], **options: Any) -> AsyncEngine:  # noqa: ANN401  # SQLAlchemy's own
+    """Create an engine; it connects when it is first used.
 
     Raises:
-        SettingsError: the URL makes no sense, or names a file that can't be read.
+        SettingsError: the URL is malformed, or names a file that can't be read.
     """
-    with _url_understood():
-        whole = make_url(url)
-        tls = {name: str(whole.query[name]) for name in TLS_PARAMETERS if name in whole.query}
-        arguments = {**connect_args, **_driver_arguments(tls)}
-        bare = whole.difference_update_query(TLS_PARAMETERS)
-        return create_async_engine(bare, connect_args=arguments, **options)
+    with _map_url_errors():
+        parsed = make_url(url)
+        tls = {name: str(parsed.query[name]) for name in TLS_PARAMETERS if name in parsed.query}
+        arguments = {**connect_args, **_tls_arguments(tls)}
+        without_tls = parsed.difference_update_query(TLS_PARAMETERS)
+        return create_async_engine(without_tls, connect_args=arguments, **options)
 
 
-def _driver_arguments(tls: Mapping[str, str]) -> dict[str, str]:
-    """Hand these parameters to asyncpg in a URL, the only place where it takes all of them."""
+def _tls_arguments(tls: Mapping[str, str]) -> dict[str, str]:
+    """Return the TLS parameters as a DSN: asyncpg takes all of them only there."""
     if not tls:
         return {}
-    named = dict(tls)
-    if named.get("sslrootcert") == SYSTEMS_OWN:
-        named["sslrootcert"] = _system_authorities()
-    for name in FILES:
-        if name in named:
-            _require_readable(name, Path(named[name]))
-    return {"dsn": f"postgresql://?{urlencode(named)}"}
+    parameters = dict(tls)
+    if parameters.get("sslrootcert") == SYSTEM_CA:
+        parameters["sslrootcert"] = _system_ca_file()
+    for name in TLS_FILE_PARAMETERS:
+        if name in parameters:
+            _require_readable(name, Path(parameters[name]))
+    return {"dsn": f"postgresql://?{urlencode(parameters)}"}
 
 
-def _system_authorities() -> str:
-    known = (ssl.get_default_verify_paths().cafile, *SYSTEM_AUTHORITIES)
-    return next((path for path in known if path and Path(path).exists()), SYSTEMS_OWN)
+def _system_ca_file() -> str:
+    candidates = (ssl.get_default_verify_paths().cafile, *SYSTEM_CA_FILES)
+    return next((path for path in candidates if path and Path(path).exists()), SYSTEM_CA)
 
 
 def _require_readable(name: str, path: Path) -> None:
@@ -65,7 +65,7 @@ def _require_readable(name: str, path: Path) -> None:
 
 
 @contextmanager
-def _url_understood() -> Iterator[None]:
+def _map_url_errors() -> Iterator[None]:
     try:
         yield
     except (ArgumentError, ValueError):

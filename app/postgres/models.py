@@ -28,7 +28,7 @@ class PriceRow(Base):
 
 
 class RecordingRow(Base):
-    """A promise to record a ticker at an interval; without a last slot it is still open."""
+    """A period in which a ticker is recorded at an interval; open while `last_slot` is NULL."""
 
     __tablename__ = "recordings"
     __table_args__ = (
@@ -49,9 +49,9 @@ class RecordingRow(Base):
 
 
 class HourRow(Base):
-    """An hour's prices in brief; triggers on `prices` write it with the rows, see ADR 12.
+    """The summary of an hour of prices, written by triggers on `prices`; see ADR 12.
 
-    `grid_seconds` is the greatest common divisor of a day and all stamps in the hour.
+    `grid_seconds` is the greatest common divisor of a day and all timestamps in the hour.
     """
 
     __tablename__ = "price_hours"
@@ -72,7 +72,7 @@ class HourRow(Base):
 
 
 class UnfillableRow(Base):
-    """A run of slots, both ends inclusive, that the exchange could not give when asked."""
+    """A range of slots, both ends inclusive, for which the exchange had no price when asked."""
 
     __tablename__ = "unfillable"
 
@@ -88,7 +88,7 @@ class UnfillableRow(Base):
 
 
 class RetryRow(Base):
-    """A run of slots, both ends inclusive, that a chart did not give and may give yet."""
+    """A range of slots, both ends inclusive, that a chart lacked and may have later."""
 
     __tablename__ = "repair_retries"
 
@@ -103,7 +103,7 @@ class RetryRow(Base):
 
 
 class ChangeRow(Base):
-    """Slots that a transaction changed, or promises anew; all NULL: everything.
+    """A range of slots that a transaction changed; if all columns are NULL, everything changed.
 
     Triggers on `prices` and `recordings` write it.
     """
@@ -124,7 +124,7 @@ class ChangeRow(Base):
 
 
 class ExchangeClockRow(Base):
-    """How far an exchange's clock is ahead of a host's steady one; ADR 15 tells what for."""
+    """How far an exchange's clock is ahead of a host's monotonic clock; see ADR 15."""
 
     __tablename__ = "exchange_clocks"
 

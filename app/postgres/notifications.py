@@ -1,4 +1,4 @@
-"""Notifications of PostgreSQL: hints to look, which may get lost."""
+"""PostgreSQL's LISTEN and NOTIFY. Notifications may get lost, so they are only hints."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,36 +9,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from app.core.errors import AppError
-from app.postgres.engine import open_engine
-from app.postgres.errors import translated
+from app.postgres.engine import create_engine
+from app.postgres.errors import map_postgres_errors
 
-PAUSE_SECONDS = 1.0
+RECONNECT_PAUSE_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 5
 
 log = structlog.get_logger(__name__)
 
 
-async def listen_forever(url: str, channel: str, hear: Callable[[], object]) -> None:
-    """Call `hear` at each notification, and whenever one may have been missed.
+async def listen_forever(url: str, channel: str, on_notification: Callable[[], object]) -> None:
+    """Call `on_notification` at each notification, and whenever one may have been missed.
 
-    It holds a connection of its own, and connects anew when that one breaks.
+    It has its own connection, and reconnects when that one breaks. It runs until it is cancelled.
     """
-    engine = open_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS})
+    engine = create_engine(
+        url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS}
+    )
     while True:
         try:
-            with translated():
+            with map_postgres_errors():
                 async with engine.connect() as connection:
-                    await _listen(connection, channel, hear)
+                    await _listen(connection, channel, on_notification)
         except AppError as error:
             log.debug("notifications_lost", detail=str(error))
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
 
 
-async def _listen(connection: AsyncConnection, channel: str, hear: Callable[[], object]) -> None:
+async def _listen(
+    connection: AsyncConnection, channel: str, on_notification: Callable[[], object]
+) -> None:
     """Listen until the connection breaks."""
     raw: Any = (await connection.get_raw_connection()).driver_connection
     broken = asyncio.Event()
     raw.add_termination_listener(lambda _: broken.set())
-    await raw.add_listener(channel, lambda *_: hear())
-    hear()
+    await raw.add_listener(channel, lambda *_: on_notification())
+    on_notification()
     await broken.wait()

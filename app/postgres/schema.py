@@ -1,4 +1,4 @@
-"""The schema's version: migrations run one at a time, and old schemas are refused."""
+"""The schema's version: upgrades it, and refuses one that is older than the code."""
 
 import re
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from app.core.errors import DatabaseTooOld, SchemaOutdated
 from app.postgres.database import Database
 
 MIN_VERSION: Final = 14
-"""The first PostgreSQL that ends idle sessions, which is how a dead worker loses its locks."""
+"""PostgreSQL 14 added `idle_session_timeout`, by which a dead worker loses its locks."""
 PROJECT: Final = Path(__file__).resolve().parents[2]
-_NAMED: Final = re.compile(r'^(revision|down_revision) = "(\w+)"', re.MULTILINE)
+_REVISION_LINE: Final = re.compile(r'^(revision|down_revision) = "(\w+)"', re.MULTILINE)
 
 
 class Revisions(NamedTuple):
-    """The migrations that this code knows."""
+    """The newest migration of this code, and all its migrations."""
 
     head: str
     known: frozenset[str]
 
 
 def migrate() -> None:
-    """Bring the schema to the newest version; several processes may do so at once."""
+    """Upgrade the schema to the newest version; several processes may call this at once."""
     from alembic import command  # noqa: PLC0415  # heavy
     from alembic.config import Config  # noqa: PLC0415  # heavy
 
@@ -31,39 +31,39 @@ def migrate() -> None:
 
 
 def require_version(version: Sequence[int]) -> None:
-    """Refuse a server that is too old; one whose version is unknown passes.
+    """Refuse a server that is too old; an unknown (empty) version passes.
 
     Raises:
-        DatabaseTooOld: it is.
+        DatabaseTooOld: the server is older than MIN_VERSION.
     """
     if version and version[0] < MIN_VERSION:
-        found = ".".join(map(str, version))
-        raise DatabaseTooOld(f"PostgreSQL {found} is too old: at least {MIN_VERSION} is needed")
+        shown = ".".join(map(str, version))
+        raise DatabaseTooOld(f"PostgreSQL {shown} is too old: at least {MIN_VERSION} is needed")
 
 
-async def require_current(database: Database) -> None:
-    """Refuse a schema older than the code; accept one that the code doesn't know, for it is newer.
+async def require_current_schema(database: Database) -> None:
+    """Refuse a schema that is older than the code; an unknown revision is newer, and accepted.
 
     Raises:
-        SchemaOutdated: the schema is older, or absent.
-        DatabaseTooOld: the server is.
+        SchemaOutdated: the schema is older, or missing.
+        DatabaseTooOld: the server is too old.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     head, known = _revisions()
-    found = await database.revision()
+    revision = await database.schema_revision()
     require_version(database.server_version)
-    if found != head and (found is None or found in known):
+    if revision != head and (revision is None or revision in known):
         raise SchemaOutdated(
-            f"the database's schema is at {found or 'nothing'}, this code needs {head}: "
+            f"the database's schema is at {revision or 'nothing'}, this code needs {head}: "
             "run `alembic upgrade head`"
         )
 
 
 @cache
 def _revisions() -> Revisions:
-    """Read the migrations' files; Alembic would, but takes long to be imported."""
+    """Read the migrations' files; importing Alembic for it would take long."""
     files = (PROJECT / "alembic/versions").glob("*.py")
-    migrations = [dict(_NAMED.findall(file.read_text())) for file in files]
+    migrations = [dict(_REVISION_LINE.findall(file.read_text())) for file in files]
     known = {migration["revision"] for migration in migrations}
     (head,) = known - {migration.get("down_revision") for migration in migrations}
     return Revisions(head, frozenset(known))

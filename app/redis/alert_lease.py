@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from app.redis.client import translated
+from app.redis.client import map_redis_errors
 
 LEASE_SECONDS = 10.0
 LEASE = "prices:alerts:lease"
@@ -65,7 +65,7 @@ class AlertLease:
             BrokerUnavailable: Redis does not answer.
         """
         arguments = [self._name, str(round(LEASE_SECONDS * 1000)), str(int(may_take))]
-        with translated():
+        with map_redis_errors():
             holder, record = await self._hold([LEASE, RECORD], arguments)
         return LeaseState(is_mine=holder > 0, is_free=holder < 0, record=record)
 
@@ -75,7 +75,7 @@ class AlertLease:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        with translated():
+        with map_redis_errors():
             await self._keep([LEASE, RECORD], [self._name, record])
 
     async def read(self) -> str | None:
@@ -84,7 +84,7 @@ class AlertLease:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        with translated():
+        with map_redis_errors():
             record = await self._redis.get(RECORD)
         return None if record is None else str(record)
 
@@ -94,5 +94,5 @@ class AlertLease:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        with translated():
+        with map_redis_errors():
             await self._leave([LEASE], [self._name])

@@ -33,7 +33,7 @@ def open_redis(url: str) -> "Redis":
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def map_redis_errors() -> Iterator[None]:
     """Turn the ways in which Redis is away into one error."""
     try:
         yield
@@ -51,5 +51,5 @@ async def ping(redis: "Redis") -> None:
     Raises:
         BrokerUnavailable: it does not.
     """
-    with translated():
+    with map_redis_errors():
         await redis.ping()

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable
 from app.core.metrics import CounterKey, drain, pending, restore
-from app.redis.client import translated
+from app.redis.client import map_redis_errors
 
 TOTALS = "prices:metrics"
 READ_TIMEOUT_SECONDS = 3.0
@@ -21,7 +21,7 @@ async def flush_counters(redis: "Redis") -> None:
     if not counted:
         return
     try:
-        with translated():
+        with map_redis_errors():
             async with redis.pipeline(transaction=True) as pipeline:
                 for key, amount in counted.items():
                     pipeline.hincrby(TOTALS, json.dumps([key.metric, *key.values]), amount)
@@ -40,7 +40,7 @@ async def totals(redis: "Redis") -> dict[CounterKey, int]:
         BrokerUnavailable: Redis does not answer.
     """
     await flush_counters(redis)
-    with translated():
+    with map_redis_errors():
         fields = await redis.hgetall(TOTALS)
     return {_counter_key(field): int(amount) for field, amount in fields.items()}
 

@@ -15,7 +15,7 @@ from redis.retry import Retry
 from app.core.errors import AppError, BrokerUnavailable
 from app.domain.freshness import Failure, ProcessStatus, failure_lasts_seconds
 from app.domain.prices import TickerKey
-from app.redis.client import translated
+from app.redis.client import map_redis_errors
 from app.redis.wrong_hours import WRONG_HOURS, load_checked
 
 GIVE_TIMEOUT_SECONDS = 1.0
@@ -99,7 +99,7 @@ class FailureStore:
             return
         told = {str(key): {"code": e.code, "detail": str(e)} for key, e in failed.items()}
         words = [str(key) for key in mended], told
-        with suppress(BrokerUnavailable, TimeoutError), translated():
+        with suppress(BrokerUnavailable, TimeoutError), map_redis_errors():
             async with asyncio.timeout(GIVE_TIMEOUT_SECONDS):
                 await self._script([FAILURES], [str(self._lasts_ms), *map(json.dumps, words)])
 
@@ -110,7 +110,7 @@ async def read_heartbeats(redis: "Redis") -> ProcessStatus:
     Raises:
         BrokerUnavailable: Redis does not answer, or refuses writes: then silence means nothing.
     """
-    with translated():
+    with map_redis_errors():
         async with redis.pipeline(transaction=True) as pipeline:
             pipeline.set(WRITE_PROBE, 1, px=MILLISECONDS)  # a Redis that refuses says so here
             pipeline.time()

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from app.core.background import run_repeatedly
 from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
 from app.core.event_wait import wait_for_event
-from app.redis.client import translated
+from app.redis.client import map_redis_errors
 from app.redis.rate_limiter_scripts import ADMIT, HOLD_OFF
 
 FULL_HOUSE_WAIT_MS = 10
@@ -47,7 +47,7 @@ class DistributedRateLimiter:
         self._redis = redis
         self._admit_script = redis.register_script(ADMIT)
         self._hold_off_script = redis.register_script(HOLD_OFF)
-        parts = ("bucket", "permits", "waiting", "not_before")
+        parts = ("bucket", "places", "waiting", "not_before")
         self._keys = [f"prices:gate:{name}:{part}" for part in parts]
         self._places = permits
         process = uuid4().hex
@@ -83,7 +83,7 @@ class DistributedRateLimiter:
             BrokerUnavailable: Redis does not answer.
         """
         wait_ms = math.ceil(min(seconds, MAX_HOLD_OFF_SECONDS) * 1000)
-        with translated():
+        with map_redis_errors():
             await self._hold_off_script(self._keys[3:], [wait_ms])
 
     async def close(self) -> None:
@@ -102,7 +102,7 @@ class DistributedRateLimiter:
         names = list(islice(waiting, min(room, LARGEST_BATCH)))
         numbers = [*self._limits, low_priority, held, len(waiting), len(leaving)]
         try:
-            with translated():
+            with map_redis_errors():
                 admitted, wait_ms, held_off_ms = await self._admit_script(
                     self._keys, [*numbers, *leaving, *names]
                 )

@@ -1,8 +1,7 @@
-"""The queue of requested repairs, in Redis: what is asked for, how far each is, who is called."""
+"""The queue of requested repairs, in Redis."""
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import Any, Final
 
 import structlog
@@ -11,21 +10,21 @@ from redis.asyncio import Redis
 from app.core.errors import AppError
 from app.domain.prices import TimeRange
 from app.domain.repairs import QueuedRepair, RepairRequest, RepairResult
-from app.redis.client import translated
+from app.redis.client import map_redis_errors
 
-QUEUE: Final = "prices:repairs"
-NUMBER: Final = "prices:repairs:number"
-CALLED: Final = "prices:repairs:called"
-MISSED: Final = "prices:repairs:missed"
-KEPT_SECONDS: Final = 86_400
-CALL_LASTS_SECONDS: Final = 30
-"""A call whose message was lost keeps others from calling for no longer."""
+QUEUE_KEY: Final = "prices:repairs"
+SEQUENCE_KEY: Final = "prices:repairs:number"
+MESSAGE_PENDING_KEY: Final = "prices:repairs:called"
+SCHEDULED_MISSED_KEY: Final = "prices:repairs:missed"
+RETENTION_SECONDS: Final = 86_400
+MESSAGE_PENDING_SECONDS: Final = 30
+"""If a message is lost, the next one is sent after this time at the latest."""
 
 _SAVE = """
--- Keeps how far a repair is, unless it was removed or has ended.
--- KEYS: queue.  ARGV: the repair's id, the repair.
-local kept = redis.call('HGET', KEYS[1], ARGV[1])
-if kept and cjson.decode(kept).result == cjson.null then
+-- Updates a repair, unless it was removed or has ended.
+-- KEYS: queue.  ARGV: the repair's id, the repair as JSON.
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if stored and cjson.decode(stored).result == cjson.null then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 end
 """
@@ -34,84 +33,117 @@ log = structlog.get_logger(__name__)
 
 
 class RepairQueue:
-    """Keeps requested repairs until they have ended; a process has one.
+    """Stores requested repairs until their results are stored elsewhere; a process has one.
 
     Each method raises BrokerUnavailable while Redis does not answer.
     """
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
-        self._save = redis.register_script(_SAVE)
+        self._save_script = redis.register_script(_SAVE)
 
     async def add(self, repair: QueuedRepair) -> None:
-        """Queue a repair; one that is queued already stays as it is."""
-        with translated():
-            number = await self._redis.incr(NUMBER)
-            await self._redis.hsetnx(QUEUE, repair.id, _written(repair, number))
-            await self._redis.expire(QUEUE, KEPT_SECONDS)
+        """Queue a repair; if its id is queued already, nothing changes."""
+        with map_redis_errors():
+            number = await self._redis.incr(SEQUENCE_KEY)
+            await self._redis.hsetnx(QUEUE_KEY, repair.id, _to_json(repair, number))
+            await self._redis.expire(QUEUE_KEY, RETENTION_SECONDS)
 
     async def all(self) -> list[QueuedRepair]:
-        """Read every repair, ended or not: the one that was worked on least comes first.
+        """Read every repair, ended or not: the one with the least working time comes first.
 
-        One that can't be read has ended as broken.
+        One that can't be parsed is returned as ended and broken.
         """
-        with translated():
-            found = await self._redis.hgetall(QUEUE)
-        repairs = [_read_or_break(str(name), str(text)) for name, text in found.items()]
-        return sorted(repairs, key=lambda one: (one.seconds, one.number))
+        with map_redis_errors():
+            stored = await self._redis.hgetall(QUEUE_KEY)
+        repairs = [_parse_or_break(str(name), str(text)) for name, text in stored.items()]
+        return sorted(repairs, key=lambda repair: (repair.seconds, repair.number))
 
     async def save(self, repair: QueuedRepair) -> None:
-        """Keep how far a repair is, unless it was removed or has ended: then nothing happens."""
-        written = _written(repair, repair.number)
-        with translated():
-            await self._save(keys=[QUEUE], args=[repair.id, written])
+        """Update a repair; one that was removed or has ended stays as it is."""
+        text = _to_json(repair, repair.number)
+        with map_redis_errors():
+            await self._save_script(keys=[QUEUE_KEY], args=[repair.id, text])
 
     async def remove(self, ids: Collection[str]) -> None:
-        """Remove repairs whose results are kept elsewhere."""
+        """Remove repairs whose results are stored elsewhere."""
         if ids:
-            with translated():
-                await self._redis.hdel(QUEUE, *ids)
+            with map_redis_errors():
+                await self._redis.hdel(QUEUE_KEY, *ids)
 
-    async def call(self) -> bool:
-        """Tell whether a message must be sent that calls a worker; False if one is on its way."""
-        with translated():
-            return bool(await self._redis.set(CALLED, "1", nx=True, ex=CALL_LASTS_SECONDS))
+    async def mark_message_pending(self) -> bool:
+        """Mark that the message which starts a slice is on its way; False if one is already."""
+        with map_redis_errors():
+            return bool(
+                await self._redis.set(MESSAGE_PENDING_KEY, "1", nx=True, ex=MESSAGE_PENDING_SECONDS)
+            )
 
-    async def answer(self) -> None:
-        """Note that a worker came; who calls from now on sends another message."""
-        with translated():
-            await self._redis.delete(CALLED)
+    async def clear_message_pending(self) -> None:
+        """Mark that the message arrived, so that the next one may be sent."""
+        with map_redis_errors():
+            await self._redis.delete(MESSAGE_PENDING_KEY)
 
-    async def miss_wake(self) -> None:
-        """Note that a scheduled repair found another one at work."""
-        with translated():
-            await self._redis.set(MISSED, "1", ex=KEPT_SECONDS)
+    async def mark_scheduled_missed(self) -> None:
+        """Mark that a scheduled repair could not run, because another repair was running."""
+        with map_redis_errors():
+            await self._redis.set(SCHEDULED_MISSED_KEY, "1", ex=RETENTION_SECONDS)
 
-    async def take_missed_wake(self) -> bool:
-        """Tell once whether a scheduled repair is to be made up for."""
-        with translated():
-            return bool(await self._redis.getdel(MISSED))
-
-
-def _written(repair: QueuedRepair, number: int) -> str:
-    data = asdict(repair) | {"number": number, "settled": sorted(repair.settled)}
-    return json.dumps(data)
+    async def pop_scheduled_missed(self) -> bool:
+        """Return whether a scheduled repair was missed, and clear the mark."""
+        with map_redis_errors():
+            return bool(await self._redis.getdel(SCHEDULED_MISSED_KEY))
 
 
-def _read_or_break(name: str, text: str) -> QueuedRepair:
+# Workers of two versions share the queue during an upgrade, so its JSON keeps its keys.
+def _to_json(repair: QueuedRepair, number: int) -> str:
+    return json.dumps(
+        {
+            "id": repair.id,
+            "wish": _request_to_json(repair.request),
+            "number": number,
+            "since_us": repair.since_us,
+            "seconds": repair.seconds,
+            "filled": repair.filled,
+            "settled": sorted(repair.settled),
+            "trouble_seconds": dict(repair.trouble_seconds),
+            "failed": dict(repair.failed),
+            "result": None if repair.result is None else _result_to_json(repair.result),
+        }
+    )
+
+
+def _request_to_json(request: RepairRequest) -> dict[str, object]:
+    return {
+        "exchange": request.exchange,
+        "ticker": request.ticker,
+        "span": [request.span.start, request.span.end],
+        "force": request.force,
+    }
+
+
+def _result_to_json(result: RepairResult) -> dict[str, object]:
+    return {
+        "filled": result.filled,
+        "unfillable": result.unfillable,
+        "remaining": result.remaining,
+        "failed": dict(result.failed),
+    }
+
+
+def _parse_or_break(name: str, text: str) -> QueuedRepair:
     try:
-        return _read(name, json.loads(text))
+        return _parse(name, json.loads(text))
     except (ValueError, LookupError, TypeError, AttributeError):
         log.exception("repair_unreadable", repair=name)
         return QueuedRepair(name, RepairRequest()).broken(AppError.code)
 
 
-def _read(name: str, data: dict[str, Any]) -> QueuedRepair:
-    """Read the fields that are known; another version may write more."""
+def _parse(name: str, data: dict[str, Any]) -> QueuedRepair:
+    """Read the known fields; a newer version may write more."""
     result = data["result"]
     return QueuedRepair(
         id=name,
-        request=_wish(data["request"]),
+        request=_parse_request(data["wish"]),
         number=data["number"],
         since_us=data["since_us"],
         seconds=data["seconds"],
@@ -119,14 +151,14 @@ def _read(name: str, data: dict[str, Any]) -> QueuedRepair:
         settled=frozenset(data["settled"]),
         trouble_seconds=dict(data["trouble_seconds"]),
         failed=dict(data["failed"]),
-        result=None if result is None else _repaired(result),
+        result=None if result is None else _parse_result(result),
     )
 
 
-def _wish(data: dict[str, Any]) -> RepairRequest:
+def _parse_request(data: dict[str, Any]) -> RepairRequest:
     start, end = data["span"]
     return RepairRequest(data["exchange"], data["ticker"], TimeRange(start, end), data["force"])
 
 
-def _repaired(data: dict[str, Any]) -> RepairResult:
+def _parse_result(data: dict[str, Any]) -> RepairResult:
     return RepairResult(data["filled"], data["unfillable"], data["remaining"], dict(data["failed"]))

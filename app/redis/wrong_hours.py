@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from redis.asyncio import Redis
 
 from app.domain.freshness import CheckedHours
-from app.redis.client import translated
+from app.redis.client import map_redis_errors
 
 WRONG_HOURS = "prices:summaries:wrong"
 
@@ -23,7 +23,7 @@ class WrongHours:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        with translated():
+        with map_redis_errors():
             return load_checked(await self._redis.hgetall(WRONG_HOURS))
 
     async def keep(self, ticker: str, found: CheckedHours) -> None:
@@ -32,7 +32,7 @@ class WrongHours:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        with translated():
+        with map_redis_errors():
             await self._redis.hset(WRONG_HOURS, ticker, json.dumps(found))
 
     async def forget(self, ticker: str) -> None:
@@ -41,7 +41,7 @@ class WrongHours:
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        with translated():
+        with map_redis_errors():
             await self._redis.hdel(WRONG_HOURS, ticker)
 
 

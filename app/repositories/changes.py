@@ -13,7 +13,7 @@ from app.domain.changes import EVERYTHING, Change
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState
-from app.postgres.database import Driver
+from app.postgres.database import RawConnection
 from app.repositories import ticker_states
 
 CHANNEL = "price_changes"
@@ -70,15 +70,15 @@ class News(NamedTuple):
     states: dict[TickerKey, TickerState]
 
 
-async def now(driver: Driver) -> Moment:
+async def now(connection: RawConnection) -> Moment:
     """Give the present moment."""
-    (row,) = await driver.fetch(_NOW)
+    (row,) = await connection.fetch(_NOW)
     return Moment(*row)
 
 
-async def since(driver: Driver, moment: Moment) -> News:
+async def since(connection: RawConnection, moment: Moment) -> News:
     """Tell what became visible since a moment; everything where that is no longer known."""
-    rows = await driver.fetch(_SINCE, moment.visible)
+    rows = await connection.fetch(_SINCE, moment.visible)
     present = Moment(*rows[0][:3])
     if not moment.reaches(present):
         return News(present, [EVERYTHING], {})

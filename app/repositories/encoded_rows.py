@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from app.domain.encoded_rows import Column, EncodedChunk, EncodedPage, RowTemplate
 from app.domain.prices import Order, TickerKey, TimeRange
 from app.domain.slots import Slot
-from app.postgres.database import Driver
+from app.postgres.database import RawConnection
 
 _FIRST_SECOND = -(2**62)
 _LAST_SECOND = 2**62
@@ -65,18 +65,18 @@ class EncodedBatch(NamedTuple):
 
 
 async def batch(
-    driver: Driver, key: TickerKey, span: TimeRange, limit: int, template: RowTemplate
+    connection: RawConnection, key: TickerKey, span: TimeRange, limit: int, template: RowTemplate
 ) -> EncodedBatch | None:
     """Write the first prices of a span, at most `limit`; None if there are none."""
     query = _query(_BATCH, template)
     ((lines, last),) = await query.rows(
-        driver, **_parameters(key, template), **_bounds(span), limit=limit
+        connection, **_parameters(key, template), **_bounds(span), limit=limit
     )
     return None if last is None else EncodedBatch(lines, Slot(last))
 
 
 async def page(  # noqa: PLR0913  # what a list is asked by
-    driver: Driver,
+    connection: RawConnection,
     key: TickerKey,
     span: TimeRange,
     order: Order,
@@ -87,14 +87,14 @@ async def page(  # noqa: PLR0913  # what a list is asked by
     """Write at most `limit` prices of a span, from its start or from its end."""
     query = _query(_PAGE, template, order)
     ((lines, count, last),) = await query.rows(
-        driver, **_parameters(key, template), **_bounds(span), limit=limit
+        connection, **_parameters(key, template), **_bounds(span), limit=limit
     )
     slot = None if last is None else Slot(last)
     return EncodedPage([lines] if count else [], min(count, limit), slot, count > limit)
 
 
 async def chunks(  # noqa: PLR0913  # what chunks are asked by
-    driver: Driver,
+    connection: RawConnection,
     key: TickerKey,
     starts: Sequence[int],
     template: RowTemplate,
@@ -108,7 +108,11 @@ async def chunks(  # noqa: PLR0913  # what chunks are asked by
     """
     query = _query(_CHUNKS, template)
     rows = await query.rows(
-        driver, **_parameters(key, template), starts=list(starts), length=length, grid=grid_seconds
+        connection,
+        **_parameters(key, template),
+        starts=list(starts),
+        length=length,
+        grid=grid_seconds,
     )
     return [
         EncodedChunk(text, count, last, template, 1 if off_grid else grid_seconds)
@@ -118,7 +122,7 @@ async def chunks(  # noqa: PLR0913  # what chunks are asked by
 
 @dataclass(frozen=True)
 class _Query:
-    """A query as the driver takes it, and the names of its parameters in their order."""
+    """A query as asyncpg takes it, and the names of its parameters in their order."""
 
     sql: str
     names: tuple[str, ...]
@@ -130,9 +134,9 @@ class _Query:
         compiled = text(query).compile(dialect=dialect)
         return cls(str(compiled), tuple(compiled.positiontup or ()))
 
-    async def rows(self, driver: Driver, **parameters: object) -> list[Any]:
+    async def rows(self, connection: RawConnection, **parameters: object) -> list[Any]:
         """Ask it."""
-        return list(await driver.fetch(self.sql, *(parameters[name] for name in self.names)))
+        return list(await connection.fetch(self.sql, *(parameters[name] for name in self.names)))
 
 
 @cache

@@ -7,7 +7,7 @@ from app.domain.prices import Price, Source, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState
-from app.postgres.database import Driver
+from app.postgres.database import RawConnection
 
 COLUMNS = "newest.timestamp, price, observed_us, source, oldest.timestamp, promised"
 """What `read_row` reads after the ticker's key."""
@@ -36,9 +36,9 @@ _READ = f"""
 """  # noqa: S608  # put together from constants
 
 
-async def read(driver: Driver, key: TickerKey) -> TickerState:
+async def read(connection: RawConnection, key: TickerKey) -> TickerState:
     """Read the state of a ticker; all of it is empty for one of which nothing is known."""
-    (row,) = await driver.fetch(_READ, *key)
+    (row,) = await connection.fetch(_READ, *key)
     return read_row(row)[1]
 
 

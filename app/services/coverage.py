@@ -35,7 +35,7 @@ class CoverageService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._database.snapshot() as session:
+        async with self._database.repeatable_read() as session:
             wanted = sorted(keys if keys is not None else await recordings.newest(session))
             presents = await prices.presents(session, wanted)
             tallies = await gaps.count(session, presents, span)
@@ -70,5 +70,5 @@ class CoverageService:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         interval = coverage.tally.interval_seconds or 0
-        async with self._database.snapshot() as session:
+        async with self._database.repeatable_read() as session:
             return await quality.judge(session, coverage.key, span, interval, MAX_OUTLIERS)

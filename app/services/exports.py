@@ -97,8 +97,8 @@ class Exports:
             nonlocal rest
             if rest is None:
                 return None
-            async with self._connections, self._database.driver() as driver:
-                block = await encoded_rows.batch(driver, export.key, rest, size, layout.lines)
+            async with self._connections, self._database.raw_connection() as connection:
+                block = await encoded_rows.batch(connection, export.key, rest, size, layout.lines)
             if block is None:
                 return None
             rest = TimeRange(block.last + 1, rest.end)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from app.celery_app import celery
 from app.core.errors import BrokerUnavailable, TaskNotFound
-from app.redis.client import translated
+from app.redis.client import map_redis_errors
 from app.worker.configuration import RESULTS_KEPT_SECONDS
 
 BROKER_DEADLINE_SECONDS = 4.0
@@ -49,7 +49,7 @@ async def start(redis: "Redis", kind: str, publish: Callable[[str], None]) -> st
         BrokerUnavailable: the broker or Redis does not answer.
     """
     task_id = str(uuid4())
-    with translated():
+    with map_redis_errors():
         await redis.set(_key(task_id), kind, ex=RESULTS_KEPT_SECONDS)
     await _in_thread(lambda: publish(task_id))
     return task_id
@@ -62,7 +62,7 @@ async def kind_of(redis: "Redis", task_id: str) -> str:
         TaskNotFound: no such id was given out within a day.
         BrokerUnavailable: Redis does not answer.
     """
-    with translated():
+    with map_redis_errors():
         kind = await redis.get(_key(task_id))
     if not kind:
         raise TaskNotFound(f"no task {task_id} was started within a day")
@@ -76,7 +76,7 @@ async def read(redis: "Redis", task_id: str, parts: int) -> list[Part]:
         BrokerUnavailable: Redis does not answer.
     """
     ids = [part_id(task_id, part) for part in range(parts)]
-    with translated():
+    with map_redis_errors():
         payloads = await redis.mget(map(celery.backend.get_key_for_task, ids))
     return [_decode(payload) for payload in payloads]
 

@@ -59,7 +59,7 @@ def serve() -> None:
 
     Slices, with a message between two of them, let ticks in even where one process does it all.
     """
-    run_async(lambda runtime: runtime.repairs.answer())
+    run_async(lambda runtime: runtime.repairs.clear_message_pending())
     if not run_async(lambda runtime: runtime.repair.serve()):
         return  # whoever is at work calls when it is done
     try:
@@ -91,7 +91,7 @@ def _call_if_requested() -> None:
 
 
 async def _must_call(runtime: "Runtime") -> bool:
-    return bool(await runtime.repairs.all()) and await runtime.repairs.call()
+    return bool(await runtime.repairs.all()) and await runtime.repairs.mark_message_pending()
 
 
 async def start(redis: "Redis", request: RepairRequest) -> str:

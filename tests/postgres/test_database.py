@@ -237,7 +237,7 @@ async def test_servers_that_can_not_be_reached_are_away(servers: Servers, tmp_pa
     ):
         database = Database(url, pool_size=1)
         with pytest.raises(DatabaseUnavailable) as caught:
-            await database.revision()
+            await database.schema_revision()
         assert "user" not in str(caught.value)
         with pytest.raises(DatabaseUnavailable):
             async with database.try_lock("turn"):
@@ -257,7 +257,7 @@ async def test_wrong_password_is_away(tmp_path: Path) -> None:
     async with server:
         database = Database(f"postgresql+asyncpg://a:hush@/b?host={tmp_path}", pool_size=1)
         with pytest.raises(DatabaseUnavailable, match="InvalidPassword") as caught:
-            await database.revision()
+            await database.schema_revision()
         assert "hush" not in str(caught.value)
         await database.close()
 
@@ -324,11 +324,11 @@ async def test_read_whose_value_can_not_be_sent_leaves_no_transaction_open(
             with pytest.raises((DBAPIError, asyncpg.DataError)):
                 async with database.read() as session:
                     await session.execute(text("SELECT CAST(:a AS bigint)"), {"a": TOO_LARGE})
-            await read_at_one_moment(database)
+            await read_in_one_snapshot(database)
             with pytest.raises(asyncpg.DataError):
-                async with database.driver() as driver:
-                    await driver.fetch("SELECT $1::bigint", TOO_LARGE)
-            await read_at_one_moment(database)
+                async with database.raw_connection() as connection:
+                    await connection.fetch("SELECT $1::bigint", TOO_LARGE)
+            await read_in_one_snapshot(database)
 
 
 async def test_read_that_is_cancelled_between_its_steps_leaves_no_transaction_open(
@@ -337,12 +337,12 @@ async def test_read_that_is_cancelled_between_its_steps_leaves_no_transaction_op
     async with one_connection(servers, database_name) as database:
         with pytest.raises(asyncio.CancelledError):
             await prepare_and_be_cancelled(database)
-        await read_at_one_moment(database)
+        await read_in_one_snapshot(database)
 
 
 async def prepare_and_be_cancelled(database: Database) -> None:
-    async with database.driver() as driver:
-        await driver.prepare("SELECT count(*) FROM prices")  # type: ignore[attr-defined]  # asyncpg's
+    async with database.raw_connection() as connection:
+        await connection.prepare("SELECT count(*) FROM prices")  # type: ignore[attr-defined]  # asyncpg's
         raise asyncio.CancelledError
 
 
@@ -354,6 +354,6 @@ async def one_connection(servers: Servers, name: str) -> AsyncIterator[Database]
     await database.close()
 
 
-async def read_at_one_moment(database: Database) -> None:
-    async with database.snapshot() as session:
+async def read_in_one_snapshot(database: Database) -> None:
+    async with database.repeatable_read() as session:
         assert await session.scalar(text("SELECT count(*) FROM prices")) == 0

@@ -12,7 +12,7 @@ from app.core.errors import DatabaseTooOld, DatabaseUnavailable, SettingsError
 from app.core.settings import Settings, load_settings
 from app.postgres import schema
 from app.postgres.database import Database
-from app.postgres.engine import open_engine
+from app.postgres.engine import create_engine
 from app.postgres.schema import require_version
 from app.runtime import require_servers
 from tests.conftest import Servers
@@ -104,7 +104,7 @@ async def test_server_without_tls_is_told_apart(settings: Settings, directory: P
         assert line.startswith("PostgreSQL offers no TLS (host 127.0.0.1")
         for query in ("", "?sslmode=prefer", "?sslmode=disable"):
             database = Database(server.url(query=query), pool_size=1)
-            assert await database.revision() is None
+            assert await database.schema_revision() is None
             await database.close()
 
 
@@ -122,9 +122,9 @@ async def test_modes_of_tls_are_what_libpq_means_by_them(postgres: TlsPostgres) 
         ("owner", "?ssl=require", True),
     ):
         database = Database(postgres.url(user, query=query), pool_size=1)
-        async with database.driver() as driver:
+        async with database.raw_connection() as connection:
             sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-            ((is_encrypted,),) = await driver.fetch(sql)
+            ((is_encrypted,),) = await connection.fetch(sql)
         await database.close()
         assert is_encrypted is encrypted, (user, query)
 
@@ -209,6 +209,6 @@ def test_url_that_was_not_escaped_or_is_mistyped_is_refused_by_name(url: str, wo
 def test_certificate_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None:
     url = f"postgresql+asyncpg://a:hush@127.0.0.1/b?sslmode=require&{name}={tmp_path}/nowhere.pem"
     with pytest.raises(SettingsError) as caught:
-        open_engine(url, connect_args={})
+        create_engine(url, connect_args={})
     told = f"{name}={tmp_path}/nowhere.pem can't be read (No such file or directory)"
     assert str(caught.value) == f"DATABASE_URL=(hidden): {told}"

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import DatabaseUnavailable
-from app.postgres.connections import IDLE_SECONDS
+from app.postgres.connections import TRUSTED_IDLE_SECONDS
 from app.postgres.database import Database
 from tests.conftest import Servers
 from tests.waiting import until
@@ -57,8 +57,8 @@ async def read(database: Database, query: str = "SELECT 1") -> object:
 
 
 async def ask_driver(database: Database, query: str = "SELECT 1") -> object:
-    async with database.driver() as driver:
-        return await driver.fetch(query)
+    async with database.raw_connection() as connection:
+        return await connection.fetch(query)
 
 
 async def write(database: Database, *queries: str) -> None:
@@ -140,7 +140,7 @@ async def _cut_off(url: str) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute(_CUT_OFF)
     await until(lambda: connection.fetchval(_IS_ALONE))
-    await asyncio.sleep(IDLE_SECONDS)  # used a moment ago, a connection is not doubted
+    await asyncio.sleep(TRUSTED_IDLE_SECONDS)  # used a moment ago, a connection is not doubted
     await connection.close()
 
 

@@ -24,7 +24,7 @@ from tests.clients.processes import PROJECT
 from tests.conftest import Servers
 from tests.waiting import until
 
-BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:permits"
+BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
 
 
 @pytest.fixture

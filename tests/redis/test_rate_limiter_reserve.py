@@ -12,7 +12,7 @@ from tests.clients.gates import GUARD_SECONDS, MakeGate, cancel, gates_at, until
 from tests.conftest import Servers
 from tests.waiting import until
 
-BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:permits"
+BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
 
 
 @pytest.fixture

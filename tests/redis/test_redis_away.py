@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 import app.redis.client
 from app.core.errors import BrokerUnavailable
-from app.redis.client import open_redis, ping, translated
+from app.redis.client import map_redis_errors, open_redis, ping
 from tests.clients.gates import MakeGate, Relay, gates_at, pass_through, until_waiting
 from tests.conftest import Servers
 from tests.postgres.private import private_valkey
@@ -53,7 +53,7 @@ async def test_pooled_connections_that_ended_at_a_restart_are_no_outage(
         client = open_redis(server.url)
 
         async def ask() -> None:
-            with translated():
+            with map_redis_errors():
                 if is_pipeline:
                     pipeline = client.pipeline()
                     pipeline.get("a")
@@ -124,10 +124,10 @@ async def test_error_that_nobody_waits_for_is_not_reported(
 
 @pytest.mark.parametrize("error", [OSError("away"), TimeoutError(), ConnectionResetError()])
 def test_what_a_lost_server_raises_is_translated(error: OSError) -> None:
-    with pytest.raises(BrokerUnavailable, match=type(error).__name__), translated():
+    with pytest.raises(BrokerUnavailable, match=type(error).__name__), map_redis_errors():
         raise error
 
 
 def test_what_is_no_failure_of_the_server_is_not_translated() -> None:
-    with pytest.raises(ZeroDivisionError), translated():
+    with pytest.raises(ZeroDivisionError), map_redis_errors():
         raise ZeroDivisionError

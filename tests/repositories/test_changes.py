@@ -16,13 +16,13 @@ ETH = TickerKey("deribit", "eth_usd")
 
 
 async def _now(database: Database) -> Moment:
-    async with database.driver() as driver:
-        return await changes.now(driver)
+    async with database.raw_connection() as connection:
+        return await changes.now(connection)
 
 
 async def _since(database: Database, moment: Moment) -> tuple[Moment, list[Change]]:
-    async with database.driver() as driver:
-        return (await changes.since(driver, moment))[:2]
+    async with database.raw_connection() as connection:
+        return (await changes.since(connection, moment))[:2]
 
 
 def _change(key: TickerKey, first: int, last: int) -> Change:

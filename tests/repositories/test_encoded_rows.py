@@ -15,13 +15,13 @@ TEMPLATE = RowTemplate((Column.TIMESTAMP, "=", Column.PRICE, "/", Column.SOURCE)
 async def _page(
     database: Database, span: TimeRange, order: Order = Order.ASC, limit: int = 10
 ) -> EncodedPage:
-    async with database.driver() as driver:
-        return await encoded_rows.page(driver, BTC, span, order, limit, template=TEMPLATE)
+    async with database.raw_connection() as connection:
+        return await encoded_rows.page(connection, BTC, span, order, limit, template=TEMPLATE)
 
 
 async def _stretches(database: Database, starts: range) -> list[EncodedChunk]:
-    async with database.driver() as driver:
-        return await encoded_rows.chunks(driver, BTC, starts, TEMPLATE, length=starts.step)
+    async with database.raw_connection() as connection:
+        return await encoded_rows.chunks(connection, BTC, starts, TEMPLATE, length=starts.step)
 
 
 async def test_lines_have_exactly_the_digits_that_are_stored(

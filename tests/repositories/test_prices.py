@@ -162,12 +162,12 @@ async def test_reads_along_the_primary_key_sort_nothing(
         await prices.newest(session, BTC, at_or_before=600)
         await prices.live_edges(session, [BTC, ETH])
         await prices.keys(session)
-    async with database.driver() as driver:
+    async with database.raw_connection() as connection:
         await encoded_rows.page(
-            driver, BTC, TimeRange(600, 90_000), Order.ASC, 1001, template=SLOTS
+            connection, BTC, TimeRange(600, 90_000), Order.ASC, 1001, template=SLOTS
         )
-        await encoded_rows.page(driver, BTC, TimeRange(), Order.DESC, 101, template=SLOTS)
-        await encoded_rows.chunks(driver, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
+        await encoded_rows.page(connection, BTC, TimeRange(), Order.DESC, 101, template=SLOTS)
+        await encoded_rows.chunks(connection, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
     plans = [await _plan(sql, statement) for statement in statements if "FROM prices" in statement]
     assert len(plans) == 7
     for plan in plans:

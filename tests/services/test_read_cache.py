@@ -266,7 +266,7 @@ async def test_question_gets_through_while_every_connection_is_in_use(
 ) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(5):
-            await stack.enter_async_context(database.driver())
+            await stack.enter_async_context(database.raw_connection())
         waiting = asyncio.create_task(cache.newest(BTC))
         await cache.refresh()
         assert cache.is_fresh
@@ -302,9 +302,9 @@ async def test_newest_lines_are_the_end_of_the_table_backwards(
     for _ in range(3):
         found = await cache.page(BTC, UNBOUNDED, Order.DESC, limit)
         assert found is not None
-        async with database.driver() as driver:
+        async with database.raw_connection() as connection:
             page = await encoded_rows.page(
-                driver, BTC, TimeRange(), Order.DESC, limit, template=TEMPLATE
+                connection, BTC, TimeRange(), Order.DESC, limit, template=TEMPLATE
             )
         assert _text(found) == _text(page)
         assert (found.count, found.last, found.has_more) == (page.count, page.last, page.has_more)

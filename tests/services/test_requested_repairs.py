@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from app.domain.prices import TimeRange
 from app.domain.repairs import QueuedRepair, RepairRequest, RepairResult
 from app.postgres.database import Database
-from app.redis.repair_queue import QUEUE
+from app.redis.repair_queue import QUEUE_KEY
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange
 from tests.repositories.rows import record as promise
@@ -210,12 +210,28 @@ async def test_progress_is_kept_whole(runtime: Runtime) -> None:
     assert await runtime.repairs.all() == [ended]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"id": "bad"}', '{"request": 1}'])
+async def test_a_version_before_can_read_what_is_queued(runtime: Runtime, redis: Redis) -> None:
+    await runtime.repairs.add(QueuedRepair("one", RepairRequest("deribit", force=True)))
+    assert json.loads(await redis.hget(QUEUE_KEY, "one") or "") == {
+        "id": "one",
+        "wish": {"exchange": "deribit", "ticker": None, "span": [None, None], "force": True},
+        "number": 1,
+        "since_us": None,
+        "seconds": 0.0,
+        "filled": 0,
+        "settled": [],
+        "trouble_seconds": {},
+        "failed": {},
+        "result": None,
+    }
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": "bad"}', '{"wish": 1}'])
 async def test_request_that_cannot_be_read_ends_and_hinders_no_other(
     runtime: Runtime, redis: Redis, text: str
 ) -> None:
     await runtime.repairs.add(QueuedRepair("good", RepairRequest()))
-    await redis.hset(QUEUE, "bad", text)
+    await redis.hset(QUEUE_KEY, "bad", text)
     await serve_until_ended(runtime)
     unreadable = RepairResult(failed={"*": "internal_error"})
     assert await results(runtime) == {"good": RepairResult(), "bad": unreadable}
@@ -225,9 +241,9 @@ async def test_request_with_more_fields_than_are_known_is_carried_out(
     runtime: Runtime, redis: Redis
 ) -> None:
     await runtime.repairs.add(QueuedRepair("one", RepairRequest(ticker="btc_usd")))
-    written = json.loads(await redis.hget(QUEUE, "one") or "")
-    written["request"]["later"] = written["later"] = 1
-    await redis.hset(QUEUE, "one", json.dumps(written))
+    written = json.loads(await redis.hget(QUEUE_KEY, "one") or "")
+    written["wish"]["later"] = written["later"] = 1
+    await redis.hset(QUEUE_KEY, "one", json.dumps(written))
     (queued,) = await runtime.repairs.all()
     assert (queued.request, queued.result) == (RepairRequest(ticker="btc_usd"), None)
 
@@ -240,6 +256,6 @@ async def test_repair_that_is_queued_twice_is_carried_out_once(runtime: Runtime)
 
 
 async def test_one_message_at_a_time_calls_a_worker(runtime: Runtime) -> None:
-    assert [await runtime.repairs.call() for _ in range(3)] == [True, False, False]
-    await runtime.repairs.answer()
-    assert await runtime.repairs.call()
+    assert [await runtime.repairs.mark_message_pending() for _ in range(3)] == [True, False, False]
+    await runtime.repairs.clear_message_pending()
+    assert await runtime.repairs.mark_message_pending()

@@ -11,7 +11,7 @@ from app.api.dependencies import RuntimeDep
 from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
 from app.domain.freshness import WORST_CLOCK_SECONDS, Freshness, HealthReport
-from app.postgres.schema import require_current
+from app.postgres.schema import require_current_schema
 from app.redis.client import ping
 
 CHECK_TIMEOUT_SECONDS = 3.0
@@ -34,7 +34,7 @@ async def health_live() -> HealthOut:
 async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the database, its schema, and the broker."""
     database, broker = await asyncio.gather(
-        _check(require_current(runtime.database)), _check(ping(runtime.redis))
+        _check(require_current_schema(runtime.database)), _check(ping(runtime.redis))
     )
     return _health({"database": database, "broker": broker}, response)
 

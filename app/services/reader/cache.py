@@ -24,7 +24,7 @@ from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
 from app.domain.encoded_rows import EncodedPage, RowTemplate
 from app.domain.prices import UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
-from app.postgres.database import Database, Driver
+from app.postgres.database import Database, RawConnection
 from app.repositories import changes, encoded_rows, ticker_states
 from app.repositories.changes import Moment, News
 
@@ -155,8 +155,8 @@ class ReadCache:
 
     async def _refresh(self) -> None:
         began_at = self._clock()
-        async with self._database.driver(reserved=True) as driver:
-            news = await self._news(driver)
+        async with self._database.raw_connection(reserved=True) as connection:
+            news = await self._news(connection)
         self._position = news.moment
         for change in news.changes:
             self._invalidate(change)
@@ -164,10 +164,10 @@ class ReadCache:
             self._keep_state(key, state)
         self._refreshed_at = began_at
 
-    async def _news(self, driver: Driver) -> News:
+    async def _news(self, connection: RawConnection) -> News:
         if self._position is None:
-            return News(await changes.now(driver), [EVERYTHING], {})
-        return await changes.since(driver, self._position)
+            return News(await changes.now(connection), [EVERYTHING], {})
+        return await changes.since(connection, self._position)
 
     def _invalidate(self, change: Change) -> None:
         for reading in self._readings:
@@ -220,8 +220,8 @@ class ReadCache:
 
     async def _read_state(self, key: TickerKey) -> TickerState:
         with self._reading(key, FIRST, LAST) as reading:
-            async with self._database.driver() as driver:
-                state = await ticker_states.read(driver, key)
+            async with self._database.raw_connection() as connection:
+                state = await ticker_states.read(connection, key)
             await self.refresh()
         if not reading.is_stale:
             self._keep_state(key, state)
@@ -242,9 +242,9 @@ class ReadCache:
         starts = [number * CHUNK_SECONDS for number in numbers]
         grid = state.recordings[-1].interval_seconds if state.recordings else 1
         with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
-            async with self._database.driver() as driver:
+            async with self._database.raw_connection() as connection:
                 found = await encoded_rows.chunks(
-                    driver, key, starts, self.template, length=CHUNK_SECONDS, grid_seconds=grid
+                    connection, key, starts, self.template, length=CHUNK_SECONDS, grid_seconds=grid
                 )
             await self.refresh()
         if not reading.is_stale:

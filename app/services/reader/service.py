@@ -71,8 +71,8 @@ class PriceReader:
         self, key: TickerKey, span: TimeRange, order: Order, limit: int
     ) -> EncodedPage:
         template = self._cache.template
-        async with self._database.driver() as driver:
-            page = await encoded_rows.page(driver, key, span, order, limit, template=template)
+        async with self._database.raw_connection() as connection:
+            page = await encoded_rows.page(connection, key, span, order, limit, template=template)
         if page.last is None:
             await self.require_known(key)
             return page

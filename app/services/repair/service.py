@@ -82,7 +82,7 @@ class Repair:
         async with self._database.try_lock(REPAIR_LOCK) as held:
             if held:
                 return await self._repair_last_hours()
-        await self._queue.miss_wake()
+        await self._queue.mark_scheduled_missed()
         return RepairResult()
 
     async def serve(self) -> bool:
@@ -143,7 +143,7 @@ class Repair:
         async with self._database.try_lock(REPAIR_LOCK) as held:
             if not held:
                 return False
-            if await self._queue.take_missed_wake():
+            if await self._queue.pop_scheduled_missed():
                 await self._repair_last_hours()
             while patience.remaining_seconds > 0 and (waiting := await self._waiting()):
                 await self._try_to_advance(waiting[0], patience)
