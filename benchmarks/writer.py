@@ -75,7 +75,7 @@ class Writer:
     ) -> None:
         if removes:
             await session.execute(_REMOVE, {"ticker": ticker})
-        await prices.add(session, _rows(ticker, price, TIDE_ROWS if removes else 1))
+        await prices.insert_new(session, _rows(ticker, price, TIDE_ROWS if removes else 1))
 
 
 def slot_of(version: int) -> Slot:

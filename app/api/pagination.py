@@ -12,7 +12,7 @@ from app.api.middleware.etag import weak_etag
 from app.api.serialization import encode_page
 from app.domain.encoded_rows import EncodedPage
 from app.domain.prices import UNBOUNDED, Order, TickerKey, TimeRange
-from app.domain.times import write_seconds
+from app.domain.times import format_seconds
 
 ALL_PATH = "/api/v1/prices"
 HISTORY_PATH = "/api/v1/prices/history"
@@ -46,7 +46,7 @@ Cursor = Annotated[
 def page_url(path: str, query: Mapping[str, object]) -> str:
     """Give the address of a page; parameters that are None are left out, moments are seconds."""
     given = {name: value for name, value in query.items() if value is not None}
-    given |= {name: write_seconds(int(str(given[name]))) for name in MOMENTS if name in given}
+    given |= {name: format_seconds(int(str(given[name]))) for name in MOMENTS if name in given}
     return f"{path}?{urlencode(given)}"
 
 

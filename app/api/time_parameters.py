@@ -13,17 +13,17 @@ from app.domain.times import (
     FIRST_SECOND,
     LAST_SECOND,
     NOW,
-    Moment,
-    read_moment,
-    seconds_from,
-    seconds_until,
+    TimePoint,
+    ceil_seconds,
+    floor_seconds,
+    parse_time_point,
 )
 
 FORMS: Final = "UNIX seconds, milliseconds, ISO 8601, `now`, or back from now such as `-24h`"
 
 MomentParameter = Annotated[
-    Moment,
-    PlainValidator(read_moment),
+    TimePoint,
+    PlainValidator(parse_time_point),
     WithJsonSchema(
         {
             "anyOf": [
@@ -70,8 +70,8 @@ async def get_period(
     start_us, end_us = (None if one is None else one.at(now) for one in (from_dt, to_dt))
     if start_us is not None and end_us is not None and start_us > end_us:
         raise ParametersInvalid({"from_dt": "must not be after to_dt"})
-    start = None if start_us is None else seconds_from(start_us)
-    end = None if end_us is None else seconds_until(end_us)
+    start = None if start_us is None else ceil_seconds(start_us)
+    end = None if end_us is None else floor_seconds(end_us)
     return Period(
         TimeRange(start, end), any(one is not None and one.is_relative for one in (from_dt, to_dt))
     )

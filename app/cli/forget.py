@@ -11,7 +11,7 @@ import typer
 from app.cli.context import command_runtime
 from app.cli.options import DEFAULT_EXCHANGE, AsJson, FromMoment, ToMoment, key_of, span_between
 from app.cli.reports import utc
-from app.domain.forgetting import RowCounts, Selection
+from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import Source, TickerKey
 
 if TYPE_CHECKING:

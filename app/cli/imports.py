@@ -12,7 +12,7 @@ import typer
 
 from app.cli.context import command_runtime
 from app.cli.reports import utc
-from app.domain.imports import ImportProgress, ImportRequest, ImportResult, Tell
+from app.domain.imports import ImportProgress, ImportRequest, ImportResult, OnProgress
 
 SECONDS_PER_DAY = 86_400
 STEPS = 1000
@@ -67,7 +67,7 @@ async def _import(files: Sequence[Path], request: ImportRequest) -> None:
 
 
 @contextmanager
-def _showing_progress(path: Path) -> Iterator[Tell]:
+def _showing_progress(path: Path) -> Iterator[OnProgress]:
     """Draw a bar on a terminal; write a line for each block elsewhere."""
     if not sys.stderr.isatty():
         yield _print_line

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.times import Moment, read_moment, seconds_from, seconds_until
+from app.domain.times import TimePoint, ceil_seconds, floor_seconds, parse_time_point
 
 DEFAULT_EXCHANGE = "deribit"
 
@@ -14,22 +14,24 @@ Ticker = Annotated[
     typer.Option(help="One ticker, such as btc_usd or exchange:ticker; all if left out."),
 ]
 FromMoment = Annotated[
-    Moment | None,
+    TimePoint | None,
     typer.Option(
         "--from",
-        parser=read_moment,
+        parser=parse_time_point,
         metavar="MOMENT",
         help="The first moment: UNIX seconds, milliseconds, ISO 8601, now, or back from now: -24h.",
     ),
 ]
 ToMoment = Annotated[
-    Moment | None,
-    typer.Option("--to", parser=read_moment, metavar="MOMENT", help="The last moment, inclusive."),
+    TimePoint | None,
+    typer.Option(
+        "--to", parser=parse_time_point, metavar="MOMENT", help="The last moment, inclusive."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def span_between(start: Moment | None, end: Moment | None) -> TimeRange:
+def span_between(start: TimePoint | None, end: TimePoint | None) -> TimeRange:
     """Give the period between two moments.
 
     Raises:
@@ -39,8 +41,8 @@ def span_between(start: Moment | None, end: Moment | None) -> TimeRange:
     start_us, end_us = (None if one is None else one.at(now) for one in (start, end))
     if start_us is not None and end_us is not None and start_us > end_us:
         raise typer.BadParameter("--from must not be after --to")
-    first = None if start_us is None else seconds_from(start_us)
-    return TimeRange(first, None if end_us is None else seconds_until(end_us))
+    first = None if start_us is None else ceil_seconds(start_us)
+    return TimeRange(first, None if end_us is None else floor_seconds(end_us))
 
 
 def _now() -> float:

@@ -12,7 +12,7 @@ import typer
 
 from app.cli.context import command_runtime
 from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, span_between
-from app.domain.repairs import Progress, RepairRequest, RepairResult, Tell
+from app.domain.repairs import OnProgress, Progress, RepairRequest, RepairResult
 
 MAX_SECONDS = 600.0
 
@@ -39,13 +39,13 @@ def backfill(  # noqa: PLR0913  # a command's options are many
         raise typer.Exit(1)
 
 
-async def _repair(request: RepairRequest, tell: Tell) -> RepairResult:
+async def _repair(request: RepairRequest, tell: OnProgress) -> RepairResult:
     async with command_runtime(broker=True, quiet=True) as runtime:
         return await runtime.repair.carry_out(request, seconds=MAX_SECONDS, tell=tell)
 
 
 @contextmanager
-def _showing_progress() -> Iterator[Tell]:
+def _showing_progress() -> Iterator[OnProgress]:
     """Draw a bar on a terminal; write a line for each chunk elsewhere."""
     if not sys.stderr.isatty():
         yield _print_line

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.core.clocks import ExtrapolatedClock, boottime_us
 from app.core.errors import TimestampRefused
 from app.domain.prices import Quote
-from app.domain.stamps import ClockReadings, ExchangeClock, agree
+from app.domain.timestamp_checks import ClockReadings, ExchangeClock, agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ class StampVerifier:
             raise TimestampRefused(f"its clock jumped to {quote.observed_us} µs, and ours did not")
 
     def _bearings(self) -> ClockReadings:
-        present_us = None if self.present is None else self.present.now_us()
-        return ClockReadings(present_us, self.database.now_us(), boottime_us())
+        exchange_now_us = None if self.present is None else self.present.now_us()
+        return ClockReadings(exchange_now_us, self.database.now_us(), boottime_us())

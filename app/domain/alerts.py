@@ -58,14 +58,14 @@ class AlertState:
         """Write it as text."""
         return json.dumps(asdict(self))
 
-    def hear(self, verdicts: Iterable[TickerStatus], at: int) -> list[Alert]:
+    def update_tickers(self, verdicts: Iterable[TickerStatus], at: int) -> list[Alert]:
         """Note what changed; give the alerts that too long a queue had no place for."""
         for verdict in verdicts:
             if verdict.is_stale != (str(verdict.key) in self.stale):
                 self.pending.append(self._turn(verdict, at))
         return self._drop_oldest()
 
-    def hear_of_summaries(self, checked: Mapping[str, CheckedHours], at: int) -> list[Alert]:
+    def update_summaries(self, checked: Mapping[str, CheckedHours], at: int) -> list[Alert]:
         """Note whose hourly summaries became wrong or right; give the alerts without a place.
 
         What is not among the checked chunks stays as it was: only a check can put it right.
@@ -76,7 +76,7 @@ class AlertState:
                 self.pending.append(self._judge_summaries(name, sum(found.values()), at))
         return self._drop_oldest()
 
-    def keep_to(self, keys: Iterable[TickerKey]) -> None:
+    def remove_others(self, keys: Iterable[TickerKey]) -> None:
         """Forget the tickers that are watched no more; what is wrong stays until a check."""
         watched = set(map(str, keys))
         self.stale = {key: reason for key, reason in self.stale.items() if key in watched}
@@ -112,6 +112,6 @@ class AlertState:
         return Alert("ticker_recovered", *key, age, reason, at, f"{key} is fresh again: {old}")
 
 
-def as_body(alert: Alert) -> Mapping[str, object]:
+def alert_payload(alert: Alert) -> Mapping[str, object]:
     """Give the JSON object that is sent."""
     return asdict(alert)

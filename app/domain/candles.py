@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.domain.gaps import last_due
+from app.domain.gaps import last_due_slot
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot, slot_after
 
@@ -79,6 +79,6 @@ class CandlePage:
     has_more: bool
 
 
-def settled_before(present_us: int, interval_seconds: int) -> Slot:
+def first_open_slot(exchange_now_us: int, interval_seconds: int) -> Slot:
     """Give the first slot that may still get its live price: candles that end by it are closed."""
-    return slot_after(last_due(present_us, interval_seconds), interval_seconds)
+    return slot_after(last_due_slot(exchange_now_us, interval_seconds), interval_seconds)

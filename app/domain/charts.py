@@ -1,7 +1,7 @@
-"""Charts: how far back an exchange's reach, and which missing slots a chart fills.
+"""Charts: how far back an exchange's charts reach, and which missing slots a chart fills.
 
-`fill` decides for every slot: it takes the earliest point inside it, is refused for a reason, or is
-left, to a coarser chart or to a later answer.
+`fill` decides on every slot: the earliest point inside it fills it, or it is unfillable for a
+reason, or it is left to a coarser chart or to a later answer.
 """
 
 from bisect import bisect_left
@@ -13,15 +13,15 @@ from itertools import pairwise
 from statistics import median_low
 from typing import NamedTuple
 
-from app.domain.gaps import Gap, Reason, run_between, started_before
+from app.domain.gaps import Gap, Reason, split_at, subrange
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import MICROSECONDS, floor_slot, slot_after, slot_before
 
 
 class ChartRange(NamedTuple):
-    """A stretch of the past that an exchange charts; None reaches back to the beginning.
+    """A range of the past that an exchange offers as a chart; None reaches back to the beginning.
 
-    `step_seconds` is how far its points usually lie apart: what is finer may be waited for.
+    `step_seconds` is the usual distance of its points.
     """
 
     name: str
@@ -31,95 +31,96 @@ class ChartRange(NamedTuple):
 
 @dataclass(frozen=True)
 class Chart:
-    """Points of an index as columns: stamps in microseconds, strictly ascending, exact prices.
+    """Points of an index as columns: strictly ascending timestamps (µs) and exact prices.
 
-    `present_us` is the exchange's clock when it answered.
+    `exchange_now_us` is the exchange's clock when it answered.
     """
 
-    stamps_us: Sequence[int]
+    timestamps_us: Sequence[int]
     prices: Sequence[Decimal]
-    present_us: int
+    exchange_now_us: int
 
     @cached_property
     def step_us(self) -> int:
-        """Measure how far its points lie apart: the median, 0 where there are not two."""
-        steps = [later - earlier for earlier, later in pairwise(self.stamps_us)]
+        """Return the median distance of its points; 0 with fewer than two."""
+        steps = [later - earlier for earlier, later in pairwise(self.timestamps_us)]
         return median_low(steps) if steps else 0
 
 
 class FillResult(NamedTuple):
-    """What a chart gives for gaps, each part ascending; every slot stands in exactly one.
+    """The outcome of a chart for gaps; each list ascends, and each slot is in exactly one of them.
 
-    Refused gaps bear a reason. What is `left` lies before this chart, what is `pending` may still
-    get a point.
+    Unfillable gaps have a reason. Gaps `before_chart` may be filled by a coarser chart, `pending`
+    ones by a later answer.
     """
 
     prices: list[Price]
-    refused: list[Gap]
-    left: list[Gap]
+    unfillable: list[Gap]
+    before_chart: list[Gap]
     pending: list[Gap]
 
 
-def within_reach(
-    gaps: Iterable[Gap], chart_range: ChartRange, present_us: int
+def split_by_reach(
+    gaps: Iterable[Gap], chart_range: ChartRange, exchange_now_us: int
 ) -> tuple[list[Gap], list[Gap]]:
-    """Part gaps into slots older than a range reaches, and those that it may still cover."""
+    """Split gaps into slots that are older than a chart range, and those that it may cover."""
     if chart_range.reach_seconds is None:
         return [], list(gaps)
-    return started_before(gaps, present_us - chart_range.reach_seconds * MICROSECONDS)
+    return split_at(gaps, exchange_now_us - chart_range.reach_seconds * MICROSECONDS)
 
 
 def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool) -> FillResult:
-    """Decide which slots of ascending gaps a chart fills; the coarsest chart leaves none."""
-    filling = FillResult([], [], [], [])
-    if not chart.stamps_us:
-        (filling.pending if is_coarsest else filling.left).extend(gaps)
-        return filling
-    # A point before the first one would bear this stamp: slots after it lost none to the cut.
-    beyond_us = chart.stamps_us[0] - chart.step_us
-    old, covered = ([], list(gaps)) if is_coarsest else started_before(gaps, beyond_us + 1)
-    filling.left.extend(old)
+    """Decide which slots of ascending gaps a chart fills; the coarsest leaves none before it."""
+    result = FillResult([], [], [], [])
+    if not chart.timestamps_us:
+        (result.pending if is_coarsest else result.before_chart).extend(gaps)
+        return result
+    # The chart may have been cut inside a slot. The point before the first one would have this
+    # timestamp, so later slots lost no point.
+    complete_from_us = chart.timestamps_us[0] - chart.step_us + 1
+    before, covered = ([], list(gaps)) if is_coarsest else split_at(gaps, complete_from_us)
+    result.before_chart.extend(before)
     for gap in covered:
-        _fill(key, gap, chart, filling)
-    return filling
+        _fill_gap(key, gap, chart, result)
+    return result
 
 
-def _fill(key: TickerKey, gap: Gap, chart: Chart, filling: FillResult) -> None:
-    """Take a point for every slot that has one, and judge the runs between."""
+def _fill_gap(key: TickerKey, gap: Gap, chart: Chart, result: FillResult) -> None:
+    """Fill every slot that has a point, and classify the slots between."""
     start = gap.first
     for price in _earliest_points(key, gap, chart):
-        _judge(
-            run_between(gap, start, slot_before(price.slot, gap.interval_seconds)), chart, filling
-        )
-        filling.prices.append(price)
+        end = slot_before(price.slot, gap.interval_seconds)
+        _classify_missing(subrange(gap, start, end), chart, result)
+        result.prices.append(price)
         start = slot_after(price.slot, gap.interval_seconds)
-    _judge(run_between(gap, start, gap.last), chart, filling)
+    _classify_missing(subrange(gap, start, gap.last), chart, result)
 
 
 def _earliest_points(key: TickerKey, gap: Gap, chart: Chart) -> Iterator[Price]:
     end = slot_after(gap.last, gap.interval_seconds)
-    first = bisect_left(chart.stamps_us, gap.first * MICROSECONDS)
-    beyond = bisect_left(chart.stamps_us, end * MICROSECONDS)
-    taken = None
-    for stamp, price in zip(chart.stamps_us[first:beyond], chart.prices[first:beyond], strict=True):
-        slot = floor_slot(stamp, gap.interval_seconds)
-        if slot != taken:
-            taken = slot
-            yield Price(key, slot, price, stamp, Source.BACKFILL)
+    first = bisect_left(chart.timestamps_us, gap.first * MICROSECONDS)
+    stop = bisect_left(chart.timestamps_us, end * MICROSECONDS)
+    filled = None
+    points = zip(chart.timestamps_us[first:stop], chart.prices[first:stop], strict=True)
+    for timestamp_us, price in points:
+        slot = floor_slot(timestamp_us, gap.interval_seconds)
+        if slot != filled:
+            filled = slot
+            yield Price(key, slot, price, timestamp_us, Source.BACKFILL)
 
 
-def _judge(run: list[Gap], chart: Chart, filling: FillResult) -> None:
-    """Refuse slots without a point: before the chart, or once it moved past their end."""
-    before, rest = started_before(run, chart.stamps_us[0] - chart.step_us + 1)
-    filling.refused.extend(_because(before, Reason.BEFORE_CHART))
-    for gap in rest:
-        last_start_us = chart.stamps_us[-1] - gap.interval_seconds * MICROSECONDS
-        over, pending = started_before([gap], last_start_us + 1)
-        is_coarse = chart.step_us > gap.interval_seconds * MICROSECONDS
+def _classify_missing(gaps: list[Gap], chart: Chart, result: FillResult) -> None:
+    """Sort slots without a point: pending where the chart may still get one, else unfillable."""
+    before, covered = split_at(gaps, chart.timestamps_us[0] - chart.step_us + 1)
+    result.unfillable.extend(_with_reason(before, Reason.BEFORE_CHART))
+    for gap in covered:
+        interval_us = gap.interval_seconds * MICROSECONDS
+        passed, pending = split_at([gap], chart.timestamps_us[-1] - interval_us + 1)
+        is_coarse = chart.step_us > interval_us
         reason = Reason.CHART_TOO_COARSE if is_coarse else Reason.CHART_HAS_NO_POINT
-        filling.refused.extend(_because(over, reason))
-        filling.pending.extend(pending)
+        result.unfillable.extend(_with_reason(passed, reason))
+        result.pending.extend(pending)
 
 
-def _because(gaps: Iterable[Gap], reason: Reason) -> Iterator[Gap]:
+def _with_reason(gaps: Iterable[Gap], reason: Reason) -> Iterator[Gap]:
     return (gap._replace(reason=reason) for gap in gaps)

@@ -74,42 +74,44 @@ class Reasoned(Run, Protocol):
 AnyRun = TypeVar("AnyRun", bound=Run)
 
 
-def last_due(present_us: int, interval_seconds: int) -> Slot:
+def last_due_slot(exchange_now_us: int, interval_seconds: int) -> Slot:
     """Give the newest slot whose live price can't come any more.
 
     A request takes at most half an interval, so a slot that ended so long ago has its price, or
     will never have a live one.
     """
     half_us = interval_seconds * MICROSECONDS // 2
-    return slot_before(floor_slot(present_us - half_us, interval_seconds), interval_seconds)
+    return slot_before(floor_slot(exchange_now_us - half_us, interval_seconds), interval_seconds)
 
 
-def seconds_to_store(slot: Slot, interval_seconds: int, present_us: int) -> float:
+def seconds_until_late(slot: Slot, interval_seconds: int, exchange_now_us: int) -> float:
     """Tell for how long a slot's live price may still be stored as such; zero or less: it is late.
 
     It has to be there before the slot is declared due, and a commit takes its time.
     """
     due = slot + 1.5 * interval_seconds
-    return due - commit_seconds(interval_seconds) - present_us / MICROSECONDS
+    return due - max_commit_seconds(interval_seconds) - exchange_now_us / MICROSECONDS
 
 
-def commit_seconds(interval_seconds: int) -> float:
+def max_commit_seconds(interval_seconds: int) -> float:
     """Tell how long a commit may take before readers could see that it came too late."""
     return min(MAX_COMMIT_SECONDS, interval_seconds / 12)
 
 
-def due_by(gaps: Iterable[Gap], present_us: int) -> list[Gap]:
+def clip_to_due(gaps: Iterable[Gap], exchange_now_us: int) -> list[Gap]:
     """Give what of the gaps is due at a moment."""
-    ends = ((gap, last_due(present_us, gap.interval_seconds)) for gap in gaps)
+    ends = ((gap, last_due_slot(exchange_now_us, gap.interval_seconds)) for gap in gaps)
     return [gap._replace(last=min(gap.last, end)) for gap, end in ends if gap.first <= end]
 
 
 def missing(
-    recording: Recording, present_us: int, span: TimeRange, stored: Collection[int]
+    recording: Recording, exchange_now_us: int, span: TimeRange, stored: Collection[int]
 ) -> list[Gap]:
     """Give the longest runs of slots that a recording promises in a span and the rows lack."""
     step = recording.interval_seconds
-    last = last_due(present_us, step) if recording.last_slot is None else recording.last_slot
+    last = (
+        last_due_slot(exchange_now_us, step) if recording.last_slot is None else recording.last_slot
+    )
     lacking = [
         Slot(slot)
         for slot in range(recording.first_slot, last + 1, step)
@@ -118,14 +120,14 @@ def missing(
     return list(_runs(lacking, step))
 
 
-def with_reasons(gaps: Iterable[Gap], known: Sequence[Reasoned]) -> list[Gap]:
+def apply_reasons(gaps: Iterable[Gap], known: Sequence[Reasoned]) -> list[Gap]:
     """Split gaps where the reason changes; both come ascending and without overlaps.
 
     What is known of another interval is left out: it speaks of other slots.
     """
     return [
         gap._replace(first=first, last=last, reason=run.reason if run else gap.reason)
-        for gap, first, last, run in overlaid(gaps, known)
+        for gap, first, last, run in overlay(gaps, known)
     ]
 
 
@@ -133,30 +135,30 @@ def without(gaps: Iterable[Gap], removed: Sequence[Run]) -> list[Gap]:
     """Give what remains of gaps when others are taken away; both ascending, without overlaps."""
     return [
         gap._replace(first=first, last=last)
-        for gap, first, last, run in overlaid(gaps, removed)
+        for gap, first, last, run in overlay(gaps, removed)
         if run is None
     ]
 
 
-def started_before(gaps: Iterable[Gap], moment_us: int) -> tuple[list[Gap], list[Gap]]:
+def split_at(gaps: Iterable[Gap], moment_us: int) -> tuple[list[Gap], list[Gap]]:
     """Part gaps into slots that start before a moment, and those that start from it on."""
     earlier: list[Gap] = []
     later: list[Gap] = []
     for gap in gaps:
         before = floor_slot(moment_us - 1, gap.interval_seconds)
-        earlier.extend(run_between(gap, gap.first, min(gap.last, before)))
+        earlier.extend(subrange(gap, gap.first, min(gap.last, before)))
         later.extend(
-            run_between(gap, max(gap.first, slot_after(before, gap.interval_seconds)), gap.last)
+            subrange(gap, max(gap.first, slot_after(before, gap.interval_seconds)), gap.last)
         )
     return earlier, later
 
 
-def run_between(gap: Gap, first: Slot, last: Slot) -> list[Gap]:
+def subrange(gap: Gap, first: Slot, last: Slot) -> list[Gap]:
     """Give a part of a gap; nothing where the last slot precedes the first."""
     return [gap._replace(first=first, last=last)] if first <= last else []
 
 
-def because(gaps: Iterable[Gap], reason: Reason) -> list[Gap]:
+def with_default_reason(gaps: Iterable[Gap], reason: Reason) -> list[Gap]:
     """Give a reason to gaps that have none."""
     return [gap if gap.reason else gap._replace(reason=reason) for gap in gaps]
 
@@ -177,7 +179,7 @@ def longest(gaps: Sequence[Gap]) -> int:
     return best
 
 
-def overlaid(
+def overlay(
     gaps: Iterable[Gap], others: Sequence[AnyRun]
 ) -> Iterator[tuple[Gap, Slot, Slot, AnyRun | None]]:
     """Cut gaps into pieces that lie wholly in one of the others, or in none; both ascending."""

@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeAlias
 
-from app.domain.gaps import last_due
+from app.domain.gaps import last_due_slot
 from app.domain.prices import MAX_DECIMAL_PLACES, MAX_PRICE, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, floor_slot
-from app.domain.times import parse_moment
+from app.domain.times import parse_timestamp_us
 
 DEFAULT_EXCHANGE: Final = "deribit"
 TIMESTAMP_NAMES: Final = ("timestamp", "timestamp_unix_s", "timestamp_unix_ms", "time")
@@ -44,7 +44,7 @@ class ImportProgress(NamedTuple):
     stored: int
 
 
-Tell: TypeAlias = Callable[[ImportProgress], object]
+OnProgress: TypeAlias = Callable[[ImportProgress], object]
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Latest(NamedTuple):
         for recording in recordings:
             if recording.is_open:
                 step = max(interval_seconds, recording.interval_seconds)
-                end = last_due(presents[recording.key], step) + step
+                end = last_due_slot(presents[recording.key], step) + step
                 due[",".join(recording.key)] = end * MICROSECONDS - 1
         return cls(max(database_us, *presents.values(), 0), due)
 
@@ -238,7 +238,7 @@ def _moment(text: str) -> int:
     if PLAIN_SECONDS.fullmatch(text):
         return int(text) * MICROSECONDS
     try:
-        return parse_moment(text)
+        return parse_timestamp_us(text)
     except ValueError as error:
         raise ValueError(f"timestamp {_shown(text)} {error}") from None
 

@@ -8,8 +8,8 @@ from app.domain.slots import (
     MICROSECONDS,
     LatestLivePrice,
     Slot,
+    estimate_exchange_now_us,
     floor_slot,
-    present_of,
     slot_before,
 )
 
@@ -50,7 +50,9 @@ def realign(
     closed a moment ago goes on instead of a new one, so two workers that are configured
     differently for a while leave no heap of pieces.
     """
-    presents = {key: present_of(edges.get(key), database_us) for key in {*newest, *wanted}}
+    presents = {
+        key: estimate_exchange_now_us(edges.get(key), database_us) for key in {*newest, *wanted}
+    }
     closed = {
         key: _close(recording, edges.get(key), presents[key])
         for key, recording in newest.items()
@@ -61,7 +63,7 @@ def realign(
     return [*closed.values(), *opened]
 
 
-def unpromised(wished: Recording, known: Iterable[Recording]) -> list[Recording]:
+def subtract_recordings(wished: Recording, known: Iterable[Recording]) -> list[Recording]:
     """Give the parts of a closed recording that overlap none of its ticker's others."""
     parts = [wished]
     for other in known:
@@ -117,9 +119,9 @@ def _beyond(second: int, interval_seconds: int) -> Slot:
     return floor_slot((second + interval_seconds) * MICROSECONDS, interval_seconds)
 
 
-def _close(recording: Recording, edge: LatestLivePrice | None, present_us: int) -> Recording:
+def _close(recording: Recording, edge: LatestLivePrice | None, exchange_now_us: int) -> Recording:
     """Close after the newest slot that is over, or stored already."""
-    present = floor_slot(present_us, recording.interval_seconds)
+    present = floor_slot(exchange_now_us, recording.interval_seconds)
     last = slot_before(present, recording.interval_seconds)
     return replace(recording, last_slot=max(last, edge.slot) if edge else last)
 

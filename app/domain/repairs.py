@@ -9,7 +9,7 @@ from app.domain.gaps import Gap, count_slots, without
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.retries import Retry
 
-EVER: Final = TimeRange()
+UNBOUNDED: Final = TimeRange()
 REPAIR_LOCK: Final = "prices:repair"
 """The advisory lock of whoever repairs, or must not be repaired behind."""
 EVERY_TICKER: Final = "*"
@@ -25,7 +25,7 @@ class RepairRequest:
 
     exchange: str | None = None
     ticker: str | None = None
-    span: TimeRange = EVER
+    span: TimeRange = UNBOUNDED
     force: bool = False
 
     def covers(self, key: TickerKey) -> bool:
@@ -105,7 +105,7 @@ class QueuedRepair:
             failed=failed,
         )
 
-    def ended(self, missing: "Missing", refused: int, taken: int) -> "QueuedRepair":
+    def ended(self, missing: "RepairPlan", refused: int, taken: int) -> "QueuedRepair":
         """Give it with its result; `missing` is what its last slice set out with.
 
         A ticker failed only if it still had open gaps then: others may have filled them.
@@ -135,11 +135,11 @@ class Progress(NamedTuple):
     unfillable: int = 0
 
 
-Tell: TypeAlias = Callable[[Progress], None]
+OnProgress: TypeAlias = Callable[[Progress], None]
 """Hears how far a repair is."""
 
 
-class Missing:
+class RepairPlan:
     """What a repair set out with, by ticker: `open` gaps, and how many slots were given up.
 
     Of `retries`, those that are not due are left out of the open gaps, and count as missing.
@@ -168,7 +168,7 @@ class Missing:
         self.retries = retries
         self.forced = forced
 
-    def without(self, names: Collection[str]) -> "Missing":
+    def without(self, names: Collection[str]) -> "RepairPlan":
         """Give the same but for the open gaps of some tickers."""
         rest = copy(self)
         rest.open = {key: run for key, run in self.open.items() if str(key) not in names}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from app.domain.charts import Chart, ChartRange, FillResult
-from app.domain.gaps import Gap, Reason, overlaid, started_before, with_reasons
+from app.domain.gaps import Gap, Reason, apply_reasons, overlay, split_at
 from app.domain.slots import MICROSECONDS, Slot, slot_after
 
 TRIES_TO_BELIEVE: Final = 5
@@ -43,24 +43,24 @@ class Answer(NamedTuple):
     coarser: ChartRange | None
 
 
-def hold_back(
-    filling: FillResult, answer: Answer, present_us: int, known: Sequence[Retry]
+def hold_back_pending(
+    filling: FillResult, answer: Answer, exchange_now_us: int, known: Sequence[Retry]
 ) -> tuple[FillResult, list[Gap]]:
     """Keep from refusal, and from coarser charts, what the range may still give."""
     refused: list[Gap] = []
     held: list[Gap] = []
-    for gap, tries in _with_tries(filling.refused, known):
+    for gap, tries in _with_tries(filling.unfillable, known):
         may_come = _may_come(gap, answer, tries)
         (held if may_come else refused).append(_tentative(gap) if may_come else gap)
-    edge_us = _edge_us(answer.chart_range, present_us)
-    left, uncovered = started_before(filling.left, edge_us)
+    edge_us = _edge_us(answer.chart_range, exchange_now_us)
+    left, uncovered = split_at(filling.before_chart, edge_us)
     for gap, tries in _with_tries(uncovered, known):
         (left if _passes_on(gap, answer, tries) else held).append(gap)
-    judged = filling._replace(refused=_with_true_reasons(refused, known), left=left)
+    judged = filling._replace(unfillable=_with_true_reasons(refused, known), before_chart=left)
     return judged, sorted(held)
 
 
-def next_tries(
+def schedule_retries(
     held: Iterable[Gap], known: Sequence[Retry], chart_range: ChartRange, now_us: int
 ) -> list[Retry]:
     """Note another try of what was held back; each pause is twice as long as the one before."""
@@ -73,7 +73,7 @@ def next_tries(
             now_us + _pause_us(tries, gap.interval_seconds, chart_range),
             gap.reason or (run.reason if run else None),
         )
-        for gap, first, last, run in overlaid(held, known)
+        for gap, first, last, run in overlay(held, known)
     ]
 
 
@@ -88,7 +88,7 @@ def _pause_us(tries: int, interval_seconds: int, chart_range: ChartRange) -> int
 
 
 def _with_tries(gaps: Iterable[Gap], known: Sequence[Retry]) -> Iterator[tuple[Gap, int]]:
-    for gap, first, last, run in overlaid(gaps, known):
+    for gap, first, last, run in overlay(gaps, known):
         yield gap._replace(first=first, last=last), run.tries if run else 0
 
 
@@ -114,7 +114,7 @@ def _is_fine(chart_range: ChartRange, gap: Gap) -> bool:
 
 def _is_hole(gap: Gap, answer: Answer) -> bool:
     """Tell whether the points around a run lie further apart than the chart's do."""
-    stamps, usual_us = answer.chart.stamps_us, answer.chart_range.step_seconds * MICROSECONDS
+    stamps, usual_us = answer.chart.timestamps_us, answer.chart_range.step_seconds * MICROSECONDS
     after = bisect_left(stamps, slot_after(gap.last, gap.interval_seconds) * MICROSECONDS)
     before = bisect_left(stamps, gap.first * MICROSECONDS) - 1
     if before < 0 or after >= len(stamps):
@@ -122,11 +122,11 @@ def _is_hole(gap: Gap, answer: Answer) -> bool:
     return 2 * (stamps[after] - stamps[before]) > 3 * max(answer.chart.step_us, usual_us)
 
 
-def _edge_us(chart_range: ChartRange, present_us: int) -> int:
+def _edge_us(chart_range: ChartRange, exchange_now_us: int) -> int:
     if chart_range.reach_seconds is None:
-        return present_us
+        return exchange_now_us
     edge = STEPS_OF_THE_EDGE * chart_range.step_seconds - chart_range.reach_seconds
-    return present_us + edge * MICROSECONDS
+    return exchange_now_us + edge * MICROSECONDS
 
 
 def _tentative(gap: Gap) -> Gap:
@@ -136,4 +136,4 @@ def _tentative(gap: Gap) -> Gap:
 
 def _with_true_reasons(refused: Iterable[Gap], known: Sequence[Retry]) -> list[Gap]:
     """Let what a finer chart lacked count for more than a coarser one's step."""
-    return with_reasons(refused, [run for run in known if run.reason is not None])
+    return apply_reasons(refused, [run for run in known if run.reason is not None])

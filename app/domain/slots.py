@@ -7,7 +7,7 @@ from typing import NamedTuple, NewType
 
 MICROSECONDS = 1_000_000
 MAX_WINDOW_SECONDS = 15.0
-STAMP_TOLERANCE_US = 3_600 * MICROSECONDS
+TIMESTAMP_TOLERANCE_US = 3_600 * MICROSECONDS
 STALE_AFTER_INTERVALS = 2
 
 Slot = NewType("Slot", int)
@@ -41,7 +41,7 @@ def window_seconds(interval_seconds: int) -> float:
 
 def is_plausible(observed_us: int, reference_us: int) -> bool:
     """Tell whether the exchange's stamp lies within an hour of a reference clock."""
-    return abs(observed_us - reference_us) <= STAMP_TOLERANCE_US
+    return abs(observed_us - reference_us) <= TIMESTAMP_TOLERANCE_US
 
 
 class LatestLivePrice(NamedTuple):
@@ -51,7 +51,7 @@ class LatestLivePrice(NamedTuple):
     observed_us: int
     created_us: int
 
-    def present_us(self, database_us: int) -> int | None:
+    def exchange_now_us(self, database_us: int) -> int | None:
         """Estimate the exchange's present from what the database's clock advanced since.
 
         A row created in the clock's future tells nothing: the clock was set back.
@@ -60,7 +60,7 @@ class LatestLivePrice(NamedTuple):
         return self.observed_us + elapsed_us if elapsed_us >= 0 else None
 
 
-def present_of(edge: LatestLivePrice | None, database_us: int) -> int:
+def estimate_exchange_now_us(edge: LatestLivePrice | None, database_us: int) -> int:
     """Estimate the exchange's present; the database's clock where no live row tells.
 
     Where the database's clock was set back, the last stamp is all that is sure.

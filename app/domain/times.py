@@ -22,7 +22,7 @@ BACK: Final = re.compile(r"-([0-9]{1,9})([smhdw])")
 SECONDS_OF_UNIT: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-class Moment:
+class TimePoint:
     """A moment in microseconds: since the epoch, or, where it is relative, since now."""
 
     __slots__ = ("is_relative", "microseconds")
@@ -41,7 +41,7 @@ class Moment:
         return max(int(now) * MICROSECONDS + self.microseconds, FIRST_SECOND * MICROSECONDS)
 
 
-def read_moment(text: object) -> Moment:
+def parse_time_point(text: object) -> TimePoint:
     """Read a moment in one of the three forms, `now`, or one back from now such as `-24h`.
 
     Raises:
@@ -49,17 +49,17 @@ def read_moment(text: object) -> Moment:
     """
     words = str(text).strip()
     if words == NOW:
-        return Moment(0, is_relative=True)
+        return TimePoint(0, is_relative=True)
     if match := BACK.fullmatch(words):
         seconds = int(match[1]) * SECONDS_OF_UNIT[match[2]]
-        return Moment(-seconds * MICROSECONDS, is_relative=True)
+        return TimePoint(-seconds * MICROSECONDS, is_relative=True)
     try:
-        return Moment(parse_moment(words))
+        return TimePoint(parse_timestamp_us(words))
     except ValueError as error:
         raise ValueError(f"{error}, {NOW}, or back from now such as -24h") from None
 
 
-def parse_moment(text: object) -> int:
+def parse_timestamp_us(text: object) -> int:
     """Read a moment in one of the three forms; give microseconds since the epoch.
 
     Eight digits that make a date are one, and no seconds of the year 1970 or so.
@@ -86,12 +86,12 @@ def is_date(words: str) -> bool:
     return True
 
 
-def write_seconds(seconds: int) -> str:
+def format_seconds(seconds: int) -> str:
     """Write UNIX seconds so that they are read as the same again."""
-    return write_utc(seconds) if is_date(str(seconds)) else str(seconds)
+    return format_utc(seconds) if is_date(str(seconds)) else str(seconds)
 
 
-def write_utc(seconds: int) -> str:
+def format_utc(seconds: int) -> str:
     """Write UNIX seconds in ISO 8601."""
     moment = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=seconds)
     return moment.isoformat().replace("+00:00", "Z")
@@ -111,11 +111,11 @@ def _iso(words: str) -> int:
         raise ValueError(f"must be {ALLOWED}") from None
 
 
-def seconds_from(moment_us: int) -> int:
+def ceil_seconds(moment_us: int) -> int:
     """Round up to the first whole second that is not before a moment."""
     return -(-moment_us // MICROSECONDS)
 
 
-def seconds_until(moment_us: int) -> int:
+def floor_seconds(moment_us: int) -> int:
     """Round down to the last whole second that is not after a moment."""
     return moment_us // MICROSECONDS

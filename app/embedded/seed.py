@@ -28,26 +28,26 @@ async def seed(settings: Settings, database_url: str) -> None:
     interval = settings.collect_interval_seconds
     try:
         async with database.read() as session:
-            present_us = await prices.clock_us(session)
+            database_us = await prices.database_now_us(session)
             known = await prices.extents(session)
-        slots = past_slots(present_us, interval, len(keys))
+        slots = past_slots(database_us, interval, len(keys))
         firsts = await _record(database, keys, interval, slots[0])
         earliest = {key: extent.first for key, extent in known.items()}
         rows = [
             price for key in keys for price in _history(key, slots, firsts[key], earliest.get(key))
         ]
         async with database.transaction() as session:
-            await prices.add(session, rows)
+            await prices.insert_new(session, rows)
     finally:
         await database.close()
 
 
-def past_slots(present_us: int, interval_seconds: int, tickers: int) -> Sequence[Slot]:
+def past_slots(database_us: int, interval_seconds: int, tickers: int) -> Sequence[Slot]:
     """Give the slots of the last two days that are over, fewer where that would be too many."""
     most = min(DAYS * SECONDS_PER_DAY // interval_seconds, MAX_SLOTS, MAX_ROWS // tickers)
     span_us = interval_seconds * MICROSECONDS
     ages = range(max(most, 1), 0, -1)
-    return [floor_slot(present_us - age * span_us, interval_seconds) for age in ages]
+    return [floor_slot(database_us - age * span_us, interval_seconds) for age in ages]
 
 
 async def _record(
@@ -57,9 +57,9 @@ async def _record(
     async with database.transaction() as session:
         await recordings.lock_recordings(session)
         known = await recordings.newest(session)
-        database_us, edges = await prices.live_edges(session, {*keys, *known})
+        database_us, edges = await prices.read_latest_live(session, {*keys, *known})
         changes = realign(known, keys, interval_seconds, edges, database_us)
-        await recordings.put(session, changes)
+        await recordings.upsert(session, changes)
         new = dict.fromkeys(set(keys) - known.keys(), oldest)
         await recordings.extend_start(session, new)
     current = {**known, **{change.key: change for change in changes}}

@@ -117,7 +117,7 @@ _WRITTEN = """
 """
 
 
-async def page(session: AsyncSession, query: CandleQuery, settled: Slot) -> CandlePage:
+async def read_page(session: AsyncSession, query: CandleQuery, settled: Slot) -> CandlePage:
     """Read a page of candles; those that end by `settled` are closed."""
     statement = _statement(query.interval, is_filled=query.fill is not Fill.NONE)
     row = (await session.execute(statement, _parameters(query, settled))).one()

@@ -45,7 +45,7 @@ _SINCE = f"""
 _TIDY = text("DELETE FROM price_changes WHERE noted_at < now() - make_interval(secs => :seconds)")
 
 
-class Moment(NamedTuple):
+class Snapshot(NamedTuple):
     """A state of the record: which transactions were visible, since which start of the server.
 
     Another server, or a restored one, counts its transactions anew. The seconds are the database's
@@ -56,39 +56,39 @@ class Moment(NamedTuple):
     server_started: str
     seconds: float
 
-    def reaches(self, later: "Moment") -> bool:
+    def reaches(self, later: "Snapshot") -> bool:
         """Tell whether every change from this moment to a later one is surely still noted."""
         passed = later.seconds - self.seconds
         return self.server_started == later.server_started and 0 <= passed <= SAFE_SECONDS
 
 
-class News(NamedTuple):
+class ChangesSince(NamedTuple):
     """The present moment, what became visible since an earlier one, and how it left each ticker."""
 
-    moment: Moment
+    snapshot: Snapshot
     changes: list[Change]
     states: dict[TickerKey, TickerState]
 
 
-async def now(connection: RawConnection) -> Moment:
+async def read_snapshot(connection: RawConnection) -> Snapshot:
     """Give the present moment."""
     (row,) = await connection.fetch(_NOW)
-    return Moment(*row)
+    return Snapshot(*row)
 
 
-async def since(connection: RawConnection, moment: Moment) -> News:
+async def read_since(connection: RawConnection, moment: Snapshot) -> ChangesSince:
     """Tell what became visible since a moment; everything where that is no longer known."""
     rows = await connection.fetch(_SINCE, moment.visible)
-    present = Moment(*rows[0][:3])
+    present = Snapshot(*rows[0][:3])
     if not moment.reaches(present):
-        return News(present, [EVERYTHING], {})
+        return ChangesSince(present, [EVERYTHING], {})
     noted = [row for row in rows if row[3]]
     changes = [_change(*row[4:8]) for row in noted]
     states = dict(ticker_states.read_row(row[6:]) for row in noted if row[7] is not None)
-    return News(present, changes, states)
+    return ChangesSince(present, changes, states)
 
 
-async def tidy(session: AsyncSession) -> None:
+async def prune(session: AsyncSession) -> None:
     """Forget changes that every reader must have seen."""
     await session.execute(_TIDY, {"seconds": KEPT_SECONDS})
 

@@ -64,7 +64,7 @@ class EncodedBatch(NamedTuple):
     last: Slot
 
 
-async def batch(
+async def read_batch(
     connection: RawConnection, key: TickerKey, span: TimeRange, limit: int, template: RowTemplate
 ) -> EncodedBatch | None:
     """Write the first prices of a span, at most `limit`; None if there are none."""
@@ -75,7 +75,7 @@ async def batch(
     return None if last is None else EncodedBatch(lines, Slot(last))
 
 
-async def page(  # noqa: PLR0913  # what a list is asked by
+async def read_page(  # noqa: PLR0913  # what a list is asked by
     connection: RawConnection,
     key: TickerKey,
     span: TimeRange,
@@ -93,7 +93,7 @@ async def page(  # noqa: PLR0913  # what a list is asked by
     return EncodedPage([lines] if count else [], min(count, limit), slot, count > limit)
 
 
-async def chunks(  # noqa: PLR0913  # what chunks are asked by
+async def read_chunks(  # noqa: PLR0913  # what chunks are asked by
     connection: RawConnection,
     key: TickerKey,
     starts: Sequence[int],

@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.stamps import ExchangeClock, UnconfirmedJump
+from app.domain.timestamp_checks import ExchangeClock, UnconfirmedJump
 from app.postgres.models import ExchangeClockRow
 
 _insert = insert(ExchangeClockRow)
@@ -26,7 +26,7 @@ _forget = delete(ExchangeClockRow).where(
 """Every start of a host leaves a row."""
 
 
-async def of_host(session: AsyncSession, host: str) -> dict[str, ExchangeClock]:
+async def read_for_host(session: AsyncSession, host: str) -> dict[str, ExchangeClock]:
     """Read what is believed on a host, by exchange."""
     rows = await session.execute(
         select(
@@ -43,7 +43,7 @@ async def of_host(session: AsyncSession, host: str) -> dict[str, ExchangeClock]:
     }
 
 
-async def put(session: AsyncSession, host: str, clocks: Mapping[str, ExchangeClock]) -> None:
+async def upsert(session: AsyncSession, host: str, clocks: Mapping[str, ExchangeClock]) -> None:
     """Write what is believed on a host."""
     for exchange, clock in sorted(clocks.items()):
         doubted, since = clock.doubt or (None, None)

@@ -11,7 +11,7 @@ from app.domain.prices import TickerKey, TimeRange
 from app.postgres.models import PriceRow
 
 
-async def extent(session: AsyncSession, key: TickerKey, span: TimeRange) -> TimeRange | None:
+async def stored_range(session: AsyncSession, key: TickerKey, span: TimeRange) -> TimeRange | None:
     """Tell the first and the last slot that is stored in a span; None if there is none."""
     stamp = PriceRow.timestamp
     query = select(func.min(stamp), func.max(stamp)).where(*_within(key, span))

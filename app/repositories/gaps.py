@@ -24,10 +24,10 @@ _STRETCHES = """
                greatest(first_slot, (:start + interval_seconds - 1)
                         / interval_seconds * interval_seconds) AS first,
                least(:end / interval_seconds * interval_seconds, coalesce(
-                   last_slot, (present_us - interval_seconds * 500000::bigint)
+                   last_slot, (exchange_now_us - interval_seconds * 500000::bigint)
                    / (interval_seconds * 1000000::bigint) * interval_seconds - interval_seconds
                )) AS last
-        FROM unnest(:exchanges, :tickers, :presents) AS asked (exchange, ticker, present_us)
+        FROM unnest(:exchanges, :tickers, :presents) AS asked (exchange, ticker, exchange_now_us)
         JOIN recordings USING (exchange, ticker)
     ), whole AS (
         SELECT promised.*, hour, samples, backfilled, imported

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 
-SETTLE_TIMEOUT_SECONDS: Final = 3600.0
+INDEX_TIMEOUT_SECONDS: Final = 3600.0
 """Sorting a file of a hundred million rows takes minutes."""
 
 _BEGIN = text(
@@ -59,63 +59,66 @@ _ADD_ALL = _ADD.format(among="")
 _ADD_AMONG = _ADD.format(among="ON CONFLICT DO NOTHING")
 
 
-class Run(NamedTuple):
+class StagedRange(NamedTuple):
     """The first and the last slot that is staged of a ticker; whether prices lie among them."""
 
     key: TickerKey
     first: Slot
     last: Slot
-    is_among: bool
+    has_stored_prices: bool
 
-    def share(self, slot: int) -> float:
+    def fraction_before(self, slot: int) -> float:
         """Tell which part of it ends with a slot, from 0 to 1."""
         return (slot - self.first + 1) / (self.last - self.first + 1)
 
 
-class Stored(NamedTuple):
+class InsertedBlock(NamedTuple):
     """What a block did: how many rows it added, and its last slot; None if nothing was left."""
 
     added: int
     last: Slot | None
 
 
-class Stage:
+class StagingTable:
     """Holds the rows of one file in a temporary table of the session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def open(self) -> None:
+    async def create(self) -> None:
         """Make the table."""
         await self._session.execute(_BEGIN)
 
-    async def add(self, rows: bytes) -> None:
+    async def copy_rows(self, rows: bytes) -> None:
         """Add rows, given as lines of comma-separated columns."""
         driver = await self._driver()
         await driver.copy_to_table("staged", source=io.BytesIO(rows), format="csv")
 
-    async def settle(self) -> list[Run]:
+    async def build_index(self) -> list[StagedRange]:
         """Sort the rows, once all are there; tell how far they reach."""
         rows = (await self._session.execute(_RUNS)).all()
         columns = _COLUMNS_OF_ONE_TICKER if len(rows) == 1 else _COLUMNS
         driver = await self._driver()
-        await driver.execute(_SETTLE.format(columns=columns), timeout=SETTLE_TIMEOUT_SECONDS)
-        return [Run(TickerKey(row[0], row[1]), Slot(row[2]), Slot(row[3]), row[4]) for row in rows]
+        await driver.execute(_SETTLE.format(columns=columns), timeout=INDEX_TIMEOUT_SECONDS)
+        return [
+            StagedRange(TickerKey(row[0], row[1]), Slot(row[2]), Slot(row[3]), row[4])
+            for row in rows
+        ]
 
-    async def store(self, run: Run, after: int, limit: int) -> Stored:
+    async def insert_block(self, run: StagedRange, after: int, limit: int) -> InsertedBlock:
         """Store the next slots of a run in one transaction; the earliest row of a slot wins.
 
         A price that is there stays as it is.
         """
         block = {**run.key._asdict(), "after": after, "limit": limit}
-        if not run.is_among:  # a third faster
+        if not run.has_stored_prices:  # a third faster
             with suppress(IntegrityError):  # something is there by now
                 return await self._add(_ADD_ALL, block)
         return await self._add(_ADD_AMONG, block)
 
-    async def _add(self, query: str, block: Mapping[str, object]) -> Stored:
+    async def _add(self, query: str, block: Mapping[str, object]) -> InsertedBlock:
         added, last = (await self._session.execute(_bound(query), block)).one()
-        return Stored(added, None if last is None else Slot(last))
+        return InsertedBlock(added, None if last is None else Slot(last))
 
     async def _driver(self) -> Any:  # noqa: ANN401  # asyncpg ships no types
         """Give the connection itself, for SQLAlchemy knows no COPY."""

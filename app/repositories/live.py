@@ -1,17 +1,18 @@
-"""Live prices in the database: as such while their slot is not declared due, then as backfill.
+"""Live prices in the database: stored as live while their slot is open, and as backfill after.
 
-docs/coverage.md tells the rule; it is decided after everything that may wait.
+docs/coverage.md describes the rule. It is applied at the end of a transaction, after all statements
+that may wait.
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clocks import ExtrapolatedClock
 from app.core.metrics import PRICES_LATE, ROWS_STORED, count
-from app.domain.gaps import commit_seconds, seconds_to_store
+from app.domain.gaps import max_commit_seconds, seconds_until_late
 from app.domain.prices import Price, Source
 from app.domain.slots import MICROSECONDS
 from app.repositories import prices
@@ -20,69 +21,71 @@ from app.repositories.prices import PriceId
 log = structlog.get_logger(__name__)
 
 
-class Sample(NamedTuple):
-    """A price that was observed a moment ago, and the exchange's present, carried on since."""
+class ObservedPrice(NamedTuple):
+    """A price that was just observed, and the exchange's clock, extrapolated since."""
 
     price: Price
-    present: ExtrapolatedClock
+    exchange_clock: ExtrapolatedClock
+
+    @classmethod
+    def create(
+        cls, price: Price, expected: ExtrapolatedClock | None, interval_seconds: int
+    ) -> Self:
+        """Pair a price that was received just now with the better estimate of the exchange's clock.
+
+        The answer may have been slow, so the expected clock wins where it is ahead by up to half an
+        interval, the longest that a request may take. If it is further ahead, the exchange's clock
+        was set.
+        """
+        behind_us = expected.now_us() - price.observed_us if expected else 0
+        if expected and 0 < behind_us <= interval_seconds * MICROSECONDS // 2:
+            return cls(price, ExtrapolatedClock(expected.now_us()))
+        return cls(price, ExtrapolatedClock(price.observed_us))
 
     @property
     def id(self) -> PriceId:
-        """Give what makes its row unique."""
+        """Return what identifies its row."""
         return PriceId(self.price.key, self.price.slot)
 
-
-def observe(price: Price, supposed: ExtrapolatedClock | None, interval_seconds: int) -> Sample:
-    """Note a price that came just now; its answer may have taken its time.
-
-    Up to half an interval the supposed present is taken for the better one, for an answer takes no
-    longer; beyond, the exchange's clock was set.
-    """
-    behind_us = supposed.now_us() - price.observed_us if supposed else 0
-    if supposed and 0 < behind_us <= interval_seconds * MICROSECONDS // 2:
-        return Sample(price, ExtrapolatedClock(supposed.now_us()))
-    return Sample(price, ExtrapolatedClock(price.observed_us))
+    def seconds_until_late(self, interval_seconds: int, stalled_us: int) -> float:
+        """Return for how long it may be stored as live, if this host stood still for a while."""
+        exchange_now_us = self.exchange_clock.now_us() + stalled_us
+        return seconds_until_late(self.price.slot, interval_seconds, exchange_now_us)
 
 
-async def demote_late(
+async def mark_late_as_backfill(
     session: AsyncSession,
-    stored: Collection[Sample],
+    stored: Collection[ObservedPrice],
     interval_seconds: int,
-    database: ExtrapolatedClock,
+    database_clock: ExtrapolatedClock,
 ) -> set[PriceId]:
-    """Let rows of this transaction that came too late count as backfill; give those.
+    """Mark rows of this transaction that came too late as backfill, and return their ids.
 
-    To be called last: what is live then is committed in time, or rolled back. `database` is the
-    database's clock, carried on; if the clock itself is ahead of that, this host stood still.
+    This must be the last call of a transaction: rows that are live then are committed in time, or
+    rolled back. If the database's clock is ahead of `database_clock`, this host stood still.
     """
     late: set[PriceId] = set()
-    while in_time := [sample for sample in stored if sample.id not in late]:
-        spare = min(_seconds_left(sample, interval_seconds, 0) for sample in in_time)
-        now_us = await prices.hurry_us(
-            session, max(0, spare) + commit_seconds(interval_seconds) / 2
-        )
-        stood_still_us = max(0, now_us - database.now_us())
-        found = {
-            sample.id
-            for sample in in_time
-            if _seconds_left(sample, interval_seconds, stood_still_us) <= 0
+    while in_time := [price for price in stored if price.id not in late]:
+        spare = min(price.seconds_until_late(interval_seconds, 0) for price in in_time)
+        timeout = max(0, spare) + max_commit_seconds(interval_seconds) / 2
+        now_us = await prices.set_idle_timeout(session, timeout)
+        stalled_us = max(0, now_us - database_clock.now_us())
+        newly_late = {
+            price.id
+            for price in in_time
+            if price.seconds_until_late(interval_seconds, stalled_us) <= 0
         }
-        if not found:
+        if not newly_late:
             break
-        await prices.demote(session, found)  # which may wait, too
-        late |= found
+        await prices.mark_as_backfill(session, newly_late)  # which may wait, too
+        late |= newly_late
     return late
 
 
 def count_stored(new: Collection[PriceId], late: Collection[PriceId]) -> None:
-    """Count what was committed, by what it counts as."""
+    """Count committed rows in the metrics, by their source."""
     count(ROWS_STORED, Source.LIVE, amount=len(new) - len(late))
     if late:
         count(ROWS_STORED, Source.BACKFILL, amount=len(late))
         count(PRICES_LATE, amount=len(late))
         log.warning("prices_late", tickers=[key.ticker for key, _ in late])
-
-
-def _seconds_left(sample: Sample, interval_seconds: int, stood_still_us: int) -> float:
-    present_us = sample.present.now_us() + stood_still_us
-    return seconds_to_store(sample.price.slot, interval_seconds, present_us)

@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, Numeric, Text, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.prices import Price, Source, TickerKey
-from app.domain.slots import LatestLivePrice, Slot, present_of
+from app.domain.slots import LatestLivePrice, Slot, estimate_exchange_now_us
 from app.postgres.models import HourRow, PriceRow
 
 _ADD = text(
@@ -117,7 +117,7 @@ class PriceId(NamedTuple):
     slot: Slot
 
 
-async def add(session: AsyncSession, prices: Sequence[Price]) -> set[PriceId]:
+async def insert_new(session: AsyncSession, prices: Sequence[Price]) -> set[PriceId]:
     """Add prices whose slots are still free; give those that were.
 
     A row that exists stays as it is. Prices of one slot given twice count once, the first.
@@ -136,7 +136,7 @@ async def add(session: AsyncSession, prices: Sequence[Price]) -> set[PriceId]:
     return {PriceId(TickerKey(row[0], row[1]), Slot(row[2])) for row in rows}
 
 
-async def demote(session: AsyncSession, late: Collection[PriceId]) -> None:
+async def mark_as_backfill(session: AsyncSession, late: Collection[PriceId]) -> None:
     """Let live prices of this transaction count as backfilled: they come too late to be live."""
     columns = {
         "exchanges": [key.exchange for key, _ in late],
@@ -146,7 +146,7 @@ async def demote(session: AsyncSession, late: Collection[PriceId]) -> None:
     await session.execute(_DEMOTE, columns)
 
 
-async def hurry_us(session: AsyncSession, seconds: float) -> int:
+async def set_idle_timeout(session: AsyncSession, seconds: float) -> int:
     """Have the server roll back unless the next statement comes within so many seconds.
 
     Gives the database's clock in microseconds.
@@ -173,7 +173,7 @@ async def newest(
     return Price(key, Slot(row[0]), row[1], row[2], Source(row[3]))
 
 
-async def live_edges(
+async def read_latest_live(
     session: AsyncSession, keys: Iterable[TickerKey]
 ) -> tuple[int, dict[TickerKey, LatestLivePrice]]:
     """Read the live row of each ticker that was stored last, and the database's clock in µs.
@@ -181,7 +181,7 @@ async def live_edges(
     It need not be the one with the highest stamp. Tickers without a live row are left out.
     """
     edges = await _edges(session, keys)
-    return await clock_us(session), edges
+    return await database_now_us(session), edges
 
 
 async def _edges(
@@ -200,23 +200,25 @@ async def _edges(
     }
 
 
-async def presents(session: AsyncSession, keys: Iterable[TickerKey]) -> dict[TickerKey, int]:
+async def estimate_exchange_now(
+    session: AsyncSession, keys: Iterable[TickerKey]
+) -> dict[TickerKey, int]:
     """Estimate the exchange's present of each ticker, in microseconds.
 
     What is read next, even as of this moment, holds every live price of a slot that is due by it.
     """
     wanted = list(keys)
-    database_us = await clock_us(session)  # first: a lock may keep the rest waiting
+    database_us = await database_now_us(session)  # first: a lock may keep the rest waiting
     edges = await _edges(session, wanted)
-    return {key: present_of(edges.get(key), database_us) for key in wanted}
+    return {key: estimate_exchange_now_us(edges.get(key), database_us) for key in wanted}
 
 
-async def clock_us(session: AsyncSession) -> int:
+async def database_now_us(session: AsyncSession) -> int:
     """Read the database's clock in microseconds since the epoch."""
     return int(await session.scalar(_CLOCK) or 0)
 
 
-async def keys(session: AsyncSession) -> set[TickerKey]:
+async def stored_tickers(session: AsyncSession) -> set[TickerKey]:
     """Name every ticker of which something is stored."""
     return {TickerKey(*row) for row in await session.execute(_KEYS)}
 

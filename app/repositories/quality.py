@@ -62,7 +62,7 @@ _TYPES = (
 )
 
 
-async def judge(
+async def measure(
     session: AsyncSession,
     key: TickerKey,
     span: TimeRange,

@@ -49,7 +49,7 @@ async def of_ticker(session: AsyncSession, key: TickerKey) -> list[Recording]:
     return list(starmap(_recording, await session.execute(query)))
 
 
-async def put(session: AsyncSession, recordings: Iterable[Recording]) -> None:
+async def upsert(session: AsyncSession, recordings: Iterable[Recording]) -> None:
     """Write recordings over those that began in the same slot; empty ones are removed."""
     for recording in recordings:
         if recording.is_empty:

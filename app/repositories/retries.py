@@ -13,7 +13,7 @@ from app.domain.slots import Slot
 from app.postgres.models import RetryRow
 
 
-async def between(
+async def read_overlapping(
     session: AsyncSession, keys: Collection[TickerKey], span: TimeRange
 ) -> dict[TickerKey, list[Retry]]:
     """Read the retries that touch a span, ascending, by ticker."""
@@ -35,9 +35,9 @@ async def replace(
 ) -> None:
     """Forget the retries of these slots, and note others; gaps come ascending."""
     if gaps:
-        known = (await between(session, [key], TimeRange(gaps[0].first, gaps[-1].last))).get(
-            key, []
-        )
+        known = (
+            await read_overlapping(session, [key], TimeRange(gaps[0].first, gaps[-1].last))
+        ).get(key, [])
         for run in known:
             await session.execute(delete(RetryRow).where(*_same(key, run)))
         kept = [

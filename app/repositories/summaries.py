@@ -51,7 +51,7 @@ _WRITE = text(f"INSERT INTO price_hours {_COUNTED}")
 _NO_WRITERS = text("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
 
 
-async def extent(session: AsyncSession, key: TickerKey) -> TimeRange:
+async def stored_range(session: AsyncSession, key: TickerKey) -> TimeRange:
     """Tell from which full hour to which second there are rows or summaries; open if none."""
     return TimeRange(*(await session.execute(_EXTENT, key._asdict())).one())
 

@@ -12,7 +12,7 @@ from app.domain.slots import MICROSECONDS, Slot
 from app.postgres.models import UnfillableRow
 
 
-async def between(
+async def read_overlapping(
     session: AsyncSession, keys: Collection[TickerKey], span: TimeRange, since_us: int | None = None
 ) -> dict[TickerKey, list[Gap]]:
     """Read what is remembered of a span, ascending, by ticker; its ends may lie beyond.
@@ -36,22 +36,24 @@ async def between(
     return {key: [_gap(row) for row in of_key] for key, of_key in by_key}
 
 
-async def put(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
+async def upsert(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
     """Remember gaps with their reasons, instead of what was remembered of their slots.
 
     Gaps come ascending and without overlaps.
     """
     if not gaps:
         return
-    await forget(session, key, gaps)
+    await delete_slots(session, key, gaps)
     await session.execute(insert(UnfillableRow), [_columns(key, gap) for gap in gaps])
 
 
-async def forget(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
+async def delete_slots(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
     """Forget these slots; runs that reach beyond them keep the rest."""
     if not gaps:
         return
-    known = (await between(session, [key], TimeRange(gaps[0].first, gaps[-1].last))).get(key, [])
+    known = (await read_overlapping(session, [key], TimeRange(gaps[0].first, gaps[-1].last))).get(
+        key, []
+    )
     for run in known:
         await session.execute(delete(UnfillableRow).where(*_same(key, run)))
     kept = without(known, gaps)

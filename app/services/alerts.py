@@ -16,7 +16,7 @@ from app.core.background import run_repeatedly
 from app.core.errors import BrokerUnavailable
 from app.core.event_wait import wait_for_event
 from app.core.metrics import ALERTS, count
-from app.domain.alerts import Alert, AlertState, TickerStatus, as_body
+from app.domain.alerts import Alert, AlertState, TickerStatus, alert_payload
 from app.domain.freshness import Freshness, HealthReport, ProcessStatus
 from app.domain.prices import TickerKey
 from app.domain.slots import STALE_AFTER_INTERVALS
@@ -84,10 +84,10 @@ class AlertWatch:
         await self._hold()
         if self._is_leader:
             findings = await self._look()
-            self._told.keep_to(ticker.key for ticker in findings.tickers)
+            self._told.remove_others(ticker.key for ticker in findings.tickers)
             now, signs = int(self._now()), findings.signs or ProcessStatus()
-            dropped = self._told.hear(self._judge.judge(findings), now)
-            for alert in [*dropped, *self._told.hear_of_summaries(signs.checked_hours, now)]:
+            dropped = self._told.update_tickers(self._judge.judge(findings), now)
+            for alert in [*dropped, *self._told.update_summaries(signs.checked_hours, now)]:
                 count(ALERTS, alert.event, "dropped")
             await self._keep()
         self._delivery.go_on(self._told.pending if self._is_leader else [])
@@ -195,7 +195,7 @@ class _Delivery:
         return bool(self._pending) and not self._closing.is_set()
 
     async def _post(self, alert: Alert) -> bool:
-        if trouble := await self._endpoint.post(as_body(alert)):
+        if trouble := await self._endpoint.post(alert_payload(alert)):
             log.warning("alert_not_delivered", alert=alert.text, detail=trouble)
             count(ALERTS, alert.event, "failed")
             return False

@@ -1,6 +1,6 @@
 """Candles: a ticker's prices in brief, and whether a live price may still change them."""
 
-from app.domain.candles import CandlePage, CandleQuery, settled_before
+from app.domain.candles import CandlePage, CandleQuery, first_open_slot
 from app.postgres.database import Database
 from app.repositories import candles, prices
 
@@ -19,6 +19,6 @@ class Candles:
         """
         async with self._database.read() as session:
             # looked at first: what was settled then has all its live prices in what is read next
-            presents = await prices.presents(session, [query.key])
-            settled = settled_before(presents[query.key], interval_seconds)
-            return await candles.page(session, query, settled)
+            presents = await prices.estimate_exchange_now(session, [query.key])
+            settled = first_open_slot(presents[query.key], interval_seconds)
+            return await candles.read_page(session, query, settled)

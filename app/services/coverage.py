@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from app.domain.coverage import Coverage, Quality, SlotCounts
-from app.domain.gaps import Gap, Reason, because, started_before, with_reasons
+from app.domain.gaps import Gap, Reason, apply_reasons, split_at, with_default_reason
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS
 from app.postgres.database import Database
@@ -37,17 +37,17 @@ class CoverageService:
         """
         async with self._database.repeatable_read() as session:
             wanted = sorted(keys if keys is not None else await recordings.newest(session))
-            presents = await prices.presents(session, wanted)
+            presents = await prices.estimate_exchange_now(session, wanted)
             tallies = await gaps.count(session, presents, span)
             found = await gaps.find(session, presents, span)
-            known = await unfillable.between(session, found.keys(), span)
-            database_us = await prices.clock_us(session)
+            known = await unfillable.read_overlapping(session, found.keys(), span)
+            database_us = await prices.database_now_us(session)
         return [
             Coverage(
                 key,
                 tallies.get(key, SlotCounts()),
                 self._explained(
-                    key, with_reasons(found.get(key, []), known.get(key, [])), database_us
+                    key, apply_reasons(found.get(key, []), known.get(key, [])), database_us
                 ),
             )
             for key in wanted
@@ -56,12 +56,12 @@ class CoverageService:
     def _explained(self, key: TickerKey, gaps: Sequence[Gap], database_us: int) -> Sequence[Gap]:
         """Tell of what is neither given up nor repaired by schedule why it is not."""
         if self._exchanges is not None and key.exchange not in self._exchanges:
-            return because(gaps, Reason.EXCHANGE_NOT_CONFIGURED)
+            return with_default_reason(gaps, Reason.EXCHANGE_NOT_CONFIGURED)
         if self._lookback_hours is None:
             return gaps
         start_us = database_us - self._lookback_hours * SECONDS_PER_HOUR * MICROSECONDS
-        older, younger = started_before(gaps, start_us)
-        return [*because(older, Reason.BEYOND_LOOKBACK), *younger]
+        older, younger = split_at(gaps, start_us)
+        return [*with_default_reason(older, Reason.BEYOND_LOOKBACK), *younger]
 
     async def judge(self, coverage: Coverage, span: TimeRange) -> Quality:
         """Judge the stored prices of a span: their lateness, and moves out of the ordinary.
@@ -71,4 +71,4 @@ class CoverageService:
         """
         interval = coverage.tally.interval_seconds or 0
         async with self._database.repeatable_read() as session:
-            return await quality.judge(session, coverage.key, span, interval, MAX_OUTLIERS)
+            return await quality.measure(session, coverage.key, span, interval, MAX_OUTLIERS)

@@ -40,7 +40,7 @@ class Exports:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.read() as session:
-            stored = await exports.extent(session, key, span)
+            stored = await exports.stored_range(session, key, span)
             if stored is None or form is not ExportFormat.PARQUET:
                 return Export(key, form, span, stored, has_decimals=True)
             fits = await exports.fits_decimal(session, key, stored)
@@ -98,7 +98,9 @@ class Exports:
             if rest is None:
                 return None
             async with self._connections, self._database.raw_connection() as connection:
-                block = await encoded_rows.batch(connection, export.key, rest, size, layout.lines)
+                block = await encoded_rows.read_batch(
+                    connection, export.key, rest, size, layout.lines
+                )
             if block is None:
                 return None
             rest = TimeRange(block.last + 1, rest.end)

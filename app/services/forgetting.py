@@ -6,10 +6,10 @@ far as that reaches.
 
 from app.core.errors import RepairRunning
 from app.core.retry import Retrier
-from app.domain.forgetting import RowCounts, Selection
+from app.domain.deletion import RowCounts, Selection
 from app.domain.repairs import REPAIR_LOCK
 from app.postgres.database import Database
-from app.repositories import forgetting, recordings
+from app.repositories import deletion, recordings
 
 ROWS_AT_ONCE = 10_000
 BEFORE_EVERY_SLOT = -(2**62)
@@ -30,7 +30,7 @@ class Forgetting:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.read() as session:
-            return await forgetting.look(session, selection)
+            return await deletion.count_rows(session, selection)
 
     async def forget(self, selection: Selection) -> RowCounts:
         """Delete a selection in short transactions; tell what went.
@@ -60,7 +60,7 @@ class Forgetting:
         if selection.is_whole:
             async with self._database.transaction() as session:
                 await recordings.lock_recordings(session)
-                await forgetting.delete_promises(session, selection.key)
+                await deletion.delete_recordings(session, selection.key)
         return stock
 
     async def _forget_block(self, selection: Selection, after: int) -> int | None:
@@ -71,7 +71,7 @@ class Forgetting:
         """
         async with self._database.transaction() as session:
             await recordings.lock_recordings(session)  # before rows are locked, as everywhere
-            deleted = await forgetting.delete_block(session, selection, after, ROWS_AT_ONCE)
+            deleted = await deletion.delete_block(session, selection, after, ROWS_AT_ONCE)
             if not selection.is_whole:
-                await forgetting.delete_empty_recordings(session, selection.key, deleted.recordings)
+                await deletion.delete_empty_recordings(session, selection.key, deleted.recordings)
         return deleted.last

@@ -11,7 +11,12 @@ from redis.asyncio import Redis
 from app.core.errors import AppError
 from app.domain.freshness import NO_ANSWER_IN_TIME, Clocks, Freshness, HealthReport
 from app.domain.prices import TickerKey
-from app.domain.slots import MICROSECONDS, STALE_AFTER_INTERVALS, LatestLivePrice, present_of
+from app.domain.slots import (
+    MICROSECONDS,
+    STALE_AFTER_INTERVALS,
+    LatestLivePrice,
+    estimate_exchange_now_us,
+)
 from app.postgres.database import Database
 from app.redis.heartbeats import read_heartbeats
 from app.repositories import prices
@@ -48,15 +53,15 @@ class Edges:
         edge = self.by_key.get(key)
         if edge is None:
             return Freshness(key, None, is_fresh=False)
-        age = max(0, present_of(edge, self.database_us) // MICROSECONDS - edge.slot)
+        age = max(0, estimate_exchange_now_us(edge, self.database_us) // MICROSECONDS - edge.slot)
         return Freshness(key, age, is_fresh=age <= limit_seconds)
 
     def _compare(self, exchange: str, edge: LatestLivePrice, now: float) -> Clocks | None:
-        present_us = edge.present_us(self.database_us)
-        if present_us is None:
+        exchange_now_us = edge.exchange_now_us(self.database_us)
+        if exchange_now_us is None:
             return None
         database_seconds = (edge.created_us - edge.observed_us) / MICROSECONDS
-        return Clocks(exchange, database_seconds, now - present_us / MICROSECONDS)
+        return Clocks(exchange, database_seconds, now - exchange_now_us / MICROSECONDS)
 
 
 class FreshnessWatch:
@@ -90,7 +95,7 @@ class FreshnessWatch:
 
     async def _edges(self) -> Edges:
         async with self._database.read() as session:
-            database_us, edges = await prices.live_edges(session, self._keys)
+            database_us, edges = await prices.read_latest_live(session, self._keys)
         return Edges(self._keys, edges, database_us)
 
 

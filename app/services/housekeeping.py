@@ -17,4 +17,4 @@ class Housekeeping:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.transaction() as session:
-            await changes.tidy(session)
+            await changes.prune(session)

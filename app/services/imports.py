@@ -21,14 +21,14 @@ from app.domain.imports import (
     ImportRequest,
     ImportResult,
     Latest,
+    OnProgress,
     RowParser,
-    Tell,
 )
-from app.domain.recordings import Recording, unpromised
+from app.domain.recordings import Recording, subtract_recordings
 from app.files.reader import BROKEN, PriceFile, open_prices
 from app.postgres.database import Database
 from app.repositories import prices, recordings
-from app.repositories.imports import Run, Stage
+from app.repositories.imports import StagedRange, StagingTable
 
 ROWS_READ_AT_ONCE: Final = 50_000
 ROWS_STORED_AT_ONCE: Final = 20_000
@@ -44,7 +44,7 @@ class Imports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def load(self, path: Path, request: ImportRequest, tell: Tell) -> ImportResult:
+    async def load(self, path: Path, request: ImportRequest, tell: OnProgress) -> ImportResult:
         """Store what a file holds and the record lacks; promise what lies between its ends.
 
         Killed at any moment, it is done again without harm: what is stored already stays.
@@ -56,10 +56,10 @@ class Imports:
         imported = ImportResult()
         latest = await self._latest(request.interval_seconds)
         async with self._database.autocommit_session() as session:
-            stage = Stage(session)
-            await stage.open()
+            stage = StagingTable(session)
+            await stage.create()
             await _fill(stage, path, _Reader(path, request, latest, imported), tell)
-            runs = await stage.settle()
+            runs = await stage.build_index()
             for run in runs:
                 await _store(stage, run, path, imported, tell)
         await self._promise(runs, request.interval_seconds, imported)
@@ -69,12 +69,12 @@ class Imports:
         """Tell up to which moment rows are taken: live prices that may still come go first."""
         async with self._database.read() as session:
             known = await recordings.newest(session)
-            database_us = await prices.clock_us(session)
-            presents = await prices.presents(session, known)
+            database_us = await prices.database_now_us(session)
+            presents = await prices.estimate_exchange_now(session, known)
         return Latest.of_recordings(database_us, presents, known.values(), interval_seconds)
 
     async def _promise(
-        self, runs: Iterable[Run], interval_seconds: int, imported: ImportResult
+        self, runs: Iterable[StagedRange], interval_seconds: int, imported: ImportResult
     ) -> None:
         """Record each ticker from its first to its last row, where nothing recorded it."""
         async with self._database.transaction() as session:
@@ -82,8 +82,8 @@ class Imports:
             for run in runs:
                 wished = Recording(run.key, interval_seconds, run.first, run.last)
                 known = await recordings.of_ticker(session, run.key)
-                parts = unpromised(wished, known)
-                await recordings.put(session, parts)
+                parts = subtract_recordings(wished, known)
+                await recordings.upsert(session, parts)
                 imported.promised += parts
 
 
@@ -134,7 +134,7 @@ class _Reader:
             self.imported.first_bad.append(bad)
 
 
-async def _fill(stage: Stage, path: Path, reader: _Reader, tell: Tell) -> None:
+async def _fill(stage: StagingTable, path: Path, reader: _Reader, tell: OnProgress) -> None:
     """Bring a file to the stage: one block is read while the one before is on its way."""
     with ExitStack() as stack:
         with _refusing(path):
@@ -142,18 +142,20 @@ async def _fill(stage: Stage, path: Path, reader: _Reader, tell: Tell) -> None:
             reader.begin(file)
         async with aclosing(prefetch(lambda: asyncio.to_thread(reader.block))) as blocks:
             async for block in blocks:
-                await stage.add(block)
+                await stage.copy_rows(block)
                 share = READING_SHARE * file.share
                 tell(ImportProgress(path, share, reader.imported.read, stored=0))
 
 
-async def _store(stage: Stage, run: Run, path: Path, imported: ImportResult, tell: Tell) -> None:
+async def _store(
+    stage: StagingTable, run: StagedRange, path: Path, imported: ImportResult, tell: OnProgress
+) -> None:
     """Store what is staged of a ticker, block by block."""
     after = run.first - 1
-    while (stored := await stage.store(run, after, ROWS_STORED_AT_ONCE)).last is not None:
+    while (stored := await stage.insert_block(run, after, ROWS_STORED_AT_ONCE)).last is not None:
         after = stored.last
         imported.added += stored.added
-        share = READING_SHARE + (1 - READING_SHARE) * run.share(after)
+        share = READING_SHARE + (1 - READING_SHARE) * run.fraction_before(after)
         tell(ImportProgress(path, share, imported.read, imported.added))
 
 

@@ -37,10 +37,10 @@ class Summaries:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.read() as session:
-            keys = await prices.keys(session) | (await prices.extents(session)).keys()
+            keys = await prices.stored_tickers(session) | (await prices.extents(session)).keys()
         for key in sorted(keys):
             async with self._database.read() as session:
-                extent = await summaries.extent(session, key)
+                extent = await summaries.stored_range(session, key)
             last_end = ((extent.end or 0) // HOUR_SECONDS + 1) * HOUR_SECONDS
             for start in range(extent.start or 0, last_end, CHUNK_SECONDS):
                 end = min(start + CHUNK_SECONDS, last_end)

@@ -46,7 +46,7 @@ class SummaryCheck:
         now = asyncio.get_running_loop().time
         half, end = (now() + part * BUDGET_SECONDS for part in (0.5, 1.0))
         async with self._database.read() as session:
-            names = set(map(str, await prices.keys(session)))
+            names = set(map(str, await prices.stored_tickers(session)))
         known = await self._known(names)
         wrong = [(name, start) for name, found in known.items() for start in found]
         for name, start in self._shuffled(wrong):
@@ -94,7 +94,7 @@ class SummaryCheck:
     async def _chosen(self, name: str) -> Collection[int]:
         """Choose the newest chunk of a ticker and any other; give their starts."""
         async with self._database.read() as session:
-            extent = await summaries.extent(session, _key(name))
+            extent = await summaries.stored_range(session, _key(name))
         if extent.start is None or extent.end is None:
             return []
         first, last = (moment // CHUNK_SECONDS for moment in (extent.start, extent.end))

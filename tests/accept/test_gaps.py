@@ -51,7 +51,7 @@ ORDER BY 1
 
 async def _record(database: Database, first: int, last: int) -> None:
     async with database.transaction() as session:
-        await recordings.put(session, [Recording(BTC, 60, Slot(first), Slot(last))])
+        await recordings.upsert(session, [Recording(BTC, 60, Slot(first), Slot(last))])
 
 
 def _runs(minutes: list[int]) -> list[Gap]:
@@ -117,7 +117,7 @@ async def test_missing_minutes_of_a_real_year_are_counted(database: Database, na
     while batch := list(islice(recorded, 20_000)):
         slots += [batch[0].slot, batch[-1].slot]
         async with database.transaction() as session:
-            added += len(await prices.add(session, batch))
+            added += len(await prices.insert_new(session, batch))
     await _record(database, slots[0], slots[-1])
     (found,) = await CoverageService(database).look(TimeRange())
     assert (added, found.tally.imported) == (rows, rows)

@@ -147,7 +147,7 @@ async def test_ticker_that_is_no_longer_recorded_has_closed_candles(
 ) -> None:
     key = TickerKey("deribit", "old_usd")
     async with database.transaction() as session:
-        await recordings.put(session, [Recording(key, 3600, Slot(START), Slot(START))])
+        await recordings.upsert(session, [Recording(key, 3600, Slot(START), Slot(START))])
     url = "/api/v1/prices/candles?ticker=old_usd&interval=1h"
     hour = START // 3600 * 3600
     for present, closed in ((hour + 3700.0, False), (hour + 5410.0, True)):

@@ -21,9 +21,9 @@ async def recorded(database: Database, sql: asyncpg.Connection) -> None:
     """Ten minutes of which the second and third, the sixth, and the ninth are missing."""
     async with database.transaction() as session:
         last = Slot(START + 540)
-        await recordings.put(session, [Recording(BTC, 60, Slot(START), last)])
+        await recordings.upsert(session, [Recording(BTC, 60, Slot(START), last)])
         gap = Gap(Slot(START + 300), Slot(START + 300), 60, Reason.CHART_TOO_COARSE)
-        await unfillable.put(session, BTC, [gap])
+        await unfillable.upsert(session, BTC, [gap])
     await store(sql, [START + 60 * minute for minute in (0, 3, 4)])
     await store(sql, [START + 60 * minute for minute in (6, 7)], source="backfill")
     await store(sql, [START + 540], source="import")

@@ -35,7 +35,7 @@ async def test_digits_written_by_the_service_leave_unchanged(api: Api, database:
         for slot, digits in enumerate(DIGITS)
     ]
     async with database.transaction() as session:
-        await prices.add(session, written)
+        await prices.insert_new(session, written)
     assert await _digits_of_a_list(api) == DIGITS
     assert await _digits_one_by_one(api) == DIGITS
 
@@ -53,7 +53,7 @@ async def test_digits_written_by_plain_sql_leave_unchanged(
 async def test_exponents_are_written_out(api: Api, database: Database) -> None:
     given = [Decimal("1E-8"), Decimal("1.5E+3"), Decimal("6E4")]
     async with database.transaction() as session:
-        await prices.add(
+        await prices.insert_new(
             session,
             [
                 Price(BTC, floor_slot(slot * 1_000_000, 1), price, slot, Source.LIVE)

@@ -128,7 +128,7 @@ async def test_missing_slots_are_told_by_reason(
     first = Slot(await sql.fetchval("SELECT min(first_slot) FROM recordings"))
     async with database.transaction() as session:
         gap = Gap(first, Slot(first + 60), 60, Reason.CHART_TOO_COARSE)
-        await unfillable.put(session, TickerKey("deribit", "btc_usd"), [gap])
+        await unfillable.upsert(session, TickerKey("deribit", "btc_usd"), [gap])
     assert (await missing("pending"), await missing("chart_too_coarse")) == (2, 2)
 
 

@@ -27,7 +27,7 @@ async def recorded(database: Database, sql: asyncpg.Connection) -> None:
         for ticker, minutes in (("btc_usd", 10), ("eth_usd", 2)):
             last = Slot(START + 60 * minutes - 60)
             key = TickerKey("deribit", ticker)
-            await recordings.put(session, [Recording(key, 60, Slot(START), last)])
+            await recordings.upsert(session, [Recording(key, 60, Slot(START), last)])
             slots = [START + 60 * minute for minute in range(minutes) if minute not in {2, 9}]
             await store(sql, slots, ticker=ticker)
 

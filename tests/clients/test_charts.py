@@ -42,17 +42,17 @@ async def test_chart_holds_what_the_exchange_sent(client: Exchange, exchange: St
     [request] = exchange.requests
     assert request.method == "get_index_chart_data"
     assert request.params == {"index_name": "btc_usd", "range": "1h"}
-    assert chart.present_us == request.us_out
+    assert chart.exchange_now_us == request.us_out
     assert chart.step_us == 6_000_000
-    stamp = chart.stamps_us[-1]
+    stamp = chart.timestamps_us[-1]
     assert chart.prices[-1] == index_mean("btc_usd", stamp // 1_000_000 - 6, 6)
 
 
 async def test_recorded_chart_is_read_digit_by_digit(connect: Connect, speak: Speak) -> None:
     client = await connect((await speak(http(recorded(CHART)))).url)
     chart = await client.chart("btc_usd", client.charts[0])
-    assert (len(chart.stamps_us), chart.step_us) == (60, 6_000_000)
-    assert chart.stamps_us[0] == 1_789_935_450_000_000
+    assert (len(chart.timestamps_us), chart.step_us) == (60, 6_000_000)
+    assert chart.timestamps_us[0] == 1_789_935_450_000_000
     assert chart.prices[:2] == [Decimal("81110.95"), Decimal("81110.428333")]
 
 
@@ -65,13 +65,13 @@ def test_ranges_come_finest_first_and_the_last_reaches_everything(client: Exchan
 
 async def test_every_range_is_one_of_the_exchanges(client: Exchange) -> None:
     for chart_range in client.charts:
-        assert (await client.chart("eth_usd", chart_range)).stamps_us, chart_range
+        assert (await client.chart("eth_usd", chart_range)).timestamps_us, chart_range
 
 
 async def test_empty_chart_is_an_answer(connect: Connect, speak: Speak) -> None:
     client = await connect((await speak(http(envelope(result=[])))).url)
     chart = await client.chart("btc_usd", client.charts[0])
-    assert (chart.stamps_us, chart.prices, chart.step_us) == ([], [], 0)
+    assert (chart.timestamps_us, chart.prices, chart.step_us) == ([], [], 0)
 
 
 @pytest.mark.parametrize("result", MALFORMED, ids=str)
@@ -105,7 +105,7 @@ async def test_chart_of_the_future_is_malformed(
         with pytest.raises(AnswerMalformed, match="future"):
             await client.chart("btc_usd", client.charts[0])
     else:
-        assert (await client.chart("btc_usd", client.charts[0])).stamps_us[-1] == last_ms * 1000
+        assert (await client.chart("btc_usd", client.charts[0])).timestamps_us[-1] == last_ms * 1000
 
 
 async def test_chart_without_a_clock_is_malformed(client: Exchange, exchange: StandIn) -> None:

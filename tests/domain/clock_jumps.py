@@ -12,19 +12,19 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple
 
-from app.domain.gaps import last_due
+from app.domain.gaps import last_due_slot
 from app.domain.slots import (
     MICROSECONDS,
     STALE_AFTER_INTERVALS,
     LatestLivePrice,
     Slot,
+    estimate_exchange_now_us,
     floor_slot,
     is_plausible,
-    present_of,
     seconds_left,
     window_seconds,
 )
-from app.domain.stamps import ClockReadings, ExchangeClock, agree
+from app.domain.timestamp_checks import ClockReadings, ExchangeClock, agree
 
 BASE_SECONDS = 1_768_580_400
 TICKERS = ("btc_usd", "eth_usd")
@@ -107,7 +107,7 @@ class World:
         return _us(BASE_SECONDS + at + self.case.database.at(at))
 
     def edge(self, ticker: str) -> LatestLivePrice | None:
-        """Give what `prices.live_edges` would have read."""
+        """Give what `prices.read_latest_live` would have read."""
         if ticker not in self.last:
             return None
         last = self.last[ticker]
@@ -154,8 +154,8 @@ def _tick(
     """Serve one ticker; tell when its part was over."""
     interval, patience_until = world.case.interval, at + world.case.interval - 0.5
     edge = world.edge(ticker)
-    present_us = edge.present_us(world.database_us(at)) if edge else None
-    supposed = None if present_us is None else present_us - _us(at)
+    exchange_now_us = edge.exchange_now_us(world.database_us(at)) if edge else None
+    supposed = None if exchange_now_us is None else exchange_now_us - _us(at)
     database = world.database_us(at) - _us(at)
     newest = edge.slot if edge else None
     for _ in range(QUESTIONS):
@@ -187,11 +187,11 @@ def _ask_surely(
 
     def ask(at: float) -> tuple[int, float, ClockReadings]:
         came = at + 0.02 + world.dice.random() * 0.03
-        present_us = None if supposed is None else supposed + _us(came)
+        exchange_now_us = None if supposed is None else supposed + _us(came)
         return (
             world.exchange_us(came - 0.01),
             came,
-            ClockReadings(present_us, database + _us(came), _us(came)),
+            ClockReadings(exchange_now_us, database + _us(came), _us(came)),
         )
 
     first, at, now = ask(at)
@@ -267,10 +267,10 @@ def _misjudged(world: World, end: float) -> tuple[int, int]:
             if last is None:
                 continue
             edge = LatestLivePrice(Slot(last.slot), last.observed_us, last.created_us)
-            present_us = present_of(edge, world.database_us(second))
+            exchange_now_us = estimate_exchange_now_us(edge, world.database_us(second))
             truth_us = world.truth_us(second)
-            due += (last_due(present_us, interval) + interval) * MICROSECONDS > truth_us
-            is_fresh = present_us // MICROSECONDS - edge.slot <= limit
+            due += (last_due_slot(exchange_now_us, interval) + interval) * MICROSECONDS > truth_us
+            is_fresh = exchange_now_us // MICROSECONDS - edge.slot <= limit
             fresh += is_fresh and truth_us // MICROSECONDS - honest > limit + 2 * interval
     return due, fresh
 

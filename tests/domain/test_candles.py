@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.candles import CandleInterval, CandleQuery, Fill, settled_before
+from app.domain.candles import CandleInterval, CandleQuery, Fill, first_open_slot
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS
 
@@ -65,14 +65,16 @@ def test_open_span_reaches_from_the_epoch_to_far_away() -> None:
 
 def test_candle_is_closed_when_its_last_slot_is_due() -> None:
     due_us = (3600 + 30) * MICROSECONDS
-    assert settled_before(due_us, 60) == 3600
-    assert settled_before(due_us - 1, 60) == 3540
+    assert first_open_slot(due_us, 60) == 3600
+    assert first_open_slot(due_us - 1, 60) == 3540
 
 
 @given(st.integers(0, 10**12), st.sampled_from([1, 7, 60, 3600, 86_400]))
-def test_what_is_settled_has_no_slot_that_may_come(present_us: int, interval_seconds: int) -> None:
-    settled = settled_before(present_us, interval_seconds)
+def test_what_is_settled_has_no_slot_that_may_come(
+    exchange_now_us: int, interval_seconds: int
+) -> None:
+    settled = first_open_slot(exchange_now_us, interval_seconds)
     half_us = interval_seconds * MICROSECONDS // 2
     assert settled % interval_seconds == 0
-    assert settled * MICROSECONDS + half_us <= present_us
-    assert present_us < (settled + interval_seconds) * MICROSECONDS + half_us
+    assert settled * MICROSECONDS + half_us <= exchange_now_us
+    assert exchange_now_us < (settled + interval_seconds) * MICROSECONDS + half_us

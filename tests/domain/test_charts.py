@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.charts import Chart, ChartRange, FillResult, fill, within_reach
+from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import Slot
@@ -53,7 +53,7 @@ def test_step_is_measured_not_assumed() -> None:
 def test_chart_of_five_minutes_fills_one_minute_in_five() -> None:
     filling = fill(KEY, [gap(T0, T0 + 840)], every(300, T0 - 600, T0 + 1_200), is_coarsest=False)
     assert [price.slot for price in filling.prices] == [T0, T0 + 300, T0 + 600]
-    assert filling.refused == [
+    assert filling.unfillable == [
         gap(T0 + start, T0 + start + 180, reason=Reason.CHART_TOO_COARSE)
         for start in (60, 360, 660)
     ]
@@ -62,44 +62,46 @@ def test_chart_of_five_minutes_fills_one_minute_in_five() -> None:
 def test_hole_in_a_fine_chart_is_told_from_a_coarse_one() -> None:
     stamps = [T0 + second for second in range(-60, 600, 6) if not 60 <= second < 180]
     filling = fill(KEY, [gap(T0, T0 + 240)], chart_at(*stamps), is_coarsest=False)
-    assert filling.refused == [gap(T0 + 60, T0 + 120, reason=Reason.CHART_HAS_NO_POINT)]
+    assert filling.unfillable == [gap(T0 + 60, T0 + 120, reason=Reason.CHART_HAS_NO_POINT)]
 
 
 def test_what_might_have_been_cut_off_is_left_to_a_coarser_chart() -> None:
     """A slot in which the chart begins might have had an earlier point."""
     chart = every(6, T0 + 12, T0 + 600)
     missing = [gap(T0 - 60, T0 + 60)]
-    assert slots(fill(KEY, missing, chart, is_coarsest=False).left) == [T0 - 60, T0]
-    assert slots(fill(KEY, missing, every(6, T0, T0 + 600), is_coarsest=False).left) == [T0 - 60]
+    assert slots(fill(KEY, missing, chart, is_coarsest=False).before_chart) == [T0 - 60, T0]
+    assert slots(fill(KEY, missing, every(6, T0, T0 + 600), is_coarsest=False).before_chart) == [
+        T0 - 60
+    ]
 
 
 def test_coarsest_chart_tells_what_lies_before_it() -> None:
     filling = fill(KEY, [gap(T0 - 180, T0 + 60)], every(60, T0, T0 + 600), is_coarsest=True)
     assert [price.slot for price in filling.prices] == [T0, T0 + 60]
-    assert filling.refused == [gap(T0 - 180, T0 - 60, reason=Reason.BEFORE_CHART)]
+    assert filling.unfillable == [gap(T0 - 180, T0 - 60, reason=Reason.BEFORE_CHART)]
 
 
 def test_slot_that_may_still_get_a_point_is_pending() -> None:
     filling = fill(KEY, [gap(T0, T0 + 180)], every(6, T0 - 60, T0 + 62), is_coarsest=False)
     assert [price.slot for price in filling.prices] == [T0, T0 + 60]
     assert filling.pending == [gap(T0 + 120, T0 + 180)]
-    assert filling.refused == []
+    assert filling.unfillable == []
 
 
 @pytest.mark.parametrize("is_coarsest", [False, True])
 def test_empty_chart_says_nothing(is_coarsest: bool) -> None:  # noqa: FBT001  # a case
     missing = [gap(T0, T0 + 60)]
     filling = fill(KEY, missing, Chart([], [], T0 * SECOND), is_coarsest=is_coarsest)
-    assert (filling.pending if is_coarsest else filling.left) == missing
-    assert filling.refused == []
+    assert (filling.pending if is_coarsest else filling.before_chart) == missing
+    assert filling.unfillable == []
 
 
 def test_gap_is_parted_where_a_range_ends() -> None:
     hour = ChartRange("1h", 3_600)
-    present_us = (T0 + 3_630) * SECOND
-    older, reached = within_reach([gap(T0 - 60, T0 + 120)], hour, present_us)
+    exchange_now_us = (T0 + 3_630) * SECOND
+    older, reached = split_by_reach([gap(T0 - 60, T0 + 120)], hour, exchange_now_us)
     assert (slots(older), slots(reached)) == ([T0 - 60, T0], [T0 + 60, T0 + 120])
-    assert within_reach(reached, ChartRange("all", None), 0) == ([], reached)
+    assert split_by_reach(reached, ChartRange("all", None), 0) == ([], reached)
 
 
 class Fate(NamedTuple):
@@ -113,19 +115,21 @@ class Fate(NamedTuple):
 def fate(slot: int, interval: int, chart: Chart, *, is_coarsest: bool) -> Fate:
     """Decide one slot by looking at every point."""
     start, end = slot * SECOND, (slot + interval) * SECOND
-    if not chart.stamps_us:
+    if not chart.timestamps_us:
         return Fate("pending" if is_coarsest else "left")
-    steps = sorted(later - earlier for earlier, later in pairwise(chart.stamps_us)) or [0]
+    steps = sorted(later - earlier for earlier, later in pairwise(chart.timestamps_us)) or [0]
     step = steps[(len(steps) - 1) // 2]
-    is_cut = start <= chart.stamps_us[0] - step
-    inside = [p for at, p in zip(chart.stamps_us, chart.prices, strict=True) if start <= at < end]
+    is_cut = start <= chart.timestamps_us[0] - step
+    inside = [
+        p for at, p in zip(chart.timestamps_us, chart.prices, strict=True) if start <= at < end
+    ]
     if is_cut and not is_coarsest:
         return Fate("left")
     if inside:
         return Fate("price", inside[0])
     if is_cut:
         return Fate("refused", reason=Reason.BEFORE_CHART)
-    if chart.stamps_us[-1] < end:
+    if chart.timestamps_us[-1] < end:
         return Fate("pending")
     is_coarse = step > interval * SECOND
     return Fate(
@@ -191,15 +195,15 @@ def test_every_slot_meets_the_fate_that_a_look_at_every_point_gives(
     }
     assert fates(filling) == expected
     for price in filling.prices:
-        assert chart.prices[chart.stamps_us.index(price.observed_us)] == price.price
-    for part in (filling.refused, filling.left, filling.pending):
+        assert chart.prices[chart.timestamps_us.index(price.observed_us)] == price.price
+    for part in (filling.unfillable, filling.before_chart, filling.pending):
         assert [one.first for one in part] == sorted(one.first for one in part)
 
 
 @given(missing(), st.integers(-400, 2_000))
 def test_parts_of_a_range_hold_every_slot_once(run: list[Gap], age: int) -> None:
-    present_us = (T0 + 1_000) * SECOND + 500
-    older, reached = within_reach(run, ChartRange("any", age), present_us)
+    exchange_now_us = (T0 + 1_000) * SECOND + 500
+    older, reached = split_by_reach(run, ChartRange("any", age), exchange_now_us)
     assert sorted(slots(older) + slots(reached)) == sorted(slots(run))
-    assert all(present_us - slot * SECOND > age * SECOND for slot in slots(older))
-    assert all(present_us - slot * SECOND <= age * SECOND for slot in slots(reached))
+    assert all(exchange_now_us - slot * SECOND > age * SECOND for slot in slots(older))
+    assert all(exchange_now_us - slot * SECOND <= age * SECOND for slot in slots(reached))

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from app.domain.gaps import (
     Gap,
     Reason,
-    due_by,
-    last_due,
+    apply_reasons,
+    clip_to_due,
+    last_due_slot,
     longest,
     missing,
-    with_reasons,
     without,
 )
 from app.domain.prices import TickerKey, TimeRange
@@ -48,8 +48,8 @@ def _slots(gaps: Sequence[Gap]) -> dict[int, Reason | None]:
 
 
 def test_slot_may_come_for_half_an_interval_after_its_end() -> None:
-    assert last_due(90 * MICROSECONDS, STEP) == 0
-    assert last_due(90 * MICROSECONDS - 1, STEP) == -STEP
+    assert last_due_slot(90 * MICROSECONDS, STEP) == 0
+    assert last_due_slot(90 * MICROSECONDS - 1, STEP) == -STEP
 
 
 def test_open_recording_promises_up_to_what_is_due() -> None:
@@ -67,7 +67,7 @@ def test_closed_recording_promises_nothing_beyond_its_end() -> None:
 @given(_runs(), _runs(list(Reason)))
 def test_every_slot_keeps_its_reason(gaps: list[Gap], known: list[Gap]) -> None:
     reasons = _slots(known)
-    found = with_reasons(gaps, known)
+    found = apply_reasons(gaps, known)
     assert _slots(found) == {slot: reasons.get(slot) for slot in _slots(gaps)}
     assert sum(gap.missing for gap in found) == len(_slots(gaps))
 
@@ -81,7 +81,7 @@ def test_what_is_taken_away_is_gone(gaps: list[Gap], removed: list[Gap]) -> None
 
 def test_what_is_known_of_another_interval_says_nothing() -> None:
     known = [_gap(0, 100, Reason.BEFORE_CHART, step=6)]
-    assert with_reasons([_gap(1, 2)], known) == [_gap(1, 2)]
+    assert apply_reasons([_gap(1, 2)], known) == [_gap(1, 2)]
 
 
 @given(_runs(list(Reason)))
@@ -96,6 +96,6 @@ def test_longest_run_joins_what_adjoins(gaps: list[Gap]) -> None:
 
 def test_what_is_due_by_a_moment_is_cut_from_gaps() -> None:
     gaps = [Gap(Slot(0), Slot(120), 60), Gap(Slot(240), Slot(300), 60)]
-    assert due_by(gaps, 389_999_999) == [gaps[0], Gap(Slot(240), Slot(240), 60)]
-    assert due_by(gaps, 390_000_000) == gaps
-    assert due_by(gaps, 89_999_999) == []
+    assert clip_to_due(gaps, 389_999_999) == [gaps[0], Gap(Slot(240), Slot(240), 60)]
+    assert clip_to_due(gaps, 390_000_000) == gaps
+    assert clip_to_due(gaps, 89_999_999) == []

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from app.domain.charts import Chart, ChartRange, fill
 from app.domain.gaps import Gap
-from app.domain.retries import Answer, Retry, hold_back, next_tries
+from app.domain.retries import Answer, Retry, hold_back_pending, schedule_retries
 from app.domain.slots import Slot
 from tests.domain.test_charts import KEY, SECOND, T0, charts, gap, missing, slots
 
@@ -19,9 +19,9 @@ def test_every_slot_stands_in_one_part(
     chart: Chart, run: list[Gap], ranges: tuple[ChartRange, ChartRange | None]
 ) -> None:
     found = fill(KEY, run, chart, is_coarsest=ranges[1] is None)
-    present_us = (T0 + 1_200) * SECOND
-    filling, held = hold_back(found, Answer(chart, *ranges), present_us, [])
-    parts = [filling.refused, filling.left, filling.pending, held]
+    exchange_now_us = (T0 + 1_200) * SECOND
+    filling, held = hold_back_pending(found, Answer(chart, *ranges), exchange_now_us, [])
+    parts = [filling.unfillable, filling.before_chart, filling.pending, held]
     told = [slot for part in parts for slot in slots(part)]
     told += [price.slot for price in filling.prices]
     assert sorted(told) == sorted(slots(run))
@@ -31,7 +31,7 @@ def test_every_slot_stands_in_one_part(
 def test_pauses_double_up_to_a_part_of_the_reach() -> None:
     held, known, pauses = [gap(T0, T0 + 120)], list[Retry](), []
     for _ in range(9):
-        known = next_tries(held, known, HOUR, 0)
+        known = schedule_retries(held, known, HOUR, 0)
         (run,) = known
         pauses.append(run.next_us // SECOND)
     assert pauses == [30, 90, 210, 270, 270, 270, 270, 270, 270]
@@ -39,5 +39,5 @@ def test_pauses_double_up_to_a_part_of_the_reach() -> None:
 
 def test_tries_are_counted_slot_by_slot() -> None:
     known = [Retry(Slot(T0 + 60), Slot(T0 + 60), 60, 3, 0)]
-    again = next_tries([gap(T0, T0 + 120)], known, HOUR, 0)
+    again = schedule_retries([gap(T0, T0 + 120)], known, HOUR, 0)
     assert [(run.first, run.tries) for run in again] == [(T0, 1), (T0 + 60, 4), (T0 + 120, 1)]

@@ -59,5 +59,5 @@ def test_present_goes_on_from_the_stamp_with_the_databases_clock(
     observed_us: int, created_us: int, elapsed_us: int
 ) -> None:
     edge = LatestLivePrice(Slot(0), observed_us, created_us)
-    present = edge.present_us(created_us + elapsed_us)
+    present = edge.exchange_now_us(created_us + elapsed_us)
     assert present == (observed_us + elapsed_us if elapsed_us >= 0 else None)

@@ -10,24 +10,24 @@ from app.domain.times import (
     FIRST_MILLISECONDS,
     FIRST_SECOND,
     LAST_SECOND,
+    ceil_seconds,
+    floor_seconds,
+    format_seconds,
     is_date,
-    parse_moment,
-    read_moment,
-    seconds_from,
-    seconds_until,
-    write_seconds,
+    parse_time_point,
+    parse_timestamp_us,
 )
 
 
 @given(st.integers(FIRST_SECOND, FIRST_MILLISECONDS - 1))
 def test_number_below_the_border_counts_seconds(seconds: int) -> None:
     assume(not is_date(str(seconds)))
-    assert parse_moment(str(seconds)) == seconds * 1_000_000
+    assert parse_timestamp_us(str(seconds)) == seconds * 1_000_000
 
 
 @given(st.integers(FIRST_MILLISECONDS, LAST_SECOND * 1000 + 999))
 def test_number_from_the_border_on_counts_milliseconds(milliseconds: int) -> None:
-    assert parse_moment(str(milliseconds)) == milliseconds * 1000
+    assert parse_timestamp_us(str(milliseconds)) == milliseconds * 1000
 
 
 @given(
@@ -40,21 +40,21 @@ def test_iso_moment_is_read_exactly(naive: dt.datetime, zone: dt.tzinfo | None) 
     written = naive.replace(tzinfo=fixed)
     expected = written if fixed else naive.replace(tzinfo=dt.UTC)
     epoch = dt.datetime.fromtimestamp(0, dt.UTC)
-    microseconds = parse_moment(written.isoformat())
+    microseconds = parse_timestamp_us(written.isoformat())
     assert epoch + dt.timedelta(microseconds=microseconds) == expected
-    assert parse_moment(written.isoformat().replace("+", " ")) == microseconds
+    assert parse_timestamp_us(written.isoformat().replace("+", " ")) == microseconds
 
 
 @given(st.dates())
 def test_eight_digits_that_make_a_date_are_one(date: dt.date) -> None:
     digits = f"{date.year:04}{date.month:02}{date.day:02}"
     assert is_date(digits)
-    assert parse_moment(digits) == parse_moment(date.isoformat())
+    assert parse_timestamp_us(digits) == parse_timestamp_us(date.isoformat())
 
 
 @pytest.mark.parametrize("digits", ["20261301", "20260230", "99999999", "10000000", "00000060"])
 def test_eight_digits_that_make_no_date_are_seconds(digits: str) -> None:
-    assert parse_moment(digits) == int(digits) * 1_000_000
+    assert parse_timestamp_us(digits) == int(digits) * 1_000_000
 
 
 @given(
@@ -62,7 +62,7 @@ def test_eight_digits_that_make_no_date_are_seconds(digits: str) -> None:
     | st.dates().map(lambda date: int(f"{date.year}{date.month:02}{date.day:02}"))
 )
 def test_seconds_that_are_written_are_read_as_the_same(seconds: int) -> None:
-    assert parse_moment(write_seconds(seconds)) == seconds * 1_000_000
+    assert parse_timestamp_us(format_seconds(seconds)) == seconds * 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -77,26 +77,26 @@ def test_seconds_that_are_written_are_read_as_the_same(seconds: int) -> None:
     ],
 )
 def test_moment_back_from_now_moves_with_the_clock(text: str, seconds: int) -> None:
-    moment = read_moment(text)
+    moment = parse_time_point(text)
     assert moment.is_relative
     assert moment.at(1_768_579_260.9) == (1_768_579_260 - seconds) * 1_000_000
 
 
 def test_moment_back_from_now_never_lies_before_the_year_one() -> None:
-    assert read_moment("-999999999w").at(0) == FIRST_SECOND * 1_000_000
+    assert parse_time_point("-999999999w").at(0) == FIRST_SECOND * 1_000_000
 
 
 @given(st.integers(-(10**9), 10**9))
 def test_number_with_a_sign_is_no_moment_back_from_now(seconds: int) -> None:
     assume(not is_date(str(seconds)))
-    moment = read_moment(str(seconds))
+    moment = parse_time_point(str(seconds))
     assert (moment.is_relative, moment.at(5)) == (False, seconds * 1_000_000)
 
 
 @given(st.text())
 def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
     try:
-        moment = parse_moment(text)
+        moment = parse_timestamp_us(text)
     except ValueError as error:
         assert "UNIX seconds" in str(error)  # noqa: PT017  # either way is right
     else:
@@ -105,7 +105,7 @@ def test_any_text_is_a_moment_or_a_value_error(text: str) -> None:
 
 @given(st.integers(-(10**18), 10**18))
 def test_bounds_round_towards_each_other(moment_us: int) -> None:
-    start, end = seconds_from(moment_us), seconds_until(moment_us)
+    start, end = ceil_seconds(moment_us), floor_seconds(moment_us)
     assert start * 1_000_000 >= moment_us >= end * 1_000_000
     assert start - end == (moment_us % 1_000_000 != 0)
 
@@ -113,4 +113,4 @@ def test_bounds_round_towards_each_other(moment_us: int) -> None:
 @pytest.mark.parametrize("number", ["١٢٣", "\uff11\uff12", "²"])
 def test_digits_of_other_scripts_are_no_number(number: str) -> None:
     with pytest.raises(ValueError, match="UNIX seconds"):
-        parse_moment(number)
+        parse_timestamp_us(number)

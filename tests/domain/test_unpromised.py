@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.prices import TickerKey
-from app.domain.recordings import Recording, unpromised
+from app.domain.recordings import Recording, subtract_recordings
 from app.domain.slots import Slot
 
 BTC = TickerKey("deribit", "btc_usd")
@@ -52,7 +52,7 @@ def test_what_remains_are_the_slots_that_overlap_nothing(
     step = wished.interval_seconds
     slots = range(wished.first_slot, (wished.last_slot or 0) + 1, step)
     free = [slot for slot in slots if promised.isdisjoint(range(slot, slot + step))]
-    parts = unpromised(wished, known)
+    parts = subtract_recordings(wished, known)
     found = [
         slot for part in parts for slot in range(part.first_slot, (part.last_slot or 0) + 1, step)
     ]
@@ -62,4 +62,4 @@ def test_what_remains_are_the_slots_that_overlap_nothing(
 
 def test_an_empty_recording_promises_nothing() -> None:
     wished = _recording(0, 9, 5)
-    assert unpromised(wished, [_recording(3, 2, 5)]) == [wished]
+    assert subtract_recordings(wished, [_recording(3, 2, 5)]) == [wished]

@@ -49,7 +49,7 @@ def _query(
 
 async def _page(database: Database, query: CandleQuery, settled: Slot = NOW) -> CandlePage:
     async with database.read() as session:
-        return await candles.page(session, query, settled)
+        return await candles.read_page(session, query, settled)
 
 
 def _read(page: CandlePage) -> list[Candle]:
@@ -262,7 +262,9 @@ async def test_page_reads_little_more_than_its_rows(
     for interval, most in ((CandleInterval.FIVE_MINUTES, 3 * 50), (CandleInterval.FOUR_HOURS, 900)):
         for span in (EVERYTHING, TimeRange(1_500_000)):
             query = _query(interval, span, fill, 10)
-            read = await _rows_read(database, sql, partial(candles.page, query=query, settled=NOW))
+            read = await _rows_read(
+                database, sql, partial(candles.read_page, query=query, settled=NOW)
+            )
             assert 40 <= read <= most
 
 

@@ -7,7 +7,7 @@ from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import changes
-from app.repositories.changes import Moment
+from app.repositories.changes import Snapshot
 from tests.conftest import Servers
 from tests.repositories.rows import store
 
@@ -15,14 +15,14 @@ BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 
 
-async def _now(database: Database) -> Moment:
+async def _now(database: Database) -> Snapshot:
     async with database.raw_connection() as connection:
-        return await changes.now(connection)
+        return await changes.read_snapshot(connection)
 
 
-async def _since(database: Database, moment: Moment) -> tuple[Moment, list[Change]]:
+async def _since(database: Database, moment: Snapshot) -> tuple[Snapshot, list[Change]]:
     async with database.raw_connection() as connection:
-        return (await changes.since(connection, moment))[:2]
+        return (await changes.read_since(connection, moment))[:2]
 
 
 def _change(key: TickerKey, first: int, last: int) -> Change:
@@ -107,5 +107,5 @@ async def test_old_changes_are_forgotten(database: Database, sql: asyncpg.Connec
     await sql.execute("UPDATE price_changes SET noted_at = now() - interval '1 hour 1 second'")
     await store(sql, [120])
     async with database.transaction() as session:
-        await changes.tidy(session)
+        await changes.prune(session)
     assert await sql.fetchval("SELECT array_agg(first_slot) FROM price_changes") == [120]

@@ -16,12 +16,12 @@ async def _page(
     database: Database, span: TimeRange, order: Order = Order.ASC, limit: int = 10
 ) -> EncodedPage:
     async with database.raw_connection() as connection:
-        return await encoded_rows.page(connection, BTC, span, order, limit, template=TEMPLATE)
+        return await encoded_rows.read_page(connection, BTC, span, order, limit, template=TEMPLATE)
 
 
 async def _stretches(database: Database, starts: range) -> list[EncodedChunk]:
     async with database.raw_connection() as connection:
-        return await encoded_rows.chunks(connection, BTC, starts, TEMPLATE, length=starts.step)
+        return await encoded_rows.read_chunks(connection, BTC, starts, TEMPLATE, length=starts.step)
 
 
 async def test_lines_have_exactly_the_digits_that_are_stored(

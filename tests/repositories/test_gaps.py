@@ -28,7 +28,7 @@ def _slot(seconds: int) -> Slot:
 
 async def _promise(database: Database, *promised: Recording) -> None:
     async with database.transaction() as session:
-        await recordings.put(session, promised)
+        await recordings.upsert(session, promised)
 
 
 async def _find(
@@ -169,14 +169,14 @@ def _span(random: Random) -> TimeRange:
 def _compare(
     tally: SlotCounts | None,
     promised: Sequence[Recording],
-    present_us: int,
+    exchange_now_us: int,
     span: TimeRange,
     stored: Mapping[int, str],
 ) -> None:
     slots = [
         slot
         for recording in promised
-        for gap in missing(recording, present_us, span, ())
+        for gap in missing(recording, exchange_now_us, span, ())
         for slot in range(gap.first, gap.last + 1, gap.interval_seconds)
     ]
     if not slots:

@@ -58,7 +58,7 @@ async def test_summaries_equal_the_rows_whatever_is_done_to_them(
     for _ in range(6):
         slots = random.sample(range(0, 6 * HOUR, random.choice([1, 6, 27, 60])), 100)
         async with database.transaction() as session:
-            await prices.add(session, _prices(random, slots))
+            await prices.insert_new(session, _prices(random, slots))
         await _require_equal(sql)
         start = random.randrange(6 * HOUR)
         await sql.execute("DELETE FROM prices WHERE timestamp BETWEEN $1 AND $1 + 4000", start)
@@ -78,7 +78,7 @@ async def test_row_that_is_there_already_counts_once(
     rows = [Price(BTC, Slot(slot), Decimal(5), 0, Source.LIVE) for slot in (0, 60)]
     for _ in range(3):
         async with database.transaction() as session:
-            await prices.add(session, rows)
+            await prices.insert_new(session, rows)
     assert await sql.fetchval("SELECT samples FROM price_hours") == 2
 
 

@@ -37,7 +37,7 @@ def _price(
 
 async def _add(database: Database, rows: Sequence[Price]) -> set[PriceId]:
     async with database.transaction() as session:
-        return await prices.add(session, rows)
+        return await prices.insert_new(session, rows)
 
 
 async def test_add_tells_which_slots_were_free(database: Database, sql: asyncpg.Connection) -> None:
@@ -118,8 +118,8 @@ async def test_live_edges_are_the_newest_live_rows_and_the_clock(
     await store(sql, [240], ticker="eth_usd", source="import")
     await store(sql, [300], exchange="other")
     async with database.read() as session:
-        clock_us, edges = await prices.live_edges(session, [BTC, ETH, OTHER])
-        assert (await prices.live_edges(session, []))[1] == {}
+        clock_us, edges = await prices.read_latest_live(session, [BTC, ETH, OTHER])
+        assert (await prices.read_latest_live(session, []))[1] == {}
     created = await sql.fetchval(
         "SELECT (extract(epoch FROM created_at) * 1000000)::bigint "
         "FROM prices WHERE timestamp = 120"
@@ -134,12 +134,12 @@ async def test_keys_and_extents_tell_of_every_ticker(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     async with database.read() as session:
-        assert (await prices.keys(session), await prices.extents(session)) == (set(), {})
+        assert (await prices.stored_tickers(session), await prices.extents(session)) == (set(), {})
     await store(sql, [60, 120, 180])
     await store(sql, [0], ticker="eth_usd")
     await store(sql, [30], exchange="other")
     async with database.read() as session:
-        assert await prices.keys(session) == {BTC, ETH, OTHER}
+        assert await prices.stored_tickers(session) == {BTC, ETH, OTHER}
         assert await prices.extents(session) == {
             BTC: Extent(60, 180, 3),
             ETH: Extent(0, 0, 1),
@@ -160,14 +160,14 @@ async def test_reads_along_the_primary_key_sort_nothing(
     async with database.read() as session:
         await prices.newest(session, BTC)
         await prices.newest(session, BTC, at_or_before=600)
-        await prices.live_edges(session, [BTC, ETH])
-        await prices.keys(session)
+        await prices.read_latest_live(session, [BTC, ETH])
+        await prices.stored_tickers(session)
     async with database.raw_connection() as connection:
-        await encoded_rows.page(
+        await encoded_rows.read_page(
             connection, BTC, TimeRange(600, 90_000), Order.ASC, 1001, template=SLOTS
         )
-        await encoded_rows.page(connection, BTC, TimeRange(), Order.DESC, 101, template=SLOTS)
-        await encoded_rows.chunks(connection, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
+        await encoded_rows.read_page(connection, BTC, TimeRange(), Order.DESC, 101, template=SLOTS)
+        await encoded_rows.read_chunks(connection, BTC, range(0, 90_000, 7200), SLOTS, length=7200)
     plans = [await _plan(sql, statement) for statement in statements if "FROM prices" in statement]
     assert len(plans) == 7
     for plan in plans:
@@ -192,9 +192,9 @@ async def test_present_follows_the_newest_live_row(
     await store(sql, [60, 7200])
     await store(sql, [7320, 90_000], source="import")
     async with database.read() as session:
-        found = await prices.presents(session, [BTC, ETH])
-        database_us, edges = await prices.live_edges(session, [BTC])
-    estimate = edges[BTC].present_us(database_us)
+        found = await prices.estimate_exchange_now(session, [BTC, ETH])
+        database_us, edges = await prices.read_latest_live(session, [BTC])
+    estimate = edges[BTC].exchange_now_us(database_us)
     assert estimate is not None
     assert 0 <= estimate - found[BTC] < 10_000_000
     assert 0 <= database_us - found[ETH] < 10_000_000
@@ -212,7 +212,7 @@ async def test_edge_of_an_imported_ticker_is_looked_for_without_reading_its_rows
     async with database.read() as session:
         await session.execute(text("SELECT pg_stat_force_next_flush()"))
         before = await sql.fetchval(read)
-        assert (await prices.live_edges(session, [BTC]))[1] == {}
+        assert (await prices.read_latest_live(session, [BTC]))[1] == {}
         await session.execute(text("SELECT pg_stat_force_next_flush()"))
     assert await sql.fetchval(read) == before
 
@@ -230,7 +230,7 @@ async def test_edge_is_the_live_row_stored_last_not_the_highest(
             seconds_ago,
         )
     async with database.read() as session:
-        _, edges = await prices.live_edges(session, [BTC])
+        _, edges = await prices.read_latest_live(session, [BTC])
     assert edges[BTC].slot == now - 60
 
 

@@ -16,7 +16,7 @@ ETH = TickerKey("deribit", "eth_usd")
 
 async def _put(database: Database, *rows: Recording) -> None:
     async with database.transaction() as session:
-        await recordings.put(session, rows)
+        await recordings.upsert(session, rows)
 
 
 async def _newest(database: Database) -> dict[TickerKey, Recording]:

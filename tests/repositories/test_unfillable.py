@@ -17,12 +17,12 @@ def _gap(first: int, last: int, reason: Reason | None = COARSE) -> Gap:
 
 async def _put(database: Database, *gaps: Gap, key: TickerKey = BTC) -> None:
     async with database.transaction() as session:
-        await unfillable.put(session, key, gaps)
+        await unfillable.upsert(session, key, gaps)
 
 
 async def _known(database: Database, span: TimeRange | None = None) -> list[Gap]:
     async with database.read() as session:
-        found = await unfillable.between(session, [BTC], span or TimeRange())
+        found = await unfillable.read_overlapping(session, [BTC], span or TimeRange())
     return found.get(BTC, [])
 
 
@@ -48,9 +48,9 @@ async def test_new_answer_replaces_the_slots_that_it_speaks_of(database: Databas
 async def test_forgotten_slots_are_cut_out(database: Database) -> None:
     await _put(database, _gap(0, 600))
     async with database.transaction() as session:
-        await unfillable.forget(session, BTC, [_gap(60, 60, None), _gap(300, 900, None)])
+        await unfillable.delete_slots(session, BTC, [_gap(60, 60, None), _gap(300, 900, None)])
     assert await _known(database) == [_gap(0, 0), _gap(120, 240)]
     await _put(database)
     async with database.transaction() as session:
-        await unfillable.forget(session, BTC, [])
+        await unfillable.delete_slots(session, BTC, [])
     assert await _known(database) == [_gap(0, 0), _gap(120, 240)]

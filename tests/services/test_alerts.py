@@ -245,14 +245,14 @@ async def test_ticker_that_is_watched_no_more_is_forgotten(world: World, redis: 
 
 def test_summaries_are_right_only_where_each_wrong_part_was_found_right_again() -> None:
     told, name = AlertState(), str(BTC)
-    told.hear_of_summaries({name: {0: 2, 7: 1}}, 1)
+    told.update_summaries({name: {0: 2, 7: 1}}, 1)
     told = AlertState.load(told.dump())
     nothing: dict[int, int] = {}
     for found in (nothing, {14: 0}, {7: 0, 14: 0}, {7: 0}):
-        told.hear_of_summaries({name: found}, 2)
+        told.update_summaries({name: found}, 2)
         assert [alert.event for alert in told.pending] == ["summaries_wrong"]
-    told.hear_of_summaries({name: {0: 0}}, 3)
-    told.hear_of_summaries({name: {0: 0}}, 4)
+    told.update_summaries({name: {0: 0}}, 3)
+    told.update_summaries({name: {0: 0}}, 4)
     assert [(alert.event, alert.at) for alert in told.pending] == [
         ("summaries_wrong", 1),
         ("summaries_right", 3),
@@ -264,7 +264,7 @@ def test_queue_is_bounded_and_drops_the_oldest() -> None:
     told = AlertState()
     dropped = []
     for at in range(MAX_PENDING + 1):
-        dropped += told.hear(
+        dropped += told.update_tickers(
             [TickerStatus(BTC, is_stale=not at % 2, age_seconds=1, reason="x")], at
         )
     assert [alert.at for alert in dropped] == [0]

@@ -17,10 +17,10 @@ from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
 from app.core.settings import Settings
 from app.domain.prices import TickerKey
-from app.domain.stamps import ExchangeClock
+from app.domain.timestamp_checks import ExchangeClock
 from app.postgres.database import Database
 from app.redis.heartbeats import FAILURES
-from app.repositories.live import Sample
+from app.repositories.live import ObservedPrice
 from app.runtime import Runtime, open_runtime
 from app.services.collector import CollectionResult
 from app.services.collector.ticker_tick import TickContext, TickerTick
@@ -80,7 +80,7 @@ async def test_question_after_the_last_moment_still_has_a_grace(
     collector = runtime.collector
     retrier = Retrier(0, first_wait_seconds=0.1, max_wait_seconds=0.1)
     database_clock = ExtrapolatedClock(round(runtime.now() * 1_000_000))
-    batch_writer = BatchWriter[Sample](
+    batch_writer = BatchWriter[ObservedPrice](
         lambda samples: collector._store(samples, retrier, {}, database_clock), 1
     )
     clocks = {"deribit": ExchangeClock()}

@@ -30,7 +30,7 @@ def _gap(first: int, last: int, reason: Reason | None = None) -> Gap:
 async def _record(database: Database, first: int, last: int | None, key: TickerKey = BTC) -> None:
     async with database.transaction() as session:
         end = None if last is None else Slot(last)
-        await recordings.put(session, [Recording(key, 60, Slot(first), end)])
+        await recordings.upsert(session, [Recording(key, 60, Slot(first), end)])
 
 
 async def test_every_promised_slot_is_accounted_for(
@@ -41,7 +41,7 @@ async def test_every_promised_slot_is_accounted_for(
     await store(sql, range(2 * HOUR, 3 * HOUR, 60), source="backfill")
     await store(sql, range(4 * HOUR, 5 * HOUR, 60), source="import")
     async with database.transaction() as session:
-        await unfillable.put(session, BTC, [_gap(3 * HOUR, 3 * HOUR + 540, Reason.BEFORE_CHART)])
+        await unfillable.upsert(session, BTC, [_gap(3 * HOUR, 3 * HOUR + 540, Reason.BEFORE_CHART)])
     (found,) = await CoverageService(database).look(EVERYTHING)
     assert found == Coverage(
         BTC,

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.core.errors import RepairRunning
-from app.domain.forgetting import RowCounts, Selection
+from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import Source, TickerKey, TimeRange
 from app.domain.repairs import RepairResult
 from app.postgres.database import Database

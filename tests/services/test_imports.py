@@ -18,7 +18,7 @@ from app.domain.recordings import Recording
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import recordings
-from app.repositories.imports import Stage
+from app.repositories.imports import StagingTable
 from app.services import imports
 from app.services.imports import Imports
 from tests.repositories.rows import store
@@ -88,13 +88,15 @@ async def test_row_that_is_stored_at_the_same_moment_stays(
 ) -> None:
     """Between the look and the storing, another writer may come."""
     async with database.autocommit_session() as session:
-        stage = Stage(session)
-        await stage.open()
-        await stage.add(f"deribit,btc_usd,{T0},0,1,\nderibit,btc_usd,{T0 + 60},0,2,\n".encode())
-        (run,) = await stage.settle()
-        assert not run.is_among
+        stage = StagingTable(session)
+        await stage.create()
+        await stage.copy_rows(
+            f"deribit,btc_usd,{T0},0,1,\nderibit,btc_usd,{T0 + 60},0,2,\n".encode()
+        )
+        (run,) = await stage.build_index()
+        assert not run.has_stored_prices
         await store(sql, [T0], price="7.5")
-        assert await stage.store(run, 0, 10) == (1, T0 + 60)
+        assert await stage.insert_block(run, 0, 10) == (1, T0 + 60)
     assert await _stored(sql) == [(T0, "7.5"), (T0 + 60, "2")]
 
 
@@ -242,8 +244,8 @@ async def test_only_what_nothing_records_is_promised(
 ) -> None:
     async with database.transaction() as session:
         first, last = Slot(T0 + 120), Slot(T0 + 180)
-        await recordings.put(session, [Recording(BTC, 60, first, last)])
-        await recordings.put(session, [Recording(BTC, 30, Slot(T0 + 360))])
+        await recordings.upsert(session, [Recording(BTC, 60, first, last)])
+        await recordings.upsert(session, [Recording(BTC, 30, Slot(T0 + 360))])
     path = _csv(tmp_path / "a.csv", [(T0, 1), (T0 + 600, 2)])
     await _load(database, path)
     assert await _recorded(sql) == [
@@ -291,13 +293,13 @@ async def test_connection_that_breaks_is_the_database_that_is_away(
 ) -> None:
     async def add_over_a_broken_one() -> None:
         async with database.autocommit_session() as session:
-            stage = Stage(session)
-            await stage.open()
+            stage = StagingTable(session)
+            await stage.create()
             await sql.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'prices' AND datname = current_database()"
             )
-            await stage.add(b"deribit,btc_usd,0,0,1,\n")
+            await stage.copy_rows(b"deribit,btc_usd,0,0,1,\n")
 
     with pytest.raises(DatabaseUnavailable):
         await add_over_a_broken_one()

@@ -48,10 +48,10 @@ class Partial:
     async def chart(self, ticker: str, chart_range: ChartRange) -> Chart:
         self.asked.append(chart_range.name)
         chart = await self.client.chart(ticker, chart_range)
-        points = zip(chart.stamps_us, chart.prices, strict=True)
+        points = zip(chart.timestamps_us, chart.prices, strict=True)
         kept = [point for point in points if not self.lacks(point[0] // MICROSECONDS)]
         stamps, values = zip(*kept, strict=True) if kept else ((), ())
-        return replace(chart, stamps_us=stamps, prices=values)
+        return replace(chart, timestamps_us=stamps, prices=values)
 
 
 @pytest.fixture

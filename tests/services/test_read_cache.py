@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from app.core.errors import DatabaseUnavailable
 from app.core.settings import Settings
-from app.domain.chunks import CHUNK_SECONDS, MAX_CHUNKS
+from app.domain.chunk_cache import CHUNK_SECONDS, MAX_CHUNKS
 from app.domain.encoded_rows import Column, EncodedPage, RowTemplate
 from app.domain.prices import UNBOUNDED, Order, TickerKey, TimeRange
 from app.postgres.database import Database
@@ -303,7 +303,7 @@ async def test_newest_lines_are_the_end_of_the_table_backwards(
         found = await cache.page(BTC, UNBOUNDED, Order.DESC, limit)
         assert found is not None
         async with database.raw_connection() as connection:
-            page = await encoded_rows.page(
+            page = await encoded_rows.read_page(
                 connection, BTC, TimeRange(), Order.DESC, limit, template=TEMPLATE
             )
         assert _text(found) == _text(page)
@@ -331,7 +331,7 @@ async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
     await store(sql, [180])
     await sql.execute("UPDATE shifted.by SET seconds = 3601")
     async with database.transaction() as session:
-        await changes.tidy(session)
+        await changes.prune(session)
     assert await sql.fetchval("SELECT count(*) FROM price_changes") == 0
     await cache._refresh()
     assert cache.cached_page(BTC, TimeRange(0, 600), 10) is None

@@ -34,7 +34,7 @@ from app.core.errors import (
     TickerNotFound,
 )
 from app.domain.prices import Order
-from app.domain.times import seconds_until
+from app.domain.times import floor_seconds
 from app.runtime import Runtime
 
 MAX_TOLERANCE_SECONDS = 10_000_000_000
@@ -154,7 +154,7 @@ async def price_at(
     ] = None,
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
-    moment = seconds_until(timestamp.at(runtime.now()))
+    moment = floor_seconds(timestamp.at(runtime.now()))
     price = await runtime.reader.at(key, moment, tolerance_seconds)
     return _json(encode_price(price))
 

@@ -34,8 +34,8 @@ def read_chart(envelope: Envelope) -> Chart:
         AnswerMalformed: it is not a list of ascending points up to the present.
         PriceRefused: a price makes no sense.
     """
-    present_us = envelope.observed_us
-    if present_us is None:
+    exchange_now_us = envelope.observed_us
+    if exchange_now_us is None:
         raise AnswerMalformed("a chart without usOut can't be placed in time")
     if not isinstance(envelope.result, list):
         raise AnswerMalformed("the chart is no list")
@@ -43,9 +43,9 @@ def read_chart(envelope: Envelope) -> Chart:
     stamps = [stamp for stamp, _ in points]
     if any(later <= earlier for earlier, later in pairwise(stamps)):
         raise AnswerMalformed("the points of the chart do not ascend")
-    if stamps and stamps[-1] > present_us + FARTHEST_AHEAD_US:
+    if stamps and stamps[-1] > exchange_now_us + FARTHEST_AHEAD_US:
         raise AnswerMalformed("the chart reaches into the future")
-    return Chart(stamps, [price for _, price in points], present_us)
+    return Chart(stamps, [price for _, price in points], exchange_now_us)
 
 
 def _read_point(point: object) -> tuple[int, Decimal]:

@@ -17,11 +17,11 @@ from app.core.retry import Retrier
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording, realign
 from app.domain.slots import Slot
-from app.domain.stamps import ExchangeClock, changed_clocks
+from app.domain.timestamp_checks import ExchangeClock, changed_clocks
 from app.postgres.database import Database
 from app.redis.heartbeats import FailureStore
 from app.repositories import exchange_clocks, live, prices, recordings
-from app.repositories.live import Sample
+from app.repositories.live import ObservedPrice
 from app.repositories.prices import PriceId
 from app.services.collector.ticker_tick import TickContext, TickerTick
 
@@ -114,14 +114,14 @@ class Collector:
     ) -> CollectionResult:
         known = await (self._sync_recordings() if syncs_recordings else self._recordings())
         async with self._database.read() as session:
-            database_us, latest_prices = await prices.live_edges(session, keys)
-            saved_clocks = await exchange_clocks.of_host(session, host_id())
+            database_us, latest_prices = await prices.read_latest_live(session, keys)
+            saved_clocks = await exchange_clocks.read_for_host(session, host_id())
         database_clock = ExtrapolatedClock(database_us)
         clocks = {
             name: replace(saved_clocks.get(name, ExchangeClock())) for name in self._exchanges
         }
         first_slots = {key: recording.first_slot for key, recording in known.items()}
-        batch_writer = BatchWriter[Sample](
+        batch_writer = BatchWriter[ObservedPrice](
             lambda samples: self._store(samples, retrier, first_slots, database_clock), len(keys)
         )
         grace_seconds = _handover_seconds(self._interval_seconds)
@@ -154,11 +154,11 @@ class Collector:
         if clocks:
             may_fail = best_effort("exchange_clocks_not_saved", timeout_seconds)
             async with may_fail, self._database.transaction() as session:
-                await exchange_clocks.put(session, host_id(), clocks)
+                await exchange_clocks.upsert(session, host_id(), clocks)
 
     async def _store(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[ObservedPrice],
         retrier: Retrier,
         first_slots: Mapping[TickerKey, Slot],
         database_clock: ExtrapolatedClock,
@@ -170,16 +170,18 @@ class Collector:
 
     async def _write(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[ObservedPrice],
         first_slots: Mapping[TickerKey, Slot],
         database_clock: ExtrapolatedClock,
     ) -> set[PriceId]:
         async with self._database.transaction() as session:
-            new = await prices.add(session, [sample.price for sample in samples])
+            new = await prices.insert_new(session, [sample.price for sample in samples])
             early = {key: slot for key, slot in new if slot < first_slots.get(key, slot)}
             await recordings.extend_start(session, early)
             stored = [sample for sample in samples if sample.id in new]
-            late = await live.demote_late(session, stored, self._interval_seconds, database_clock)
+            late = await live.mark_late_as_backfill(
+                session, stored, self._interval_seconds, database_clock
+            )
         live.count_stored(new, late)
         return new
 
@@ -196,9 +198,11 @@ class Collector:
         async with self._database.transaction() as session:
             await recordings.lock_recordings(session)
             known = await recordings.newest(session)
-            database_us, latest_prices = await prices.live_edges(session, configured | known.keys())
+            database_us, latest_prices = await prices.read_latest_live(
+                session, configured | known.keys()
+            )
             changes = realign(known, self._keys, self._interval_seconds, latest_prices, database_us)
-            await recordings.put(session, changes)
+            await recordings.upsert(session, changes)
         for change in changes:
             event = "recording_opened" if change.is_open else "recording_closed"
             log.info(event, ticker=str(change.key), interval_seconds=change.interval_seconds)

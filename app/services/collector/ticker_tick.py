@@ -16,9 +16,8 @@ from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
 from app.domain.prices import Price, Quote, TickerKey
 from app.domain.slots import LatestLivePrice, Slot, is_plausible, seconds_left, window_seconds
-from app.domain.stamps import ExchangeClock
-from app.repositories import live
-from app.repositories.live import Sample
+from app.domain.timestamp_checks import ExchangeClock
+from app.repositories.live import ObservedPrice
 
 MAX_QUOTES = 6
 """Quotes that a tick may fetch per ticker: two are usual, more only when a clock jumps."""
@@ -33,7 +32,7 @@ class TickContext(NamedTuple):
     retrier: Retrier
     grace_seconds: float
     """Time that a request has after the retrier's deadline."""
-    batch_writer: BatchWriter[Sample]
+    batch_writer: BatchWriter[ObservedPrice]
     exchange_clocks: Mapping[str, ExchangeClock]
     database_clock: ExtrapolatedClock
     idle_group: IdleGroup
@@ -69,7 +68,7 @@ class TickerTick:
 
     async def _store_due_slots(self, latest: LatestLivePrice | None) -> None:
         database_us = self._context.database_clock.now_us()
-        now_us = latest.present_us(database_us) if latest else None
+        now_us = latest.exchange_now_us(database_us) if latest else None
         exchange_now = None if now_us is None else ExtrapolatedClock(now_us)
         slot = latest.slot if latest else None
         for _ in range(MAX_QUOTES):
@@ -81,7 +80,7 @@ class TickerTick:
                 return
             quote = await self._fetch_verified(exchange_now)
             price = Price.live(quote, self._interval_seconds)
-            sample = live.observe(price, exchange_now, self._interval_seconds)
+            sample = ObservedPrice.create(price, exchange_now, self._interval_seconds)
             exchange_now = ExtrapolatedClock(quote.observed_us)
             self.stored += await self._context.batch_writer.add(sample)
             slot = price.slot  # may be an earlier one, if the exchange's clock was set back

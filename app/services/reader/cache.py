@@ -20,13 +20,13 @@ from app.core.errors import AppError
 from app.core.event_wait import wait_for_event
 from app.core.single_flight import SingleFlight
 from app.domain.changes import EVERYTHING, Change
-from app.domain.chunks import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
+from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
 from app.domain.encoded_rows import EncodedPage, RowTemplate
 from app.domain.prices import UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
 from app.postgres.database import Database, RawConnection
 from app.repositories import changes, encoded_rows, ticker_states
-from app.repositories.changes import Moment, News
+from app.repositories.changes import ChangesSince, Snapshot
 
 FRESH_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
@@ -68,7 +68,7 @@ class ReadCache:
         self._chunks = Chunks(max_bytes)
         self._states: dict[TickerKey, TickerState] = {}
         self._readings: set[_Reading] = set()
-        self._position: Moment | None = None
+        self._position: Snapshot | None = None
         self._clock = clock
         self._refreshed_at = float("-inf")
         self._flights = SingleFlight(clock)
@@ -157,17 +157,17 @@ class ReadCache:
         began_at = self._clock()
         async with self._database.raw_connection(reserved=True) as connection:
             news = await self._news(connection)
-        self._position = news.moment
+        self._position = news.snapshot
         for change in news.changes:
             self._invalidate(change)
         for key, state in news.states.items():
             self._keep_state(key, state)
         self._refreshed_at = began_at
 
-    async def _news(self, connection: RawConnection) -> News:
+    async def _news(self, connection: RawConnection) -> ChangesSince:
         if self._position is None:
-            return News(await changes.now(connection), [EVERYTHING], {})
-        return await changes.since(connection, self._position)
+            return ChangesSince(await changes.read_snapshot(connection), [EVERYTHING], {})
+        return await changes.read_since(connection, self._position)
 
     def _invalidate(self, change: Change) -> None:
         for reading in self._readings:
@@ -243,7 +243,7 @@ class ReadCache:
         grid = state.recordings[-1].interval_seconds if state.recordings else 1
         with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
             async with self._database.raw_connection() as connection:
-                found = await encoded_rows.chunks(
+                found = await encoded_rows.read_chunks(
                     connection, key, starts, self.template, length=CHUNK_SECONDS, grid_seconds=grid
                 )
             await self.refresh()

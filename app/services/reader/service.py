@@ -10,7 +10,7 @@ from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
-from app.domain.times import write_utc
+from app.domain.times import format_utc
 from app.postgres.database import Database
 from app.repositories import encoded_rows, prices, recordings
 from app.repositories.prices import Extent
@@ -72,7 +72,9 @@ class PriceReader:
     ) -> EncodedPage:
         template = self._cache.template
         async with self._database.raw_connection() as connection:
-            page = await encoded_rows.page(connection, key, span, order, limit, template=template)
+            page = await encoded_rows.read_page(
+                connection, key, span, order, limit, template=template
+            )
         if page.last is None:
             await self.require_known(key)
             return page
@@ -132,7 +134,7 @@ class PriceReader:
             extent = (await prices.extents(session)).get(key, Extent())
         if extent.first is None or extent.last is None:
             return "nothing is stored of it yet"
-        first, last = (f"{at} ({write_utc(at)})" for at in (extent.first, extent.last))
+        first, last = (f"{at} ({format_utc(at)})" for at in (extent.first, extent.last))
         return f"its prices begin at {first} and end at {last}"
 
     async def tickers(self) -> list[TickerSummary]:
@@ -152,7 +154,7 @@ class PriceReader:
         if key in self._configured:
             return
         async with self._database.read() as session:
-            known = {*await recordings.newest(session), *await prices.keys(session)}
+            known = {*await recordings.newest(session), *await prices.stored_tickers(session)}
         if key not in known:
             names = ", ".join(sorted(map(str, known | self._configured)))
             raise TickerNotFound(f"no ticker {key} is known; known are {names}")

@@ -17,18 +17,18 @@ from app.core.errors import (
     TickerNotFound,
 )
 from app.core.retry import Retrier
-from app.domain.gaps import Gap, Reason, with_reasons
+from app.domain.gaps import Gap, Reason, apply_reasons
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.repairs import (
     REPAIR_LOCK,
-    Missing,
+    OnProgress,
     Progress,
     QueuedRepair,
+    RepairPlan,
     RepairRequest,
     RepairResult,
-    Tell,
 )
-from app.domain.slots import MICROSECONDS, present_of, window_seconds
+from app.domain.slots import MICROSECONDS, estimate_exchange_now_us, window_seconds
 from app.postgres.database import Database
 from app.redis.repair_queue import RepairQueue
 from app.repositories import gaps, prices, recordings, retries, unfillable
@@ -101,7 +101,7 @@ class Repair:
             return True
 
     async def carry_out(
-        self, request: RepairRequest, *, seconds: float = ASKED_SECONDS, tell: Tell = _silence
+        self, request: RepairRequest, *, seconds: float = ASKED_SECONDS, tell: OnProgress = _silence
     ) -> RepairResult:
         """Repair here and now, trying for so long; `tell` hears of every chunk.
 
@@ -200,24 +200,24 @@ class Repair:
         *,
         lookback_hours: int | None = None,
         asked_since_us: int | None = None,
-    ) -> Missing:
+    ) -> RepairPlan:
         """Find what is missing, and what of it the exchange could not give.
 
         Forced, what it could not give counts only if it was asked since a moment.
         """
         keys = [key for key in await self._known() if request.covers(key)]
         async with self._database.read() as session:
-            database_us, edges = await prices.live_edges(session, keys)
-            presents = {key: present_of(edges.get(key), database_us) for key in keys}
+            database_us, edges = await prices.read_latest_live(session, keys)
+            presents = {key: estimate_exchange_now_us(edges.get(key), database_us) for key in keys}
             span = request.span
             if lookback_hours is not None:
                 span = TimeRange(database_us // MICROSECONDS - lookback_hours * SECONDS_PER_HOUR)
             found = await gaps.find(session, presents, span)
             since_us = (asked_since_us or database_us) if request.force else None
-            known = await unfillable.between(session, found, span, since_us)
-            tried = await retries.between(session, found, span)
-        return Missing(
-            {key: with_reasons(of_key, self._kept(key, known)) for key, of_key in found.items()},
+            known = await unfillable.read_overlapping(session, found, span, since_us)
+            tried = await retries.read_overlapping(session, found, span)
+        return RepairPlan(
+            {key: apply_reasons(of_key, self._kept(key, known)) for key, of_key in found.items()},
             presents,
             database_us,
             tried,
@@ -232,7 +232,7 @@ class Repair:
         return [run for run in runs if not (is_ours and run.reason is Reason.UNKNOWN_TICKER)]
 
     async def _fill(
-        self, missing: Missing, pace: Pace, tell: Tell = _silence
+        self, missing: RepairPlan, pace: Pace, tell: OnProgress = _silence
     ) -> Sequence[TickerRepair]:
         """Repair ticker by ticker, a few at once; in no order, so that none is always the last."""
         work = Work(self._database, missing, pace, Board(missing.total, tell))
@@ -248,7 +248,7 @@ class Repair:
                 group.create_task(_run_each(waiting))
         return repairs
 
-    async def _unlisted(self, missing: Missing, pace: Pace) -> set[TickerKey]:
+    async def _unlisted(self, missing: RepairPlan, pace: Pace) -> set[TickerKey]:
         """Name the tickers that are not configured, and that their exchange does not list."""
         suspects = missing.open.keys() - set(self._keys)
         names: dict[str, frozenset[str]] = {}

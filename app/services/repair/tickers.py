@@ -14,13 +14,13 @@ from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.core.retry import Retrier
-from app.domain.charts import Chart, ChartRange, FillResult, fill, within_reach
-from app.domain.gaps import Gap, Reason, because, count_slots, due_by, without
+from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
+from app.domain.gaps import Gap, Reason, clip_to_due, count_slots, with_default_reason, without
 from app.domain.prices import Price, Source, TickerKey
-from app.domain.repairs import Missing, Progress, RepairResult, Tell, TickerRun
-from app.domain.retries import Answer, Retry, hold_back, next_tries
+from app.domain.repairs import OnProgress, Progress, RepairPlan, RepairResult, TickerRun
+from app.domain.retries import Answer, Retry, hold_back_pending, schedule_retries
 from app.domain.slots import is_plausible
-from app.domain.stamps import ahead_limit_us
+from app.domain.timestamp_checks import max_ahead_us
 from app.postgres.database import Database
 from app.repositories import prices, retries, unfillable
 
@@ -52,7 +52,7 @@ class Pace:
 class Board:
     """Keeps the count of all tickers' slots, and tells of each chunk."""
 
-    def __init__(self, total: int, tell: Tell) -> None:
+    def __init__(self, total: int, tell: OnProgress) -> None:
         self._total = total
         self._done = 0
         self._tell = tell
@@ -60,7 +60,7 @@ class Board:
 
     def note(self, key: TickerKey, chart: str, filling: FillResult) -> None:
         """Tell of a chunk that was stored."""
-        filled, unfillable = len(filling.prices), count_slots(filling.refused)
+        filled, unfillable = len(filling.prices), count_slots(filling.unfillable)
         self._done += filled + unfillable
         level = log.info if filled or unfillable else log.debug
         level("gap_filled", ticker=str(key), chart=chart, filled=filled, unfillable=unfillable)
@@ -72,7 +72,7 @@ class Work:
     """What the repairs of all tickers share."""
 
     database: Database
-    missing: Missing
+    missing: RepairPlan
     pace: Pace
     board: Board
 
@@ -123,28 +123,30 @@ class TickerRepair:
 
     async def _fill(self) -> None:
         missing, charts = self._work.missing, self._exchange.charts
-        left, present_us = missing.open[self.key], missing.presents[self.key]
+        left, exchange_now_us = missing.open[self.key], missing.presents[self.key]
         known = missing.retries.get(self.key, [])
         if not self._is_listed:
             await self._give_up(left)
             return
         for chart_range, coarser in zip_longest(charts, charts[1:]):
-            older, asked = within_reach(left, chart_range, present_us)
+            older, asked = split_by_reach(left, chart_range, exchange_now_us)
             if asked:
                 chart = await self._ask(chart_range)
-                asked = due_by(asked, chart.present_us)  # or it would forestall the collector
+                asked = clip_to_due(
+                    asked, chart.exchange_now_us
+                )  # or it would forestall the collector
                 found = fill(self.key, asked, chart, is_coarsest=coarser is None)
                 answer = Answer(chart, chart_range, coarser)
-                filling, held = hold_back(found, answer, present_us, known)
-                again = next_tries(held, known, chart_range, missing.database_us)
+                filling, held = hold_back_pending(found, answer, exchange_now_us, known)
+                again = schedule_retries(held, known, chart_range, missing.database_us)
                 await self._store(asked, filling, again)
                 self._work.board.note(self.key, chart_range.name, filling)
-                older.extend(filling.left)
+                older.extend(filling.before_chart)
             left = older
 
     async def _give_up(self, gaps: Sequence[Gap]) -> None:
         """Note that the exchange knows no such ticker."""
-        filling = FillResult([], because(gaps, Reason.UNKNOWN_TICKER), [], [])
+        filling = FillResult([], with_default_reason(gaps, Reason.UNKNOWN_TICKER), [], [])
         await self._store(gaps, filling, [])
         self._work.board.note(self.key, "", filling)
 
@@ -155,10 +157,12 @@ class TickerRepair:
             chart = await self._work.pace.for_a_step().call(
                 lambda: self._try(chart_range), **context
             )
-        if not is_plausible(chart.present_us, self._work.missing.database_us):
-            raise TimestampRefused(f"the chart is stamped {chart.present_us} µs since the epoch")
-        ahead_us = chart.present_us - self._present.now_us()
-        if ahead_us > ahead_limit_us(self._work.missing.open[self.key][-1].interval_seconds):
+        if not is_plausible(chart.exchange_now_us, self._work.missing.database_us):
+            raise TimestampRefused(
+                f"the chart is stamped {chart.exchange_now_us} µs since the epoch"
+            )
+        ahead_us = chart.exchange_now_us - self._present.now_us()
+        if ahead_us > max_ahead_us(self._work.missing.open[self.key][-1].interval_seconds):
             raise TimestampRefused(
                 f"the chart is stamped {ahead_us} µs ahead of the last live price"
             )
@@ -175,10 +179,10 @@ class TickerRepair:
         self, asked: Sequence[Gap], filling: FillResult, again: Sequence[Retry]
     ) -> None:
         """Store a chunk, a huge one in several transactions; each may be the last."""
-        undone = sorted([*filling.left, *filling.refused, *filling.pending])
+        undone = sorted([*filling.before_chart, *filling.unfillable, *filling.pending])
         recovered = without(asked, undone) if self._work.missing.forced else []
-        decided = without(asked, sorted([*filling.left, *filling.pending]))
-        parts = zip_longest(_parts(filling.prices), _parts(filling.refused), fillvalue=())
+        decided = without(asked, sorted([*filling.before_chart, *filling.pending]))
+        parts = zip_longest(_parts(filling.prices), _parts(filling.unfillable), fillvalue=())
         for rows, refused in parts:
             await self._persist(partial(self._write, rows, refused))
         await self._persist(partial(self._note, recovered, decided, again))
@@ -194,13 +198,13 @@ class TickerRepair:
         if not (recovered or again or known):
             return
         async with self._work.database.transaction() as session:
-            await unfillable.forget(session, self.key, recovered)
+            await unfillable.delete_slots(session, self.key, recovered)
             await retries.replace(session, self.key, decided, again)
 
     async def _write(self, rows: Sequence[Price], refused: Sequence[Gap]) -> None:
         async with self._work.database.transaction() as session:
-            new = await prices.add(session, rows)
-            await unfillable.put(session, self.key, refused)
+            new = await prices.insert_new(session, rows)
+            await unfillable.upsert(session, self.key, refused)
         self.filled += len(new)
         self.taken += len(rows)
         self.refused += count_slots(refused)
@@ -209,7 +213,7 @@ class TickerRepair:
             count(SLOTS_UNFILLABLE, gap.reason, amount=gap.missing)
 
 
-def sum_up(missing: Missing, repairs: Sequence[TickerRepair]) -> RepairResult:
+def sum_up(missing: RepairPlan, repairs: Sequence[TickerRepair]) -> RepairResult:
     """Sum up what became of the missing slots, and log it."""
     refused = sum(repair.refused for repair in repairs)
     repaired = RepairResult(

@@ -23,12 +23,12 @@ DRIFT_SECONDS = 1
 class ClockReadings(NamedTuple):
     """What our clocks say when an answer arrives, in microseconds.
 
-    `present_us` is the exchange's present as its last stored stamp lets expect; None tells that
-    there is none, or that the database's clock was set back since. `host_us` counts since the
-    host started.
+    `exchange_now_us` is the exchange's clock, estimated from its last stored timestamp; None if
+    there is none, or if the database's clock was set back since. `host_us` counts from the start of
+    the host.
     """
 
-    present_us: int | None
+    exchange_now_us: int | None
     database_us: int
     host_us: int
 
@@ -56,13 +56,13 @@ class ExchangeClock:
 
         Where nothing tells of the present, the database's clock does, and 5 min are allowed.
         """
-        limit_us = doubt_limit_us(interval_seconds)
+        limit_us = max_deviation_us(interval_seconds)
         if _is_near(observed_us - now.host_us, self.offset_us, limit_us):
             return False
-        if now.present_us is None:
+        if now.exchange_now_us is None:
             gap_us = abs(observed_us - now.database_us)
             return gap_us > MAX_DATABASE_DOUBT_SECONDS * MICROSECONDS
-        return abs(observed_us - now.present_us) > limit_us
+        return abs(observed_us - now.exchange_now_us) > limit_us
 
     def is_credible(self, observed_us: int, now: ClockReadings, interval_seconds: int) -> bool:
         """Tell whether a doubtful stamp, which a second answer confirmed, is believed all the same.
@@ -72,9 +72,9 @@ class ExchangeClock:
         host's clock contradicts, else an interval (at least a minute). What is not believed is
         remembered.
         """
-        if self.offset_us is None and now.present_us is None:
+        if self.offset_us is None and now.exchange_now_us is None:
             return True
-        limit_us = doubt_limit_us(interval_seconds)
+        limit_us = max_deviation_us(interval_seconds)
         if _is_near(observed_us - now.host_us, self.former_offset_us, limit_us):
             return True
         leads_back = self._leads_back(observed_us, now, limit_us)
@@ -98,7 +98,7 @@ class ExchangeClock:
     def _leads_back(self, observed_us: int, now: ClockReadings, limit_us: int) -> bool:
         """Tell whether a jump ends near the database's clock, and nearer than it began."""
         supposed_us = (
-            now.present_us if self.offset_us is None else now.host_us + self.offset_us
+            now.exchange_now_us if self.offset_us is None else now.host_us + self.offset_us
         ) or 0
         before_us = abs(supposed_us - now.database_us)
         after_us = abs(observed_us - now.database_us)
@@ -107,7 +107,7 @@ class ExchangeClock:
 
     def _has_lasted(self, observed_us: int, now: ClockReadings, interval_seconds: int) -> bool:
         offset_us = observed_us - now.host_us
-        limit_us = doubt_limit_us(interval_seconds)
+        limit_us = max_deviation_us(interval_seconds)
         if self.doubt is None or abs(offset_us - self.doubt.offset_us) > limit_us:
             self.doubt = UnconfirmedJump(offset_us, now.host_us)
         lasted_us = now.host_us - self.doubt.since_us
@@ -133,17 +133,17 @@ def changed_clocks(
     }
 
 
-def doubt_limit_us(interval_seconds: int) -> int:
+def max_deviation_us(interval_seconds: int) -> int:
     """Tell how far from where it is expected a stamp is doubted: half an interval, 2 to 60 s."""
     return min(max(interval_seconds // 2, MIN_DOUBT_SECONDS), MAX_DOUBT_SECONDS) * MICROSECONDS
 
 
-def ahead_limit_us(interval_seconds: int) -> int:
+def max_ahead_us(interval_seconds: int) -> int:
     """Tell how far ahead of the supposed present a chart is believed: an interval more.
 
     By so much a price that was stored late makes the present seem earlier than it is.
     """
-    return doubt_limit_us(interval_seconds) + interval_seconds * MICROSECONDS
+    return max_deviation_us(interval_seconds) + interval_seconds * MICROSECONDS
 
 
 def agree(observed_us: int, expected_us: int) -> bool:

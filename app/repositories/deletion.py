@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Text, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.forgetting import RowCounts, Selection
+from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import TickerKey
 
 _CHOSEN = """
@@ -65,7 +65,7 @@ class Deleted(NamedTuple):
     recordings: Sequence[int]
 
 
-async def look(session: AsyncSession, selection: Selection) -> RowCounts:
+async def count_rows(session: AsyncSession, selection: Selection) -> RowCounts:
     """Count what a selection holds."""
     rows = (await session.execute(_bound(_COUNT), _parameters(selection))).all()
     if not rows:
@@ -83,7 +83,7 @@ async def delete_block(
     return Deleted(last, firsts)
 
 
-async def delete_promises(session: AsyncSession, key: TickerKey) -> None:
+async def delete_recordings(session: AsyncSession, key: TickerKey) -> None:
     """Delete a ticker's recordings, and what is noted of its gaps."""
     await session.execute(text(_FORGET_RECORDINGS), key._asdict())
     await _delete_notes(session, {**key._asdict(), **_EVER})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.domain.prices import Source, TickerKey, TimeRange
-from app.domain.repairs import EVER
+from app.domain.repairs import UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +12,13 @@ class Selection:
     """Rows of a ticker: of a span, and of one source; what is left open means all of them."""
 
     key: TickerKey
-    span: TimeRange = EVER
+    span: TimeRange = UNBOUNDED
     source: Source | None = None
 
     @property
     def is_whole(self) -> bool:
         """Tell whether the ticker itself is meant, with all that is known of it."""
-        return self.span == EVER and self.source is None
+        return self.span == UNBOUNDED and self.source is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,13 @@
 import pytest
 
 from app.domain.slots import MICROSECONDS
-from app.domain.stamps import ClockReadings, ExchangeClock, UnconfirmedJump, agree, changed_clocks
+from app.domain.timestamp_checks import (
+    ClockReadings,
+    ExchangeClock,
+    UnconfirmedJump,
+    agree,
+    changed_clocks,
+)
 
 NOW_US = 1_768_579_260 * MICROSECONDS
 HOST_US = 5_000 * MICROSECONDS
@@ -12,11 +18,11 @@ HALF_AN_HOUR_US = 1_800 * MICROSECONDS
 
 
 def bearings(
-    present_us: int | None = NOW_US, database_us: int = NOW_US, passed_seconds: int = 0
+    exchange_now_us: int | None = NOW_US, database_us: int = NOW_US, passed_seconds: int = 0
 ) -> ClockReadings:
     passed_us = passed_seconds * MICROSECONDS
-    present_us = None if present_us is None else present_us + passed_us
-    return ClockReadings(present_us, database_us + passed_us, HOST_US + passed_us)
+    exchange_now_us = None if exchange_now_us is None else exchange_now_us + passed_us
+    return ClockReadings(exchange_now_us, database_us + passed_us, HOST_US + passed_us)
 
 
 @pytest.mark.parametrize(("interval", "limit"), [(1, 2), (30, 15), (60, 30), (86_400, 60)])
