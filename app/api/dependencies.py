@@ -12,13 +12,12 @@ from fastapi.security import APIKeyHeader
 from pydantic import SecretStr, StringConstraints
 
 from app.core.errors import KeyMissing, KeyRefused
-from app.domain.prices import TickerKey
+from app.domain.prices import DEFAULT_EXCHANGE, TickerKey
 from app.runtime import Runtime
 
 NAME = r"[A-Za-z0-9_.\-]{1,64}"
 NAME_PATTERN = f"^{NAME}$"
 KEY_PATTERN = f"^({NAME}:)?{NAME}$"
-DEFAULT_EXCHANGE = "deribit"
 MAX_TICKERS = 1_000
 """That one request may name."""
 TICKER_EXAMPLE: dict[str, Example] = {"the demo's first": {"value": "btc_usd"}}

@@ -9,7 +9,7 @@ from app.api.dependencies import RuntimeDep
 from app.core.errors import ParametersInvalid
 from app.domain.prices import TimeRange
 from app.domain.times import (
-    BACK,
+    BACK_FROM_NOW,
     FIRST_SECOND,
     LAST_SECOND,
     NOW,
@@ -34,7 +34,7 @@ MomentParameter = Annotated[
                 },
                 {"type": "string", "format": "date-time"},
                 {"type": "string", "format": "date"},
-                {"type": "string", "pattern": f"^({NOW}|{BACK.pattern})$"},
+                {"type": "string", "pattern": f"^({NOW}|{BACK_FROM_NOW.pattern})$"},
             ],
             "examples": ["-24h", 1768579260, "2026-01-16T16:01:00Z"],
         }

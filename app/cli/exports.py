@@ -11,9 +11,9 @@ from typing import Annotated, BinaryIO
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import DEFAULT_EXCHANGE, FromMoment, ToMoment, span_between
+from app.cli.options import FromMoment, ToMoment, span_between
 from app.domain.exports import ExportFormat
-from app.domain.prices import TickerKey, TimeRange
+from app.domain.prices import DEFAULT_EXCHANGE, TickerKey, TimeRange
 
 PACKED = ".gz"
 

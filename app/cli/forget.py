@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import DEFAULT_EXCHANGE, AsJson, FromMoment, ToMoment, key_of, span_between
+from app.cli.options import AsJson, FromMoment, ToMoment, key_of, span_between
 from app.cli.reports import utc
 from app.domain.deletion import RowCounts, Selection
-from app.domain.prices import Source, TickerKey
+from app.domain.prices import DEFAULT_EXCHANGE, Source, TickerKey
 
 if TYPE_CHECKING:
     from app.runtime import Runtime

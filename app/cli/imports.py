@@ -13,8 +13,8 @@ import typer
 from app.cli.context import command_runtime
 from app.cli.reports import utc
 from app.domain.imports import ImportProgress, ImportRequest, ImportResult, OnProgress
+from app.domain.slots import SECONDS_PER_DAY
 
-SECONDS_PER_DAY = 86_400
 STEPS = 1000
 """Of a progress bar."""
 

@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from app.domain.prices import TickerKey, TimeRange
+from app.domain.prices import DEFAULT_EXCHANGE, TickerKey, TimeRange
 from app.domain.times import TimePoint, ceil_seconds, floor_seconds, parse_time_point
-
-DEFAULT_EXCHANGE = "deribit"
 
 Ticker = Annotated[
     str | None,

@@ -1,19 +1,17 @@
-"""Candles: open, high, low and close of the prices in each stretch of the epoch's grid."""
+"""Candles: open, high, low and close of the prices in intervals that are aligned to the epoch."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.domain.gaps import last_due_slot
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.slots import Slot, slot_after
+from app.domain.slots import SECONDS_PER_DAY, SECONDS_PER_HOUR, Slot, slot_after
 
-FIRST_SECOND = 0
-LAST_SECOND = 2**62
-UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
+UNIT_SECONDS = {"m": 60, "h": SECONDS_PER_HOUR, "d": SECONDS_PER_DAY}
 
 
 class CandleInterval(StrEnum):
-    """How long a candle is; one starts at every multiple of its length since the epoch, UTC."""
+    """The length of a candle; one starts at every multiple of its length since the epoch, UTC."""
 
     ONE_MINUTE = "1m"
     FIVE_MINUTES = "5m"
@@ -25,12 +23,12 @@ class CandleInterval(StrEnum):
 
     @property
     def seconds(self) -> int:
-        """Tell its length."""
+        """Return its length."""
         return int(self.value[:-1]) * UNIT_SECONDS[self.value[-1]]
 
 
 class Fill(StrEnum):
-    """What stands where nothing was recorded: no candle, the close before, or nulls."""
+    """What fills an interval without prices: no candle, the previous close, or nulls."""
 
     NONE = "none"
     PREVIOUS = "previous"
@@ -39,7 +37,7 @@ class Fill(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CandleQuery:
-    """At most so many candles of a ticker whose starts lie in a span, oldest first."""
+    """A query of at most `limit` candles of a ticker that start within a span, oldest first."""
 
     key: TickerKey
     interval: CandleInterval
@@ -49,26 +47,27 @@ class CandleQuery:
 
     @property
     def first(self) -> int:
-        """Give the first start that lies in the span."""
+        """Return the first start within the span."""
         width = self.interval.seconds
-        return -(-max(self.span.start or FIRST_SECOND, FIRST_SECOND) // width) * width
+        start, _ = self.span.bounds(min_second=0)
+        return -(-max(0, start) // width) * width
 
     @property
-    def beyond(self) -> int:
-        """Give the first start that lies after the span."""
+    def stop(self) -> int:
+        """Return the first start after the span."""
         width = self.interval.seconds
-        end = LAST_SECOND if self.span.end is None else self.span.end
+        _, end = self.span.bounds()
         return end // width * width + width
 
     def after(self, start: int) -> "CandleQuery":
-        """Give the query of what follows the candle with this start."""
-        known = FIRST_SECOND if self.span.start is None else self.span.start
-        return replace(self, span=TimeRange(max(known, start + 1), self.span.end))
+        """Return the query of what follows the candle with this start."""
+        span_start, _ = self.span.bounds(min_second=0)
+        return replace(self, span=TimeRange(max(span_start, start + 1), self.span.end))
 
 
 @dataclass(frozen=True, slots=True)
 class CandlePage:
-    """Candles as PostgreSQL wrote them: JSON objects, in order, with commas between them.
+    """Candles as PostgreSQL encoded them: JSON objects in order, separated by commas.
 
     `last` is the start of the last one, None without any.
     """
@@ -80,5 +79,5 @@ class CandlePage:
 
 
 def first_open_slot(exchange_now_us: int, interval_seconds: int) -> Slot:
-    """Give the first slot that may still get its live price: candles that end by it are closed."""
+    """Return the first slot that may still get a live price; candles that end by it are closed."""
     return slot_after(last_due_slot(exchange_now_us, interval_seconds), interval_seconds)

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app.domain.prices import Source, TickerKey, TimeRange
-from app.domain.repairs import UNBOUNDED
+from app.domain.prices import UNBOUNDED, Source, TickerKey, TimeRange
 
 
 @dataclass(frozen=True, slots=True)

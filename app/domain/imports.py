@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from app.domain.gaps import last_due_slot
-from app.domain.prices import MAX_DECIMAL_PLACES, MAX_PRICE, TickerKey
+from app.domain.prices import DEFAULT_EXCHANGE, MAX_DECIMAL_PLACES, MAX_PRICE, TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, floor_slot
 from app.domain.times import parse_timestamp_us
 
-DEFAULT_EXCHANGE: Final = "deribit"
 TIMESTAMP_NAMES: Final = ("timestamp", "timestamp_unix_s", "timestamp_unix_ms", "time")
 KNOWN_COLUMNS: Final = (*TIMESTAMP_NAMES, "exchange", "ticker", "price", "observed_us")
 NAME: Final = re.compile(r"[a-z0-9_.\-]{1,64}")

@@ -1,4 +1,4 @@
-"""Prices: as the exchange quotes them, and as they are kept."""
+"""Prices: as an exchange quotes them, and as they are stored."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,8 +7,12 @@ from typing import Final, NamedTuple, Self
 
 from app.domain.slots import Slot, floor_slot
 
+DEFAULT_EXCHANGE: Final = "deribit"
 MAX_PRICE: Final = Decimal(10) ** 12
 MAX_DECIMAL_PLACES: Final = 40
+MIN_SECOND: Final = -(2**62)
+MAX_SECOND: Final = 2**62
+"""Before and after every slot, and within PostgreSQL's bigint even where something is added."""
 
 
 class Source(StrEnum):
@@ -20,24 +24,29 @@ class Source(StrEnum):
 
 
 class Order(StrEnum):
-    """The direction in time of a list."""
+    """The order of a list by time."""
 
     ASC = "asc"
     DESC = "desc"
 
 
 class TimeRange(NamedTuple):
-    """A stretch of time in UNIX seconds, both ends inclusive; None leaves an end open."""
+    """A range of time in UNIX seconds, both ends inclusive; None leaves an end open."""
 
     start: int | None = None
     end: int | None = None
 
+    def bounds(self, min_second: int = MIN_SECOND) -> tuple[int, int]:
+        """Return both ends, with limits in place of open ones."""
+        start = min_second if self.start is None else self.start
+        return start, MAX_SECOND if self.end is None else self.end
 
-UNBOUNDED = TimeRange()
+
+UNBOUNDED: Final = TimeRange()
 
 
 class TickerKey(NamedTuple):
-    """A ticker together with the exchange that quotes it."""
+    """A ticker and the exchange that quotes it."""
 
     exchange: str
     ticker: str
@@ -47,7 +56,7 @@ class TickerKey(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """One answer of an exchange: an exact price and the exchange's clock in microseconds."""
+    """An answer of an exchange: an exact price and the exchange's clock in microseconds."""
 
     key: TickerKey
     price: Decimal
@@ -55,7 +64,7 @@ class Quote(NamedTuple):
 
 
 class Price(NamedTuple):
-    """One price in its slot, as it is kept."""
+    """The price of a slot, as it is stored."""
 
     key: TickerKey
     slot: Slot
@@ -65,14 +74,14 @@ class Price(NamedTuple):
 
     @classmethod
     def live(cls, quote: Quote, interval_seconds: int) -> Self:
-        """Put a quote where the exchange's clock says that it belongs."""
+        """Assign a quote to its slot by the exchange's clock."""
         slot = floor_slot(quote.observed_us, interval_seconds)
         return cls(quote.key, slot, quote.price, quote.observed_us, Source.LIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class TickerSummary:
-    """What is stored of a ticker; first and last are slots, None while there is nothing."""
+    """What is stored of a ticker; `first` and `last` are slots, None without any rows."""
 
     key: TickerKey
     active: bool

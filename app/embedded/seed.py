@@ -5,10 +5,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from app.core.settings import SECONDS_PER_DAY, Settings, load_settings
+from app.core.settings import Settings, load_settings
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.recordings import realign
-from app.domain.slots import MICROSECONDS, Slot, floor_slot
+from app.domain.slots import MICROSECONDS, SECONDS_PER_DAY, Slot, floor_slot
 from app.postgres.database import Database
 from app.repositories import prices, recordings
 from app.simulator import index_prices

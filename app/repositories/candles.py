@@ -9,9 +9,7 @@ from sqlalchemy import BigInteger, Boolean, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
-from app.domain.slots import Slot
-
-HOUR_SECONDS = 3600
+from app.domain.slots import SECONDS_PER_HOUR, Slot
 
 _ROWS = """
     WITH source AS NOT MATERIALIZED (
@@ -127,9 +125,9 @@ async def read_page(session: AsyncSession, query: CandleQuery, settled: Slot) ->
 @cache
 def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
     parts = (
-        _HOURS if interval.seconds >= HOUR_SECONDS else _ROWS,
+        _HOURS if interval.seconds >= SECONDS_PER_HOUR else _ROWS,
         _FILLED_PAGE if is_filled else _SPARSE_PAGE,
-        _KEPT if interval.seconds == HOUR_SECONDS else _FOLDED,
+        _KEPT if interval.seconds == SECONDS_PER_HOUR else _FOLDED,
         _FILLED if is_filled else _SPARSE,
         _WRITTEN,
     )
@@ -144,7 +142,7 @@ def _parameters(query: CandleQuery, settled: Slot) -> dict[str, object]:
     return {
         **query.key._asdict(),
         "first": query.first,
-        "beyond": query.beyond,
+        "beyond": query.stop,
         "width": query.interval.seconds,
         "limit": query.limit,
         "settled": settled,

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Text, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.deletion import RowCounts, Selection
-from app.domain.prices import TickerKey
+from app.domain.prices import MAX_SECOND, MIN_SECOND, TickerKey
 
 _CHOSEN = """
     exchange = :exchange AND ticker = :ticker
@@ -52,7 +52,7 @@ _FORGET_NOTES = """
     WHERE exchange = :exchange AND ticker = :ticker
       AND last_slot >= :first AND first_slot <= :last
 """
-_EVER = {"first": -(2**62), "last": 2**62}
+_ALWAYS = {"first": MIN_SECOND, "last": MAX_SECOND}
 
 
 class Deleted(NamedTuple):
@@ -86,7 +86,7 @@ async def delete_block(
 async def delete_recordings(session: AsyncSession, key: TickerKey) -> None:
     """Delete a ticker's recordings, and what is noted of its gaps."""
     await session.execute(text(_FORGET_RECORDINGS), key._asdict())
-    await _delete_notes(session, {**key._asdict(), **_EVER})
+    await _delete_notes(session, {**key._asdict(), **_ALWAYS})
 
 
 async def delete_empty_recordings(

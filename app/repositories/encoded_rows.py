@@ -14,9 +14,6 @@ from app.domain.prices import Order, TickerKey, TimeRange
 from app.domain.slots import Slot
 from app.postgres.database import RawConnection
 
-_FIRST_SECOND = -(2**62)
-_LAST_SECOND = 2**62
-
 # string_agg keeps the order of the rows that it is given, here the order of the index.
 _PAGE = """
     SELECT convert_to(coalesce(string_agg(line, :separator) FILTER (WHERE number <= :limit), ''),
@@ -163,7 +160,5 @@ def _parameters(key: TickerKey, template: RowTemplate) -> dict[str, object]:
 
 
 def _bounds(span: TimeRange) -> dict[str, object]:
-    return {
-        "start": _FIRST_SECOND if span.start is None else span.start,
-        "end": _LAST_SECOND if span.end is None else span.end,
-    }
+    start, end = span.bounds()
+    return {"start": start, "end": end}

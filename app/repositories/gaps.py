@@ -12,11 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.coverage import SlotCounts
 from app.domain.gaps import Gap
-from app.domain.prices import TickerKey, TimeRange
+from app.domain.prices import MAX_SECOND, TickerKey, TimeRange
 from app.domain.slots import Slot
-
-_FIRST_SECOND = 0
-_LAST_SECOND = 2**62
 
 _STRETCHES = """
     WITH promised AS (
@@ -130,10 +127,11 @@ def _bound(query: str) -> TextClause:
 
 
 def _parameters(presents: Mapping[TickerKey, int], span: TimeRange) -> dict[str, object]:
+    start, end = span.bounds(min_second=0)
     return {
         "exchanges": [key.exchange for key in presents],
         "tickers": [key.ticker for key in presents],
         "presents": list(presents.values()),
-        "start": max(_FIRST_SECOND, span.start or _FIRST_SECOND),
-        "end": _LAST_SECOND if span.end is None else min(span.end, _LAST_SECOND),
+        "start": max(0, start),
+        "end": min(end, MAX_SECOND),
     }

@@ -16,7 +16,6 @@ DEVIATION_OF_MEDIAN = 1.4826
 """A normal's standard deviation over its median deviation, which outliers hardly change."""
 MIN_BOUND = 0.005
 """Moves within half a percent are ordinary, however calm the rest is."""
-_LAST_SECOND = 2**62
 
 _LATENESS = """
     SELECT percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (
@@ -102,9 +101,5 @@ async def _lateness(session: AsyncSession, key: TickerKey, span: TimeRange) -> L
 
 
 def _parameters(key: TickerKey, span: TimeRange) -> dict[str, object]:
-    return {
-        "exchange": key.exchange,
-        "ticker": key.ticker,
-        "start": span.start or 0,
-        "end": _LAST_SECOND if span.end is None else span.end,
-    }
+    start, end = span.bounds(min_second=0)
+    return {**key._asdict(), "start": start, "end": end}

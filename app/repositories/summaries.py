@@ -5,8 +5,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.prices import TickerKey, TimeRange
 
-HOUR_SECONDS = 3600
-
 _COUNTED = """
     SELECT exchange, ticker, timestamp - timestamp % 3600 AS hour,
            (array_agg(price ORDER BY timestamp))[1] AS open, max(price) AS high, min(price) AS low,

@@ -5,12 +5,11 @@ from collections.abc import Collection, Sequence
 from app.domain.coverage import Coverage, Quality, SlotCounts
 from app.domain.gaps import Gap, Reason, apply_reasons, split_at, with_default_reason
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.slots import MICROSECONDS
+from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR
 from app.postgres.database import Database
 from app.repositories import gaps, prices, quality, recordings, unfillable
 
 MAX_OUTLIERS = 20
-SECONDS_PER_HOUR = 3_600
 
 
 class CoverageService:

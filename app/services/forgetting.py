@@ -7,12 +7,12 @@ far as that reaches.
 from app.core.errors import RepairRunning
 from app.core.retry import Retrier
 from app.domain.deletion import RowCounts, Selection
+from app.domain.prices import MIN_SECOND
 from app.domain.repairs import REPAIR_LOCK
 from app.postgres.database import Database
 from app.repositories import deletion, recordings
 
 ROWS_AT_ONCE = 10_000
-BEFORE_EVERY_SLOT = -(2**62)
 PATIENCE_SECONDS = 60.0
 """For a repair that is under way, which could put back what is forgotten."""
 
@@ -54,7 +54,7 @@ class Forgetting:
 
     async def _forget(self, selection: Selection) -> RowCounts:
         stock = await self.look(selection)
-        after: int | None = BEFORE_EVERY_SLOT
+        after: int | None = MIN_SECOND
         while after is not None:
             after = await self._forget_block(selection, after)
         if selection.is_whole:

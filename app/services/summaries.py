@@ -6,11 +6,11 @@ from typing import NamedTuple
 import structlog
 
 from app.domain.prices import TickerKey
+from app.domain.slots import SECONDS_PER_HOUR
 from app.postgres.database import Database
 from app.repositories import prices, summaries
-from app.repositories.summaries import HOUR_SECONDS
 
-CHUNK_SECONDS = 30 * 24 * HOUR_SECONDS
+CHUNK_SECONDS = 30 * 24 * SECONDS_PER_HOUR
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Summaries:
         for key in sorted(keys):
             async with self._database.read() as session:
                 extent = await summaries.stored_range(session, key)
-            last_end = ((extent.end or 0) // HOUR_SECONDS + 1) * HOUR_SECONDS
+            last_end = ((extent.end or 0) // SECONDS_PER_HOUR + 1) * SECONDS_PER_HOUR
             for start in range(extent.start or 0, last_end, CHUNK_SECONDS):
                 end = min(start + CHUNK_SECONDS, last_end)
                 yield await self._verify(key, start, end, rebuild=rebuild)

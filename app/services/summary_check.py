@@ -11,13 +11,13 @@ from redis.asyncio import Redis
 from app.domain.alerts import AlertState
 from app.domain.freshness import CheckedHours
 from app.domain.prices import TickerKey
+from app.domain.slots import SECONDS_PER_HOUR
 from app.postgres.database import Database
 from app.redis.alert_lease import AlertLease
 from app.redis.wrong_hours import WrongHours
 from app.repositories import prices, summaries
-from app.repositories.summaries import HOUR_SECONDS
 
-CHUNK_SECONDS = 7 * 24 * HOUR_SECONDS
+CHUNK_SECONDS = 7 * 24 * SECONDS_PER_HOUR
 BUDGET_SECONDS = 2.0
 """Nothing further is begun after that, for a worker may have a single process."""
 

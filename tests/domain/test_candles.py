@@ -27,7 +27,7 @@ def _query(interval: CandleInterval, span: TimeRange) -> CandleQuery:
 
 
 def _starts(query: CandleQuery) -> list[int]:
-    return list(range(query.first, query.beyond, query.interval.seconds))
+    return list(range(query.first, query.stop, query.interval.seconds))
 
 
 def test_intervals_have_their_lengths() -> None:
@@ -59,7 +59,7 @@ def test_position_before_the_span_leaves_it_whole() -> None:
 def test_open_span_reaches_from_the_epoch_to_far_away() -> None:
     query = _query(CandleInterval.ONE_DAY, TimeRange())
     assert query.first == 0
-    assert 2**62 < query.beyond < 2**63
+    assert 2**62 < query.stop < 2**63
     assert query.after(0).first == 86_400
 
 

@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.times import (
-    FIRST_MILLISECONDS,
     FIRST_SECOND,
     LAST_SECOND,
+    MIN_MILLISECONDS,
     ceil_seconds,
     floor_seconds,
     format_seconds,
@@ -19,13 +19,13 @@ from app.domain.times import (
 )
 
 
-@given(st.integers(FIRST_SECOND, FIRST_MILLISECONDS - 1))
+@given(st.integers(FIRST_SECOND, MIN_MILLISECONDS - 1))
 def test_number_below_the_border_counts_seconds(seconds: int) -> None:
     assume(not is_date(str(seconds)))
     assert parse_timestamp_us(str(seconds)) == seconds * 1_000_000
 
 
-@given(st.integers(FIRST_MILLISECONDS, LAST_SECOND * 1000 + 999))
+@given(st.integers(MIN_MILLISECONDS, LAST_SECOND * 1000 + 999))
 def test_number_from_the_border_on_counts_milliseconds(milliseconds: int) -> None:
     assert parse_timestamp_us(str(milliseconds)) == milliseconds * 1000
 
@@ -58,7 +58,7 @@ def test_eight_digits_that_make_no_date_are_seconds(digits: str) -> None:
 
 
 @given(
-    st.integers(FIRST_SECOND, FIRST_MILLISECONDS - 1)
+    st.integers(FIRST_SECOND, MIN_MILLISECONDS - 1)
     | st.dates().map(lambda date: int(f"{date.year}{date.month:02}{date.day:02}"))
 )
 def test_seconds_that_are_written_are_read_as_the_same(seconds: int) -> None:

@@ -15,7 +15,6 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.dependencies import DEFAULT_EXCHANGE
 from app.api.middleware.access_log import HEADER
 from app.api.middleware.etag import weak_etag
 from app.api.pagination import (
@@ -31,7 +30,7 @@ from app.api.pagination import (
 from app.api.serialization import encode_latest
 from app.core.errors import AppError
 from app.core.metrics import HTTP_REQUESTS, count
-from app.domain.prices import Order, Price, TickerKey, TimeRange
+from app.domain.prices import DEFAULT_EXCHANGE, Order, Price, TickerKey, TimeRange
 from app.runtime import Runtime
 from app.services.reader import LatestPrice
 

@@ -21,11 +21,11 @@ from app.domain.coverage import Coverage
 from app.domain.freshness import HealthReport, ProcessStatus
 from app.domain.gaps import PENDING
 from app.domain.prices import TimeRange
+from app.domain.slots import SECONDS_PER_HOUR
 from app.redis.counters import flush_counters
 
 PAUSE_SECONDS = 1.0
 LOOK_TIMEOUT_SECONDS = 3.0
-SECONDS_PER_HOUR = 3600
 SHOWN = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
 
 log = structlog.get_logger(__name__)

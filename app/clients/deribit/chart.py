@@ -12,8 +12,8 @@ from app.clients.deribit.envelope import Envelope
 from app.clients.price_validation import require_price
 from app.core.errors import AnswerMalformed
 from app.domain.charts import Chart, ChartRange
+from app.domain.slots import SECONDS_PER_DAY
 
-SECONDS_PER_DAY: Final = 86_400
 RANGES: Final = (
     ChartRange("1h", 3_600, 6),
     ChartRange("1d", SECONDS_PER_DAY, 60),

@@ -22,7 +22,7 @@ from app.core.single_flight import SingleFlight
 from app.domain.changes import EVERYTHING, Change
 from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
 from app.domain.encoded_rows import EncodedPage, RowTemplate
-from app.domain.prices import UNBOUNDED, Order, Price, TickerKey, TimeRange
+from app.domain.prices import MAX_SECOND, MIN_SECOND, UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
 from app.postgres.database import Database, RawConnection
 from app.repositories import changes, encoded_rows, ticker_states
@@ -34,7 +34,6 @@ MIN_PAUSE_SECONDS = 0.05
 MAX_READS = MAX_CHUNKS // CHUNKS_AT_ONCE + 3
 MAX_TRIES = 3
 """To read a chunk that changes meanwhile, again and again."""
-FIRST, LAST = -(2**62), 2**62
 
 log = structlog.get_logger(__name__)
 
@@ -219,7 +218,7 @@ class ReadCache:
         return await self._flights.join(("state", key), partial(self._read_state, key), since=since)
 
     async def _read_state(self, key: TickerKey) -> TickerState:
-        with self._reading(key, FIRST, LAST) as reading:
+        with self._reading(key, MIN_SECOND, MAX_SECOND) as reading:
             async with self._database.raw_connection() as connection:
                 state = await ticker_states.read(connection, key)
             await self.refresh()

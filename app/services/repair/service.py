@@ -28,7 +28,12 @@ from app.domain.repairs import (
     RepairRequest,
     RepairResult,
 )
-from app.domain.slots import MICROSECONDS, estimate_exchange_now_us, window_seconds
+from app.domain.slots import (
+    MICROSECONDS,
+    SECONDS_PER_HOUR,
+    estimate_exchange_now_us,
+    window_seconds,
+)
 from app.postgres.database import Database
 from app.redis.repair_queue import RepairQueue
 from app.repositories import gaps, prices, recordings, retries, unfillable
@@ -40,7 +45,6 @@ TROUBLE_SECONDS = 20.0
 """How long a requested repair bears with a ticker whose chart fails."""
 MIN_WINDOW_SECONDS = 0.5
 """With less, an exchange on another continent could never be asked."""
-SECONDS_PER_HOUR = 3_600
 TICKERS_AT_ONCE = 4
 """Few, so that what fails can be told from what waits for its turn."""
 
