@@ -157,9 +157,9 @@ async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     from app.clients.webhook import open_webhook  # noqa: PLC0415  # heavy, and few have one
 
     async with open_webhook(url) as webhook:
-        record = AlertLease(runtime.redis)
+        lease = AlertLease(runtime.redis)
         watch = AlertWatch(
-            lambda: runtime.freshness.look(runtime.now()), runtime.now, record, webhook
+            lambda: runtime.freshness.look(runtime.now()), runtime.now, lease, webhook
         )
         async with watch.running():
             yield

@@ -1,4 +1,4 @@
-"""Which API process tells the alerts, and what was told: a lease and a record in Redis."""
+"""Which API process sends the alerts, and which alerts it sent: a lease and a state in Redis."""
 
 from typing import NamedTuple
 from uuid import uuid4
@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 from app.redis.client import map_redis_errors
 
 LEASE_SECONDS = 10.0
-LEASE = "prices:alerts:lease"
-RECORD = "prices:alerts:record"
+LEASE_KEY = "prices:alerts:lease"
+STATE_KEY = "prices:alerts:record"
 
-_HOLD = """
--- Renews the lease of who asks, or takes a free one for whom may take it.
--- Answers {1 if it is held, 0 if by another, -1 if by nobody; the record}.
--- KEYS: lease, record.  ARGV: who asks, lease in ms, 1 if it may be taken.
+_RENEW = """
+-- Renews the caller's lease, or acquires a free one if the caller may.
+-- Returns {1 if the caller holds it, 0 if another does, -1 if nobody does; the state}.
+-- KEYS: lease, state.  ARGV: caller, duration in ms, 1 if a free lease may be acquired.
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] or (not holder and ARGV[3] == '1') then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -23,17 +23,17 @@ end
 return {holder == ARGV[1] and 1 or holder and 0 or -1, redis.call('GET', KEYS[2])}
 """
 
-_KEEP = """
--- Keeps a record for whom holds the lease.
--- KEYS: lease, record.  ARGV: who asks, the record.
+_SAVE_STATE = """
+-- Saves the state if the caller holds the lease.
+-- KEYS: lease, state.  ARGV: caller, the state.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[2], ARGV[2])
 end
 """
 
-_LEAVE = """
--- Gives the lease back.
--- KEYS: lease.  ARGV: who asks.
+_RELEASE = """
+-- Releases the lease if the caller holds it.
+-- KEYS: lease.  ARGV: caller.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end
@@ -41,58 +41,45 @@ end
 
 
 class LeaseState(NamedTuple):
-    """Whether who asks holds the lease, or nobody; and the record, None if there is none."""
+    """Whether this process holds the lease, or nobody; `alert_state` is None if never saved."""
 
-    is_mine: bool
+    is_held: bool
     is_free: bool
-    record: str | None
+    alert_state: str | None
 
 
 class AlertLease:
-    """One process's hand on the lease and the record."""
+    """The lease and the state, as one process sees them.
+
+    Each method raises BrokerUnavailable while Redis does not answer.
+    """
 
     def __init__(self, redis: "Redis") -> None:
-        self._name = uuid4().hex
+        self._process = uuid4().hex
         self._redis = redis
-        self._hold = redis.register_script(_HOLD)
-        self._keep = redis.register_script(_KEEP)
-        self._leave = redis.register_script(_LEAVE)
+        self._renew_script = redis.register_script(_RENEW)
+        self._save_state_script = redis.register_script(_SAVE_STATE)
+        self._release_script = redis.register_script(_RELEASE)
 
-    async def hold(self, *, may_take: bool) -> LeaseState:
-        """Renew the lease, or take it if it is free and may be taken.
-
-        Raises:
-            BrokerUnavailable: Redis does not answer.
-        """
-        arguments = [self._name, str(round(LEASE_SECONDS * 1000)), str(int(may_take))]
+    async def renew(self, *, acquire_if_free: bool) -> LeaseState:
+        """Renew the lease if this process holds it; acquire a free one if allowed."""
+        arguments = [self._process, str(round(LEASE_SECONDS * 1000)), str(int(acquire_if_free))]
         with map_redis_errors():
-            holder, record = await self._hold([LEASE, RECORD], arguments)
-        return LeaseState(is_mine=holder > 0, is_free=holder < 0, record=record)
+            holder, alert_state = await self._renew_script([LEASE_KEY, STATE_KEY], arguments)
+        return LeaseState(is_held=holder > 0, is_free=holder < 0, alert_state=alert_state)
 
-    async def keep(self, record: str) -> None:
-        """Keep the record, if the lease is still held.
-
-        Raises:
-            BrokerUnavailable: Redis does not answer.
-        """
+    async def save_state(self, alert_state: str) -> None:
+        """Save the state if this process still holds the lease."""
         with map_redis_errors():
-            await self._keep([LEASE, RECORD], [self._name, record])
+            await self._save_state_script([LEASE_KEY, STATE_KEY], [self._process, alert_state])
 
-    async def read(self) -> str | None:
-        """Read the record, whoever holds the lease.
-
-        Raises:
-            BrokerUnavailable: Redis does not answer.
-        """
+    async def read_state(self) -> str | None:
+        """Read the state, whichever process holds the lease; None if it was never saved."""
         with map_redis_errors():
-            record = await self._redis.get(RECORD)
-        return None if record is None else str(record)
+            alert_state = await self._redis.get(STATE_KEY)
+        return None if alert_state is None else str(alert_state)
 
-    async def leave(self) -> None:
-        """Give the lease back, if it is held.
-
-        Raises:
-            BrokerUnavailable: Redis does not answer.
-        """
+    async def release(self) -> None:
+        """Release the lease if this process holds it."""
         with map_redis_errors():
-            await self._leave([LEASE], [self._name])
+            await self._release_script([LEASE_KEY], [self._process])

@@ -1,4 +1,4 @@
-"""The totals of all processes' counters, in Redis."""
+"""The totals of every process's counters, in Redis."""
 
 import asyncio
 import json
@@ -11,60 +11,51 @@ from app.core.errors import BrokerUnavailable
 from app.core.metrics import CounterKey, drain, pending, restore
 from app.redis.client import map_redis_errors
 
-TOTALS = "prices:metrics"
+TOTALS_KEY = "prices:metrics"
 READ_TIMEOUT_SECONDS = 3.0
 
 
 async def flush_counters(redis: "Redis") -> None:
-    """Add what this process counted to the totals; while Redis is away it is kept."""
-    counted = drain()
-    if not counted:
+    """Add this process's counters to the totals; keep them if Redis does not answer."""
+    counters = drain()
+    if not counters:
         return
     try:
         with map_redis_errors():
             async with redis.pipeline(transaction=True) as pipeline:
-                for key, amount in counted.items():
-                    pipeline.hincrby(TOTALS, json.dumps([key.metric, *key.values]), amount)
+                for key, amount in counters.items():
+                    pipeline.hincrby(TOTALS_KEY, json.dumps([key.metric, *key.values]), amount)
                 await pipeline.execute()
     except BrokerUnavailable:
-        restore(counted)
+        restore(counters)
     except asyncio.CancelledError:
-        restore(counted)
+        restore(counters)
         raise
 
 
-async def totals(redis: "Redis") -> dict[CounterKey, int]:
-    """Read the totals of every process, this one's included.
-
-    Raises:
-        BrokerUnavailable: Redis does not answer.
-    """
-    await flush_counters(redis)
-    with map_redis_errors():
-        fields = await redis.hgetall(TOTALS)
-    return {_counter_key(field): int(amount) for field, amount in fields.items()}
-
-
 class CounterTotals:
-    """The totals as they were last read, for while Redis is away; a process has one.
+    """Reads the totals, and keeps the last ones for while Redis is away; a process has one.
 
-    Without them a counter would seem to begin anew, and to jump when Redis comes back.
+    Without them a counter would seem to restart at zero, and jump when Redis comes back.
     """
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
-        self._known: Mapping[CounterKey, int] = {}
+        self._last: Mapping[CounterKey, int] = {}
 
     async def read(self) -> Mapping[CounterKey, int]:
-        """Read the totals; while Redis is away, add to the last ones what this process counts."""
+        """Read the totals; without Redis, add this process's counters to the last totals."""
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                self._known = await totals(self._redis)
+                await flush_counters(self._redis)
+                with map_redis_errors():
+                    fields = await self._redis.hgetall(TOTALS_KEY)
         except (BrokerUnavailable, TimeoutError):
-            return Counter(self._known) + Counter(pending())
-        return self._known
+            return Counter(self._last) + Counter(pending())
+        self._last = {_parse_key(field): int(amount) for field, amount in fields.items()}
+        return self._last
 
 
-def _counter_key(field: bytes | str) -> CounterKey:
+def _parse_key(field: bytes | str) -> CounterKey:
     metric, *values = json.loads(field)
     return CounterKey(metric, tuple(values))

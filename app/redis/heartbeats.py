@@ -1,4 +1,4 @@
-"""What the processes tell of themselves, in Redis and on its clock: signs of life, and failures."""
+"""The status of beat and workers in Redis, on its clock: heartbeats and failing tickers."""
 
 import asyncio
 import json
@@ -16,126 +16,135 @@ from app.core.errors import AppError, BrokerUnavailable
 from app.domain.freshness import Failure, ProcessStatus, failure_lasts_seconds
 from app.domain.prices import TickerKey
 from app.redis.client import map_redis_errors
-from app.redis.wrong_hours import WRONG_HOURS, load_checked
+from app.redis.summary_checks import SUMMARY_CHECKS_KEY, parse_summary_checks
 
-GIVE_TIMEOUT_SECONDS = 1.0
-FORGOTTEN_AFTER_SECONDS = 600
-"""Another one at work, a silent process is named for so long."""
-FAILURES = "prices:failures"
-WRITE_PROBE = "prices:write-probe"
+WRITE_TIMEOUT_SECONDS = 1.0
+HEARTBEAT_RETENTION_SECONDS = 600
+"""A silent process is listed for so long, as long as another one of its role sends heartbeats."""
+FAILURES_KEY = "prices:failures"
+WRITE_PROBE_KEY = "prices:write-probe"
 MILLISECONDS = 1000
 
-_GIVE = """
--- Notes a sign of life, and forgets who has been silent for long.
--- KEYS: signs.  ARGV: name, after how many ms the silent are forgotten.
+_BEAT = """
+-- Records a heartbeat, and removes processes that have been silent for long.
+-- KEYS: heartbeats by process.  ARGV: process, retention in ms.
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('ZADD', KEYS[1], now_ms, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms - ARGV[2])
 """
 
-_NOTE = """
--- Notes who failed, and forgets who failed no more.  A failure goes on since its first note, as
--- long as one, of whichever code, is noted again in time.
--- KEYS: failures.  ARGV: for how many ms a note lasts, names that mended and failures, as JSON.
-local now = redis.call('TIME')
-local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-for _, name in ipairs(cjson.decode(ARGV[2])) do
-  redis.call('HDEL', KEYS[1], name)
-end
-for name, failure in pairs(cjson.decode(ARGV[3])) do
-  local known = redis.call('HGET', KEYS[1], name)
-  local before = known and cjson.decode(known)
-  failure.since_ms, failure.noted_ms = now_ms, now_ms
-  if before and now_ms - before.noted_ms <= tonumber(ARGV[1]) then
-    failure.since_ms = before.since_ms
-  end
-  redis.call('HSET', KEYS[1], name, cjson.encode(failure))
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-"""
-
 
 class Role(StrEnum):
-    """The processes that give signs of life."""
+    """The processes that send heartbeats."""
 
     BEAT = "beat"
     WORKER = "worker"
 
 
 class Heartbeat:
-    """Tells Redis that a process lives; with a client of its own, for threads."""
+    """Sends the heartbeats of one process; it has a blocking client, for use in a thread."""
 
     def __init__(self, url: str, role: Role, name: str) -> None:
         client = BlockingRedis.from_url(
             url,
-            socket_timeout=GIVE_TIMEOUT_SECONDS,
-            socket_connect_timeout=GIVE_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # the next sign is the next try
+            socket_timeout=WRITE_TIMEOUT_SECONDS,
+            socket_connect_timeout=WRITE_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # the next heartbeat is the retry
         )
-        self._script = client.register_script(_GIVE)
-        self._key = _signs_key(role)
-        self._arguments: list[str | int] = [name, FORGOTTEN_AFTER_SECONDS * MILLISECONDS]
+        self._script = client.register_script(_BEAT)
+        self._key = _heartbeats_key(role)
+        self._arguments: list[str | int] = [name, HEARTBEAT_RETENTION_SECONDS * MILLISECONDS]
 
-    def give(self) -> None:
-        """Give one sign; while Redis is away, none."""
+    def beat(self) -> None:
+        """Send one heartbeat; it is skipped while Redis does not answer."""
         with suppress(RedisError, OSError):
             self._script([self._key], self._arguments)
 
 
 class FailureStore:
-    """Keeps which tickers can't be collected, and since when; a process has one."""
+    """Stores which tickers can't be collected, and since when; a process has one."""
 
     def __init__(self, redis: "Redis", interval_seconds: int) -> None:
-        self._script = redis.register_script(_NOTE)
+        self._redis = redis
         self._lasts_ms = round(failure_lasts_seconds(interval_seconds) * MILLISECONDS)
 
-    async def note(
+    async def record(
         self, failed: Mapping[TickerKey, AppError], stored: Collection[TickerKey] = ()
     ) -> None:
-        """Note who failed and forget who was stored; while Redis is away, nothing is noted."""
-        mended = set(stored) - failed.keys()  # whichever process noted it
-        if not failed and not mended:
-            return
-        told = {str(key): {"code": e.code, "detail": str(e)} for key, e in failed.items()}
-        words = [str(key) for key in mended], told
+        """Record failures, and delete those of tickers that were stored.
+
+        A failure that is recorded again in time keeps its start, whatever its code is now. While
+        Redis does not answer, nothing is recorded.
+        """
+        recovered = [str(key) for key in set(stored) - failed.keys()]
         with suppress(BrokerUnavailable, TimeoutError), map_redis_errors():
-            async with asyncio.timeout(GIVE_TIMEOUT_SECONDS):
-                await self._script([FAILURES], [str(self._lasts_ms), *map(json.dumps, words)])
+            async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
+                if recovered:
+                    await self._redis.hdel(FAILURES_KEY, *recovered)
+                if failed:
+                    await self._record({str(key): error for key, error in failed.items()})
+
+    async def _record(self, failed: Mapping[str, AppError]) -> None:
+        # Two steps need no script: nobody else collects these tickers meanwhile.
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.time()
+            pipeline.hmget(FAILURES_KEY, list(failed))
+            (seconds, micros), known = await pipeline.execute()
+            now_ms = seconds * MILLISECONDS + micros // MILLISECONDS
+            for (name, error), text in zip(failed.items(), known, strict=True):
+                failure = {
+                    "code": error.code,
+                    "detail": str(error),
+                    "since_ms": self._start_ms(text, now_ms),
+                    "noted_ms": now_ms,
+                }
+                pipeline.hset(FAILURES_KEY, name, json.dumps(failure))
+            pipeline.pexpire(FAILURES_KEY, self._lasts_ms)
+            await pipeline.execute()
+
+    def _start_ms(self, known: str | None, now_ms: int) -> int:
+        failure = json.loads(known) if known else None
+        if failure and now_ms - failure["noted_ms"] <= self._lasts_ms:
+            return int(failure["since_ms"])
+        return now_ms
 
 
 async def read_heartbeats(redis: "Redis") -> ProcessStatus:
-    """Read every sign of life and every failure, as seconds before Redis's present.
+    """Read every heartbeat and failure; their ages are in seconds of Redis's clock.
 
     Raises:
         BrokerUnavailable: Redis does not answer, or refuses writes: then silence means nothing.
     """
     with map_redis_errors():
         async with redis.pipeline(transaction=True) as pipeline:
-            pipeline.set(WRITE_PROBE, 1, px=MILLISECONDS)  # a Redis that refuses says so here
+            pipeline.set(WRITE_PROBE_KEY, 1, px=MILLISECONDS)  # fails if Redis refuses writes
             pipeline.time()
             for role in Role:
-                pipeline.zrange(_signs_key(role), 0, -1, withscores=True)
-            pipeline.hgetall(FAILURES)
-            pipeline.hgetall(WRONG_HOURS)
-            _, (seconds, micros), beats, workers, failures, wrong = await pipeline.execute()
+                pipeline.zrange(_heartbeats_key(role), 0, -1, withscores=True)
+            pipeline.hgetall(FAILURES_KEY)
+            pipeline.hgetall(SUMMARY_CHECKS_KEY)
+            _, (seconds, micros), beats, workers, failures, checks = await pipeline.execute()
     now_ms = seconds * MILLISECONDS + micros / MILLISECONDS
     return ProcessStatus(
-        beats={name: _ago(score, now_ms) for name, score in beats},
-        workers={name: _ago(score, now_ms) for name, score in workers},
-        failures={name: _failure(json.loads(text), now_ms) for name, text in failures.items()},
-        checked_hours=load_checked(wrong),
+        beats={name: _age_seconds(score, now_ms) for name, score in beats},
+        workers={name: _age_seconds(score, now_ms) for name, score in workers},
+        failures={name: _parse_failure(text, now_ms) for name, text in failures.items()},
+        checked_hours=parse_summary_checks(checks),
     )
 
 
-def _failure(told: Mapping[str, str], now_ms: float) -> Failure:
-    since, noted = (_ago(float(told[name]), now_ms) for name in ("since_ms", "noted_ms"))
-    return Failure(told["code"], told["detail"], since, noted)
+def _parse_failure(text: str, now_ms: float) -> Failure:
+    data = json.loads(text)
+    since_seconds = _age_seconds(data["since_ms"], now_ms)
+    return Failure(
+        data["code"], data["detail"], since_seconds, _age_seconds(data["noted_ms"], now_ms)
+    )
 
 
-def _ago(moment_ms: float, now_ms: float) -> float:
-    return max(0.0, now_ms - moment_ms) / MILLISECONDS
+def _age_seconds(timestamp_ms: float, now_ms: float) -> float:
+    return max(0.0, now_ms - timestamp_ms) / MILLISECONDS
 
 
-def _signs_key(role: Role) -> str:
+def _heartbeats_key(role: Role) -> str:
     return f"prices:signs:{role}"

@@ -1,12 +1,13 @@
-"""The gate that paces all workers' requests together; ADR 6 tells why it lives in Redis."""
+"""The rate limiter that all workers share; docs/adr/0006 gives the reasons."""
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from copy import copy
 from functools import partial
 from itertools import count, islice
+from typing import TypeAlias
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -16,229 +17,210 @@ from app.core.background import run_repeatedly
 from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
 from app.core.event_wait import wait_for_event
 from app.redis.client import map_redis_errors
-from app.redis.rate_limiter_scripts import ADMIT, HOLD_OFF
+from app.redis.rate_limiter_scripts import ACQUIRE, PAUSE
 
-FULL_HOUSE_WAIT_MS = 10
-GATHERING_SECONDS = 0.003
-"""Places of this process that become free within it are given back together."""
-LARGEST_BATCH = 1_000
-MAX_HOLD_OFF_SECONDS = 3_600
-"""One wrong answer must not stop collection for a day; who still means it says so again."""
-OWN_HOUSE_WAIT_MS = 50
-"""While a process holds every place itself it asks so often, only to keep its precedence.
+NO_PERMIT_WAIT_MS = 10
+ALL_PERMITS_HELD_WAIT_MS = 50
+"""A process that holds every permit asks so seldom, only to stay in the set of waiting processes.
 
-So it must be below `hurry_ms` of the script.
+It must be below `late_ms` of the script.
 """
+RELEASE_BATCH_SECONDS = 0.003
+"""Permits that this process releases within this time are released together."""
+MAX_BATCH = 1_000
+MAX_PAUSE_SECONDS = 3_600
+"""One wrong answer must not stop collection for a day; an exchange that means it says so again."""
+
+RequestPermits: TypeAlias = Callable[[Collection[str]], Awaitable[tuple[Sequence[str], int]]]
+"""Takes the ids of waiting requests; returns those with a permit, and the ms until the next try."""
 
 
 class DistributedRateLimiter:
-    """Admits exchange requests under a rate and a number of permits shared by all workers.
+    """Limits the rate and the concurrency of exchange requests over all workers.
 
     A token bucket (a burst of at most one second's rate) and a set of leased permits live in Redis
-    and on its clock, so a worker's wrong clock changes nothing and a killed worker's permits come
-    back when their lease ends. Requests that wait in one process ask together, in their order, and
-    processes that wait have equal shares of the permits. Those of low priority ask only while no
-    other does, and leave half of everything free.
+    and on its clock, so a worker's wrong clock changes nothing, and the permits of a killed worker
+    return when their lease ends. The waiting requests of one process ask for permits together, in
+    their order, and waiting processes have equal shares of the permits. Requests of low priority
+    wait while any other request waits, and leave half of the tokens and permits free.
     """
 
     def __init__(
         self, redis: "Redis", name: str, *, rate: float, permits: int, lease_seconds: float
     ) -> None:
         self._redis = redis
-        self._admit_script = redis.register_script(ADMIT)
-        self._hold_off_script = redis.register_script(HOLD_OFF)
+        self._acquire_script = redis.register_script(ACQUIRE)
+        self._pause_script = redis.register_script(PAUSE)
         parts = ("bucket", "places", "waiting", "not_before")
         self._keys = [f"prices:gate:{name}:{part}" for part in parts]
-        self._places = permits
+        self._permits = permits
         process = uuid4().hex
-        self._limits: list[str | float] = [
-            rate,
-            permits,
-            round(lease_seconds * 1000),
-            FULL_HOUSE_WAIT_MS,
-            process,
-        ]
-        self._names = (f"{process}:{number}" for number in count())
-        self._first = _PermitQueue(partial(self._ask, 0), self._leave)
-        self._last = _PermitQueue(partial(self._ask, 1), self._leave, behind=self._first)
+        lease_ms = round(lease_seconds * 1000)
+        self._limits: list[str | float] = [rate, permits, lease_ms, NO_PERMIT_WAIT_MS, process]
+        self._request_ids = (f"{process}:{number}" for number in count())
+        self._queue = _RequestQueue(partial(self._request_permits, 0), self._release)
+        self._low_priority_queue = _RequestQueue(partial(self._request_permits, 1), self._release)
         self._held: set[str] = set()
-        self._leaving: list[str] = []
-        self._sweeper: asyncio.Task[None] | None = None
+        self._released: list[str] = []
+        self._release_task: asyncio.Task[None] | None = None
         self._is_closing = False
 
-    def acquire(self, *, low_priority: bool = False) -> AbstractAsyncContextManager[None]:
-        """Wait for a turn and hold a place while the block runs.
+    @asynccontextmanager
+    async def acquire(self, *, low_priority: bool = False) -> AsyncIterator[None]:
+        """Wait for a permit and hold it while the block runs.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
-            ExchangeRateLimited: the exchange asked to wait, and the wait is not over.
+            ExchangeRateLimited: requests are paused, and the pause is not over.
         """
-        queue = self._last if low_priority else self._first
-        return _Permit(queue, next(self._names), self._leave)
+        queue = self._low_priority_queue if low_priority else self._queue
+        request_id = next(self._request_ids)
+        try:
+            await queue.wait(request_id)
+            yield
+        finally:
+            self._release(request_id)
 
     async def pause_requests(self, seconds: float) -> None:
-        """Admit nobody, in any process, for so long, an hour at most.
+        """Refuse all requests, of every process, for so long, an hour at most.
 
         Raises:
             BrokerUnavailable: Redis does not answer.
         """
-        wait_ms = math.ceil(min(seconds, MAX_HOLD_OFF_SECONDS) * 1000)
+        pause_ms = math.ceil(min(seconds, MAX_PAUSE_SECONDS) * 1000)
         with map_redis_errors():
-            await self._hold_off_script(self._keys[3:], [wait_ms])
+            await self._pause_script(self._keys[3:], [pause_ms])
 
     async def close(self) -> None:
-        """Turn away who still waits, and wait until every place is given back."""
+        """Refuse the waiting requests, and wait until every permit is released."""
         self._is_closing = True
-        for queue in (self._last, self._first):
-            await queue.close()
-        if self._sweeper is not None:
-            await self._sweeper
+        await self._low_priority_queue.close()
+        await self._queue.close()
+        if self._release_task is not None:
+            await self._release_task
 
-    async def _ask(self, low_priority: int, waiting: Collection[str]) -> tuple[Sequence[str], int]:
-        """Ask for turns; give who was admitted, and the wait in ms before the next can be."""
-        leaving = self._take_leaving()
-        held = len(self._held.difference(leaving))
-        room = max(0, self._places - held)  # less than none: Redis forgot what it gave
-        names = list(islice(waiting, min(room, LARGEST_BATCH)))
-        numbers = [*self._limits, low_priority, held, len(waiting), len(leaving)]
+    async def _request_permits(
+        self, low_priority: int, waiting: Collection[str]
+    ) -> tuple[Sequence[str], int]:
+        released = self._pop_released()
+        held = len(self._held.difference(released))
+        room = max(0, self._permits - held)  # below 0 if Redis lost its data
+        request_ids = list(islice(waiting, min(room, MAX_BATCH)))
+        numbers = [*self._limits, low_priority, held, len(waiting), len(released)]
         try:
             with map_redis_errors():
-                admitted, wait_ms, held_off_ms = await self._admit_script(
-                    self._keys, [*numbers, *leaving, *names]
+                granted, wait_ms, paused_ms = await self._acquire_script(
+                    self._keys, [*numbers, *released, *request_ids]
                 )
         except BaseException:
-            for name in self._held.intersection(leaving):
-                self._leave(name)
+            for request_id in self._held.intersection(released):
+                self._release(request_id)
             raise
-        let_in = names[: int(admitted)]
-        self._held.difference_update(leaving)
-        self._held.update(let_in)
-        if held_off_ms:
-            raise _held_off(int(held_off_ms) / 1000)
-        holds_all = len(self._held) >= self._places
-        return let_in, max(OWN_HOUSE_WAIT_MS if holds_all else 0, int(wait_ms))
+        granted_ids = request_ids[: int(granted)]
+        self._held.difference_update(released)
+        self._held.update(granted_ids)
+        if paused_ms:
+            raise _paused_error(int(paused_ms) / 1000)
+        holds_all = len(self._held) >= self._permits
+        return granted_ids, max(ALL_PERMITS_HELD_WAIT_MS if holds_all else 0, int(wait_ms))
 
-    def _leave(self, name: str) -> None:
-        self._leaving.append(name)
-        if self._sweeper is None or self._sweeper.done():
-            self._sweeper = asyncio.create_task(
-                run_repeatedly("gate", self._give_back, while_=lambda: bool(self._leaving))
+    def _release(self, request_id: str) -> None:
+        self._released.append(request_id)
+        if self._release_task is None or self._release_task.done():
+            self._release_task = asyncio.create_task(
+                run_repeatedly("gate", self._flush_released, while_=lambda: bool(self._released))
             )
 
-    async def _give_back(self) -> None:
-        """Give back the permits of who left, with the next question if there is going to be one."""
-        while self._leaving:
+    async def _flush_released(self) -> None:
+        """Release permits; if requests are waiting, with the next request for permits."""
+        while self._released:
             if not self._is_closing:
-                await asyncio.sleep(GATHERING_SECONDS)
-            queues = (self._first, self._last)
+                await asyncio.sleep(RELEASE_BATCH_SECONDS)
+            queues = (self._queue, self._low_priority_queue)
             if self._is_closing or not any(queue.waiting for queue in queues):
-                await self._remove(self._take_leaving())
+                await self._remove(self._pop_released())
             for queue in queues:
-                queue.freed.set()
+                queue.wake()
 
-    def _take_leaving(self) -> Sequence[str]:
-        names, self._leaving = self._leaving, []
-        return names
+    def _pop_released(self) -> Sequence[str]:
+        released, self._released = self._released, []
+        return released
 
-    async def _remove(self, names: Sequence[str]) -> None:
-        if names:  # a question may have taken them along
-            self._held.difference_update(names)  # whatever comes: a lease ends by itself
+    async def _remove(self, request_ids: Sequence[str]) -> None:
+        if request_ids:
+            self._held.difference_update(request_ids)  # even if this fails: a lease ends by itself
             with suppress(RedisError, OSError):
-                await self._redis.zrem(self._keys[1], *names)
+                await self._redis.zrem(self._keys[1], *request_ids)
 
 
-def _held_off(seconds: float) -> ExchangeRateLimited:
-    words = f"the exchange asked to wait, {seconds:.0f} s more"
-    return ExchangeRateLimited(words, retry_after_seconds=seconds)
+def _paused_error(seconds: float) -> ExchangeRateLimited:
+    text = f"the exchange asked to wait, {seconds:.0f} s more"
+    return ExchangeRateLimited(text, retry_after_seconds=seconds)
 
 
-class _Permit(AbstractAsyncContextManager[None]):
-    """A request's turn: waited for at the start, its place given back at the end."""
+class _RequestQueue:
+    """The requests of this process that wait for a permit; one task asks for all of them."""
 
-    def __init__(self, queue: "_PermitQueue", name: str, leave: Callable[[str], None]) -> None:
-        self._queue = queue
-        self._name = name
-        self._leave = leave
-
-    async def __aenter__(self) -> None:
-        try:
-            refusal = await self._queue.join(self._name)
-        except asyncio.CancelledError:
-            self._end()
-            raise
-        if refusal is not None:
-            self._end()
-            raise copy(refusal) from refusal  # an error of its own for each
-
-    async def __aexit__(self, *_: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        self._queue.waiting.pop(self._name, None)
-        self._leave(self._name)
-
-
-class _PermitQueue:
-    """Requests of this process that wait for their turn and ask for it together."""
-
-    def __init__(
-        self,
-        ask: Callable[[Collection[str]], Awaitable[tuple[Sequence[str], int]]],
-        leave: Callable[[str], None],
-        *,
-        behind: "_PermitQueue | None" = None,
-    ) -> None:
+    def __init__(self, request_permits: RequestPermits, release: Callable[[str], None]) -> None:
         self.waiting: dict[str, asyncio.Future[AppError | None]] = {}
-        self.freed = asyncio.Event()
-        self._ask = ask
-        self._leave = leave
-        self._behind = behind
-        self._pump: asyncio.Task[None] | None = None
+        self._request_permits = request_permits
+        self._release = release
+        self._wakeup = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
-    async def join(self, name: str) -> AppError | None:
-        """Wait for a turn; give the reason where it is refused."""
-        turn: asyncio.Future[AppError | None]
-        turn = self.waiting[name] = asyncio.get_running_loop().create_future()
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(
-                run_repeatedly("gate", self._admit_waiting, while_=lambda: bool(self.waiting))
+    async def wait(self, request_id: str) -> None:
+        """Wait for a permit.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+            ExchangeRateLimited: requests are paused.
+        """
+        future: asyncio.Future[AppError | None] = asyncio.get_running_loop().create_future()
+        self.waiting[request_id] = future
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(
+                run_repeatedly("gate", self._grant_permits, while_=lambda: bool(self.waiting))
             )
-        return await turn
+        try:
+            error = await future
+        finally:
+            self.waiting.pop(request_id, None)
+        if error is not None:
+            raise copy(error) from error  # each request needs an exception of its own
+
+    def wake(self) -> None:
+        """Ask for permits again at once, because this process released some."""
+        self._wakeup.set()
 
     async def close(self) -> None:
-        """Turn away who still waits."""
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait([self._pump])
-        self._refuse_waiting(BrokerUnavailable("the gate is closed"))
+        """Refuse the waiting requests."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._refuse_all(BrokerUnavailable("the gate is closed"))
 
-    async def _admit_waiting(self) -> None:
+    async def _grant_permits(self) -> None:
         while self.waiting:
-            if self._behind is not None and self._behind.waiting:
-                await asyncio.sleep(FULL_HOUSE_WAIT_MS / 1000)
-                continue
-            self.freed.clear()
+            self._wakeup.clear()
             try:
-                let_in, wait_ms = await self._ask(self.waiting)
+                granted_ids, wait_ms = await self._request_permits(self.waiting)
             except (BrokerUnavailable, ExchangeRateLimited) as error:
-                self._refuse_waiting(error)
+                self._refuse_all(error)
                 return
-            for name in let_in:
-                self._let_in(name)
+            for request_id in granted_ids:
+                self._grant(request_id)
             if self.waiting and wait_ms:
-                await wait_for_event(
-                    self.freed, wait_ms / 1000
-                )  # or until this process frees a place
+                await wait_for_event(self._wakeup, wait_ms / 1000)
 
-    def _let_in(self, name: str) -> None:
-        turn = self.waiting.pop(name, None)
-        if turn is None:
-            self._leave(name)  # who waited has gone meanwhile, and the place came too late
-        elif not turn.done():
-            turn.set_result(None)
+    def _grant(self, request_id: str) -> None:
+        future = self.waiting.pop(request_id, None)
+        if future is None:
+            self._release(request_id)  # the request was cancelled while the script ran
+        elif not future.done():
+            future.set_result(None)
 
-    def _refuse_waiting(self, error: AppError) -> None:
-        for turn in self.waiting.values():
-            if not turn.done():
-                turn.set_result(error)  # as an exception it would be reported when nobody looks
+    def _refuse_all(self, error: AppError) -> None:
+        for future in self.waiting.values():
+            if not future.done():
+                future.set_result(error)  # set_exception would log it if the request was cancelled
         self.waiting.clear()

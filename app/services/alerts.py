@@ -47,12 +47,12 @@ class AlertWatch:
         self,
         look: Callable[[], Awaitable[HealthReport]],
         now: Callable[[], float],
-        record: AlertLease,
+        lease: AlertLease,
         endpoint: Endpoint,
     ) -> None:
         self._look = look
         self._now = now
-        self._record = record
+        self._lease = lease
         self._told = AlertState()
         self._kept: str | None = None
         self._judge = _Judge()
@@ -74,7 +74,7 @@ class AlertWatch:
             await watching
             await self._delivery.close()
             with suppress(BrokerUnavailable):
-                await self._record.leave()
+                await self._lease.release()
 
     async def _watch(self) -> None:
         await self._step()
@@ -95,21 +95,21 @@ class AlertWatch:
     async def _hold(self) -> None:
         """Learn whether this process tells, and what was told; while Redis is away, all stays."""
         try:
-            may_take = self._is_leader or self._free_looks >= LOOKS_BEFORE_TAKING
-            hold = await self._record.hold(may_take=may_take)
+            acquire_if_free = self._is_leader or self._free_looks >= LOOKS_BEFORE_TAKING
+            hold = await self._lease.renew(acquire_if_free=acquire_if_free)
         except BrokerUnavailable:
             return
         self._free_looks = self._free_looks + 1 if hold.is_free else 0
-        if hold.record is not None and not (hold.is_mine and self._is_leader):
-            self._told = AlertState.load(hold.record)
-        self._is_leader, self._kept = hold.is_mine, hold.record
+        if hold.alert_state is not None and not (hold.is_held and self._is_leader):
+            self._told = AlertState.load(hold.alert_state)
+        self._is_leader, self._kept = hold.is_held, hold.alert_state
 
     async def _keep(self) -> None:
         """Keep what was told, if it changed or Redis lost it; while that is away, later."""
         told = self._told.dump()
         if told != self._kept:
             with suppress(BrokerUnavailable):
-                await self._record.keep(told)
+                await self._lease.save_state(told)
 
 
 class _Judge:

@@ -14,7 +14,7 @@ from app.domain.prices import TickerKey
 from app.domain.slots import SECONDS_PER_HOUR
 from app.postgres.database import Database
 from app.redis.alert_lease import AlertLease
-from app.redis.wrong_hours import WrongHours
+from app.redis.summary_checks import SummaryCheckStore
 from app.repositories import prices, summaries
 
 CHUNK_SECONDS = 7 * 24 * SECONDS_PER_HOUR
@@ -31,8 +31,8 @@ class SummaryCheck:
 
     def __init__(self, database: Database, redis: "Redis") -> None:
         self._database = database
-        self._wrong_hours = WrongHours(redis)
-        self._alerts = AlertLease(redis)
+        self._checks = SummaryCheckStore(redis)
+        self._alert_lease = AlertLease(redis)
         self._random = Random()  # noqa: S311  # no secret
 
     async def run(self) -> int:
@@ -64,14 +64,14 @@ class SummaryCheck:
 
         Redis may have lost what was found, so what the alerts told counts too.
         """
-        checked = await self._wrong_hours.read()
+        checked = await self._checks.read()
         known = {name: _wrong_of(found) for name, found in checked.items()}
-        told = AlertState.load(await self._alerts.read() or AlertState().dump())
+        told = AlertState.load(await self._alert_lease.read_state() or AlertState().dump())
         for name, parts in told.wrong_parts.items():
             known[name] = {**dict.fromkeys(parts, 1), **known.get(name, {})}
         for name in known.keys() - names:
             if not known[name]:
-                await self._wrong_hours.forget(name)
+                await self._checks.delete(name)
         return known
 
     async def _check(
@@ -89,7 +89,7 @@ class SummaryCheck:
             end = start + CHUNK_SECONDS
             log.error("summaries_wrong", ticker=name, start=start, end=end, hours=wrong)
         known[name] = {**known.get(name, {}), **found}
-        await self._wrong_hours.keep(name, known[name])
+        await self._checks.save(name, known[name])
 
     async def _chosen(self, name: str) -> Collection[int]:
         """Choose the newest chunk of a ticker and any other; give their starts."""

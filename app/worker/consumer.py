@@ -79,7 +79,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery sh
         conf = worker.app.conf
         worker.timer.call_repeatedly(PAUSE_SECONDS, _turn)
         sign = Heartbeat(conf.result_backend, Role.WORKER, f"{worker.hostname} (pid {os.getpid()})")
-        show_life(sign.give, *touching(conf.heartbeat_file))
+        show_life(sign.beat, *touching(conf.heartbeat_file))
 
 
 def _turn() -> None:

@@ -78,7 +78,7 @@ class SignalHandlers:
         progress.turn()  # from now on: the check of the servers took its time
         name = f"{socket.gethostname()} (pid {os.getpid()})"
         heartbeat = Heartbeat(redis_url(self._settings), Role.BEAT, name)
-        show_life(heartbeat.give, *touching(self._settings.heartbeat_file))
+        show_life(heartbeat.beat, *touching(self._settings.heartbeat_file))
 
     def _repair_at_start(self, **_: object) -> None:
         """Repair what was missed while no worker ran, without delaying this worker's start."""

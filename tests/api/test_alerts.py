@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.alert_lease import LEASE
+from app.redis.alert_lease import LEASE_KEY
 from app.simulator import Exchange
 from tests.api.client import asking
 from tests.api.test_outages import free_port
@@ -49,7 +49,7 @@ async def test_stopped_beat_makes_one_call_and_its_return_one_more(
                         return False
 
                 await until(healthy, 60)
-                await until(lambda: redis.exists(LEASE))
+                await until(lambda: redis.exists(LEASE_KEY))
                 os.kill(beat.popen.pid, signal.SIGSTOP)
                 await until(lambda: receiver.has(1), 40)
                 os.kill(beat.popen.pid, signal.SIGCONT)

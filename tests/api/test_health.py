@@ -195,4 +195,4 @@ def show_life(settings: Settings) -> None:
     """Give the signs that a beat and a worker would give."""
     assert settings.redis_url is not None
     for role in Role:
-        Heartbeat(settings.redis_url.get_secret_value(), role, f"a {role}").give()
+        Heartbeat(settings.redis_url.get_secret_value(), role, f"a {role}").beat()

@@ -137,7 +137,7 @@ async def test_silence_and_clocks_are_told(
 ) -> None:
     """The stand-in's clock is not the machine's: it is ten seconds into a minute."""
     assert not any(name == "prices_silent_seconds" for name, _ in await scrape(api))
-    Heartbeat(servers.redis_url, Role.BEAT, "here").give()
+    Heartbeat(servers.redis_url, Role.BEAT, "here").beat()
     await runtime.collector.collect()
     samples = await scrape(api)
     assert 0 <= samples["prices_silent_seconds", ("beat",)] < 10

@@ -36,7 +36,7 @@ async def gates_at(redis_url: str) -> AsyncIterator[MakeGate]:
 
 
 async def until_waiting(gate: DistributedRateLimiter, number: int) -> None:
-    while len(gate._first.waiting) < number:  # noqa: ASYNC110  # no event tells of it
+    while len(gate._queue.waiting) < number:  # noqa: ASYNC110  # no event tells of it
         await asyncio.sleep(0)
 
 

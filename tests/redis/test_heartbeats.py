@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
 from app.domain.prices import TickerKey
-from app.redis.heartbeats import FAILURES, FailureStore, Heartbeat, Role, read_heartbeats
+from app.redis.heartbeats import FAILURES_KEY, FailureStore, Heartbeat, Role, read_heartbeats
 from tests.clients.gates import Relay
 from tests.conftest import Servers
 
@@ -23,17 +23,17 @@ def failures(redis: Redis) -> FailureStore:
 
 async def age_by(redis: Redis, seconds: int) -> None:
     """Make every failure as if it had been noted so much earlier."""
-    for name, text in (await redis.hgetall(FAILURES)).items():
+    for name, text in (await redis.hgetall(FAILURES_KEY)).items():
         script = (
             "local f = cjson.decode(ARGV[1]);"
             "f.since_ms = f.since_ms - ARGV[2]; f.noted_ms = f.noted_ms - ARGV[2];"
             "return cjson.encode(f)"
         )
-        await redis.hset(FAILURES, name, await redis.eval(script, 0, text, seconds * 1000))
+        await redis.hset(FAILURES_KEY, name, await redis.eval(script, 0, text, seconds * 1000))
 
 
 async def test_sign_is_as_old_as_redis_says(servers: Servers, redis: Redis) -> None:
-    Heartbeat(servers.redis_url, Role.BEAT, "here").give()
+    Heartbeat(servers.redis_url, Role.BEAT, "here").beat()
     seconds, _ = await redis.time()
     await redis.zadd("prices:signs:worker", {"there": (seconds - 40) * 1000})
     signs = await read_heartbeats(redis)
@@ -45,16 +45,16 @@ async def test_who_was_silent_for_ten_minutes_is_forgotten(servers: Servers, red
     seconds, _ = await redis.time()
     ages = {"an hour": (seconds - 610) * 1000, "nearly": (seconds - 500) * 1000}
     await redis.zadd("prices:signs:beat", ages)
-    Heartbeat(servers.redis_url, Role.BEAT, "now").give()
+    Heartbeat(servers.redis_url, Role.BEAT, "now").beat()
     assert (await read_heartbeats(redis)).beats.keys() == {"nearly", "now"}
 
 
 async def test_flush_heals_with_the_next_sign(servers: Servers, redis: Redis) -> None:
     sign = Heartbeat(servers.redis_url, Role.WORKER, "here")
-    sign.give()
+    sign.beat()
     await redis.flushall()
     await redis.script_flush()
-    sign.give()
+    sign.beat()
     assert (await read_heartbeats(redis)).workers.keys() == {"here"}
 
 
@@ -62,20 +62,20 @@ async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> 
     relay = Relay(servers.redis_url)
     await relay.open()
     sign = Heartbeat(relay.url, Role.WORKER, "here")
-    await asyncio.to_thread(sign.give)
+    await asyncio.to_thread(sign.beat)
     await relay.cut()
-    await asyncio.to_thread(sign.give)
+    await asyncio.to_thread(sign.beat)
     await relay.open()
-    await asyncio.to_thread(sign.give)
+    await asyncio.to_thread(sign.beat)
     await relay.cut()
     with pytest.raises(BrokerUnavailable):
         await read_heartbeats(Redis.from_url(relay.url))
 
 
 async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: FailureStore) -> None:
-    await failures.note({BTC: TIMEOUT})
+    await failures.record({BTC: TIMEOUT})
     await age_by(redis, 60)
-    await failures.note({BTC: TIMEOUT})
+    await failures.record({BTC: TIMEOUT})
     failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert (failure.code, failure.detail) == ("exchange_timeout", "no answer")
     assert 60 <= failure.since_seconds < 70
@@ -83,26 +83,26 @@ async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: Fail
 
 
 async def test_a_failure_of_another_code_goes_on(redis: Redis, failures: FailureStore) -> None:
-    await failures.note({BTC: TIMEOUT})
+    await failures.record({BTC: TIMEOUT})
     await age_by(redis, 60)
-    await failures.note({BTC: DatabaseFull("no space")})
+    await failures.record({BTC: DatabaseFull("no space")})
     failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert failure.code == "database_full"
     assert failure.since_seconds >= 60
 
 
 async def test_a_late_failure_begins_anew(redis: Redis, failures: FailureStore) -> None:
-    await failures.note({BTC: TIMEOUT})
+    await failures.record({BTC: TIMEOUT})
     await age_by(redis, 121)
-    await failures.note({BTC: TIMEOUT})
+    await failures.record({BTC: TIMEOUT})
     assert (await read_heartbeats(redis)).failures[str(BTC)].since_seconds < 10
 
 
 async def test_a_price_ends_what_another_process_noted(
     redis: Redis, failures: FailureStore
 ) -> None:
-    await failures.note({BTC: TIMEOUT})
-    await FailureStore(redis, 60).note({}, [BTC])
+    await failures.record({BTC: TIMEOUT})
+    await FailureStore(redis, 60).record({}, [BTC])
     assert (await read_heartbeats(redis)).failures == {}
 
 
@@ -118,10 +118,10 @@ async def test_a_redis_that_refuses_writes_says_so(redis: Redis) -> None:
 async def test_ticker_that_is_stored_again_has_no_failure(
     redis: Redis, failures: FailureStore
 ) -> None:
-    await failures.note({BTC: TIMEOUT, ETH: TIMEOUT})
-    await failures.note({}, [BTC])
+    await failures.record({BTC: TIMEOUT, ETH: TIMEOUT})
+    await failures.record({}, [BTC])
     assert (await read_heartbeats(redis)).failures.keys() == {str(ETH)}
 
 
 async def test_failure_can_not_be_noted_while_redis_is_away() -> None:
-    await FailureStore(Redis.from_url("redis://127.0.0.1:1/0"), 60).note({BTC: TIMEOUT})
+    await FailureStore(Redis.from_url("redis://127.0.0.1:1/0"), 60).record({BTC: TIMEOUT})

@@ -24,7 +24,7 @@ from tests.clients.processes import PROJECT
 from tests.conftest import Servers
 from tests.waiting import until
 
-BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
+BUCKET, PERMITS = "prices:gate:test:bucket", "prices:gate:test:places"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def redis_time(redis: Redis) -> float:
 
 async def lease_end_us(redis: Redis) -> float:
     """Read when the only place that is taken comes back, on Valkey's clock."""
-    found: Any = await redis.zrange(PLACES, 0, -1, withscores=True)
+    found: Any = await redis.zrange(PERMITS, 0, -1, withscores=True)
     [(_, ends_at_us)] = found
     return float(ends_at_us)
 
@@ -204,8 +204,8 @@ async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None
     gate = make_gate(permits=4)
     await asyncio.gather(*(pass_through(gate) for _ in range(40)))
     await gate.close()
-    assert await redis.zcard(PLACES) == 0
-    assert not gate._first.waiting
+    assert await redis.zcard(PERMITS) == 0
+    assert not gate._queue.waiting
 
 
 HOLD = """
@@ -264,7 +264,7 @@ async def test_cancelled_waiter_leaves_the_others_their_turn(
         await cancel(visits[1])
     await asyncio.gather(visits[0], visits[2])
     await gate.close()
-    assert await redis.zcard(PLACES) == 0
+    assert await redis.zcard(PERMITS) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -282,7 +282,7 @@ async def test_cancelling_at_any_moment_leaks_no_place(
     assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
     assert house.most <= 3
     await gate.close()
-    assert await redis.zcard(PLACES) == 0
+    assert await redis.zcard(PERMITS) == 0
 
 
 async def test_waiter_cancelled_during_the_call_gives_its_place_back(
@@ -297,7 +297,7 @@ async def test_waiter_cancelled_during_the_call_gives_its_place_back(
     await cancel(lost)
     await pass_through(gate)
     await gate.close()
-    assert await redis.zcard(PLACES) == 0
+    assert await redis.zcard(PERMITS) == 0
 
 
 async def test_flushed_server_stops_nobody(make_gate: MakeGate, redis: Redis) -> None:
@@ -317,7 +317,7 @@ async def test_more_turns_than_places_stop_nobody(make_gate: MakeGate, redis: Re
         await redis.config_resetstat()
         waiting = asyncio.create_task(pass_through(gate))
         await until(lambda: script_calls(redis))
-        gate._leave("given by a server that forgot the other")
+        gate._release("given by a server that forgot the other")
     await waiting
 
 
@@ -330,7 +330,7 @@ async def test_closed_gate_turns_away_who_waits(make_gate: MakeGate, redis: Redi
         with pytest.raises(BrokerUnavailable, match="closed"):
             await waiter
     await gate.close()
-    assert await redis.zcard(PLACES) == 0
+    assert await redis.zcard(PERMITS) == 0
 
 
 async def test_gates_of_two_exchanges_know_nothing_of_each_other(

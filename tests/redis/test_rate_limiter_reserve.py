@@ -12,7 +12,8 @@ from tests.clients.gates import GUARD_SECONDS, MakeGate, cancel, gates_at, until
 from tests.conftest import Servers
 from tests.waiting import until
 
-BUCKET, PLACES = "prices:gate:test:bucket", "prices:gate:test:places"
+BUCKET, PERMITS = "prices:gate:test:bucket", "prices:gate:test:places"
+WAITING = "prices:gate:test:waiting"
 
 
 @pytest.fixture
@@ -35,9 +36,9 @@ async def settled(redis: Redis) -> None:
 
     async def is_still() -> bool:
         nonlocal seen
-        before, seen = seen, await redis.zcard(PLACES)
+        before, seen = seen, await redis.zcard(PERMITS)
         await asyncio.sleep(0.05)
-        return bool(before == seen == await redis.zcard(PLACES))
+        return bool(before == seen == await redis.zcard(PERMITS))
 
     await until(is_still)
 
@@ -49,7 +50,7 @@ async def test_half_of_the_places_stay_free(
     gates = [make_gate(permits=permits) for _ in range(2)]
     repairs = [asyncio.create_task(hold(gates[number % 2])) for number in range(20)]
     await settled(redis)
-    assert await redis.zcard(PLACES) == taken
+    assert await redis.zcard(PERMITS) == taken
     if permits > 1:
         async with asyncio.timeout(1), gates[0].acquire():
             pass
@@ -59,7 +60,7 @@ async def test_half_of_the_places_stay_free(
 @pytest.mark.parametrize("rate", [2, 5, 10, 11.5])
 async def test_half_of_the_burst_stays_free(rate: float, make_gate: MakeGate, redis: Redis) -> None:
     repairs = [asyncio.create_task(hold(make_gate(rate=rate))) for _ in range(20)]
-    await until(lambda: redis.zcard(PLACES))
+    await until(lambda: redis.zcard(PERMITS))
     for _ in range(10):
         assert float(await redis.hget(BUCKET, "tokens") or 0) >= min(rate / 2, rate - 1) - 0.001
         await asyncio.sleep(0.02)
@@ -90,7 +91,7 @@ async def test_who_waits_elsewhere_goes_first(make_gate: MakeGate, redis: Redis)
     await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "9" * 16})
     live = [asyncio.create_task(visit(there, low_priority=False)) for _ in range(4)]
     await until_waiting(there, 4)
-    await until(lambda: redis.hget(BUCKET, "hurried_us"))
+    await until(lambda: redis.zcard(WAITING))
     await asyncio.gather(visit(here, low_priority=True), *live)
     assert order == ["live"] * 4 + ["repair"]
 
@@ -101,7 +102,7 @@ async def test_who_waits_in_the_same_process_goes_first(make_gate: MakeGate, red
     repair = asyncio.create_task(hold(gate))
     async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
         assert not repair.done()
-        assert await redis.zcard(PLACES) == 1
+        assert await redis.zcard(PERMITS) == 1
     await cancel(repair)
 
 
@@ -109,7 +110,7 @@ async def test_precedence_of_a_clock_that_went_back_is_void(
     make_gate: MakeGate, redis: Redis
 ) -> None:
     gate = make_gate(rate=1_000)
-    await redis.hset(BUCKET, mapping={"tokens": "1000", "hurried_us": "9" * 16})
+    await redis.zadd(WAITING, {"another process": float("9" * 16)})
     async with asyncio.timeout(GUARD_SECONDS), gate.acquire(low_priority=True):
         pass
 
@@ -126,8 +127,8 @@ async def test_repairs_never_starve_live_requests(
     await asyncio.sleep(dice.uniform(0, 0.3))
     burst = min(rate // 2, permits // 2)
     live = [asyncio.create_task(hold(dice.choice(gates), low_priority=False)) for _ in range(burst)]
-    await until(lambda: asyncio.sleep(0, not any(gate._first.waiting for gate in gates)), 0.2)
-    assert await redis.zcard(PLACES) <= permits
+    await until(lambda: asyncio.sleep(0, not any(gate._queue.waiting for gate in gates)), 0.2)
+    assert await redis.zcard(PERMITS) <= permits
     await cancel(*live, *repairs)
 
 
@@ -145,9 +146,9 @@ async def test_repairs_all_pass_in_the_end(make_gate: MakeGate) -> None:
 async def test_closed_gate_turns_away_repairs_too(make_gate: MakeGate, redis: Redis) -> None:
     gate = make_gate(permits=1)
     repairs = [asyncio.create_task(hold(gate)) for _ in range(3)]
-    await until(lambda: asyncio.sleep(0, len(gate._last.waiting) == 2))
+    await until(lambda: asyncio.sleep(0, len(gate._low_priority_queue.waiting) == 2))
     await gate.close()
-    assert not gate._last.waiting
+    assert not gate._low_priority_queue.waiting
     await cancel(*repairs)
     await gate.close()
-    assert await redis.zcard(PLACES) == 0
+    assert await redis.zcard(PERMITS) == 0

@@ -91,7 +91,7 @@ async def test_every_waiter_hears_that_the_server_is_away(
         errors = await asyncio.gather(*visits, return_exceptions=True)
     assert {type(error) for error in errors} == {BrokerUnavailable}
     assert len(set(map(id, errors))) == 5  # each raises its own, with its own traceback
-    assert not gate._first.waiting
+    assert not gate._queue.waiting
 
 
 async def test_server_that_is_silent_is_away(

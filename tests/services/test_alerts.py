@@ -16,7 +16,7 @@ from app.core.settings import Settings
 from app.domain.alerts import MAX_PENDING, AlertState, TickerStatus
 from app.domain.freshness import Freshness, HealthReport
 from app.domain.prices import TickerKey
-from app.redis.alert_lease import RECORD, AlertLease
+from app.redis.alert_lease import STATE_KEY, AlertLease
 from app.runtime import alert_lifespan, open_runtime
 from app.services import alerts
 from app.services.alerts import AlertWatch
@@ -100,7 +100,7 @@ async def test_ticker_that_goes_stale_and_recovers_makes_two_calls(
     alone = settings.model_copy(update={"alert_webhook_url": url, "tickers": ("btc_usd",)})
     await sql.execute(_LIVE, 30)
     async with open_runtime(alone) as runtime, alert_lifespan(runtime):
-        await until(lambda: redis.exists(RECORD))
+        await until(lambda: redis.exists(STATE_KEY))
         await sql.execute("UPDATE prices SET timestamp = timestamp - 170")
         await until(lambda: receiver.has(1))
         await sql.execute(_LIVE, 20)
@@ -240,7 +240,7 @@ async def test_ticker_that_is_watched_no_more_is_forgotten(world: World, redis: 
         world.findings = HealthReport(60, [])
         await world.looked()
         await world.tells(FRESH, 1)
-    assert AlertState.load(str(await redis.get(RECORD))) == AlertState()
+    assert AlertState.load(str(await redis.get(STATE_KEY))) == AlertState()
 
 
 def test_summaries_are_right_only_where_each_wrong_part_was_found_right_again() -> None:

@@ -19,7 +19,7 @@ from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.domain.timestamp_checks import ExchangeClock
 from app.postgres.database import Database
-from app.redis.heartbeats import FAILURES
+from app.redis.heartbeats import FAILURES_KEY
 from app.repositories.live import ObservedPrice
 from app.runtime import Runtime, open_runtime
 from app.services.collector import CollectionResult
@@ -448,5 +448,5 @@ async def test_exchange_clock_that_cannot_be_saved_changes_no_outcome(
         await sql.execute("DROP FUNCTION refuse CASCADE")
     assert outcome.stored == ["btc_usd"]
     assert list(outcome.failed) == ["eth_usd"]
-    assert list(await redis.hgetall(FAILURES)) == ["deribit:eth_usd"]
+    assert list(await redis.hgetall(FAILURES_KEY)) == ["deribit:eth_usd"]
     assert asked(exchange)["btc_usd"] <= 2

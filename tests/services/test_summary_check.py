@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
-from app.redis.alert_lease import RECORD
+from app.redis.alert_lease import STATE_KEY
 from app.redis.heartbeats import read_heartbeats
 from app.runtime import alert_lifespan, open_runtime
 from app.services import alerts, summary_check
@@ -155,7 +155,7 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
         await until(lambda: receiver.has(1))
         await store(sql, [40 * WEEK])  # so that the wrong week is the newest no more
         await redis.flushall()
-        await until(lambda: redis.exists(RECORD))
+        await until(lambda: redis.exists(STATE_KEY))
         for _ in range(2):
             assert await runtime.summary_check.run() == 1
         assert (await read_heartbeats(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1

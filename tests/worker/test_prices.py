@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.wrong_hours import WRONG_HOURS
+from app.redis.summary_checks import SUMMARY_CHECKS_KEY
 from app.simulator import Exchange
 from tests.conftest import set_phase
 from tests.processes import Processes
@@ -77,7 +77,7 @@ async def test_beat_has_summaries_checked(
     await sql.execute("UPDATE price_hours SET samples = 2")
     worker = processes.worker()
     processes.beat()
-    await until(lambda: redis.hget(WRONG_HOURS, "deribit:sol_usd"), 40)
+    await until(lambda: redis.hget(SUMMARY_CHECKS_KEY, "deribit:sol_usd"), 40)
     assert '"summaries_wrong"' in worker.output
 
 

@@ -87,7 +87,7 @@ class Collector:
         try:
             return await retrier.call(attempt) or CollectionResult()
         except DatabaseFull as error:  # reads still work, so nothing else would report it
-            await self._failures.note(dict.fromkeys(keys, error))
+            await self._failures.record(dict.fromkeys(keys, error))
             raise
 
     async def unknown_tickers(self) -> list[TickerKey]:
@@ -139,7 +139,7 @@ class Collector:
             group.create_task(batch_writer.run())
             for tick in ticks:
                 group.create_task(tick.run(latest_prices.get(tick.key)))
-        await self._failures.note(
+        await self._failures.record(
             {tick.key: tick.failure for tick in ticks if tick.failure},
             [tick.key for tick in ticks if tick.stored],
         )
