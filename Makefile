@@ -20,6 +20,9 @@ run: $(VENV)/.local ## Run everything here, collecting from the real exchange
 demo: $(VENV)/.local ## The same with a bundled stand-in exchange and two days of history
 	@exec $(BIN)/python -m app demo
 
+test-fast: $(VENV)/.dev ## Run the pure tests, which need no server, within half a minute
+	@$(BIN)/pytest -q tests/core tests/domain tests/test_architecture.py -n 2
+
 test: $(VENV)/.dev ## Run the tests on a real PostgreSQL and a real Redis of their own
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -m "not accept and not chaos" -n 4 --cov --cov-report=
@@ -38,11 +41,12 @@ prove: $(VENV)/.dev ## Put known defects back, one by one, and see that their te
 bench: $(VENV)/.dev ## Measure it beside others, as a table of ratios (BENCH=--short: within a minute)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-check: $(VENV)/.dev ## Check format, lint, types and import contracts
-	@$(BIN)/ruff format --check $(CODE)
-	@$(BIN)/ruff check $(CODE)
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+check: $(VENV)/.dev ## Check format, lint, types and import contracts: all of them, then sum up
+	@failed=; \
+	for tool in "ruff format --check $(CODE)" "ruff check $(CODE)" mypy lint-imports; do \
+		echo "== $$tool"; $(BIN)/$$tool || failed="$$failed, $${tool%% --*}"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "FAILED: $${failed#, }"; exit 1; fi; echo "all checks passed"
 
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format $(CODE)
@@ -72,4 +76,4 @@ $(VENV)/.dev: $(VENV)/.local requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run demo test accept chaos bench prove check format lock clean
+.PHONY: help run demo test-fast test accept chaos bench prove check format lock clean

@@ -21,8 +21,8 @@ VAGUE_NAMES = {
     "base_repository",
 }
 MAY_READ_THE_ENVIRONMENT = {"core/settings.py", "core/stated_settings.py"}
-"""Everything else takes settings; `local` hands its own environment on to children."""
-MAY_HAND_THE_ENVIRONMENT_ON = {"local"}
+"""Everything else takes settings; these two rooms hand their own environment on to children."""
+MAY_HAND_THE_ENVIRONMENT_ON = {"embedded", "supervisor"}
 
 
 def test_import_contracts_are_kept() -> None:
