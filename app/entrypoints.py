@@ -56,9 +56,9 @@ def _require_port(host: str, port: int) -> None:
         SettingsError: it can't.
     """
     from app.core.errors import SettingsError
-    from app.supervisor.ports import why_taken
+    from app.supervisor.ports import listen_error
 
-    if why := why_taken(port, host):
+    if why := listen_error(port, host):
         raise SettingsError(f"API_PORT={port}: nothing can listen there on {host}: {why}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from app.embedded.cluster import programs
+from app.embedded.cluster import bin_directory
 from benchmarks.processes import Broken, python, run
 
 
@@ -47,7 +47,7 @@ class Sql:
             file.write(script)
             file.flush()
             said = run(
-                str(programs() / "pgbench"),
+                str(bin_directory() / "pgbench"),
                 *("-h", host, "-U", parts.username or "postgres"),
                 *("-n", "-M", "prepared", "-T", str(max(1, round(seconds))), "-f", file.name),
                 parts.path.lstrip("/"),
@@ -60,7 +60,7 @@ class Sql:
 
     @property
     def _psql(self) -> tuple[str, ...]:
-        return (str(programs() / "psql"), "-qAtX", "-v", "ON_ERROR_STOP=1", self.plain_url)
+        return (str(bin_directory() / "psql"), "-qAtX", "-v", "ON_ERROR_STOP=1", self.plain_url)
 
 
 def now() -> int:

@@ -98,7 +98,7 @@ def _name(process: psutil.Process, root: psutil.Process) -> str:
         return "the supervisor"
     words = process.cmdline()
     if words[1:2] != ["-m"]:
-        return "the guardian"
+        return "the orphan reaper"
     role = words[words.index("app") + 1]
     return f"the {role}" if process.ppid() == root.pid else f"the {role}'s children"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from app.embedded.cluster import programs
+from app.embedded.cluster import bin_directory
 
 _ALLOWED: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORE: Final = _ALLOWED[0]
@@ -56,7 +56,7 @@ def describe() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": _found(r'PRETTY_NAME="(.+)"', Path("/etc/os-release").read_text()),
         "Python": platform.python_version(),
-        "PostgreSQL": _said(r"(\d[\d.]*)", str(programs() / "postgres"), "--version"),
+        "PostgreSQL": _said(r"(\d[\d.]*)", str(bin_directory() / "postgres"), "--version"),
         "VictoriaMetrics": _said(r"([\d.]+)", *_PACKAGE, "victoria-metrics"),
         "wrk": _said(r"wrk \S*?([\d.]+)", "wrk", "-v"),
         **{name: version(name) for name in PACKAGES},

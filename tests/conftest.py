@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from app.core.metrics import drain
 from app.core.settings import Settings
-from app.embedded.servers import Embedded, embedded_servers
+from app.embedded.servers import EmbeddedServers, embedded_servers
 from app.postgres.database import Database
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange, ExchangeOptions
@@ -27,7 +27,7 @@ from tests.databases import Databases
 class Servers:
     """Running servers, with a migrated database to copy."""
 
-    embedded: Embedded
+    embedded: EmbeddedServers
 
     @property
     def redis_url(self) -> str:

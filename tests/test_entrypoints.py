@@ -18,8 +18,8 @@ import pytest
 from app.core.settings import Settings
 from app.entrypoints import start_exchange
 from app.supervisor.ports import free_port
-from app.supervisor.probes import answers
-from app.supervisor.process_specs import exchange
+from app.supervisor.probes import probe_succeeds
+from app.supervisor.process_specs import exchange_spec
 from tests.processes import PROJECT, environment
 from tests.waiting import until
 
@@ -121,11 +121,11 @@ def test_supervisor_loads_nothing_of_what_its_children_do(tmp_path: Path) -> Non
 
 
 async def test_exchange_of_a_demo_loads_no_command_line(tmp_path: Path) -> None:
-    child = exchange(Settings(), free_port())
+    child = exchange_spec(Settings(), free_port())
     (*_, role), options = child.argv[:4], child.argv[4:]
     with running(role, tmp_path, {"PATH": os.environ["PATH"]}, *options):
-        assert child.ready
-        await until(partial(answers, child.ready), 60)
+        assert child.ready_probe
+        await until(partial(probe_succeeds, child.ready_probe), 60)
     assert "aiohttp" in loaded(tmp_path)
     assert loaded(tmp_path) & NEEDLESS["exchange"] == set()
 

@@ -14,7 +14,7 @@ import pytest
 
 from app.embedded.cluster import system_user
 from app.supervisor.ports import free_port
-from app.supervisor.processes import identity
+from app.supervisor.processes import run_as
 from tests.clients.certificates import Certificate, make_certificate
 from tests.waiting import until
 
@@ -101,7 +101,7 @@ async def tls_postgres(directory: Path, *, tls: bool = True) -> AsyncIterator[Tl
     (data / "pg_hba.conf").write_text(_HBA)
     server = subprocess.Popen(  # noqa: ASYNC220, S603  # the server's own program
         [str(programs / "postgres"), "-D", str(data), *settings],
-        **identity(user),
+        **run_as(user),
         cwd="/",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -143,7 +143,7 @@ async def tls_redis(directory: Path) -> AsyncIterator[tuple[str, Certificate]]:
 
 def _run(command: list[str], user: str | None) -> None:
     subprocess.run(  # noqa: S603  # the server's own program
-        command, **identity(user), cwd="/", check=True, stdout=subprocess.DEVNULL
+        command, **run_as(user), cwd="/", check=True, stdout=subprocess.DEVNULL
     )
 
 

@@ -29,10 +29,10 @@ def healthcheck(
 
 def _api_problem() -> str:
     from app.core.settings import load_settings
-    from app.supervisor.process_specs import Services
+    from app.supervisor.process_specs import ServiceSpecs
 
     settings = load_settings()
-    services = Services(settings, Path(), {"API_PORT": str(settings.api_port)})
+    services = ServiceSpecs(settings, Path(), {"API_PORT": str(settings.api_port)})
     return ask(services.base_url)
 
 
@@ -72,11 +72,11 @@ async def why_silent(heartbeat_file: Path) -> str:
 
     Only that the file changes counts: what a clock says may be wrong.
     """
-    from app.supervisor.probes import Heartbeat, until
+    from app.supervisor.probes import HeartbeatProbe, wait_for_probe
 
     try:
         async with asyncio.timeout(_SIGN_OF_LIFE_SECONDS):
-            await until(Heartbeat(heartbeat_file))
+            await wait_for_probe(HeartbeatProbe(heartbeat_file))
     except TimeoutError:
         return f"gave no sign of life for {_SIGN_OF_LIFE_SECONDS:g} s"
     return ""

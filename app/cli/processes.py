@@ -62,10 +62,10 @@ def _keep(name: str) -> None:
     from app.core.exit_messages import final_message
     from app.core.settings import load_settings
     from app.supervisor.processes import CannotStart
-    from app.supervisor.supervised import keep
+    from app.supervisor.supervised import run_supervised
 
     try:
-        keep(load_settings(), name)
+        run_supervised(load_settings(), name)
     except CannotStart as error:
         # its last words were handed on already
         sys.exit(final_message(str(error).partition(":\n")[0]))

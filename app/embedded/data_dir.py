@@ -1,4 +1,4 @@
-"""The folder that a running stack owns: its lock, its servers' addresses, its API key."""
+"""The data directory of a stack: its lock, its servers' addresses, its API key."""
 
 import fcntl
 import os
@@ -16,12 +16,12 @@ from app.supervisor.processes import CannotStart
 
 KEY_FILE: Final = "api-key"
 _KEY_BYTES: Final = 32
-_PATIENCE_SECONDS: Final = 15.0
+_LOCK_TIMEOUT_SECONDS: Final = 15.0
 
 
 @contextmanager
-def owned(directory: Path) -> Iterator[int]:
-    """Own a folder as long as the context lasts; yield the lock's file descriptor.
+def locked_data_dir(directory: Path) -> Iterator[int]:
+    """Hold the directory's lock while the context lasts; yield the lock's file descriptor.
 
     A process that inherits the descriptor shares the lock: the orphan reaper holds it until it has
     ended the children of a killed supervisor.
@@ -31,66 +31,66 @@ def owned(directory: Path) -> Iterator[int]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("a+") as lock:
-        _take(lock.fileno(), directory)
+        _acquire(lock.fileno(), directory)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        _forget_servers(directory)
+        _remove_server_urls(directory)
         try:
             yield lock.fileno()
         finally:
-            _forget_servers(directory)
+            _remove_server_urls(directory)
 
 
-def tell_servers(directory: Path, urls: Mapping[str, str]) -> None:
-    """Write where the embedded servers are found, for every other command to read."""
+def write_server_urls(directory: Path, urls: Mapping[str, str]) -> None:
+    """Write the embedded servers' addresses, for every other command to read."""
     lines = "".join(f"{name}={url}\n" for name, url in urls.items())
     _write_secret(directory / SERVERS_FILE, lines)
 
 
 def api_key(directory: Path) -> str:
-    """Return the key made for this folder, the same at every start."""
+    """Return the API key of this directory, created at the first start."""
     file = directory / KEY_FILE
     if not file.exists():
         _write_secret(file, secrets.token_urlsafe(_KEY_BYTES) + "\n")
     return file.read_text().strip()
 
 
-def _take(lock: int, directory: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not _locked(lock):
-        owner = _noted_owner(directory)
-        if _lives(owner) or time.monotonic() > deadline:
+def _acquire(lock: int, directory: Path) -> None:
+    deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+    while not _try_lock(lock):
+        owner = _owner_pid(directory)
+        if _is_running(owner) or time.monotonic() > deadline:
             raise CannotStart(f"already running in {directory}, as process {owner}: stop it first")
-        time.sleep(0.05)  # it was killed, and its orphan reaper is ending what it left
+        time.sleep(0.05)  # it was killed, and its orphan reaper is still stopping its children
 
 
-def _locked(lock: int) -> bool:
+def _try_lock(lock: int) -> bool:
     with suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
 
 
-def _noted_owner(directory: Path) -> int:
+def _owner_pid(directory: Path) -> int:
     with suppress(ValueError):
         return int((directory / "lock").read_text())
     return 0
 
 
-def _lives(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and was not reaped yet does not."""
+def _is_running(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
     with suppress(psutil.NoSuchProcess, ValueError):
         return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
 
 
-def _forget_servers(directory: Path) -> None:
+def _remove_server_urls(directory: Path) -> None:
     (directory / SERVERS_FILE).unlink(missing_ok=True)
 
 
 def _write_secret(file: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner may read, completely or not at all."""
     draft = file.with_name(f"{file.name}.draft")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

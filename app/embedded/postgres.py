@@ -1,5 +1,6 @@
 """PostgreSQL from its Python wheel as a command to be supervised."""
 
+import asyncio
 import hashlib
 import os
 import re
@@ -10,9 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from app.embedded.cluster import make_cluster, programs, require_version, system_user
-from app.embedded.postgres_wire import execute
-from app.embedded.stale_servers import end_leftover
+from app.embedded.cluster import bin_directory, create_cluster, require_version, system_user
+from app.embedded.stale_servers import stop_stale_server
 from app.supervisor.processes import ProcessSpec
 
 DATABASE: Final = "prices"
@@ -20,14 +20,18 @@ ROLE: Final = "postgres"
 
 _SOCKET: Final = ".s.PGSQL.5432"
 _SOCKET_LOCK: Final = f"{_SOCKET}.lock"
-_NO_SUCH_DATABASE: Final = "3D000"
-_MAX_PATH: Final = 85  # of a socket's directory: macOS allows 103 bytes with the file's name
-_PLAIN_PATH: Final = re.compile(r"[\w./ +@~-]+")
-_LIGHT: Final = {
+_CREATE_DATABASE: Final = rf"""
+SELECT 'CREATE DATABASE {DATABASE}'
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \gexec
+"""  # noqa: S608  # put together from constants
+_REFUSES_CONNECTIONS: Final = 1  # the exit code of pg_isready while the server starts
+_MAX_PATH_BYTES: Final = 85  # of a socket's directory: macOS allows 103 bytes with the file's name
+_SAFE_PATH: Final = re.compile(r"[\w./ +@~-]+")
+_FEWER_PROCESSES: Final = {
     "io_method": "sync",  # without three processes that read ahead what the system has cached
     "max_logical_replication_workers": "0",  # nobody subscribes; it spares their launcher
 }
-_FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_NOT_DURABLE: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Postgres:
     """A database server that listens on a Unix socket alone."""
 
     directory: Path
-    sockets: Path
+    socket_directory: Path
     user: str | None
     max_connections: int
     fast: bool
@@ -44,84 +48,95 @@ class Postgres:
     def prepare(
         cls, directory: Path, *, fast: bool = False, max_connections: int = 100
     ) -> "Postgres":
-        """Make a cluster unless there is one, and end a server left over in it.
+        """Create a cluster unless there is one, and stop a stale server in it.
 
         `fast` trades durability for speed, for tests.
 
         Raises:
             SettingsError: there is no wheel for this machine, or the data is of another version.
-            CannotStart: the cluster could not be made.
+            CannotStart: the cluster could not be created.
         """
         directory = directory.resolve()
         user = system_user()
         if directory.exists():
             require_version(directory)
-            end_leftover(directory / "postmaster.pid", directory, signal.SIGINT)
+            stop_stale_server(directory / "postmaster.pid", directory, signal.SIGINT)
         else:
-            make_cluster(directory, user, ROLE, fast=fast)
-        sockets = _socket_directory(directory)
-        # Left by a killed server; its number may be a zombie's, which PostgreSQL takes for alive.
-        (sockets / _SOCKET_LOCK).unlink(missing_ok=True)
-        return cls(directory, sockets, user, max_connections, fast)
+            create_cluster(directory, user, ROLE, fast=fast)
+        socket_directory = _socket_directory(directory)
+        # A killed server left it. PostgreSQL takes a process id of a zombie for a running server's.
+        (socket_directory / _SOCKET_LOCK).unlink(missing_ok=True)
+        return cls(directory, socket_directory, user, max_connections, fast)
 
     @property
     def url(self) -> str:
         """The `DATABASE_URL` of this server."""
-        return f"postgresql+asyncpg://{ROLE}@/{DATABASE}?host={quote(str(self.sockets))}"
+        return f"postgresql+asyncpg://{ROLE}@/{DATABASE}?host={quote(str(self.socket_directory))}"
 
     @property
     def command(self) -> list[str]:
         """The command line of the server, which stays in the foreground."""
         options = {
             "listen_addresses": "",
-            "unix_socket_directories": str(self.sockets),
+            "unix_socket_directories": str(self.socket_directory),
             "unix_socket_permissions": "0700",  # whoever may open the socket is the superuser
             "max_connections": str(self.max_connections),
             "timezone": "UTC",
             "log_timezone": "UTC",
             "jit": "off",  # compiling takes longer than any of our queries
-            **_LIGHT,
-            **(_FAST if self.fast else {}),
+            **_FEWER_PROCESSES,
+            **(_NOT_DURABLE if self.fast else {}),
         }
         settings = (word for name, value in options.items() for word in ("-c", f"{name}={value}"))
-        return [str(programs() / "postgres"), "-D", str(self.directory), *settings]
+        return [str(bin_directory() / "postgres"), "-D", str(self.directory), *settings]
 
-    def child(self, log: Path) -> ProcessSpec:
-        """Describe the server to the supervisor."""
+    def spec(self, log_file: Path) -> ProcessSpec:
+        """Specify the server for the supervisor."""
         return ProcessSpec(
             name="postgres",
             argv=self.command,
             user=self.user,
-            log=log,
-            ready=self.ready,
-            ready_seconds=300.0,  # after a crash it first replays what it had promised
-            alive=self.alive,
-            look_seconds=5.0,
-            silence_seconds=30.0,
-            workplace=self.directory,
+            log_file=log_file,
+            ready_probe=self.is_ready,
+            ready_timeout_seconds=300.0,  # after a crash it first replays its log
+            liveness_probe=self.is_alive,
+            probe_interval_seconds=5.0,
+            liveness_timeout_seconds=30.0,
+            cleanup_directory=self.directory,
             stop_signal=signal.SIGINT,  # its "fast" shutdown: disconnects clients, keeps the data
         )
 
-    async def ready(self) -> bool:
-        """Say whether the database accepts connections; create it on the first one."""
-        error = await self._execute("SELECT 1", DATABASE)
-        if error == _NO_SUCH_DATABASE:
-            error = await self._execute(f"CREATE DATABASE {DATABASE}", "postgres")
-        return error is None
+    async def is_ready(self) -> bool:
+        """Return whether the server accepts statements; create the database if it is missing."""
+        options = ("--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1")
+        return await self._run_client("psql", *options, sql=_CREATE_DATABASE) == 0
 
-    async def alive(self) -> bool:
-        """Say whether the server answers at all, be it that it is busy, or replays its log."""
-        await self._execute("SELECT 1", DATABASE)
-        return True
+    async def is_alive(self) -> bool:
+        """Return whether the server responds at all, even to refuse while it replays its log."""
+        return await self._run_client("pg_isready", "--quiet") in {0, _REFUSES_CONNECTIONS}
 
-    async def _execute(self, sql: str, database: str) -> str | None:
-        return await execute(self.sockets / _SOCKET, ROLE, database, sql)
+    async def _run_client(self, program: str, *options: str, sql: str = "") -> int:
+        """Run one of the wheel's client programs against this server; return its exit code."""
+        connection = (f"--host={self.socket_directory}", f"--username={ROLE}", "--dbname=postgres")
+        process = await asyncio.create_subprocess_exec(
+            *(str(bin_directory() / program), *connection, *options),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+        )
+        try:
+            await process.communicate(sql.encode())
+        finally:
+            if process.returncode is None:  # the probe's time is over
+                process.kill()
+        return process.returncode or 0
 
 
 def _socket_directory(directory: Path) -> Path:
-    """Return where the socket lies: in the cluster, unless its path is too long or peculiar."""
+    """Return the socket's directory: the cluster, unless its path is too long or peculiar."""
     path = str(directory)
-    if len(os.fsencode(path)) <= _MAX_PATH and _PLAIN_PATH.fullmatch(path):
+    if len(os.fsencode(path)) <= _MAX_PATH_BYTES and _SAFE_PATH.fullmatch(path):
         return directory
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     short = Path(tempfile.gettempdir()).resolve() / f"postgres-{digest}"

@@ -1,4 +1,4 @@
-"""The demo's history: what the stand-in exchange would have quoted in the days before."""
+"""The demo's history: the prices that the simulated exchange had in the days before."""
 
 import asyncio
 import sys
@@ -19,22 +19,24 @@ MAX_ROWS: Final = 100_000  # of all tickers together
 
 
 async def seed(settings: Settings, database_url: str) -> None:
-    """Store the last two days of every ticker, as far as they lie before all that is stored.
+    """Store the last two days of every ticker, up to the oldest price that is stored.
 
-    What was missed while the demo did not run is left to the repair.
+    Slots that were missed while the demo did not run are left to the repair.
     """
     database = Database(database_url, pool_size=1)
     keys = [TickerKey(*index) for index in settings.indices]
     interval = settings.collect_interval_seconds
     try:
         async with database.read() as session:
-            database_us = await prices.database_now_us(session)
+            now_us = await prices.database_now_us(session)
             known = await prices.extents(session)
-        slots = past_slots(database_us, interval, len(keys))
-        firsts = await _record(database, keys, interval, slots[0])
+        slots = past_slots(now_us, interval, len(keys))
+        first_slots = await _open_recordings(database, keys, interval, slots[0])
         earliest = {key: extent.first for key, extent in known.items()}
         rows = [
-            price for key in keys for price in _history(key, slots, firsts[key], earliest.get(key))
+            price
+            for key in keys
+            for price in _missing_prices(key, slots, first_slots[key], earliest.get(key))
         ]
         async with database.transaction() as session:
             await prices.insert_new(session, rows)
@@ -42,18 +44,18 @@ async def seed(settings: Settings, database_url: str) -> None:
         await database.close()
 
 
-def past_slots(database_us: int, interval_seconds: int, tickers: int) -> Sequence[Slot]:
-    """Give the slots of the last two days that are over, fewer where that would be too many."""
-    most = min(DAYS * SECONDS_PER_DAY // interval_seconds, MAX_SLOTS, MAX_ROWS // tickers)
-    span_us = interval_seconds * MICROSECONDS
-    ages = range(max(most, 1), 0, -1)
-    return [floor_slot(database_us - age * span_us, interval_seconds) for age in ages]
+def past_slots(now_us: int, interval_seconds: int, tickers: int) -> Sequence[Slot]:
+    """Return the ended slots of the last two days, fewer if the rows would exceed the limits."""
+    count = min(DAYS * SECONDS_PER_DAY // interval_seconds, MAX_SLOTS, MAX_ROWS // tickers)
+    interval_us = interval_seconds * MICROSECONDS
+    ages = range(max(count, 1), 0, -1)
+    return [floor_slot(now_us - age * interval_us, interval_seconds) for age in ages]
 
 
-async def _record(
+async def _open_recordings(
     database: Database, keys: Sequence[TickerKey], interval_seconds: int, oldest: Slot
 ) -> Mapping[TickerKey, Slot]:
-    """Open the recordings, new ones from the oldest slot on; tell where each begins."""
+    """Open the recordings, new ones from the oldest slot on; return each one's first slot."""
     async with database.transaction() as session:
         await recordings.lock_recordings(session)
         known = await recordings.newest(session)
@@ -66,16 +68,16 @@ async def _record(
     return {key: recording.first_slot for key, recording in current.items()} | new
 
 
-def _history(
+def _missing_prices(
     key: TickerKey, slots: Sequence[Slot], first: Slot, earliest: int | None
 ) -> Iterator[Price]:
-    """Give a ticker's prices from the first slot promised to the earliest that is stored."""
-    beyond = slots[-1] + 1 if earliest is None else earliest
-    promised = [slot for slot in slots if first <= slot < beyond]
-    for slot, price in zip(promised, index_prices(key.ticker, promised), strict=True):
+    """Yield a ticker's prices from the first slot of its recording to the oldest stored one."""
+    stop = slots[-1] + 1 if earliest is None else earliest
+    missing = [slot for slot in slots if first <= slot < stop]
+    for slot, price in zip(missing, index_prices(key.ticker, missing), strict=True):
         yield Price(key, slot, price, slot * MICROSECONDS, Source.IMPORT)
 
 
 if __name__ == "__main__":
-    # named by who starts it, so that invented prices never reach what DATABASE_URL names
+    # the address is an argument, so that invented prices never reach the DATABASE_URL of a user
     asyncio.run(seed(load_settings(), sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The embedded servers, PostgreSQL and Valkey, started together in a directory of their own."""
+"""The embedded servers, PostgreSQL and Valkey, in a directory of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
@@ -12,20 +12,23 @@ from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from app.supervisor.output import NullOutput
 from app.supervisor.processes import ProcessSpec
-from app.supervisor.supervisor import Supervisor, together
+from app.supervisor.supervisor import Supervisor, start_concurrently
 
 DATABASE_URL: Final = "DATABASE_URL"
 REDIS_URL: Final = "REDIS_URL"
-EMBEDDED: Final = (DATABASE_URL, REDIS_URL)
+SERVER_SETTINGS: Final = (DATABASE_URL, REDIS_URL)
 
 _MAX_LOG_BYTES: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """The servers that are embedded, made ready to start, and where they will be found."""
+class EmbeddedServers:
+    """The servers that are embedded: how to start them, and their addresses.
 
-    children: Mapping[str, ProcessSpec]
+    Both mappings have the names of settings as keys, such as `DATABASE_URL`.
+    """
+
+    specs: Mapping[str, ProcessSpec]
     urls: Mapping[str, str]
 
     @property
@@ -39,31 +42,31 @@ class Embedded:
         return self.urls[REDIS_URL]
 
 
-async def embed(
+async def prepare_servers(
     directory: Path,
-    names: Collection[str] = EMBEDDED,
+    names: Collection[str] = SERVER_SETTINGS,
     *,
     fast: bool = False,
     max_connections: int = 100,
-) -> Embedded:
-    """Make the servers behind these settings ready to start below a directory.
+) -> EmbeddedServers:
+    """Prepare the servers of these settings to be started below a directory.
 
     `fast` trades durability for speed, for tests.
 
     Raises:
-        SettingsError: a server does not exist for this machine.
-        CannotStart: the database's files could not be made.
+        SettingsError: this machine lacks a server.
+        CannotStart: the database's files could not be created.
     """
-    preparing: dict[str, Callable[[], Postgres | Valkey]] = {
+    prepare: dict[str, Callable[[], Postgres | Valkey]] = {
         DATABASE_URL: partial(
             Postgres.prepare, directory / "postgres", fast=fast, max_connections=max_connections
         ),
         REDIS_URL: partial(Valkey.prepare, directory / "valkey"),
     }
-    servers = await asyncio.gather(*(asyncio.to_thread(preparing[name]) for name in names))
-    return Embedded(
-        children={
-            name: s.child(_log(directory, s)) for name, s in zip(names, servers, strict=True)
+    servers = await asyncio.gather(*(asyncio.to_thread(prepare[name]) for name in names))
+    return EmbeddedServers(
+        specs={
+            name: s.spec(_log_file(directory, s)) for name, s in zip(names, servers, strict=True)
         },
         urls={name: s.url for name, s in zip(names, servers, strict=True)},
     )
@@ -72,26 +75,26 @@ async def embed(
 @asynccontextmanager
 async def running_servers(
     directory: Path, *, fast: bool = False, max_connections: int = 100
-) -> AsyncIterator[Embedded]:
+) -> AsyncIterator[EmbeddedServers]:
     """Run both servers as long as the context lasts.
 
     Raises:
-        SettingsError: a server does not exist for this machine.
+        SettingsError: this machine lacks a server.
         CannotStart: a server did not get ready.
     """
-    embedded = await embed(directory, fast=fast, max_connections=max_connections)
+    servers = await prepare_servers(directory, fast=fast, max_connections=max_connections)
     async with Supervisor(NullOutput()) as supervisor:
-        await together(*map(supervisor.start, embedded.children.values()))
-        yield embedded
+        await start_concurrently(*map(supervisor.start, servers.specs.values()))
+        yield servers
 
 
 @contextmanager
 def embedded_servers(
     directory: Path, *, fast: bool = False, max_connections: int = 100
-) -> Iterator[Embedded]:
+) -> Iterator[EmbeddedServers]:
     """Run both servers as long as the context lasts, for callers without an event loop.
 
-    In between nobody watches them: a server that dies stays dead.
+    A server that dies is not restarted.
     """
     servers = running_servers(directory, fast=fast, max_connections=max_connections)
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
@@ -102,8 +105,8 @@ def embedded_servers(
             runner.run(servers.__aexit__(None, None, None))
 
 
-def _log(directory: Path, server: Postgres | Valkey) -> Path:
-    """Return where a server logs; a long log of earlier starts is put aside."""
+def _log_file(directory: Path, server: Postgres | Valkey) -> Path:
+    """Return a server's log file; a long one of earlier starts is renamed first."""
     log = directory / "logs" / f"{server.directory.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:

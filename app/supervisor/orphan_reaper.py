@@ -1,8 +1,8 @@
-"""The supervisor's last will: ends its children when it is killed before it could do so itself.
+"""Ends the supervisor's children if the supervisor is killed before it can do so itself.
 
-Started as a script of its own, so it imports the standard library alone. There it reads
-`+PID SIGNAL` and `-PID` from its arguments and then from its standard input; the end of that stream
-means that the supervisor is gone.
+The reaper runs as a script, so it imports the standard library alone. The script reads commands
+from its arguments and then from its standard input: `+PID SIGNAL` registers a process group, `-PID`
+unregisters it. The end of the input means that the supervisor is gone.
 """
 
 import contextlib
@@ -14,35 +14,30 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import chain, starmap
 
-GRACE_SECONDS = 8.0
-_LOOK_SECONDS = 0.05
+STOP_TIMEOUT_SECONDS = 8.0
+_POLL_SECONDS = 0.05
 
 
 class OrphanReaper:
-    """The supervisor's side: a process of its own that knows which children there are."""
+    """Starts the script and tells it of every child."""
 
-    def __init__(self, *, keeps_open: Sequence[int] = ()) -> None:
-        self._keeps_open = keeps_open
-        self._watched: dict[int, signal.Signals] = {}
+    def __init__(self, *, inherited_fds: Sequence[int] = ()) -> None:
+        self._inherited_fds = inherited_fds
+        self._stop_signals: dict[int, signal.Signals] = {}
         self._process = self._start()
 
-    @property
-    def pid(self) -> int:
-        """The orphan reaper's process id."""
-        return self._process.pid
-
-    def watch(self, pid: int, stop_signal: signal.Signals) -> None:
+    def register(self, pid: int, stop_signal: signal.Signals) -> None:
         """Have a process group ended if this process dies."""
-        self._watched[pid] = stop_signal
-        self._tell(f"{_to_watch(pid, stop_signal)}\n")
+        self._stop_signals[pid] = stop_signal
+        self._send(f"{_register_command(pid, stop_signal)}\n")
 
-    def forget(self, pid: int) -> None:
+    def unregister(self, pid: int) -> None:
         """Leave a process group alone from now on."""
-        self._watched.pop(pid, None)
-        self._tell(f"-{pid}\n")
+        self._stop_signals.pop(pid, None)
+        self._send(f"-{pid}\n")
 
-    def revive(self) -> bool:
-        """Start the orphan reaper again if it died; tell whether it had.
+    def restart_if_dead(self) -> bool:
+        """Start the script again if it died; return whether it had.
 
         Raises:
             OSError: the machine has no process or memory left for it.
@@ -54,20 +49,21 @@ class OrphanReaper:
         return True
 
     def close(self) -> None:
-        """End the orphan reaper; it ends what it still knows of."""
+        """End the script; it ends the groups that are still registered."""
         self._process.communicate()
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        commands = starmap(_register_command, self._stop_signals.items())
         return subprocess.Popen(  # noqa: S603  # our own script
-            [sys.executable, "-I", "-S", __file__, *starmap(_to_watch, self._watched.items())],
+            [sys.executable, "-I", "-S", __file__, *commands],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=self._keeps_open,
+            pass_fds=self._inherited_fds,
         )
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write(line.encode())
@@ -75,38 +71,38 @@ class OrphanReaper:
 
 
 def main() -> None:
-    """Follow the supervisor's children until it is gone, then end what is left of them."""
-    children: dict[int, int] = {}
-    for line in chain(sys.argv[1:], sys.stdin):
-        _note(children, line)
-    end_groups(children)
+    """Follow the supervisor's commands until it is gone, then end the groups still registered."""
+    signals_by_pid: dict[int, int] = {}
+    for command in chain(sys.argv[1:], sys.stdin):
+        _apply(signals_by_pid, command)
+    stop_groups(signals_by_pid)
 
 
-def end_groups(signals: dict[int, int], grace_seconds: float = GRACE_SECONDS) -> None:
-    """Ask every process group to end, the youngest first, and kill what stays."""
-    for pid, number in reversed(signals.items()):
-        _send(pid, number)
-    deadline = time.monotonic() + grace_seconds
-    while _any_left(signals) and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
-    for pid in signals:
-        _send(pid, signal.SIGKILL)
+def stop_groups(signals_by_pid: dict[int, int]) -> None:
+    """Send each process group its signal, the youngest first, and kill those that stay."""
+    for pid, number in reversed(signals_by_pid.items()):
+        _signal_group(pid, number)
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    while _is_any_alive(signals_by_pid) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    for pid in signals_by_pid:
+        _signal_group(pid, signal.SIGKILL)
 
 
-def _to_watch(pid: int, stop_signal: signal.Signals) -> str:
+def _register_command(pid: int, stop_signal: signal.Signals) -> str:
     return f"+{pid} {stop_signal.value}"
 
 
-def _note(children: dict[int, int], line: str) -> None:
-    sign, words = line[0], line[1:].split()
-    if sign == "+":
-        children[int(words[0])] = int(words[1])
+def _apply(signals_by_pid: dict[int, int], command: str) -> None:
+    operation, words = command[0], command[1:].split()
+    if operation == "+":
+        signals_by_pid[int(words[0])] = int(words[1])
     else:
-        children.pop(int(words[0]), None)
+        signals_by_pid.pop(int(words[0]), None)
 
 
-def _send(pid: int, number: int) -> bool:
-    """Signal a group; a stopped one must also be continued, or it could not obey."""
+def _signal_group(pid: int, number: int) -> bool:
+    """Signal a group; return whether it exists. A stopped one must be continued to obey."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
         if number:
@@ -115,8 +111,8 @@ def _send(pid: int, number: int) -> bool:
     return False
 
 
-def _any_left(pids: Iterable[int]) -> bool:
-    return any(_send(pid, 0) for pid in pids)
+def _is_any_alive(pids: Iterable[int]) -> bool:
+    return any(_signal_group(pid, 0) for pid in pids)
 
 
 if __name__ == "__main__":

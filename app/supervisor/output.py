@@ -1,4 +1,4 @@
-"""What the terminal shows: the children's lines behind their names, and the supervisor's own."""
+"""Where the children's lines and the supervisor's messages go."""
 
 import asyncio
 import json
@@ -13,9 +13,9 @@ from typing import Final, Protocol, Self
 
 from app.core.exit_messages import json_event
 
-_MAX_LINE: Final = 64 * 1024
-_MAX_WAITING: Final = 10_000
-_LAST_SECONDS: Final = 1.0
+_MAX_LINE_BYTES: Final = 64 * 1024
+_MAX_QUEUED_LINES: Final = 10_000
+_CLOSE_TIMEOUT_SECONDS: Final = 1.0
 _NAME_WIDTH: Final = 8
 _BOLD: Final = 1
 _BLUE: Final = 34
@@ -23,40 +23,40 @@ _COLOURS: Final = {"api": 36, "worker": 32, "beat": 35, "exchange": 33}
 
 
 class Output(Protocol):
-    """Who listens to children and to their supervisor."""
+    """Receives the lines of children and the messages of their supervisor."""
 
-    def line(self, name: str, text: str) -> None:
-        """Take a line that a child wrote."""
+    def write_line(self, name: str, text: str) -> None:
+        """Receive a line that the child of this name wrote."""
 
-    def note(self, text: str) -> None:
-        """Take a line of the supervisor's own."""
+    def write_message(self, text: str) -> None:
+        """Receive a message of the supervisor."""
 
 
 class NullOutput:
-    """Nobody listens."""
+    """Drops everything."""
 
-    def line(self, name: str, text: str) -> None:
+    def write_line(self, name: str, text: str) -> None:
         """Drop a line that a child wrote."""
 
-    def note(self, text: str) -> None:
-        """Drop a line of the supervisor's own."""
+    def write_message(self, text: str) -> None:
+        """Drop a message of the supervisor."""
 
 
-class Terminal:
-    """Lines behind the names of those who wrote them, coloured where that is possible.
+class TerminalOutput:
+    """Writes each child's lines behind its name, in colour on a terminal.
 
-    A thread writes them, so that a terminal that is paused, or a pipe that nobody reads, never
-    holds up the supervisor; what it can't take is dropped.
+    A thread writes them, so a paused terminal, or a pipe that nobody reads, never blocks the
+    supervisor. Lines that it can't take are dropped.
     """
 
     hides_secrets = False
-    """Whether what is shown goes to a log, where no key may stand."""
+    """Whether the output goes to a log, where no key may appear."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
-        self.interactive = os.isatty(self._descriptor)
-        self._coloured = self.interactive and "NO_COLOR" not in os.environ
-        self._waiting: queue.Queue[str | None] = queue.Queue(maxsize=_MAX_WAITING)
+        self.is_interactive = os.isatty(self._descriptor)
+        self._is_coloured = self.is_interactive and "NO_COLOR" not in os.environ
+        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=_MAX_QUEUED_LINES)
         self._writer = threading.Thread(target=self._write_all, daemon=True)
         self._writer.start()
 
@@ -64,52 +64,52 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Write what still waits, if that is possible."""
+        """Write the lines that still wait, if that is possible in time."""
         with suppress(queue.Full):
-            self._waiting.put_nowait(None)
-            self._writer.join(_LAST_SECONDS)
+            self._lines.put_nowait(None)
+            self._writer.join(_CLOSE_TIMEOUT_SECONDS)
 
-    def line(self, name: str, text: str) -> None:
-        """Show a line that a child wrote."""
+    def write_line(self, name: str, text: str) -> None:
+        """Write a line of a child."""
         prefix = f"{name:<{_NAME_WIDTH}} │ "
-        self._put(self._paint(prefix, _COLOURS.get(name, _BLUE)) + text)
+        self._enqueue(self._coloured(prefix, _COLOURS.get(name, _BLUE)) + text)
 
-    def note(self, text: str) -> None:
-        """Show a line of the supervisor's own."""
-        self._put(self._paint(text, _BOLD))
+    def write_message(self, text: str) -> None:
+        """Write a message of the supervisor."""
+        self._enqueue(self._coloured(text, _BOLD))
 
-    def _paint(self, text: str, code: int) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._coloured else text
+    def _coloured(self, text: str, code: int) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._is_coloured else text
 
-    def _put(self, line: str) -> None:
+    def _enqueue(self, line: str) -> None:
         with suppress(queue.Full):
-            self._waiting.put_nowait(line)
+            self._lines.put_nowait(line)
 
     def _write_all(self) -> None:
         # unbuffered: a buffer's lock, held by a blocked write, would break the interpreter's end
         with open(self._descriptor, "wb", buffering=0, closefd=False) as out:
-            while (line := self._waiting.get()) is not None:
+            while (line := self._lines.get()) is not None:
                 with suppress(OSError):  # the terminal is gone; the recording goes on
                     _write(out, f"{line}\n".encode())
 
 
-class JsonTerminal(Terminal):
-    """The same as events in JSON, one a line, for LOG_FORMAT=json."""
+class JsonOutput(TerminalOutput):
+    """Writes JSON events, one a line, for LOG_FORMAT=json."""
 
     hides_secrets = True
 
-    def line(self, name: str, text: str) -> None:
-        """Hand on a child's event with the child's name; make one of any other text."""
+    def write_line(self, name: str, text: str) -> None:
+        """Write a child's line as an event with the child's name."""
         if text.strip():
-            self._put(as_event(name, text))
+            self._enqueue(to_json_event(name, text))
 
-    def note(self, text: str) -> None:
-        """Show a line of the supervisor's own."""
-        self._put(json_event(text.strip(), level="info", service="supervisor"))
+    def write_message(self, text: str) -> None:
+        """Write a message of the supervisor."""
+        self._enqueue(json_event(text.strip(), level="info", service="supervisor"))
 
 
-def as_event(name: str, text: str) -> str:
-    """Give a child's line as an event with the child's name."""
+def to_json_event(name: str, text: str) -> str:
+    """Return a child's JSON event with the child's name added; make an event of any other text."""
     with suppress(ValueError):
         event = json.loads(text)
         if isinstance(event, dict):
@@ -122,8 +122,8 @@ def _write(out: RawIOBase, data: bytes) -> None:
         data = data[out.write(data) or 0 :]
 
 
-async def lines_of(read_end: int) -> AsyncGenerator[str, None]:
-    """Read a pipe line by line to its end and close it; an endless line comes in pieces."""
+async def read_lines(read_end: int) -> AsyncGenerator[str, None]:
+    """Read a pipe line by line to its end and close it; a very long line comes in pieces."""
     reader = asyncio.StreamReader()
     with os.fdopen(read_end, "rb") as pipe:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -138,11 +138,11 @@ async def lines_of(read_end: int) -> AsyncGenerator[str, None]:
 
 async def _split(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     rest = b""
-    while chunk := await reader.read(_MAX_LINE):
+    while chunk := await reader.read(_MAX_LINE_BYTES):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line
-        if len(rest) > _MAX_LINE:
+        if len(rest) > _MAX_LINE_BYTES:
             yield rest
             rest = b""
     if rest:

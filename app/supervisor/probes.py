@@ -1,49 +1,46 @@
-"""Ways to see from outside whether a process is ready, or still alive."""
+"""Probes: ways to see from outside whether a process is ready, or still alive."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 Probe = Callable[[], Awaitable[bool]]
 
-PROBE_SECONDS = 2.0
+PROBE_TIMEOUT_SECONDS = 2.0
+_POLL_SECONDS = 0.05
 _FAILURES = (OSError, EOFError, ValueError)  # TimeoutError is an OSError
 
 
-async def answers(probe: Probe, within_seconds: float = PROBE_SECONDS) -> bool:
-    """Ask a probe; an error or no answer in time is a no."""
+async def probe_succeeds(probe: Probe) -> bool:
+    """Run a probe once; an error counts as a failure, and so does no answer in time."""
     try:
-        async with asyncio.timeout(within_seconds):
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
             return await probe()
     except _FAILURES:
         return False
 
 
-async def until(probe: Probe, every_seconds: float = 0.05) -> None:
-    """Ask a probe again and again until it says yes."""
-    while not await answers(probe):  # noqa: ASYNC110  nobody over there can set an event here
-        await asyncio.sleep(every_seconds)
+async def wait_for_probe(probe: Probe) -> None:
+    """Run a probe again and again until it succeeds."""
+    while not await probe_succeeds(probe):  # noqa: ASYNC110  # another process can't set an event
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-class Heartbeat:
-    """A file that a living process keeps touching; only its change counts, never its time."""
+class HeartbeatProbe:
+    """Succeeds if a heartbeat file changed since the last call; its time does not matter."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._seen = self._look()
+        self._last_version = self._version()
 
     async def __call__(self) -> bool:
-        """Say whether the file changed since the last call."""
-        seen, self._seen = self._seen, self._look()
-        return self._seen is not None and self._seen != seen
+        """Return whether the file changed since the last call."""
+        previous, self._last_version = self._last_version, self._version()
+        return self._last_version is not None and self._last_version != previous
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _version(self) -> tuple[int, int, int] | None:
         try:
             stat = self._file.stat()
         except FileNotFoundError:
@@ -51,8 +48,8 @@ class Heartbeat:
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def http_ok(url: str) -> Probe:
-    """Return a probe that asks a URL and expects status 200."""
+def http_probe(url: str) -> Probe:
+    """Return a probe that GETs a URL and expects status 200."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     request = f"GET {parts.path or '/'} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode()
@@ -66,7 +63,7 @@ def http_ok(url: str) -> Probe:
     return probe
 
 
-def redis_pong(port: int, host: str = "127.0.0.1") -> Probe:
+def redis_probe(port: int, host: str = "127.0.0.1") -> Probe:
     """Return a probe that sends PING to a Redis without a password."""
 
     async def probe() -> bool:
@@ -80,7 +77,7 @@ def redis_pong(port: int, host: str = "127.0.0.1") -> Probe:
 @asynccontextmanager
 async def _connection(
     host: str, port: int
-) -> "AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]":
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         yield reader, writer

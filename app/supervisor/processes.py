@@ -1,4 +1,4 @@
-"""A child process: how it is described, started, listened to and ended."""
+"""A child process: its specification, its start, its output and its end."""
 
 import asyncio
 import os
@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from app.supervisor.output import Output, lines_of
+from app.supervisor.output import Output, read_lines
 from app.supervisor.probes import Probe
 
-Announce = Callable[[int], None]
+OnSpawn = Callable[[int], None]
 
-_ONCE_TOLD: Final = ("/bin/sh", "-c", 'read -r told && exec "$@" </dev/null', "sh")
-_REMEMBERED_LINES: Final = 15
+# The child runs its program only after it was sent a line.
+_WAIT_FOR_LINE: Final = ("/bin/sh", "-c", 'read -r line && exec "$@" </dev/null', "sh")
+_TAIL_LINES: Final = 15
 _TAIL_BYTES: Final = 4096
-_LAST_LINES_SECONDS: Final = 0.5
+_OUTPUT_TIMEOUT_SECONDS: Final = 0.5
 
 
 class CannotStart(Exception):
-    """Something that the whole needs can't start; the message is for people."""
+    """A process that the others need can't start; the message is for people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,16 +37,16 @@ class ProcessSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     user: str | None = None
-    log: Path | None = None  # instead of the supervisor's own output
-    ready: Probe | None = None
-    ready_seconds: float = 30.0
-    alive: Probe | None = None
-    look_seconds: float = 1.0
-    silence_seconds: float = 10.0
+    log_file: Path | None = None  # instead of the supervisor's own output
+    ready_probe: Probe | None = None
+    ready_timeout_seconds: float = 30.0
+    liveness_probe: Probe | None = None
+    probe_interval_seconds: float = 1.0
+    liveness_timeout_seconds: float = 10.0
     stop_signal: signal.Signals = signal.SIGTERM
-    grace_seconds: float = 10.0
-    stage: int = 0  # those of the last stage are ended first
-    workplace: Path | None = None  # whatever works in this folder is killed with the child
+    stop_timeout_seconds: float = 10.0
+    stage: int = 0  # the highest stage is stopped first
+    cleanup_directory: Path | None = None  # every process that works in it is killed with the child
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,31 +59,31 @@ class ProcessSpec:
 class Process:
     """A child that was started: the leader of a session and process group of its own."""
 
-    def __init__(self, child: ProcessSpec, process: asyncio.subprocess.Process) -> None:
-        self.child = child
+    def __init__(self, spec: ProcessSpec, process: asyncio.subprocess.Process) -> None:
+        self.spec = spec
         self.pid = process.pid
         self._process = process
-        self._lines: deque[str] = deque(maxlen=_REMEMBERED_LINES)
-        self._reading: asyncio.Task[None] | None = None
+        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._reader: asyncio.Task[None] | None = None
 
     @classmethod
-    async def spawn(cls, child: ProcessSpec, output: Output, announce: Announce) -> Self:
+    async def spawn(cls, spec: ProcessSpec, output: Output, on_spawn: OnSpawn) -> Self:
         """Start a child; it writes to the output, or to its log file if it has one.
 
-        It does nothing before its process id was announced, so that no death of ours can fall
-        between the two and leave a child that nobody knows.
+        The child waits until `on_spawn` has received its process id. If this process is killed
+        before that, the child ends too, so no child runs that nobody knows of.
 
         Raises:
             CannotStart: the program can't be run.
         """
-        if child.log is not None:
-            with child.log.open("ab") as log:
-                return cls(child, await _execute(child, log.fileno(), announce))
+        if spec.log_file is not None:
+            with spec.log_file.open("ab") as log:
+                return cls(spec, await _spawn_waiting(spec, log.fileno(), on_spawn))
         # asyncio's own pipe would let wait() last until every grandchild has closed it
         read_end, write_end = os.pipe()
         with os.fdopen(write_end, "wb"), os.fdopen(read_end, "rb") as pipe:
-            self = cls(child, await _execute(child, write_end, announce))
-            self._reading = asyncio.create_task(self._read(os.dup(pipe.fileno()), output))
+            self = cls(spec, await _spawn_waiting(spec, write_end, on_spawn))
+            self._reader = asyncio.create_task(self._read(os.dup(pipe.fileno()), output))
         return self
 
     @property
@@ -91,39 +92,39 @@ class Process:
         return self._process.returncode
 
     @property
-    def outcome(self) -> str:
+    def exit_description(self) -> str:
         """How the child ended, in words."""
         code = self.returncode
         if code is None:
             return "runs"
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
-    async def ended(self, within_seconds: float | None = None) -> bool:
-        """Wait for the child's end, for a time at most, and say whether it ended."""
+    async def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait for the child's end, for a time at most; return whether it ended."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(within_seconds):
+            async with asyncio.timeout(timeout_seconds):
                 await self._process.wait()
         return self.returncode is not None
 
-    async def ask_to_end(self) -> None:
-        """Tell the child to end and give it its grace."""
+    async def terminate(self) -> None:
+        """Send the child its stop signal and wait for its end, for its stop timeout at most."""
         if self.returncode is None:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, self.child.stop_signal)  # asyncio's own could reap the child here
-            await self.ended(self.child.grace_seconds)
+                os.kill(self.pid, self.spec.stop_signal)  # asyncio's own could reap the child here
+            await self.wait(self.spec.stop_timeout_seconds)
 
     async def kill(self) -> None:
-        """Kill the child's whole group and wait for its end."""
+        """Kill the child's whole group, wait for its end and for the rest of its output."""
         self.kill_group()
-        await self.ended()
-        if self.child.workplace is not None:
-            # psutil comes with the embedded servers, and containers have neither
-            from app.supervisor.directory_cleanup import kill_all_in  # noqa: PLC0415  # same
+        await self.wait()
+        if self.spec.cleanup_directory is not None:
+            # psutil comes with the embedded servers; containers have neither
+            from app.supervisor.directory_cleanup import kill_processes_in  # noqa: PLC0415  # same
 
-            await asyncio.to_thread(kill_all_in, self.child.workplace)
-        if self._reading is not None:
-            await asyncio.wait({self._reading}, timeout=_LAST_LINES_SECONDS)
-            self._reading.cancel()
+            await asyncio.to_thread(kill_processes_in, self.spec.cleanup_directory)
+        if self._reader is not None:
+            await asyncio.wait({self._reader}, timeout=_OUTPUT_TIMEOUT_SECONDS)
+            self._reader.cancel()
 
     def kill_group(self) -> None:
         """Send SIGKILL to the child's whole group."""
@@ -132,44 +133,46 @@ class Process:
 
     def log_tail(self) -> str:
         """Return the last lines that the child wrote."""
-        if self.child.log is not None:
-            return _tail(self.child.log)
+        if self.spec.log_file is not None:
+            return _tail(self.spec.log_file)
         return "\n".join(self._lines)
 
     async def _read(self, read_end: int, output: Output) -> None:
-        async with aclosing(lines_of(read_end)) as lines:
+        async with aclosing(read_lines(read_end)) as lines:
             async for line in lines:
                 self._lines.append(line)
-                output.line(self.child.name, line)
+                output.write_line(self.spec.name, line)
 
 
-async def _execute(child: ProcessSpec, out: int, announce: Announce) -> asyncio.subprocess.Process:
-    environment = child.environment
-    if shutil.which(child.argv[0], path=environment.get("PATH")) is None:
-        raise CannotStart(f"{child.name} can't be run: there is no program {child.argv[0]}")
-    gate, opener = os.pipe()
-    with os.fdopen(gate, "rb"), os.fdopen(opener, "wb") as door:
+async def _spawn_waiting(
+    spec: ProcessSpec, out: int, on_spawn: OnSpawn
+) -> asyncio.subprocess.Process:
+    environment = spec.environment
+    if shutil.which(spec.argv[0], path=environment.get("PATH")) is None:
+        raise CannotStart(f"{spec.name} can't be run: there is no program {spec.argv[0]}")
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb"), os.fdopen(write_end, "wb") as gate:
         try:
             process = await asyncio.create_subprocess_exec(
-                *_ONCE_TOLD,
-                *child.argv,
-                stdin=gate,
+                *_WAIT_FOR_LINE,
+                *spec.argv,
+                stdin=read_end,
                 stdout=out,
                 stderr=asyncio.subprocess.STDOUT,
-                cwd=child.cwd,
+                cwd=spec.cwd,
                 env=environment,
                 start_new_session=True,
-                **identity(child.user),
+                **run_as(spec.user),
             )
         except OSError as error:
-            raise CannotStart(f"{child.name} can't be run: {error}") from error
-        announce(process.pid)
-        door.write(b"\n")
+            raise CannotStart(f"{spec.name} can't be run: {error}") from error
+        on_spawn(process.pid)
+        gate.write(b"\n")
     return process
 
 
-def identity(user: str | None) -> dict[str, Any]:
-    """Return what makes a subprocess run as a user, in none of our groups."""
+def run_as(user: str | None) -> dict[str, Any]:
+    """Return the arguments with which a subprocess runs as a user, in none of our groups."""
     if user is None:
         return {}
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": ()}
@@ -179,4 +182,4 @@ def _tail(file: Path) -> str:
     with file.open("rb") as log:
         log.seek(max(0, file.stat().st_size - _TAIL_BYTES))
         lines = log.read().decode(errors="replace").splitlines()
-    return "\n".join(lines[-_REMEMBERED_LINES:])
+    return "\n".join(lines[-_TAIL_LINES:])

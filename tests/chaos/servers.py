@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from app.embedded.servers import embed
-from app.supervisor.probes import answers
-from app.supervisor.processes import ProcessSpec, identity
+from app.embedded.servers import prepare_servers
+from app.supervisor.probes import probe_succeeds
+from app.supervisor.processes import ProcessSpec, run_as
 from tests.waiting import until
 
 END_SECONDS = 30
@@ -26,19 +26,19 @@ class Server:
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
-        assert self._child.ready is not None
-        assert self._child.log is not None
-        ready = self._child.ready
-        with self._child.log.open("ab") as log:
+        assert self._child.ready_probe is not None
+        assert self._child.log_file is not None
+        ready = self._child.ready_probe
+        with self._child.log_file.open("ab") as log:
             self._popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the server's own program
                 self._child.argv,
-                **identity(self._child.user),
+                **run_as(self._child.user),
                 env={**self._child.environment, **self._env},
                 cwd="/",
                 stdout=log,
                 stderr=log,
             )
-        await until(lambda: answers(ready))
+        await until(lambda: probe_succeeds(ready))
 
     async def stop(self) -> None:
         """Ask it to end and wait until it did."""
@@ -64,8 +64,8 @@ class Server:
 @asynccontextmanager
 async def own_server(directory: Path, name: str, **env: str) -> AsyncIterator[Server]:
     """Run the server behind a setting below a directory."""
-    embedded = await embed(directory, [name])
-    server = Server(embedded.children[name], embedded.urls[name], env)
+    embedded = await prepare_servers(directory, [name])
+    server = Server(embedded.specs[name], embedded.urls[name], env)
     try:
         await server.start()
         yield server

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from app.core.settings import Settings
-from app.supervisor.supervised import GRACE_SECONDS
+from app.supervisor.supervised import STOP_TIMEOUT_SECONDS
 
 FILE = Path(__file__).parents[2] / "docker-compose.yml"
 TEXT = FILE.read_text()
@@ -119,4 +119,4 @@ def test_each_process_is_watched_and_looked_at(name: str) -> None:
     assert service["command"] == ["python", "-m", "app", name, "--watched"]
     if name != "api":  # whose health check is the image's own
         assert service["healthcheck"]["test"][1:] == ["python", "-m", "app", "healthcheck", name]
-    assert int(service["stop_grace_period"].removesuffix("s")) > GRACE_SECONDS
+    assert int(service["stop_grace_period"].removesuffix("s")) > STOP_TIMEOUT_SECONDS

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
-from app.supervisor.process_specs import Services
-from app.supervisor.supervised import describe
+from app.supervisor.process_specs import ServiceSpecs
+from app.supervisor.supervised import service_spec
 from tests.supervisor.child_programs import PROJECT, lives, number_in, until
 
 KEEP = """
 import sys
 from app.core.settings import Settings
-from app.supervisor.supervised import keep
-keep(Settings(), "worker", [sys.executable, *sys.argv[1:]])
+from app.supervisor.supervised import run_supervised
+run_supervised(Settings(), "worker", [sys.executable, *sys.argv[1:]])
 """
 BEATING = """
 import os, pathlib, sys, time
@@ -35,7 +35,7 @@ for beats in range(10_000):
 """
 ADOPT = """
 import ctypes, subprocess, time
-from app.supervisor.supervised import reap_orphans
+from app.supervisor.supervised import reap_zombies
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 kept = subprocess.Popen(["sleep", "60"])
@@ -46,11 +46,11 @@ zombies = lambda: subprocess.run(
     ["ps", "-o", "stat=", "--ppid", str(__import__("os").getpid())],
     capture_output=True, text=True).stdout.count("Z")
 before = zombies()
-reap_orphans(kept.pid)
+reap_zombies(kept.pid)
 print(before, zombies(), kept.poll())
 kept.kill()
 time.sleep(0.1)
-reap_orphans(kept.pid)
+reap_zombies(kept.pid)
 print(kept.wait())
 """
 
@@ -96,12 +96,12 @@ def settings() -> Settings:
 def test_a_service_is_watched_with_the_limits_of_run(
     settings: Settings, name: str, tmp_path: Path
 ) -> None:
-    of_run = Services(settings, tmp_path, {"API_PORT": "8123"}).children()
+    of_run = ServiceSpecs(settings, tmp_path, {"API_PORT": "8123"}).services()
     children = {child.name: child for child in of_run}
-    child = describe(settings, name, tmp_path / "heartbeat")
+    child = service_spec(settings, name, tmp_path / "heartbeat")
 
     assert child.argv == children[name].argv
-    assert child.silence_seconds == children[name].silence_seconds == 30
+    assert child.liveness_timeout_seconds == children[name].liveness_timeout_seconds == 30
 
 
 @pytest.mark.parametrize(("interval", "seconds"), [(1, 10), (6, 12), (15, 30), (86_400, 30)])
@@ -109,8 +109,8 @@ def test_hung_means_silent_for_two_intervals_within_reason(
     interval: int, seconds: int, tmp_path: Path
 ) -> None:
     settings = Settings(collect_interval_seconds=interval, api_port=8123)
-    for child in Services(settings, tmp_path, {"API_PORT": "8123"}).children():
-        assert child.silence_seconds == seconds
+    for child in ServiceSpecs(settings, tmp_path, {"API_PORT": "8123"}).services():
+        assert child.liveness_timeout_seconds == seconds
 
 
 @pytest.mark.parametrize("name", ["worker", "beat"])
@@ -118,7 +118,7 @@ def test_a_service_touches_the_file_that_is_watched(
     settings: Settings, name: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "heartbeat"
-    assert describe(settings, name, file).env["HEARTBEAT_FILE"] == str(file)
+    assert service_spec(settings, name, file).env["HEARTBEAT_FILE"] == str(file)
 
 
 async def test_every_line_is_an_event_and_so_is_a_restart(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.embedded.data_dir import tell_servers
-from app.embedded.servers import Embedded, running_servers
+from app.embedded.data_dir import write_server_urls
+from app.embedded.servers import EmbeddedServers, running_servers
 from tests.processes import PROJECT
 
 GUIDE = (PROJECT / "docs/deployment.md").read_text()
@@ -47,7 +47,7 @@ async def run(script: str, folder: Path, data_dir: Path) -> None:
     assert await shell.wait() == 0
 
 
-async def execute(servers: Embedded, statement: str) -> list[object]:
+async def execute(servers: EmbeddedServers, statement: str) -> list[object]:
     connection = await asyncpg.connect(servers.database_url.replace("+asyncpg", ""))
     try:
         return [row[0] for row in await connection.fetch(statement)]
@@ -58,10 +58,10 @@ async def execute(servers: Embedded, statement: str) -> list[object]:
 async def test_embedded_database_is_dumped_and_restored_as_the_guide_says(folder: Path) -> None:
     async with running_servers(folder / "old", fast=True) as old:
         await execute(old, "CREATE TABLE kept AS SELECT generate_series(1, 3) AS number")
-        tell_servers(folder / "old", old.urls)
+        write_server_urls(folder / "old", old.urls)
         await run(commands("embedded dump"), folder, folder / "old")
     async with running_servers(folder / "new", fast=True) as new:
-        tell_servers(folder / "new", new.urls)
+        write_server_urls(folder / "new", new.urls)
         await run(commands("embedded restore"), folder, folder / "new")
         await run(commands("embedded restore"), folder, folder / "new")  # in place of what is there
         assert await execute(new, "SELECT number FROM kept ORDER BY 1") == [1, 2, 3]

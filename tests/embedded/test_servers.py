@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 
 from app.core.errors import SettingsError
 from app.embedded.postgres import Postgres
-from app.embedded.servers import Embedded, embedded_servers, running_servers
+from app.embedded.servers import EmbeddedServers, embedded_servers, running_servers
 from app.embedded.valkey import Valkey
 from app.supervisor.probes import Probe
-from app.supervisor.processes import ProcessSpec, identity
+from app.supervisor.processes import ProcessSpec, run_as
 from tests.supervisor.child_programs import ENVIRONMENT, FOREVER, lives, python, until
 
 HOLDING = """
@@ -42,7 +42,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-async def query(servers: Embedded, sql: str) -> object:
+async def query(servers: EmbeddedServers, sql: str) -> object:
     connection = await asyncpg.connect(servers.database_url.replace("+asyncpg", ""))
     try:
         return await connection.fetchval(sql)
@@ -50,7 +50,7 @@ async def query(servers: Embedded, sql: str) -> object:
         await connection.close()
 
 
-async def answers(servers: Embedded) -> bool:
+async def answers(servers: EmbeddedServers) -> bool:
     async with Redis.from_url(servers.redis_url, socket_timeout=5) as redis:
         return bool(await redis.ping()) and await query(servers, "SELECT 1") == 1
 
@@ -68,7 +68,7 @@ def left_over(child: ProcessSpec) -> Iterator[subprocess.Popen[bytes]]:
         env=child.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        **identity(child.user),
+        **run_as(child.user),
     )
     try:
         yield process
@@ -159,8 +159,8 @@ async def test_a_killed_owner_takes_its_servers_with_it(folder: Path) -> None:
 
 async def test_a_left_over_database_is_ended_properly_first(folder: Path) -> None:
     postgres = Postgres.prepare(folder / "postgres", fast=True)
-    with left_over(postgres.child(folder / "log")) as process:
-        await until_ready(postgres.ready)
+    with left_over(postgres.spec(folder / "log")) as process:
+        await until_ready(postgres.is_ready)
 
         Postgres.prepare(folder / "postgres", fast=True)
 
@@ -169,8 +169,8 @@ async def test_a_left_over_database_is_ended_properly_first(folder: Path) -> Non
 
 async def test_a_left_over_broker_is_ended_and_keeps_its_port(folder: Path) -> None:
     valkey = Valkey.prepare(folder / "valkey")
-    with left_over(valkey.child(folder / "log")) as process:
-        await until_ready(valkey.ready)
+    with left_over(valkey.spec(folder / "log")) as process:
+        await until_ready(valkey.probe)
 
         again = Valkey.prepare(folder / "valkey")
 
@@ -200,8 +200,8 @@ def test_a_killed_databases_socket_lock_is_no_obstacle(folder: Path) -> None:
 
 def test_a_port_that_is_taken_meanwhile_is_changed(folder: Path) -> None:
     valkey = Valkey.prepare(folder / "one")
-    with left_over(valkey.child(folder / "log")):
-        asyncio.run(until_ready(valkey.ready))
+    with left_over(valkey.spec(folder / "log")):
+        asyncio.run(until_ready(valkey.probe))
         (folder / "two").mkdir()
         (folder / "two/port").write_text(f"{valkey.port}\n")
 
@@ -247,8 +247,8 @@ def test_a_server_on_path_serves_without_the_wheel(
     valkey = Valkey.prepare(folder / "valkey")
 
     assert valkey.program == folder / "redis-server"
-    with left_over(valkey.child(folder / "log")):
-        asyncio.run(until_ready(valkey.ready))
+    with left_over(valkey.spec(folder / "log")):
+        asyncio.run(until_ready(valkey.probe))
 
 
 async def test_a_database_runs_no_process_that_nobody_needs(folder: Path) -> None:
@@ -288,7 +288,7 @@ async def test_hanging_process_of_a_killed_database_keeps_no_new_one_from_starti
         assert pids(folder)[0] != server.pid
 
 
-async def _selects(servers: Embedded) -> bool:
+async def _selects(servers: EmbeddedServers) -> bool:
     with suppress(OSError, asyncpg.PostgresError):
         return await query(servers, "SELECT 1") == 1
     return False

@@ -21,20 +21,20 @@ from tests.supervisor.child_programs import PROJECT, lives, python, until
 MAIN = """
 import sys
 from app.embedded import commands, stack
-from app.supervisor.output import Terminal
+from app.supervisor.output import TerminalOutput
 
 async def problem():
     return "no such host"
 
 program = (sys.executable, sys.argv[2])
-with Terminal() as terminal:
+with TerminalOutput() as terminal:
     play = {
         "run": lambda: stack.run(terminal, problem, program),
         "demo": lambda: stack.demo(terminal, program, (*program, "seed")),
     }[sys.argv[1]]
-    commands.keep(play)
+    commands.run_or_exit(play)
 """
-ELSEWHERE = {
+OTHER_SERVERS = {
     "DATABASE_URL": "postgresql+asyncpg://user@production/prices",
     "REDIS_URL": "redis://production:6379/0",
     "CELERY_BROKER_URL": "amqp://production",
@@ -42,7 +42,6 @@ ELSEWHERE = {
     "PROXY_URL": "http://proxy:3128",
     "PROXY_USERNAME": "user",
     "PROXY_PASSWORD": "secret",
-    "DATABASE_REPLICA_URL": "postgresql+asyncpg://user@replica/prices",
     "ALERT_WEBHOOK_URL": "https://hooks.example/production",
 }
 
@@ -124,7 +123,7 @@ class Started:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    known = {name.upper() for name in Settings.model_fields} | ELSEWHERE.keys()
+    known = {name.upper() for name in Settings.model_fields} | OTHER_SERVERS.keys()
     inherited = {k: v for k, v in os.environ.items() if k not in known}
     # outside of pytest's folders, which every session of pytest closes to other users
     with tempfile.TemporaryDirectory(prefix="stack-") as name:
@@ -210,9 +209,9 @@ async def test_an_exchange_out_of_reach_is_one_line_that_names_the_demo(place: P
 @pytest.mark.parametrize("where", ["environment", "file"])
 async def test_the_demo_ignores_every_other_server(place: Place, where: str) -> None:
     if where == "file":
-        place.set(**ELSEWHERE, TICKERS="btc_usd,sol_usd")
+        place.set(**OTHER_SERVERS, TICKERS="btc_usd,sol_usd")
     else:
-        place.environment |= {**ELSEWHERE, "TICKERS": "btc_usd,sol_usd"}
+        place.environment |= {**OTHER_SERVERS, "TICKERS": "btc_usd,sol_usd"}
 
     async with place.running("demo"):
         home = place.data / "demo"
@@ -223,7 +222,7 @@ async def test_the_demo_ignores_every_other_server(place: Place, where: str) -> 
             assert told["REDIS_URL"].startswith("redis://127.0.0.1:")
             assert told["DERIBIT_BASE_URL"] == f"http://127.0.0.1:{exchange[1]}/api/v2"
             assert told["DATA_DIR"] == str(home)
-            others = ELSEWHERE.keys() - {"DATABASE_URL", "REDIS_URL", "DERIBIT_BASE_URL"}
+            others = OTHER_SERVERS.keys() - {"DATABASE_URL", "REDIS_URL", "DERIBIT_BASE_URL"}
             assert {told[name] for name in others} == {""}
         url = f"DERIBIT_BASE_URL=http://127.0.0.1:{exchange[1]}/api/v2"
         assert url in (home / "servers.env").read_text().splitlines()

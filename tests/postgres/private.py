@@ -8,8 +8,8 @@ from pathlib import Path
 
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
-from app.supervisor.probes import answers
-from app.supervisor.processes import ProcessSpec, identity
+from app.supervisor.probes import probe_succeeds
+from app.supervisor.processes import ProcessSpec, run_as
 from tests.waiting import until
 
 
@@ -22,16 +22,16 @@ class Private:
         self._popen: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        assert self._child.ready is not None
-        ready = self._child.ready
+        assert self._child.ready_probe is not None
+        ready = self._child.ready_probe
         self._popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the server's own program
             self._child.argv,
-            **identity(self._child.user),
+            **run_as(self._child.user),
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        await until(lambda: answers(ready))
+        await until(lambda: probe_succeeds(ready))
 
     async def stop(self) -> None:
         if self._popen is not None:
@@ -44,7 +44,7 @@ class Private:
 async def private_postgres(directory: Path) -> AsyncIterator[Private]:
     """A running PostgreSQL below a directory that others may enter."""
     server = await asyncio.to_thread(Postgres.prepare, directory / "postgres", fast=True)
-    private = Private(server.child(directory / "postgres.log"), server.url)
+    private = Private(server.spec(directory / "postgres.log"), server.url)
     await private.start()
     try:
         yield private
@@ -56,7 +56,7 @@ async def private_postgres(directory: Path) -> AsyncIterator[Private]:
 async def private_valkey(directory: Path) -> AsyncIterator[Private]:
     """A running Valkey below a directory."""
     server = Valkey.prepare(directory / "valkey")
-    private = Private(server.child(directory / "valkey.log"), server.url)
+    private = Private(server.spec(directory / "valkey.log"), server.url)
     await private.start()
     try:
         yield private

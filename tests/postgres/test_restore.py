@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from app.embedded.cluster import programs
+from app.embedded.cluster import bin_directory
 from tests.conftest import Servers
 from tests.databases import Databases
 from tests.processes import Processes
@@ -45,7 +45,7 @@ async def bare(servers: Servers, database_name: str) -> AsyncIterator[str]:
 
 
 async def _run(program: str, *arguments: str, given: bytes = b"") -> bytes:
-    command = [str(programs() / program), *arguments]
+    command = [str(bin_directory() / program), *arguments]
     done = await asyncio.to_thread(subprocess.run, command, input=given, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

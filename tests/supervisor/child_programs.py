@@ -23,10 +23,10 @@ class Listener:
         self.lines: list[tuple[str, str]] = []
         self.notes: list[str] = []
 
-    def line(self, name: str, text: str) -> None:
+    def write_line(self, name: str, text: str) -> None:
         self.lines.append((name, text))
 
-    def note(self, text: str) -> None:
+    def write_message(self, text: str) -> None:
         self.notes.append(text)
 
 

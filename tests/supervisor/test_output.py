@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.supervisor.output import JsonTerminal, Terminal
+from app.supervisor.output import JsonOutput, TerminalOutput
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def tty() -> Iterator[tuple[int, int]]:
 
 
 def test_lines_stand_behind_their_names(pipe: tuple[int, int]) -> None:
-    with Terminal(pipe[1]) as terminal:
-        terminal.note("starting")
-        terminal.line("api", "hello")
-        terminal.line("exchange", "listening")
+    with TerminalOutput(pipe[1]) as terminal:
+        terminal.write_message("starting")
+        terminal.write_line("api", "hello")
+        terminal.write_line("exchange", "listening")
 
-    assert not terminal.interactive
+    assert not terminal.is_interactive
     assert os.read(pipe[0], 1000).decode().splitlines() == [
         "starting",
         "api      │ hello",
@@ -45,24 +45,24 @@ def test_a_terminal_shows_colours_unless_it_is_asked_not_to(
     tty: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    with Terminal(tty[1]) as terminal:
-        terminal.line("api", "hello")
-    assert terminal.interactive
+    with TerminalOutput(tty[1]) as terminal:
+        terminal.write_line("api", "hello")
+    assert terminal.is_interactive
     assert os.read(tty[0], 1000).decode() == "\x1b[36mapi      │ \x1b[0mhello\r\n"
 
     monkeypatch.setenv("NO_COLOR", "1")
-    with Terminal(tty[1]) as terminal:
-        terminal.line("api", "hello")
+    with TerminalOutput(tty[1]) as terminal:
+        terminal.write_line("api", "hello")
     assert os.read(tty[0], 1000).decode() == "api      │ hello\r\n"
 
 
 def test_json_terminal_writes_nothing_but_events(pipe: tuple[int, int]) -> None:
-    with JsonTerminal(pipe[1]) as terminal:
-        terminal.note("  starting")
-        terminal.line("worker", "")
-        terminal.line("worker", "worker: Warm shutdown (MainProcess)")
-        terminal.line("worker", "[1, 2]")
-        terminal.line("api", '{"event": "hello", "level": "warning", "timestamp": "then"}')
+    with JsonOutput(pipe[1]) as terminal:
+        terminal.write_message("  starting")
+        terminal.write_line("worker", "")
+        terminal.write_line("worker", "worker: Warm shutdown (MainProcess)")
+        terminal.write_line("worker", "[1, 2]")
+        terminal.write_line("api", '{"event": "hello", "level": "warning", "timestamp": "then"}')
 
     assert terminal.hides_secrets
     lines = [json.loads(line) for line in os.read(pipe[0], 4000).decode().splitlines()]
@@ -78,9 +78,9 @@ def test_json_terminal_writes_nothing_but_events(pipe: tuple[int, int]) -> None:
 def test_a_reader_that_stops_holds_nobody_up(pipe: tuple[int, int]) -> None:
     began = time.monotonic()
 
-    with Terminal(pipe[1]) as terminal:
+    with TerminalOutput(pipe[1]) as terminal:
         for _ in range(20_000):
-            terminal.line("api", "x" * 100)
+            terminal.write_line("api", "x" * 100)
 
     assert time.monotonic() - began < 5
     while select.select([pipe[0]], [], [], 0.5)[0]:  # let the writer end before its pipe does
@@ -91,8 +91,8 @@ def test_a_reader_that_is_gone_is_no_error() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
 
-    with Terminal(write_end) as terminal:
-        terminal.line("api", "hello")
-        terminal.line("api", "is anybody there?")
+    with TerminalOutput(write_end) as terminal:
+        terminal.write_line("api", "hello")
+        terminal.write_line("api", "is anybody there?")
 
     os.close(write_end)

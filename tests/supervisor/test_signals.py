@@ -15,8 +15,8 @@ from tests.supervisor.child_programs import ENVIRONMENT, lives, number_in, pytho
 
 SUPERVISOR = """
 import asyncio, pathlib, signal, sys
-from app.supervisor.output import Terminal
-from app.supervisor.probes import Heartbeat
+from app.supervisor.output import TerminalOutput
+from app.supervisor.probes import HeartbeatProbe
 from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor
 
@@ -29,17 +29,17 @@ async def main():
         await supervisor.start(ProcessSpec(
             name="child",
             argv=[sys.executable, "-c", child, folder],
-            ready=Heartbeat(folder / "heartbeat"),
-            alive=Heartbeat(folder / "heartbeat"),
-            look_seconds=0.05,
-            silence_seconds=1.0,
+            ready_probe=HeartbeatProbe(folder / "heartbeat"),
+            liveness_probe=HeartbeatProbe(folder / "heartbeat"),
+            probe_interval_seconds=0.05,
+            liveness_timeout_seconds=1.0,
         ))
         (folder / "started").touch()
 
     await supervisor.run_until_signal(start)
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which it is not where tests run under nohup
-with Terminal() as terminal:
+with TerminalOutput() as terminal:
     asyncio.run(main())
 """
 BEATING = """
@@ -136,19 +136,19 @@ async def test_a_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> N
         await until(lambda: not left(tmp_path))
 
 
-def guardian_of(pid: int) -> psutil.Process | None:
+def reaper_of(pid: int) -> psutil.Process | None:
     living = [child for child in psutil.Process(pid).children() if lives(child.pid)]
     return next((child for child in living if "orphan_reaper.py" in str(child.cmdline())), None)
 
 
-async def test_a_killed_guardian_is_replaced_by_one_that_knows_the_children(
+async def test_a_killed_reaper_is_replaced_by_one_that_knows_the_children(
     tmp_path: Path,
 ) -> None:
     async with supervising(tmp_path, BEATING) as process:
-        first = guardian_of(process.pid)
+        first = reaper_of(process.pid)
         assert first is not None
         first.kill()
-        await until(lambda: guardian_of(process.pid) not in {None, first})
+        await until(lambda: reaper_of(process.pid) not in {None, first})
         await until((tmp_path / "started").exists)
         process.kill()
 

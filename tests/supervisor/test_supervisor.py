@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.supervisor.probes import Heartbeat
+from app.supervisor.probes import HeartbeatProbe
 from app.supervisor.processes import CannotStart, ProcessSpec
-from app.supervisor.supervisor import RestartBackoff, Supervisor, together
+from app.supervisor.supervisor import RestartBackoff, Supervisor, start_concurrently
 from tests.supervisor.child_programs import FOREVER, Listener, lives, number_in, python, until
 
 BEATING = """
@@ -48,7 +48,9 @@ def listener() -> Listener:
 
 @pytest.fixture
 async def supervisor(listener: Listener) -> AsyncIterator[Supervisor]:
-    async with Supervisor(listener, pace=RestartBackoff(delays=(0.0, 0.05))) as supervisor:
+    async with Supervisor(
+        listener, backoff=RestartBackoff(delays_seconds=(0.0, 0.05))
+    ) as supervisor:
         yield supervisor
 
 
@@ -109,12 +111,12 @@ async def test_a_child_that_keeps_dying_is_given_time(
 def test_the_pause_before_a_restart_grows_to_its_longest() -> None:
     pace = RestartBackoff()
 
-    assert [pace.delay(n) for n in (1, 2, 3, 4, 5, 6, 99)] == [0, 0.5, 1, 2, 5, 5, 5]
+    assert [pace.delay_seconds(n) for n in (1, 2, 3, 4, 5, 6, 99)] == [0, 0.5, 1, 2, 5, 5, 5]
 
 
 async def test_who_ran_for_long_is_forgiven(listener: Listener) -> None:
     async with Supervisor(
-        listener, pace=RestartBackoff((0.0, 60.0), settled_seconds=0.0)
+        listener, backoff=RestartBackoff((0.0, 60.0), reset_after_seconds=0.0)
     ) as supervisor:
         await supervisor.start(ProcessSpec(name="mortal", argv=python("raise SystemExit(3)")))
         await until(lambda: len(listener.notes) >= 3)
@@ -129,10 +131,10 @@ async def test_a_hung_child_is_killed_and_started_again(
     child = ProcessSpec(
         name="beater",
         argv=python(BEATING, file),
-        ready=Heartbeat(file),
-        alive=Heartbeat(file),
-        look_seconds=0.05,
-        silence_seconds=0.5,
+        ready_probe=HeartbeatProbe(file),
+        liveness_probe=HeartbeatProbe(file),
+        probe_interval_seconds=0.05,
+        liveness_timeout_seconds=0.5,
     )
     await supervisor.start(child)
     first = running_pid(supervisor, "beater")
@@ -147,7 +149,7 @@ async def test_a_hung_child_is_killed_and_started_again(
 async def test_a_heartbeat_counts_whatever_the_clock_says(tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
     file.touch()
-    heartbeat = Heartbeat(file)
+    heartbeat = HeartbeatProbe(file)
     assert not await heartbeat()
 
     for moment in (1, 4_000_000_000):
@@ -168,7 +170,9 @@ async def test_grandchildren_end_too(listener: Listener, tmp_path: Path) -> None
 
 async def test_a_deaf_child_is_killed_after_its_grace(listener: Listener) -> None:
     async with Supervisor(listener) as supervisor:
-        await supervisor.start(ProcessSpec(name="deaf", argv=python(DEAF), grace_seconds=0.2))
+        await supervisor.start(
+            ProcessSpec(name="deaf", argv=python(DEAF), stop_timeout_seconds=0.2)
+        )
         await until(lambda: listener.lines)
         pid = running_pid(supervisor, "deaf")
 
@@ -178,7 +182,7 @@ async def test_a_deaf_child_is_killed_after_its_grace(listener: Listener) -> Non
 async def test_later_stages_end_first(listener: Listener) -> None:
     async with Supervisor(listener) as supervisor:
         children = (ProcessSpec(name=f"s{n}", argv=python(POLITE), stage=n) for n in (1, 0, 2))
-        await together(*map(supervisor.start, children))
+        await start_concurrently(*map(supervisor.start, children))
         await until(lambda: len(listener.lines) == 3)
 
     ended = [name for name, text in listener.lines if text == "ended"]
@@ -186,7 +190,9 @@ async def test_later_stages_end_first(listener: Listener) -> None:
 
 
 async def test_a_child_that_is_never_ready_cannot_start(supervisor: Supervisor) -> None:
-    child = ProcessSpec(name="slow", argv=python(FOREVER), ready=never, ready_seconds=0.3)
+    child = ProcessSpec(
+        name="slow", argv=python(FOREVER), ready_probe=never, ready_timeout_seconds=0.3
+    )
 
     with pytest.raises(CannotStart, match=r"^slow was not ready within 0.3 s$"):
         await supervisor.start(child)
@@ -196,7 +202,7 @@ async def test_a_child_that_ends_before_it_is_ready_leaves_its_last_words(
     supervisor: Supervisor,
 ) -> None:
     child = ProcessSpec(
-        name="broken", argv=python("raise SystemExit('no such thing')"), ready=never
+        name="broken", argv=python("raise SystemExit('no such thing')"), ready_probe=never
     )
 
     with pytest.raises(CannotStart, match=r"^broken ended with 1:\nno such thing$"):
@@ -207,7 +213,7 @@ async def test_last_words_may_come_from_a_log(supervisor: Supervisor, tmp_path: 
     program = python("print('last words'); raise SystemExit(2)")
 
     with pytest.raises(CannotStart, match=r"^migrate ended with 2:\nlast words$"):
-        await supervisor.run(ProcessSpec(name="migrate", argv=program, log=tmp_path / "log"))
+        await supervisor.run(ProcessSpec(name="migrate", argv=program, log_file=tmp_path / "log"))
 
 
 async def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor) -> None:
@@ -216,11 +222,11 @@ async def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor) ->
 
 
 async def test_one_failure_ends_the_starts_beside_it(supervisor: Supervisor) -> None:
-    slow = ProcessSpec(name="slow", argv=python(FOREVER), ready=never)
+    slow = ProcessSpec(name="slow", argv=python(FOREVER), ready_probe=never)
     ghost = ProcessSpec(name="ghost", argv=["/no/such/program"])
 
     with pytest.raises(CannotStart, match="ghost"):
-        await together(supervisor.start(slow), supervisor.start(ghost))
+        await start_concurrently(supervisor.start(slow), supervisor.start(ghost))
 
 
 async def test_a_child_inherits_no_double_of_its_own_settings(
