@@ -1,10 +1,11 @@
-"""Repair: what was missed is filled from the exchange's charts, or accounted for.
+"""Repair: fill missing slots from the exchange's charts, or store why they can't be filled.
 
-Gaps are found in the database, so a repair that is killed loses nothing but what it had not stored.
-Each answer of the exchange is one chunk, in a transaction of its own. docs/repair.md tells what can
-be had, docs/adr/0011 and 0016 why it is done so.
+Gaps are derived from the database, so a repair that is killed loses only what it had not stored.
+Each chart is stored in transactions of its own. docs/repair.md tells what charts can give, and
+docs/adr/0011 and 0016 give the reasons for this design.
 """
 
-from app.services.repair.service import ASKED_SECONDS, Repair
+from app.services.repair.queue_slice import REQUESTED_SECONDS
+from app.services.repair.service import RepairService
 
-__all__ = ["ASKED_SECONDS", "Repair"]
+__all__ = ["REQUESTED_SECONDS", "RepairService"]

@@ -1,0 +1,103 @@
+"""Carrying out a repair plan: ticker by ticker, a few at once."""
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+
+from app.clients import Exchange
+from app.core.errors import AppError
+from app.domain.prices import TickerKey
+from app.domain.repairs import OnProgress, RepairPlan, RepairResult
+from app.postgres.database import Database
+from app.services.repair.progress import ProgressReporter, TimeBudget, ignore_progress
+from app.services.repair.ticker_repair import RepairContext, TickerRepair
+
+MAX_CONCURRENT_TICKERS = 4
+"""Few, so that a failing chart can be told from one that waits for the rate limiter."""
+
+log = structlog.get_logger(__name__)
+
+
+class Execution(NamedTuple):
+    """The result of a plan as a whole and for each ticker."""
+
+    result: RepairResult
+    tickers: Sequence[TickerRepair]
+
+
+class RepairExecutor:
+    """Executes repair plans."""
+
+    def __init__(
+        self,
+        database: Database,
+        exchanges: Mapping[str, Exchange],
+        configured: Sequence[TickerKey],
+    ) -> None:
+        self._database = database
+        self._exchanges = exchanges
+        self._configured = configured
+
+    async def execute(
+        self, plan: RepairPlan, budget: TimeBudget, on_progress: OnProgress = ignore_progress
+    ) -> Execution:
+        """Repair the open gaps of a plan, as far as the time allows; log the result.
+
+        The order of the tickers is random, so that none is always the last one.
+        """
+        reporter = ProgressReporter(plan.total, on_progress)
+        context = RepairContext(self._database, plan, budget, reporter)
+        unlisted = await self._unlisted_tickers(plan, budget)
+        repairs = [
+            TickerRepair(key, self._exchanges[key.exchange], context, is_listed=key not in unlisted)
+            for key in plan.open
+        ]
+        random.shuffle(repairs)
+        queue = iter(repairs)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(MAX_CONCURRENT_TICKERS):
+                group.create_task(_run_each(queue))
+        return Execution(_sum_up(plan, repairs), repairs)
+
+    async def _unlisted_tickers(self, plan: RepairPlan, budget: TimeBudget) -> set[TickerKey]:
+        """Return the tickers that are not configured, and that their exchange does not list."""
+        unconfigured = plan.open.keys() - set(self._configured)
+        names: dict[str, frozenset[str]] = {}
+        for exchange in {key.exchange for key in unconfigured}:
+            with suppress(AppError, TimeoutError):  # then their charts are requested
+                async with asyncio.timeout_at(budget.deadline):
+                    names[exchange] = await self._exchanges[exchange].index_names()
+        return {
+            key
+            for key in unconfigured
+            if self._is_unlisted(key, names.get(key.exchange, frozenset()))
+        }
+
+    def _is_unlisted(self, key: TickerKey, names: frozenset[str]) -> bool:
+        """Return whether a list lacks a ticker; one without any configured ticker is not trusted."""
+        configured = {one.ticker for one in self._configured if one.exchange == key.exchange}
+        is_trusted = bool(names & configured) if configured else bool(names)
+        return is_trusted and key.ticker not in names
+
+
+async def _run_each(repairs: Iterator[TickerRepair]) -> None:
+    for repair in repairs:
+        await repair.run()
+
+
+def _sum_up(plan: RepairPlan, repairs: Sequence[TickerRepair]) -> RepairResult:
+    """Sum up what became of the missing slots, and log it."""
+    refused = sum(repair.refused for repair in repairs)
+    result = RepairResult(
+        filled=sum(repair.filled for repair in repairs),
+        unfillable=plan.given_up + refused,
+        remaining=plan.total - refused - sum(repair.priced for repair in repairs),
+        failed={repair.key.ticker: repair.failure for repair in repairs if repair.failure},
+    )
+    level = log.warning if result.failed else log.info if result.filled or refused else log.debug
+    level("prices_repaired", **{name: getattr(result, name) for name in result.__slots__})
+    return result
