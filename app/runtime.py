@@ -29,17 +29,17 @@ from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
 from app.repositories.changes import CHANNEL
 from app.services.alerts import AlertWatch
-from app.services.candles import Candles
+from app.services.candles import CandleService
 from app.services.collector import Collector
 from app.services.coverage import CoverageService
-from app.services.exports import Exports
-from app.services.forgetting import Forgetting
-from app.services.freshness import FreshnessWatch
+from app.services.deletion import DeletionService
+from app.services.exports import ExportService
+from app.services.freshness import FreshnessService
 from app.services.housekeeping import Housekeeping
-from app.services.imports import Imports
+from app.services.imports import ImportService
 from app.services.reader import PriceReader, ReadCache
-from app.services.repair import Repair
-from app.services.summaries import Summaries
+from app.services.repair import RepairService
+from app.services.summaries import SummaryService
 from app.services.summary_check import SummaryCheck
 
 WORKER_POOL_SIZE = 2
@@ -59,18 +59,18 @@ class Runtime:
     collector: Collector
     reader: PriceReader
     read_cache: ReadCache
-    candles: Candles
-    accounts: CoverageService
-    summaries: Summaries
+    candles: CandleService
+    coverage: CoverageService
+    summaries: SummaryService
     summary_check: SummaryCheck
     housekeeping: Housekeeping
-    totals: CounterTotals
-    freshness: FreshnessWatch
-    repair: Repair
-    repairs: RepairQueue
-    exports: Exports
-    imports: Imports
-    forgetting: Forgetting
+    counter_totals: CounterTotals
+    freshness: FreshnessService
+    repair: RepairService
+    repair_queue: RepairQueue
+    exports: ExportService
+    imports: ImportService
+    deletion: DeletionService
 
     def now(self) -> float:
         """Read this machine's clock, in UNIX seconds."""
@@ -118,7 +118,7 @@ async def open_runtime(
         exchanges = await stack.enter_async_context(open_exchanges(settings, gate))
         keys = tuple(TickerKey(*index) for index in settings.indices)
         interval = settings.collect_interval_seconds
-        repairs = RepairQueue(redis)
+        repair_queue = RepairQueue(redis)
         max_bytes = settings.read_memory_megabytes * MEGABYTE
         read_cache = ReadCache(database, JSON_ITEM, max_bytes)
         stack.push_async_callback(read_cache.close)
@@ -130,20 +130,20 @@ async def open_runtime(
             collector=Collector(database, exchanges, keys, interval, FailureStore(redis, interval)),
             reader=PriceReader(database, read_cache, keys, interval),
             read_cache=read_cache,
-            candles=Candles(database),
-            accounts=CoverageService(database, exchanges.keys(), settings.backfill_lookback_hours),
-            summaries=Summaries(database),
+            candles=CandleService(database),
+            coverage=CoverageService(database, exchanges.keys(), settings.backfill_lookback_hours),
+            summaries=SummaryService(database),
             summary_check=SummaryCheck(database, redis),
             housekeeping=Housekeeping(database),
-            totals=CounterTotals(redis),
-            freshness=FreshnessWatch(database, redis, keys, interval),
-            repair=Repair(
-                database, exchanges, keys, interval, settings.backfill_lookback_hours, repairs
+            counter_totals=CounterTotals(redis),
+            freshness=FreshnessService(database, redis, keys, interval),
+            repair=RepairService(
+                database, exchanges, keys, interval, settings.backfill_lookback_hours, repair_queue
             ),
-            repairs=repairs,
-            exports=Exports(database),
-            imports=Imports(database),
-            forgetting=Forgetting(database),
+            repair_queue=repair_queue,
+            exports=ExportService(database),
+            imports=ImportService(database),
+            deletion=DeletionService(database),
         )
 
 
@@ -159,7 +159,7 @@ async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     async with open_webhook(url) as webhook:
         lease = AlertLease(runtime.redis)
         watch = AlertWatch(
-            lambda: runtime.freshness.look(runtime.now()), runtime.now, lease, webhook
+            lambda: runtime.freshness.check(runtime.now()), runtime.now, lease, webhook
         )
         async with watch.running():
             yield

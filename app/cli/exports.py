@@ -48,7 +48,7 @@ async def _export(
     key: TickerKey, span: TimeRange, form: ExportFormat, file: BinaryIO, *, packed: bool
 ) -> None:
     async with command_runtime() as runtime:
-        found = await runtime.exports.look(key, span, form)
+        found = await runtime.exports.prepare(key, span, form)
         if found.stored is None:
             await runtime.reader.require_known(key)
         async with aclosing(runtime.exports.stream(found, packed=packed)) as pieces:

@@ -70,15 +70,15 @@ async def _look(span: TimeRange, key: TickerKey | None) -> list[Coverage]:
     async with command_runtime() as runtime:
         if key is not None:
             await runtime.reader.require_known(key)
-        return await runtime.accounts.look(span, key and [key])
+        return await runtime.coverage.measure(span, key and [key])
 
 
 async def _judge(span: TimeRange, key: TickerKey | None) -> list[tuple[Coverage, Quality]]:
     async with command_runtime() as runtime:
         if key is not None:
             await runtime.reader.require_known(key)
-        coverages = await runtime.accounts.look(span, key and [key])
-        return [(one, await runtime.accounts.judge(one, span)) for one in coverages]
+        coverages = await runtime.coverage.measure(span, key and [key])
+        return [(one, await runtime.coverage.measure_quality(one, span)) for one in coverages]
 
 
 async def _verify(*, rebuild: bool) -> int:

@@ -41,7 +41,7 @@ def backfill(  # noqa: PLR0913  # a command's options are many
 
 async def _repair(request: RepairRequest, tell: OnProgress) -> RepairResult:
     async with command_runtime(broker=True, quiet=True) as runtime:
-        return await runtime.repair.carry_out(request, seconds=MAX_SECONDS, tell=tell)
+        return await runtime.repair.run_requested(request, seconds=MAX_SECONDS, on_progress=tell)
 
 
 @contextmanager

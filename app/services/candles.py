@@ -5,7 +5,7 @@ from app.postgres.database import Database
 from app.repositories import candles, prices
 
 
-class Candles:
+class CandleService:
     """Reads candles; a process has one."""
 
     def __init__(self, database: Database) -> None:

@@ -25,7 +25,7 @@ GZIP_LEVEL: Final = 5
 GZIP_WINDOW: Final = 31
 
 
-class Exports:
+class ExportService:
     """Writes what is stored into streams; a process has one."""
 
     def __init__(self, database: Database) -> None:
@@ -33,7 +33,7 @@ class Exports:
         self._places = asyncio.Semaphore(MAX_CONCURRENT)
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
-    async def look(self, key: TickerKey, span: TimeRange, form: ExportFormat) -> Export:
+    async def prepare(self, key: TickerKey, span: TimeRange, form: ExportFormat) -> Export:
         """Look what there is to export; what comes after its present end is left out.
 
         Raises:

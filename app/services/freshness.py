@@ -1,4 +1,4 @@
-"""Freshness: how far each configured ticker is behind the exchange's present, and why."""
+"""Freshness: the age of each configured ticker's newest price, and why it is too old."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
@@ -21,7 +21,7 @@ from app.postgres.database import Database
 from app.redis.heartbeats import read_heartbeats
 from app.repositories import prices
 
-LOOK_TIMEOUT_SECONDS = 3.0
+QUERY_TIMEOUT_SECONDS = 3.0
 
 T = TypeVar("T")
 
@@ -29,43 +29,44 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
-    """The live row of each ticker that was stored last, and the database's clock at that moment."""
+class LatestPrices:
+    """The latest live price of each ticker, and the database's clock when they were read."""
 
     keys: Sequence[TickerKey]
     by_key: Mapping[TickerKey, LatestLivePrice]
     database_us: int
 
-    def judge(self, limit_seconds: int) -> list[Freshness]:
-        """Tell of every ticker how old its newest live price is, by the exchange's clock."""
-        return [self._judge(key, limit_seconds) for key in self.keys]
+    def freshness(self, max_age_seconds: int) -> list[Freshness]:
+        """Return the age of every ticker's latest live price, by the exchange's clock."""
+        return [self._freshness_of(key, max_age_seconds) for key in self.keys]
 
     def clocks(self, now: float) -> list[Clocks]:
-        """Compare the clocks with each exchange's, by its newest live row."""
+        """Compare the database's clock, and this server's, with that of each exchange."""
         newest: dict[str, LatestLivePrice] = {}
-        for key, edge in self.by_key.items():
-            known = newest.get(key.exchange, edge)
-            newest[key.exchange] = max(edge, known, key=lambda one: one.created_us)
-        compared = (self._compare(exchange, edge, now) for exchange, edge in newest.items())
+        for key, price in self.by_key.items():
+            known = newest.get(key.exchange, price)
+            newest[key.exchange] = max(price, known, key=lambda one: one.created_us)
+        compared = (self._compare(exchange, price, now) for exchange, price in newest.items())
         return [clocks for clocks in compared if clocks is not None]
 
-    def _judge(self, key: TickerKey, limit_seconds: int) -> Freshness:
-        edge = self.by_key.get(key)
-        if edge is None:
+    def _freshness_of(self, key: TickerKey, max_age_seconds: int) -> Freshness:
+        price = self.by_key.get(key)
+        if price is None:
             return Freshness(key, None, is_fresh=False)
-        age = max(0, estimate_exchange_now_us(edge, self.database_us) // MICROSECONDS - edge.slot)
-        return Freshness(key, age, is_fresh=age <= limit_seconds)
+        exchange_now_us = estimate_exchange_now_us(price, self.database_us)
+        age = max(0, exchange_now_us // MICROSECONDS - price.slot)
+        return Freshness(key, age, is_fresh=age <= max_age_seconds)
 
-    def _compare(self, exchange: str, edge: LatestLivePrice, now: float) -> Clocks | None:
-        exchange_now_us = edge.exchange_now_us(self.database_us)
+    def _compare(self, exchange: str, price: LatestLivePrice, now: float) -> Clocks | None:
+        exchange_now_us = price.exchange_now_us(self.database_us)
         if exchange_now_us is None:
             return None
-        database_seconds = (edge.created_us - edge.observed_us) / MICROSECONDS
+        database_seconds = (price.created_us - price.observed_us) / MICROSECONDS
         return Clocks(exchange, database_seconds, now - exchange_now_us / MICROSECONDS)
 
 
-class FreshnessWatch:
-    """Watches the configured tickers; a process has one."""
+class FreshnessService:
+    """Checks the configured tickers; a process has one."""
 
     def __init__(
         self, database: Database, redis: "Redis", keys: Sequence[TickerKey], interval_seconds: int
@@ -75,37 +76,38 @@ class FreshnessWatch:
         self._keys = keys
         self._interval_seconds = interval_seconds
 
-    async def look(self, now: float) -> HealthReport:
-        """Look at every ticker, and at what may be the reason if one is stale.
+    async def check(self, now: float) -> HealthReport:
+        """Check every ticker, and what may be the reason if one is stale; never raise.
 
-        `now` is this server's clock, to be compared. What is away makes a trouble, not an error.
+        `now` is this server's clock in UNIX seconds. If a server does not answer, the report says
+        so.
         """
-        (edges, database_trouble), (signs, broker_trouble) = await asyncio.gather(
-            _within_time(self._edges()), _within_time(read_heartbeats(self._redis))
+        (latest, database_trouble), (processes, broker_trouble) = await asyncio.gather(
+            _with_timeout(self._read_latest()), _with_timeout(read_heartbeats(self._redis))
         )
-        edges = edges or Edges(self._keys, {}, 0)
+        latest = latest or LatestPrices(self._keys, {}, 0)
         return HealthReport(
             self._interval_seconds,
-            tickers=edges.judge(STALE_AFTER_INTERVALS * self._interval_seconds),
-            clocks=edges.clocks(now),
-            signs=signs,
+            tickers=latest.freshness(STALE_AFTER_INTERVALS * self._interval_seconds),
+            clocks=latest.clocks(now),
+            signs=processes,
             database_trouble=database_trouble,
             broker_trouble=broker_trouble,
         )
 
-    async def _edges(self) -> Edges:
+    async def _read_latest(self) -> LatestPrices:
         async with self._database.read() as session:
-            database_us, edges = await prices.read_latest_live(session, self._keys)
-        return Edges(self._keys, edges, database_us)
+            database_us, by_key = await prices.read_latest_live(session, self._keys)
+        return LatestPrices(self._keys, by_key, database_us)
 
 
-async def _within_time(look: Awaitable[T]) -> tuple[T | None, str]:
-    """Give what a look found, else in words why it found nothing."""
+async def _with_timeout(query: Awaitable[T]) -> tuple[T | None, str]:
+    """Return a query's result and no error text, or None and the error in words."""
     try:
-        async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
-            return await look, ""
+        async with asyncio.timeout(QUERY_TIMEOUT_SECONDS):
+            return await query, ""
     except (AppError, TimeoutError) as error:
         return None, str(error) or NO_ANSWER_IN_TIME
     except Exception as error:
-        log.exception("look_broke")  # who watches and who alerts must not go blind by it
+        log.exception("health_query_broke")  # the health routes and the alerts must go on
         return None, f"could not be asked: {type(error).__name__}, the log tells more"

@@ -1,4 +1,4 @@
-"""Housekeeping: what nobody needs any more is thrown away."""
+"""Housekeeping: delete rows that no reader needs any more."""
 
 from app.postgres.database import Database
 from app.repositories import changes
@@ -10,8 +10,8 @@ class Housekeeping:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def tidy(self) -> None:
-        """Forget changes that every reader has seen.
+    async def prune(self) -> None:
+        """Delete the changes that every reader has seen.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.

@@ -38,7 +38,7 @@ READING_SHARE: Final = 0.4
 """Of the time that an import takes."""
 
 
-class Imports:
+class ImportService:
     """Stores the rows of files; a process has one."""
 
     def __init__(self, database: Database) -> None:

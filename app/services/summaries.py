@@ -24,7 +24,7 @@ class Verified(NamedTuple):
     wrong: int
 
 
-class Summaries:
+class SummaryService:
     """Watches over the summaries; a process has one."""
 
     def __init__(self, database: Database) -> None:

@@ -37,7 +37,7 @@ def check_tickers() -> list[str]:
 @celery.task(name="app.tasks.prices.tidy", throws=(AppError,))  # type: ignore[untyped-decorator]
 def tidy() -> None:
     """Throw away what nobody needs any more."""
-    run_async(lambda runtime: runtime.housekeeping.tidy())
+    run_async(lambda runtime: runtime.housekeeping.prune())
 
 
 @celery.task(name="app.tasks.prices.check_summaries", throws=(AppError,))  # type: ignore[untyped-decorator]

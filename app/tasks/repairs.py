@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 def repair() -> None:
     """Repair the last hours as far as a short time allows."""
     try:
-        run_async(lambda runtime: runtime.repair.wake())
+        run_async(lambda runtime: runtime.repair.run_scheduled())
     finally:
         _call_if_requested()
 
@@ -48,7 +48,7 @@ def backfill(  # noqa: PLR0913  # they are the message's
     """Queue a repair that someone asked for; it goes on as started until its last slice."""
     request = RepairRequest(exchange, ticker, TimeRange(start, end), force)
     queued = QueuedRepair(self.request.id, request)
-    run_async(lambda runtime: runtime.repairs.add(queued))
+    run_async(lambda runtime: runtime.repair_queue.add(queued))
     _call_if_requested()
     raise Ignore
 
@@ -59,8 +59,8 @@ def serve() -> None:
 
     Slices, with a message between two of them, let ticks in even where one process does it all.
     """
-    run_async(lambda runtime: runtime.repairs.clear_message_pending())
-    if not run_async(lambda runtime: runtime.repair.serve()):
+    run_async(lambda runtime: runtime.repair_queue.clear_message_pending())
+    if not run_async(lambda runtime: runtime.repair.run_queue_slice()):
         return  # whoever is at work calls when it is done
     try:
         _keep_results()
@@ -70,7 +70,7 @@ def serve() -> None:
 
 def _keep_results() -> None:
     """Keep what repairs came to where Celery keeps results; one failed if a ticker of it did."""
-    queued: list[QueuedRepair] = run_async(lambda runtime: runtime.repairs.all())
+    queued: list[QueuedRepair] = run_async(lambda runtime: runtime.repair_queue.all())
     ended = [one for one in queued if one.result]
     for one in ended:
         result = asdict(one.result or RepairResult())
@@ -78,7 +78,7 @@ def _keep_results() -> None:
             celery.backend.mark_as_failure(one.id, RepairFailed(result))
         else:
             celery.backend.store_result(one.id, result, "SUCCESS")
-    run_async(lambda runtime: runtime.repairs.remove([one.id for one in ended]))
+    run_async(lambda runtime: runtime.repair_queue.remove([one.id for one in ended]))
 
 
 def _call_if_requested() -> None:
@@ -91,7 +91,9 @@ def _call_if_requested() -> None:
 
 
 async def _must_call(runtime: "Runtime") -> bool:
-    return bool(await runtime.repairs.all()) and await runtime.repairs.mark_message_pending()
+    return (
+        bool(await runtime.repair_queue.all()) and await runtime.repair_queue.mark_message_pending()
+    )
 
 
 async def start(redis: "Redis", request: RepairRequest) -> str:

@@ -13,7 +13,7 @@ import pytest
 from app.domain.candles import CandleInterval, CandleQuery, Fill
 from app.domain.prices import TickerKey, TimeRange
 from app.postgres.database import Database
-from app.services.candles import Candles
+from app.services.candles import CandleService
 
 pytestmark = pytest.mark.accept
 
@@ -64,7 +64,9 @@ async def test_candles_are_five_times_as_fast_as_from_minutes(
     await sql.execute("SET jit = off")
     for interval, span, count in CASES:
         ours = partial(
-            Candles(database).page, CandleQuery(BTC, interval, span, *ALL), interval_seconds=60
+            CandleService(database).page,
+            CandleQuery(BTC, interval, span, *ALL),
+            interval_seconds=60,
         )
         theirs = partial(sql.fetch, _FROM_MINUTES, interval.seconds, *span)
         found = _read((await ours()).items)

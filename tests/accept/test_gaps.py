@@ -119,7 +119,7 @@ async def test_missing_minutes_of_a_real_year_are_counted(database: Database, na
         async with database.transaction() as session:
             added += len(await prices.insert_new(session, batch))
     await _record(database, slots[0], slots[-1])
-    (found,) = await CoverageService(database).look(TimeRange())
+    (found,) = await CoverageService(database).measure(TimeRange())
     assert (added, found.tally.imported) == (rows, rows)
     assert found.tally.missing == sum(gap.missing for gap in found.gaps) == missing
     assert found.longest_gap == longest

@@ -14,7 +14,7 @@ import pytest
 from app.core.settings import Settings
 from app.domain.imports import ImportRequest, ImportResult
 from app.postgres.database import Database
-from app.services.imports import Imports
+from app.services.imports import ImportService
 from tests.accept.test_gaps import RECORDED
 from tests.processes import Processes
 
@@ -44,7 +44,7 @@ async def _copy(sql: asyncpg.Connection, rows: bytes) -> None:
 
 
 async def _load(database: Database, path: Path) -> ImportResult:
-    return await Imports(database).load(path, WISH, lambda _: None)
+    return await ImportService(database).load(path, WISH, lambda _: None)
 
 
 async def _peak(process: psutil.Process) -> int:

@@ -152,7 +152,7 @@ async def test_rows_written_meanwhile_come_once_or_not_at_all(
     monkeypatch.setattr(exports, "LINES_AT_ONCE", 4)
     await store(sql, SLOTS[::2])
     key = TickerKey("deribit", "btc_usd")
-    export = await runtime.exports.look(key, TimeRange(), ExportFormat.CSV)
+    export = await runtime.exports.prepare(key, TimeRange(), ExportFormat.CSV)
     lines: list[bytes] = []
     async with aclosing(runtime.exports.stream(export)) as pieces:
         async for piece in pieces:
@@ -253,7 +253,7 @@ async def test_too_many_at_once_are_told_to_come_again(raw: Raw) -> None:
 @pytest.mark.usefixtures("digits")
 async def test_gzip_is_a_whole_gzip_file(runtime: Runtime) -> None:
     key = TickerKey("deribit", "btc_usd")
-    export = await runtime.exports.look(key, TimeRange(), ExportFormat.CSV)
+    export = await runtime.exports.prepare(key, TimeRange(), ExportFormat.CSV)
     packed = b"".join([piece async for piece in runtime.exports.stream(export, packed=True)])
     plain = b"".join([piece async for piece in runtime.exports.stream(export)])
     assert gzip.decompress(packed) == plain

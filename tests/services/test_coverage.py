@@ -42,7 +42,7 @@ async def test_every_promised_slot_is_accounted_for(
     await store(sql, range(4 * HOUR, 5 * HOUR, 60), source="import")
     async with database.transaction() as session:
         await unfillable.upsert(session, BTC, [_gap(3 * HOUR, 3 * HOUR + 540, Reason.BEFORE_CHART)])
-    (found,) = await CoverageService(database).look(EVERYTHING)
+    (found,) = await CoverageService(database).measure(EVERYTHING)
     assert found == Coverage(
         BTC,
         SlotCounts(301, 120, 60, 60, Slot(0), Slot(5 * HOUR), 60),
@@ -56,12 +56,12 @@ async def test_every_promised_slot_is_accounted_for(
     assert found.missing_by_reason() == {"before_chart": 10, "pending": 51}
 
 
-async def test_span_accounts_for_its_slots_only(
+async def test_coverage_of_a_time_range_counts_its_slots_only(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     await _record(database, 0, HOUR)
     await store(sql, [0, 60, 180])
-    (found,) = await CoverageService(database).look(TimeRange(1, 239), [BTC])
+    (found,) = await CoverageService(database).measure(TimeRange(1, 239), [BTC])
     assert found.tally == SlotCounts(3, 2, 0, 0, Slot(60), Slot(180), 60)
     assert found.gaps == [_gap(120, 120)]
 
@@ -76,14 +76,14 @@ async def test_open_recording_is_accounted_for_up_to_the_exchanges_present(
         "INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)"
         " VALUES ('deribit', 'btc_usd', 960, 5, 1000000000, 'live')"
     )
-    (found,) = await CoverageService(database).look(EVERYTHING)
+    (found,) = await CoverageService(database).measure(EVERYTHING)
     assert (found.tally.first, found.tally.last) == (0, 900)
     assert found.gaps == [_gap(900, 900)]
 
 
 async def test_ticker_without_a_promise_is_expected_nothing_of(database: Database) -> None:
     await _record(database, 0, 60, ETH)
-    (found,) = await CoverageService(database).look(EVERYTHING, [BTC])
+    (found,) = await CoverageService(database).measure(EVERYTHING, [BTC])
     assert found == Coverage(BTC, SlotCounts(), [])
     assert (found.tally.missing, found.longest_gap, found.missing_by_reason()) == (0, 0, {})
 
@@ -105,9 +105,9 @@ async def test_moves_beyond_the_bound_are_flagged_the_widest_first(
     moves[100], moves[101], moves[300] = 0.08, -0.07, 0.021
     prices = await _store_walk(sql, moves)
     await _record(database, 0, 399 * 60)
-    accounts = CoverageService(database)
-    (coverage,) = await accounts.look(EVERYTHING)
-    judged = await accounts.judge(coverage, EVERYTHING)
+    service = CoverageService(database)
+    (coverage,) = await service.measure(EVERYTHING)
+    judged = await service.measure_quality(coverage, EVERYTHING)
     assert [outlier.slot for outlier in judged.outliers] == [6000, 6060, 18_000]
     assert [(o.price, o.before) for o in judged.outliers[:1]] == [(prices[100], prices[99])]
     made = [float(b / a - 1) for a, b in pairwise(prices)]
@@ -122,9 +122,9 @@ async def test_move_across_a_gap_is_no_outlier(database: Database, sql: asyncpg.
     await store(sql, range(0, 600, 60), price="100")
     await store(sql, range(1200, 1800, 60), price="200")
     await _record(database, 0, 1740)
-    accounts = CoverageService(database)
-    (coverage,) = await accounts.look(EVERYTHING)
-    judged = await accounts.judge(coverage, EVERYTHING)
+    service = CoverageService(database)
+    (coverage,) = await service.measure(EVERYTHING)
+    judged = await service.measure_quality(coverage, EVERYTHING)
     assert (judged.bound, judged.outlier_count, judged.outliers) == (0.005, 0, [])
 
 
@@ -139,15 +139,15 @@ async def test_lateness_counts_live_rows_from_their_slots_start(
     )
     await store(sql, [60_000], source="backfill")
     await _record(database, 0, 60_000)
-    accounts = CoverageService(database)
-    (coverage,) = await accounts.look(EVERYTHING)
-    judged = await accounts.judge(coverage, EVERYTHING)
+    service = CoverageService(database)
+    (coverage,) = await service.measure(EVERYTHING)
+    judged = await service.measure_quality(coverage, EVERYTHING)
     assert judged.lateness == Lateness(50_000, 99_000, 100_000)
 
 
 async def test_nothing_stored_has_no_quality(database: Database) -> None:
     await _record(database, 0, 60)
-    accounts = CoverageService(database)
-    (coverage,) = await accounts.look(EVERYTHING)
-    judged = await accounts.judge(coverage, EVERYTHING)
+    service = CoverageService(database)
+    (coverage,) = await service.measure(EVERYTHING)
+    judged = await service.measure_quality(coverage, EVERYTHING)
     assert (judged.lateness, judged.bound, judged.outlier_count) == (None, None, 0)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from app.domain.freshness import Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
-from app.services.freshness import FreshnessWatch
+from app.services.freshness import FreshnessService
 
 BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
@@ -29,17 +29,17 @@ async def _add(
 
 
 @pytest.fixture
-def watch(database: Database, redis: Redis) -> FreshnessWatch:
-    return FreshnessWatch(database, redis, [BTC], 60)
+def watch(database: Database, redis: Redis) -> FreshnessService:
+    return FreshnessService(database, redis, [BTC], 60)
 
 
-async def _look(watch: FreshnessWatch) -> Freshness:
-    (found,) = (await watch.look(time.time())).tickers
+async def _look(watch: FreshnessService) -> Freshness:
+    (found,) = (await watch.check(time.time())).tickers
     return found
 
 
 async def test_ticker_without_a_live_row_is_not_fresh(
-    watch: FreshnessWatch, sql: asyncpg.Connection
+    watch: FreshnessService, sql: asyncpg.Connection
 ) -> None:
     assert await _look(watch) == Freshness(BTC, None, is_fresh=False)
     await _add(sql, 0, 0, source="backfill")
@@ -47,7 +47,7 @@ async def test_ticker_without_a_live_row_is_not_fresh(
 
 
 async def test_ticker_is_fresh_for_two_intervals(
-    watch: FreshnessWatch, sql: asyncpg.Connection
+    watch: FreshnessService, sql: asyncpg.Connection
 ) -> None:
     await _add(sql, 200, -200)
     found = await _look(watch)
@@ -60,7 +60,7 @@ async def test_ticker_is_fresh_for_two_intervals(
 
 
 async def test_age_is_counted_on_the_exchanges_clock(
-    watch: FreshnessWatch, sql: asyncpg.Connection
+    watch: FreshnessService, sql: asyncpg.Connection
 ) -> None:
     """The database's clock is an hour ahead of the exchange's: that is no reason for an alarm."""
     await sql.execute(
@@ -74,7 +74,7 @@ async def test_age_is_counted_on_the_exchanges_clock(
 
 
 async def test_row_made_in_the_clocks_future_is_judged_by_the_clock(
-    watch: FreshnessWatch, sql: asyncpg.Connection
+    watch: FreshnessService, sql: asyncpg.Connection
 ) -> None:
     await _add(sql, -3600, 3600)
     assert await _look(watch) == Freshness(BTC, 0, is_fresh=True)
@@ -84,34 +84,34 @@ async def test_every_configured_ticker_is_judged_in_order(
     database: Database, redis: Redis, sql: asyncpg.Connection
 ) -> None:
     await _add(sql, 10, -10, ticker="eth_usd")
-    found = await FreshnessWatch(database, redis, [ETH, BTC], 60).look(time.time())
+    found = await FreshnessService(database, redis, [ETH, BTC], 60).check(time.time())
     assert [(each.key, each.is_fresh) for each in found.tickers] == [(ETH, True), (BTC, False)]
 
 
 async def test_clocks_are_compared_with_the_exchanges(
-    watch: FreshnessWatch, sql: asyncpg.Connection
+    watch: FreshnessService, sql: asyncpg.Connection
 ) -> None:
     """The database's clock is 90 s behind the exchange's, this server's another 30 s."""
     await _add(sql, 10, 80)
     now = float(await sql.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
-    (clocks,) = (await watch.look(now - 30)).clocks
+    (clocks,) = (await watch.check(now - 30)).clocks
     assert clocks.exchange == "deribit"
     assert clocks.database_seconds == pytest.approx(-90, abs=3)
     assert clocks.server_seconds == pytest.approx(-120, abs=3)
 
 
 async def test_nothing_is_compared_without_a_row_or_with_one_of_the_future(
-    watch: FreshnessWatch, sql: asyncpg.Connection
+    watch: FreshnessService, sql: asyncpg.Connection
 ) -> None:
-    assert (await watch.look(time.time())).clocks == []
+    assert (await watch.check(time.time())).clocks == []
     await _add(sql, -3600, 3600)
-    assert (await watch.look(time.time())).clocks == []
+    assert (await watch.check(time.time())).clocks == []
 
 
 async def test_what_is_away_is_a_trouble_and_no_error() -> None:
     nowhere = Database("postgresql+asyncpg://user@127.0.0.1:1/prices", pool_size=1)
     away = Redis.from_url("redis://127.0.0.1:1/0")
-    found: HealthReport = await FreshnessWatch(nowhere, away, [BTC], 60).look(time.time())
+    found: HealthReport = await FreshnessService(nowhere, away, [BTC], 60).check(time.time())
     assert found.tickers == [Freshness(BTC, None, is_fresh=False)]
     assert "PostgreSQL does not answer" in found.database_trouble
     assert "Redis does not answer" in found.broker_trouble

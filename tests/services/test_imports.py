@@ -20,7 +20,7 @@ from app.postgres.database import Database
 from app.repositories import recordings
 from app.repositories.imports import StagingTable
 from app.services import imports
-from app.services.imports import Imports
+from app.services.imports import ImportService
 from tests.repositories.rows import store
 
 BTC = TickerKey("deribit", "btc_usd")
@@ -31,7 +31,7 @@ ROWS = "SELECT timestamp, price::text FROM prices ORDER BY exchange, ticker, tim
 
 
 async def _load(database: Database, path: Path, request: ImportRequest = WISH) -> ImportResult:
-    return await Imports(database).load(path, request, lambda _: None)
+    return await ImportService(database).load(path, request, lambda _: None)
 
 
 def _csv(path: Path, rows: list[tuple[object, object]]) -> Path:
@@ -189,7 +189,7 @@ async def test_file_whose_every_row_is_of_another_ticker_is_refused(
     path.write_text(f"ticker,timestamp,price\neth_usd,{T0},1.5\neth_usd,{T0 + 60},1.6\n")
     with pytest.raises(ImportRefused, match=r"a\.csv:2: ticker 'eth_usd' is not btc_usd"):
         await _load(database, path)
-    imported = await Imports(database).load(
+    imported = await ImportService(database).load(
         path, replace(WISH, skips_bad_rows=True), lambda _: None
     )
     assert (imported.read, imported.bad, imported.added) == (2, 2, 0)
@@ -268,7 +268,7 @@ async def test_import_that_was_cut_off_is_done_again(
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await Imports(database).load(path, WISH, cut_off)
+        await ImportService(database).load(path, WISH, cut_off)
     assert len(await _stored(sql)) == 4
     imported = await _load(database, path)
     assert (imported.added, imported.left_out) == (5, 4)
@@ -282,7 +282,7 @@ async def test_progress_rises_to_the_end(
     monkeypatch.setattr(imports, "ROWS_STORED_AT_ONCE", 3)
     path = _csv(tmp_path / "a.csv", [(T0 + 60 * number, number + 1) for number in range(9)])
     told: list[ImportProgress] = []
-    await Imports(database).load(path, WISH, told.append)
+    await ImportService(database).load(path, WISH, told.append)
     shares = [progress.share for progress in told]
     assert shares == sorted(shares)
     assert told[-1] == ImportProgress(path, 1.0, 9, 9)

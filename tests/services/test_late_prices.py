@@ -108,15 +108,17 @@ async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_pri
     database: Database,
 ) -> None:
     """What waits here has been written, and is not committed yet."""
-    accounts = CoverageService(database)
+    service = CoverageService(database)
     async with holder.transaction():
         await holder.execute(LOCKS["summaries"])
         await until(waits(sql))
         await declared_due(exchange)
-        (coverage,) = await accounts.look(TimeRange(), [BTC])
+        (coverage,) = await service.measure(TimeRange(), [BTC])
         assert coverage.gaps
     await blocked.tick
-    (later,) = await accounts.look(TimeRange(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC])
+    (later,) = await service.measure(
+        TimeRange(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC]
+    )
     assert (later.tally.live, later.tally.backfilled) == (0, 1)
 
 

@@ -13,7 +13,7 @@ from app.domain.prices import Quote, TickerKey
 from app.domain.repairs import RepairRequest, RepairResult
 from app.domain.slots import MICROSECONDS
 from app.runtime import Runtime
-from app.services.repair import Repair
+from app.services.repair import RepairService
 from app.simulator import Exchange
 from tests.services.outages import backfilled, given_up, record
 
@@ -60,8 +60,10 @@ async def partial(runtime: Runtime) -> Partial:
 
 
 @pytest.fixture
-async def repair(runtime: Runtime, partial: Partial) -> Repair:
-    return Repair(runtime.database, {"deribit": partial}, [BTC], 60, 48, runtime.repairs)
+async def repair(runtime: Runtime, partial: Partial) -> RepairService:
+    return RepairService(
+        runtime.database, {"deribit": partial}, [BTC], 60, 48, runtime.repair_queue
+    )
 
 
 async def due_now(sql: asyncpg.Connection) -> None:
@@ -70,14 +72,14 @@ async def due_now(sql: asyncpg.Connection) -> None:
 
 
 async def reasons(runtime: Runtime) -> set[str]:
-    (found,) = await runtime.accounts.look(RepairRequest().span, [BTC])
+    (found,) = await runtime.coverage.measure(RepairRequest().span, [BTC])
     return set(found.missing_by_reason())
 
 
 @pytest.mark.parametrize("is_hole", [False, True], ids=["begins late", "has a hole"])
 async def test_what_a_partial_chart_lacks_stays_pending_and_is_filled_when_it_is_whole(  # noqa: PLR0913, PLR0917
     runtime: Runtime,
-    repair: Repair,
+    repair: RepairService,
     partial: Partial,
     exchange: Exchange,
     sql: asyncpg.Connection,
@@ -86,19 +88,19 @@ async def test_what_a_partial_chart_lacks_stays_pending_and_is_filled_when_it_is
     newest = await record(sql, exchange, LOST)
     since = newest - 60 * 40 if is_hole else 0
     partial.lacks = lambda second: since <= second <= newest - 60 * 15
-    assert await repair.wake() == RepairResult(remaining=5)
+    assert await repair.run_scheduled() == RepairResult(remaining=5)
     assert await given_up(sql) == {}
     assert await reasons(runtime) == {"pending"}
     partial.lacks = lambda _: False
     await due_now(sql)
-    assert await repair.wake() == RepairResult(filled=5)
+    assert await repair.run_scheduled() == RepairResult(filled=5)
     assert len(await backfilled(sql)) == 5
     assert not await sql.fetchval("SELECT count(*) FROM repair_retries")
 
 
 async def test_pauses_grow_and_are_kept_in_the_database(
     runtime: Runtime,
-    repair: Repair,
+    repair: RepairService,
     partial: Partial,
     exchange: Exchange,
     sql: asyncpg.Connection,
@@ -108,10 +110,12 @@ async def test_pauses_grow_and_are_kept_in_the_database(
     pauses: list[float] = []
     for tries in range(1, 5):
         await due_now(sql)
-        await repair.wake()
+        await repair.run_scheduled()
         asked = len(partial.asked)
-        again = Repair(runtime.database, {"deribit": partial}, [BTC], 60, 48, runtime.repairs)
-        assert await again.wake() == RepairResult(remaining=5)
+        again = RepairService(
+            runtime.database, {"deribit": partial}, [BTC], 60, 48, runtime.repair_queue
+        )
+        assert await again.run_scheduled() == RepairResult(remaining=5)
         assert len(partial.asked) == asked, "the pause is kept after a restart"
         (row,) = await sql.fetch(
             "SELECT tries, next_us - extract(epoch FROM now()) * 1000000 AS pause_us"
@@ -123,17 +127,17 @@ async def test_pauses_grow_and_are_kept_in_the_database(
 
 
 async def test_repair_by_hand_asks_at_once(
-    repair: Repair, partial: Partial, exchange: Exchange, sql: asyncpg.Connection
+    repair: RepairService, partial: Partial, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, LOST)
     partial.lacks = lambda _: True
-    await repair.wake()
+    await repair.run_scheduled()
     partial.lacks = lambda _: False
-    assert await repair.carry_out(RepairRequest()) == RepairResult(filled=5)
+    assert await repair.run_requested(RepairRequest()) == RepairResult(filled=5)
 
 
 async def test_what_left_the_reach_is_given_up_for_what_the_finer_chart_lacked(
-    repair: Repair, exchange: Exchange, sql: asyncpg.Connection
+    repair: RepairService, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     lost = range(26 * HOUR, 26 * HOUR + 10)
     newest = await record(sql, exchange, lost, seconds=28 * 3_600)
@@ -144,7 +148,7 @@ async def test_what_left_the_reach_is_given_up_for_what_the_finer_chart_lacked(
         slots[5],
         "chart_has_no_point",
     )
-    assert await repair.wake() == RepairResult(filled=2, unfillable=8)
+    assert await repair.run_scheduled() == RepairResult(filled=2, unfillable=8)
     assert await given_up(sql) == {
         slot: "chart_has_no_point" if slot <= slots[5] else "chart_too_coarse"
         for slot in slots
@@ -153,18 +157,22 @@ async def test_what_left_the_reach_is_given_up_for_what_the_finer_chart_lacked(
 
 
 async def test_hole_in_a_coarse_chart_is_believed_in_the_end(
-    repair: Repair, partial: Partial, exchange: Exchange, sql: asyncpg.Connection
+    repair: RepairService, partial: Partial, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     newest = await record(sql, exchange, range(26 * HOUR, 26 * HOUR + 10), seconds=28 * 3_600)
     partial.lacks = lambda second: newest - 30 * 3_600 < second < newest - 3_600
     for _ in range(4):
-        assert await repair.wake() == RepairResult(remaining=10)
+        assert await repair.run_scheduled() == RepairResult(remaining=10)
         await due_now(sql)
-    assert (await repair.wake()).unfillable == 10
+    assert (await repair.run_scheduled()).unfillable == 10
 
 
 async def test_forced_repair_takes_a_false_reason_back(
-    runtime: Runtime, repair: Repair, partial: Partial, exchange: Exchange, sql: asyncpg.Connection
+    runtime: Runtime,
+    repair: RepairService,
+    partial: Partial,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
 ) -> None:
     newest = await record(sql, exchange, LOST)
     slots = sorted(newest - 60 * distance for distance in LOST)
@@ -174,8 +182,10 @@ async def test_forced_repair_takes_a_false_reason_back(
         slots[-1],
     )
     partial.lacks = lambda _: True
-    assert await repair.carry_out(RepairRequest(force=True), seconds=2) == RepairResult(remaining=5)
+    assert await repair.run_requested(RepairRequest(force=True), seconds=2) == RepairResult(
+        remaining=5
+    )
     assert await reasons(runtime) == {"pending"}
     partial.lacks = lambda _: False
     await due_now(sql)
-    assert await repair.wake() == RepairResult(filled=5)
+    assert await repair.run_scheduled() == RepairResult(filled=5)

@@ -44,7 +44,7 @@ async def test_outage_of_five_minutes_is_filled_whole(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     newest = await record(sql, exchange, FIVE_MINUTES)
-    assert await runtime.repair.wake() == RepairResult(filled=5)
+    assert await runtime.repair.run_scheduled() == RepairResult(filled=5)
     lost = sorted(newest - 60 * distance for distance in FIVE_MINUTES)
     assert await backfilled(sql) == lost
     rows = await sql.fetch("SELECT * FROM prices WHERE source = 'backfill'")
@@ -59,10 +59,10 @@ async def test_second_repair_adds_nothing_and_asks_nothing(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
-    await runtime.repair.wake()
+    await runtime.repair.run_scheduled()
     exchange.clear_requests()
-    assert await runtime.repair.wake() == RepairResult()
-    assert await runtime.repair.carry_out(RepairRequest()) == RepairResult()
+    assert await runtime.repair.run_scheduled() == RepairResult()
+    assert await runtime.repair.run_requested(RepairRequest()) == RepairResult()
     assert not exchange.requests
 
 
@@ -70,7 +70,7 @@ async def test_one_answer_fills_all_holes_of_a_range(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, [3, 10, 11, 30, 45])
-    assert await runtime.repair.wake() == RepairResult(filled=5)
+    assert await runtime.repair.run_scheduled() == RepairResult(filled=5)
     assert ranges_asked(exchange) == ["1h"]
 
 
@@ -81,10 +81,10 @@ async def test_slots_finer_than_the_chart_are_unfillable_where_it_has_no_point(
     lost = [newest - 2 * distance for distance in range(20, 60)]
     held = {slot for slot in lost if slot % 6 == 0}
     async with configured(settings, collect_interval_seconds=2) as runtime:
-        repaired = await runtime.repair.wake()
+        repaired = await runtime.repair.run_scheduled()
         assert repaired == RepairResult(filled=len(held), unfillable=len(lost) - len(held))
         exchange.clear_requests()
-        again = await runtime.repair.wake()
+        again = await runtime.repair.run_scheduled()
     assert set(await backfilled(sql)) == held
     assert await given_up(sql) == {
         slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
@@ -100,14 +100,14 @@ async def test_forced_repair_asks_again_and_forgets_what_it_fills(
     newest = await record(sql, exchange, old, seconds=28 * 3_600)
     lost = [newest - 60 * distance for distance in old]
     held = {slot for slot in lost if slot % 300 == 0}
-    assert await runtime.repair.wake() == RepairResult(filled=4, unfillable=16)
+    assert await runtime.repair.run_scheduled() == RepairResult(filled=4, unfillable=16)
     assert set(await backfilled(sql)) == held
     assert await given_up(sql) == {
         slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
     }
     exchange.set_chart_steps(**{"2d": 120})
-    assert await runtime.repair.carry_out(RepairRequest()) == RepairResult(unfillable=16)
-    assert await runtime.repair.carry_out(RepairRequest(force=True)) == RepairResult(
+    assert await runtime.repair.run_requested(RepairRequest()) == RepairResult(unfillable=16)
+    assert await runtime.repair.run_requested(RepairRequest(force=True)) == RepairResult(
         filled=8, unfillable=8
     )
     assert set(await given_up(sql)) == set(lost) - set(await backfilled(sql))
@@ -118,7 +118,7 @@ async def test_each_slot_is_asked_of_the_finest_chart_that_reaches_it(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     newest = await record(sql, exchange, range(10, 3 * HOUR), seconds=4 * 3_600)
-    repaired = await runtime.repair.wake()
+    repaired = await runtime.repair.run_scheduled()
     assert ranges_asked(exchange) == ["1h", "1d"]
     assert repaired == RepairResult(filled=3 * HOUR - 10)
     stamps = await sql.fetch(
@@ -136,7 +136,7 @@ async def test_older_holes_are_asked_of_coarser_charts_only(
     await sql.execute("UPDATE recordings SET first_slot = $1", newest - 60 * 800 * days)
     await store(sql, range(newest - 60 * 800 * days, newest - 60 * 400 * days, 60 * days))
     request = RepairRequest(span=TimeRange(newest - 3 * 86_400, newest - 2 * 86_400 - 3_600))
-    repaired = await runtime.repair.carry_out(request)
+    repaired = await runtime.repair.run_requested(request)
     assert ranges_asked(exchange) == ["1m"]
     missing = len(range(newest - 3 * 86_400, newest - 2 * 86_400 - 3_600 + 1, 60))
     assert repaired.filled in {22, 23, 24}
@@ -148,8 +148,8 @@ async def test_forty_eight_hours_back_is_as_far_as_the_schedule_looks(
 ) -> None:
     await record(sql, exchange, [10, 90, 150], seconds=4 * 3_600)
     async with configured(settings, backfill_lookback_hours=2) as runtime:
-        assert await runtime.repair.wake() == RepairResult(filled=2)
-        assert await runtime.repair.carry_out(RepairRequest()) == RepairResult(filled=1)
+        assert await runtime.repair.run_scheduled() == RepairResult(filled=2)
+        assert await runtime.repair.run_requested(RepairRequest()) == RepairResult(filled=1)
     assert ranges_asked(exchange) == ["1h", "1d", "1d"]
 
 
@@ -158,7 +158,7 @@ async def test_ticker_that_is_no_longer_configured_is_repaired_too(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES, ticker="sol_usd")
     async with configured(settings, tickers="btc_usd") as runtime:
-        assert await runtime.repair.wake() == RepairResult(filled=5)
+        assert await runtime.repair.run_scheduled() == RepairResult(filled=5)
     assert len(await backfilled(sql, "sol_usd")) == 5
 
 
@@ -167,7 +167,7 @@ async def test_ticker_of_an_exchange_that_is_not_configured_is_left_alone(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     await sql.execute("UPDATE recordings SET exchange = 'elsewhere'")
-    assert await runtime.repair.wake() == RepairResult()
+    assert await runtime.repair.run_scheduled() == RepairResult()
     assert not exchange.requests
 
 
@@ -177,12 +177,12 @@ async def test_exchange_that_fails_for_one_ticker_leaves_the_others(
     await record(sql, exchange, FIVE_MINUTES)
     await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
     fault = exchange.add_fault("html", index="eth_usd")
-    assert await runtime.repair.wake() == RepairResult(
+    assert await runtime.repair.run_scheduled() == RepairResult(
         filled=5, remaining=5, failed={"eth_usd": "exchange_unavailable"}
     )
     assert len(ranges_asked(exchange, "eth_usd")) == 1  # the next wake tries again
     exchange.remove_fault(fault.id)
-    assert await runtime.repair.wake() == RepairResult(filled=5)
+    assert await runtime.repair.run_scheduled() == RepairResult(filled=5)
 
 
 async def test_repair_that_was_asked_for_tries_again(
@@ -190,7 +190,7 @@ async def test_repair_that_was_asked_for_tries_again(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     exchange.add_fault("html", times=2)
-    assert await runtime.repair.carry_out(RepairRequest()) == RepairResult(filled=5)
+    assert await runtime.repair.run_requested(RepairRequest()) == RepairResult(filled=5)
     assert len(ranges_asked(exchange)) == 3
 
 
@@ -200,7 +200,7 @@ async def test_trouble_that_lasts_is_named_and_does_not_keep_others_waiting(
 ) -> None:
     await record(sql, exchange, {3})
     exchange.add_fault(fault, method="get_index_chart_data")
-    repaired = await runtime.repair.carry_out(
+    repaired = await runtime.repair.run_requested(
         RepairRequest(), seconds=14 if fault == "stall" else 1
     )
     code = {"html": "exchange_unavailable", "stall": "exchange_timeout"}[fault]
@@ -214,11 +214,11 @@ async def test_scheduled_repair_ends_with_its_budget_and_the_next_one_goes_on(
     fault = exchange.add_fault("stall")
     async with configured(settings, collect_interval_seconds=2) as runtime:
         began = time.monotonic()
-        repaired = await runtime.repair.wake()
+        repaired = await runtime.repair.run_scheduled()
         assert time.monotonic() - began < 2
         assert (repaired.filled, repaired.remaining, repaired.failed) == (0, 5, {})
         exchange.remove_fault(fault.id)
-        assert (await runtime.repair.wake()).remaining == 0
+        assert (await runtime.repair.run_scheduled()).remaining == 0
 
 
 async def test_live_row_is_never_changed_when_a_repair_races_it(
@@ -226,7 +226,7 @@ async def test_live_row_is_never_changed_when_a_repair_races_it(
 ) -> None:
     newest = await record(sql, exchange, FIVE_MINUTES)
     exchange.set_delay(300)
-    repair = asyncio.create_task(runtime.repair.wake())
+    repair = asyncio.create_task(runtime.repair.run_scheduled())
     await until(lambda: asyncio.sleep(0, exchange.requests))
     await store(sql, [newest - 60 * 12], price="1.25")
     assert await repair == RepairResult(filled=4)
@@ -239,7 +239,7 @@ async def test_slot_that_may_still_come_live_is_not_repaired(
 ) -> None:
     await record(sql, exchange, [])
     await sql.execute("DELETE FROM prices WHERE timestamp = $1", this_slot() - 60)
-    assert await runtime.repair.wake() == RepairResult()
+    assert await runtime.repair.run_scheduled() == RepairResult()
     assert not exchange.requests
 
 
@@ -251,7 +251,9 @@ async def test_chart_that_has_not_moved_past_a_slot_leaves_it_pending(
     lost = {newest - 60 * distance for distance in range(2, 12)}
     last_point = newest // 600 * 600
     held = lost & {last_point, last_point - 600}
-    assert await runtime.repair.wake() == RepairResult(filled=len(held), remaining=10 - len(held))
+    assert await runtime.repair.run_scheduled() == RepairResult(
+        filled=len(held), remaining=10 - len(held)
+    )
     assert await given_up(sql) == {}
 
 
@@ -260,7 +262,7 @@ async def test_chart_stamped_over_an_hour_away_is_refused(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     exchange.set_clock(2 * 3_600 * 1_000)
-    repaired = await runtime.repair.wake()
+    repaired = await runtime.repair.run_scheduled()
     assert repaired.failed == {"btc_usd": "exchange_stamp_refused"}
     assert not await backfilled(sql)
     assert not await given_up(sql)
@@ -273,7 +275,7 @@ async def test_chart_is_not_used_while_the_clocks_disagree(
     """The exchange's clock is half an hour off: ahead of the last price, or the database's is."""
     newest = await record(sql, exchange, FIVE_MINUTES)
     exchange.set_clock(1000 * (newest + 10 + off_seconds - time.time()))
-    repaired = await runtime.repair.wake()
+    repaired = await runtime.repair.run_scheduled()
     assert (repaired.filled, repaired.unfillable, repaired.remaining) == (0, 0, 5)
     assert not await backfilled(sql)
 
@@ -285,7 +287,7 @@ async def test_slot_that_the_collector_may_still_get_is_left_to_it(
     newest = await record(sql, exchange, ())
     await sql.execute("UPDATE prices SET created_at = created_at - interval '30 min'")
     exchange.set_clock(1000 * (newest + 115 - time.time()))
-    repaired = await runtime.repair.wake()
+    repaired = await runtime.repair.run_scheduled()
     assert (repaired.filled, repaired.unfillable) == (0, 0)
     assert repaired.remaining >= 27
 
@@ -296,11 +298,11 @@ async def test_one_repair_at_a_time_in_the_cluster(
     await record(sql, exchange, FIVE_MINUTES)
     async with database.try_lock("prices:repair") as held:
         assert held
-        assert await runtime.repair.wake() == RepairResult()
+        assert await runtime.repair.run_scheduled() == RepairResult()
         with pytest.raises(RepairRunning):
-            await runtime.repair.carry_out(RepairRequest(), seconds=0.3)
+            await runtime.repair.run_requested(RepairRequest(), seconds=0.3)
         assert not exchange.requests
-        waiting = asyncio.create_task(runtime.repair.carry_out(RepairRequest()))
+        waiting = asyncio.create_task(runtime.repair.run_requested(RepairRequest()))
         await asyncio.sleep(0.1)
     assert await waiting == RepairResult(filled=5)
 
@@ -311,7 +313,7 @@ async def test_wish_narrows_ticker_and_span(
     newest = await record(sql, exchange, FIVE_MINUTES)
     await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
     span = TimeRange(newest - 60 * 12, newest - 60 * 11)
-    assert await runtime.repair.carry_out(
+    assert await runtime.repair.run_requested(
         RepairRequest("deribit", "eth_usd", span)
     ) == RepairResult(filled=2)
     assert await backfilled(sql, "eth_usd") == [newest - 60 * 12, newest - 60 * 11]
@@ -328,23 +330,23 @@ async def test_wish_for_a_ticker_that_nobody_knows_is_refused(
         RepairRequest("elsewhere", "btc_usd"),
     ):
         with pytest.raises(TickerNotFound, match="deribit:btc_usd, deribit:eth_usd, deribit:sol"):
-            await runtime.repair.carry_out(request)
+            await runtime.repair.run_requested(request)
     for request in (
         RepairRequest(),
         RepairRequest("deribit"),
         RepairRequest(ticker="eth_usd"),
         RepairRequest(ticker="sol_usd"),
     ):
-        await runtime.repair.require_known(request)
+        await runtime.repair.require_known_ticker(request)
 
 
-async def test_every_chunk_is_told(
+async def test_every_chunk_is_reported(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, [10, 90], seconds=2 * 3_600)
-    told: list[Progress] = []
-    await runtime.repair.carry_out(RepairRequest(), tell=told.append)
-    assert [(one.total, one.done, one.chart, one.filled) for one in told] == [
+    reports: list[Progress] = []
+    await runtime.repair.run_requested(RepairRequest(), on_progress=reports.append)
+    assert [(one.total, one.done, one.chart, one.filled) for one in reports] == [
         (2, 0, "", 0),
         (2, 1, "1h", 1),
         (2, 2, "1d", 1),
@@ -356,7 +358,7 @@ async def test_cut_database_connections_do_not_cost_a_repair_that_was_asked_for(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     exchange.set_delay(300)
-    repair = asyncio.create_task(runtime.repair.carry_out(RepairRequest()))
+    repair = asyncio.create_task(runtime.repair.run_requested(RepairRequest()))
     await until(lambda: asyncio.sleep(0, exchange.requests))
     await sql.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -368,9 +370,9 @@ async def test_cut_database_connections_do_not_cost_a_repair_that_was_asked_for(
 async def test_huge_answer_is_stored_in_several_transactions(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.repair.tickers.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("app.services.repair.ticker_repair.MAX_ROWS_PER_TRANSACTION", 7)
     await record(sql, exchange, range(10, 40))
-    assert await runtime.repair.wake() == RepairResult(filled=30)
+    assert await runtime.repair.run_scheduled() == RepairResult(filled=30)
     transactions = await sql.fetchval(
         "SELECT count(DISTINCT xmin::text) FROM prices WHERE source = 'backfill'"
     )
@@ -392,7 +394,7 @@ async def test_live_collection_goes_first_while_a_repair_waits(
         "exchange_requests_per_second": 100,
     }
     async with configured(settings, **changes) as one, configured(settings, **changes) as other:
-        repair = asyncio.create_task(one.repair.wake())
+        repair = asyncio.create_task(one.repair.run_scheduled())
         await until(lambda: asyncio.sleep(0, exchange.requests))
         live = await other.collector.collect()
         repaired = await repair
@@ -409,8 +411,8 @@ async def test_ticker_that_the_exchange_does_not_know_is_not_asked_once_it_is_ta
     """Someone mistyped it, and mended the setting."""
     await record(sql, exchange, FIVE_MINUTES, ticker="btc_uds")
     async with configured(settings, tickers="btc_usd") as runtime:
-        assert await runtime.repair.wake() == RepairResult(unfillable=5)
-        assert await runtime.repair.wake() == RepairResult(unfillable=5)
-        (found,) = await runtime.accounts.look(TimeRange(), [TickerKey("deribit", "btc_uds")])
+        assert await runtime.repair.run_scheduled() == RepairResult(unfillable=5)
+        assert await runtime.repair.run_scheduled() == RepairResult(unfillable=5)
+        (found,) = await runtime.coverage.measure(TimeRange(), [TickerKey("deribit", "btc_uds")])
     assert found.missing_by_reason() == {"unknown_ticker": 5}
     assert not ranges_asked(exchange, "btc_uds")

@@ -15,7 +15,7 @@ from app.redis.alert_lease import STATE_KEY
 from app.redis.heartbeats import read_heartbeats
 from app.runtime import alert_lifespan, open_runtime
 from app.services import alerts, summary_check
-from app.services.summaries import Summaries
+from app.services.summaries import SummaryService
 from app.services.summary_check import CHUNK_SECONDS, SummaryCheck
 from tests.receiver import Receiver, receiving
 from tests.repositories.rows import store
@@ -38,7 +38,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def _rebuild(database: Database) -> None:
-    async for _ in Summaries(database).verify(rebuild=True):
+    async for _ in SummaryService(database).verify(rebuild=True):
         pass
 
 

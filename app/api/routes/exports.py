@@ -87,7 +87,7 @@ async def export_prices(
 
     A connection that ends early is resumed from the second after the last whole line.
     """
-    export = await runtime.exports.look(key, span, form)
+    export = await runtime.exports.prepare(key, span, form)
     if export.stored is None:
         await runtime.reader.require_known(key)
     packed = form is not ExportFormat.PARQUET and takes_gzip(accept_encoding)

@@ -42,7 +42,7 @@ async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
 @router.get("/collector", summary="Whether every ticker is fresh, else why", responses=FAILING)
 async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the age of every ticker's newest live price, at beat, the workers and the clocks."""
-    findings = await runtime.freshness.look(runtime.now())
+    findings = await runtime.freshness.check(runtime.now())
     return _health(dict(_checks(findings)), response)
 
 

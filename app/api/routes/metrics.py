@@ -47,7 +47,7 @@ async def metrics(runtime: RuntimeDep) -> Response:
     While a server is away, what is known without it, and that it is away.
     """
     counted, findings, coverages = await asyncio.gather(
-        runtime.totals.read(), runtime.freshness.look(runtime.now()), _coverages(runtime)
+        runtime.counter_totals.read(), runtime.freshness.check(runtime.now()), _coverages(runtime)
     )
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Scrape(counted, findings, coverages))
@@ -60,7 +60,7 @@ async def _coverages(runtime: RuntimeDep) -> Sequence[Coverage]:
     since = int(runtime.now()) - hours * SECONDS_PER_HOUR
     try:
         async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
-            return await runtime.accounts.look(TimeRange(since))
+            return await runtime.coverage.measure(TimeRange(since))
     except (AppError, TimeoutError):
         return ()
     except Exception:

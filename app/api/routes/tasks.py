@@ -108,7 +108,7 @@ async def backfill(
     from app.tasks import repairs  # noqa: PLC0415  # Celery
 
     request = RepairRequest(exchange and exchange.lower(), ticker and ticker.lower(), span, force)
-    await runtime.repair.require_known(request)
+    await runtime.repair.require_known_ticker(request)
     return _started(await repairs.start(runtime.redis, request))
 
 

@@ -78,7 +78,7 @@ class RepairExecutor:
         }
 
     def _is_unlisted(self, key: TickerKey, names: frozenset[str]) -> bool:
-        """Return whether a list lacks a ticker; one without any configured ticker is not trusted."""
+        """Return whether a list lacks a ticker; one that lacks all configured ones is ignored."""
         configured = {one.ticker for one in self._configured if one.exchange == key.exchange}
         is_trusted = bool(names & configured) if configured else bool(names)
         return is_trusted and key.ticker not in names

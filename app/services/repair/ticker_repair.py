@@ -101,9 +101,8 @@ class TickerRepair:
             older, requested = split_by_reach(gaps, chart_range, exchange_now_us)
             if requested:
                 chart = await self._fetch_chart(chart_range)
-                requested = clip_to_due(
-                    requested, chart.exchange_now_us
-                )  # others are the collector's
+                # slots that are not due yet are left to the collector
+                requested = clip_to_due(requested, chart.exchange_now_us)
                 filled = fill(self.key, requested, chart, is_coarsest=coarser is None)
                 answer = Answer(chart, chart_range, coarser)
                 result, pending = hold_back_pending(filled, answer, exchange_now_us, known)

@@ -1,4 +1,4 @@
-"""Forgetting on a real database: what goes, what stays, and what becomes of the gaps."""
+"""Deletion on a real database: which rows, recordings and gaps are left."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -61,21 +61,21 @@ async def kill_once(
 async def test_whole_ticker_vanishes_and_the_others_stay(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.forgetting.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("app.services.deletion.MAX_ROWS_PER_TRANSACTION", 7)
     newest = await record(sql, exchange, [10], ticker="btc_uds")
     await record(sql, exchange, [10], ticker="btc_usd")
     for ticker in ("btc_uds", "btc_usd"):
         await remember(sql, newest - 600, newest - 600, ticker)
     kept = await counts(sql, "btc_usd")
     selection = Selection(TickerKey("deribit", "btc_uds"))
-    stock = await runtime.forgetting.look(selection)
+    stock = await runtime.deletion.count(selection)
     assert stock == RowCounts({"live": 50}, newest - 3_000, newest)
-    assert await runtime.forgetting.forget(selection) == stock
+    assert await runtime.deletion.delete(selection) == stock
     assert await counts(sql, "btc_uds") == dict.fromkeys(TABLES, 0)
     assert await counts(sql, "btc_usd") == kept
     names = {summary.key.ticker for summary in await runtime.reader.tickers()}
     assert names == {"btc_usd", "eth_usd"}
-    assert {one.key.ticker for one in await runtime.accounts.look(TimeRange())} == {"btc_usd"}
+    assert {one.key.ticker for one in await runtime.coverage.measure(TimeRange())} == {"btc_usd"}
 
 
 async def test_imported_rows_go_and_the_repair_fills_what_they_kept_from_being_live(
@@ -83,12 +83,12 @@ async def test_imported_rows_go_and_the_repair_fills_what_they_kept_from_being_l
 ) -> None:
     newest = await record(sql, exchange, range(10, 15))
     await store(sql, range(newest - 60 * 14, newest - 60 * 9, 60), source="import", price="1")
-    assert await runtime.repair.wake() == RepairResult()
-    went = await runtime.forgetting.forget(Selection(BTC, source=Source.IMPORT))
+    assert await runtime.repair.run_scheduled() == RepairResult()
+    went = await runtime.deletion.delete(Selection(BTC, source=Source.IMPORT))
     assert went == RowCounts({"import": 5}, newest - 60 * 14, newest - 60 * 10)
-    (found,) = await runtime.accounts.look(TimeRange(), [BTC])
+    (found,) = await runtime.coverage.measure(TimeRange(), [BTC])
     assert found.missing_by_reason() == {"pending": 5}
-    assert await runtime.repair.wake() == RepairResult(filled=5)
+    assert await runtime.repair.run_scheduled() == RepairResult(filled=5)
     assert len(await backfilled(sql)) == 5
 
 
@@ -103,7 +103,7 @@ async def test_promise_that_only_an_import_kept_goes_with_it(
     await store(sql, range(0, 540, 60), source="import")
     await store(sql, [7200])
     await remember(sql, 540, 540, "btc_usd")
-    await runtime.forgetting.forget(Selection(BTC, source=Source.IMPORT))
+    await runtime.deletion.delete(Selection(BTC, source=Source.IMPORT))
     firsts = await sql.fetch("SELECT first_slot FROM recordings ORDER BY 1")
     assert (len(firsts), firsts[0][0]) == (2, 7_200)
     assert not await sql.fetchval("SELECT count(*) FROM unfillable")
@@ -114,12 +114,12 @@ async def test_period_is_inclusive_and_its_slots_become_gaps(
 ) -> None:
     newest = await record(sql, exchange, [])
     span = TimeRange(newest - 600, newest - 480)
-    assert (await runtime.forgetting.forget(Selection(BTC, span))).rows == 3
-    (found,) = await runtime.accounts.look(TimeRange(), [BTC])
+    assert (await runtime.deletion.delete(Selection(BTC, span))).rows == 3
+    (found,) = await runtime.coverage.measure(TimeRange(), [BTC])
     assert [(gap.first, gap.last, gap.why) for gap in found.gaps] == [
         (newest - 600, newest - 480, "pending")
     ]
-    assert (await runtime.forgetting.forget(Selection(BTC, span))).rows == 0
+    assert (await runtime.deletion.delete(Selection(BTC, span))).rows == 0
 
 
 async def test_closed_recording_that_never_had_a_row_stays_with_its_reasons(
@@ -131,7 +131,7 @@ async def test_closed_recording_that_never_had_a_row_stays_with_its_reasons(
     await remember(sql, 600, 1_140, "btc_usd")
     for first in (0, 1_200):
         await store(sql, range(first, first + 600, 60), source="import")
-    await runtime.forgetting.forget(Selection(BTC, source=Source.IMPORT))
+    await runtime.deletion.delete(Selection(BTC, source=Source.IMPORT))
     assert await firsts(sql) == [600]
     notes = {"prices": 0, "recordings": 1, "unfillable": 1, "repair_retries": 1, "price_hours": 0}
     assert await counts(sql, "btc_usd") == notes
@@ -140,7 +140,7 @@ async def test_closed_recording_that_never_had_a_row_stays_with_its_reasons(
 async def test_forgetting_that_was_killed_halfway_is_done_again_without_harm(
     runtime: Runtime, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.forgetting.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("app.services.deletion.MAX_ROWS_PER_TRANSACTION", 10)
     for first in (0, 1_200):
         await promise(sql, first, first + 540)
         await store(sql, range(first, first + 600, 60), source="import")
@@ -149,10 +149,10 @@ async def test_forgetting_that_was_killed_halfway_is_done_again_without_harm(
         await sql.execute("SELECT FROM prices WHERE timestamp = 1200 FOR UPDATE")
 
         async def first_block_is_gone() -> bool:
-            return (await runtime.forgetting.look(selection)).first == 1_200
+            return (await runtime.deletion.count(selection)).first == 1_200
 
-        await kill_once(runtime.forgetting.forget(selection), first_block_is_gone)
-    assert (await runtime.forgetting.forget(selection)).rows == 10
+        await kill_once(runtime.deletion.delete(selection), first_block_is_gone)
+    assert (await runtime.deletion.delete(selection)).rows == 10
     assert await counts(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
 
 
@@ -169,8 +169,8 @@ async def test_forgetting_that_was_killed_while_recordings_changed_is_done_again
 
     async with database.transaction() as session:
         await recordings.lock_recordings(session)
-        await kill_once(runtime.forgetting.forget(selection), it_waits_for_its_turn)
-    await runtime.forgetting.forget(selection)
+        await kill_once(runtime.deletion.delete(selection), it_waits_for_its_turn)
+    await runtime.deletion.delete(selection)
     assert await counts(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
 
 
@@ -179,16 +179,16 @@ async def test_every_reader_learns_of_it(
 ) -> None:
     await record(sql, exchange, [])
     await sql.execute("TRUNCATE price_changes")
-    await runtime.forgetting.forget(Selection(BTC))
+    await runtime.deletion.delete(Selection(BTC))
     assert await sql.fetchval("SELECT count(*) FROM price_changes WHERE ticker = 'btc_usd'")
 
 
 async def test_repair_under_way_is_awaited_for_it_could_put_rows_back(
     runtime: Runtime, database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.forgetting.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("app.services.deletion.MAX_LOCK_WAIT_SECONDS", 0.3)
     await store(sql, [60])
     async with database.try_lock("prices:repair"):
         with pytest.raises(RepairRunning):
-            await runtime.forgetting.forget(Selection(BTC))
-    assert (await runtime.forgetting.forget(Selection(BTC))).rows == 1
+            await runtime.deletion.delete(Selection(BTC))
+    assert (await runtime.deletion.delete(Selection(BTC))).rows == 1
