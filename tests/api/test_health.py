@@ -26,6 +26,8 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON prices EXECUTE FUNCTION refuse();
 """
+MAX_PAUSE_SECONDS = 1.5
+"""Half of what the health checks may take."""
 
 
 async def _now(sql: asyncpg.Connection) -> int:
@@ -196,3 +198,19 @@ def show_life(settings: Settings) -> None:
     assert settings.redis_url is not None
     for role in Role:
         Heartbeat(settings.redis_url.get_secret_value(), role, f"a {role}").beat()
+
+
+async def test_loop_goes_on_while_health_waits_for_the_database(
+    api: Api, sql: asyncpg.Connection
+) -> None:
+    """Elsewhere a health route blocked the event loop; server and test share one here."""
+    clock, longest = asyncio.get_running_loop().time, 0.0
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE alembic_version")
+        asked = asyncio.create_task(api.get("/health/ready"))
+        while not asked.done():
+            began = clock()
+            await asyncio.sleep(0.01)
+            longest = max(longest, clock() - began)
+    assert (await asked).status == 503
+    assert longest < MAX_PAUSE_SECONDS

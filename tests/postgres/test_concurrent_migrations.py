@@ -1,4 +1,4 @@
-"""What others who do this job got wrong with migrations; docs/defects.md lists it."""
+"""Migrations that are started at the same time run one after the other."""
 
 import asyncio
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""What others who do this job got wrong in a tick; docs/defects.md lists it."""
-
-import asyncio
+"""The exchange's timestamp decides the slot of a price, whenever it is stored."""
 
 import asyncpg
 
@@ -45,11 +43,3 @@ async def test_quote_lies_in_the_slot_of_its_stamp_however_far_the_clocks_are_ap
     assert {tuple(row) for row in rows} == {
         (request.index, (request.us_out or 0) // 60_000_000 * 60) for request in exchange.requests
     }
-
-
-async def test_shares_of_a_tick_are_collected_side_by_side(
-    runtime: Runtime, exchange: Exchange
-) -> None:
-    exchange.set_delay(300)
-    shares = await asyncio.gather(*(runtime.collector.collect(share, 2) for share in range(2)))
-    assert [outcome.stored for outcome in shares] == [["btc_usd"], ["eth_usd"]]

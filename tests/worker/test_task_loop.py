@@ -1,8 +1,6 @@
-"""What others who do this job got wrong with Celery; docs/defects.md lists it."""
+"""Tasks in a worker process: one event loop, failures that show, a backlog that costs little."""
 
 import asyncio
-import datetime as dt
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +13,10 @@ from app.core.errors import CollectionFailed
 from app.core.settings import Settings
 from app.services.collector import CollectionResult
 from app.simulator import Exchange
-from app.worker.beat import EpochAlignedScheduler
-from app.worker.configuration import configuration
 from tests.processes import Processes
 from tests.waiting import until
 
 BOTH = ["btc_usd", "eth_usd"]
-SEVEN_SECONDS_INTO_A_MINUTE = dt.datetime(2026, 1, 16, 16, 1, 7, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -62,14 +57,6 @@ async def test_task_fails_if_one_of_its_tickers_did(exchange: Exchange) -> None:
     assert ended.result.args[0]["failed"] == {"eth_usd": "exchange_unknown_index"}
 
 
-def test_broker_hands_out_again_only_what_no_tick_can_still_hold(settings: Settings) -> None:
-    """Elsewhere Redis delivered a task again while it ran."""
-    for interval in (1, 60, 86_400):
-        conf = configuration(settings.model_copy(update={"collect_interval_seconds": interval}))
-        again_after = conf["broker_transport_options"]["visibility_timeout"]
-        assert again_after > conf["task_time_limit"] > interval
-
-
 async def test_backlog_of_an_outage_costs_one_question_a_ticker(
     settings: Settings, exchange: Exchange, redis: Redis, tmp_path: Path
 ) -> None:
@@ -86,25 +73,3 @@ async def test_backlog_of_an_outage_costs_one_question_a_ticker(
         processes.worker("--pool=solo")  # one after the other: none finds another at work
         await until(drained, 40)
     assert Counter(request.index for request in exchange.requests) == {"btc_usd": 1, "eth_usd": 1}
-
-
-async def test_beats_messages_carry_no_time_of_its_clock(
-    celery_app: ModuleType, redis: Redis
-) -> None:
-    """A worker whose clock is ahead would take every tick for expired."""
-    await asyncio.to_thread(lambda: EpochAlignedScheduler(app=celery_app.celery).tick())
-    headers = [json.loads(raw)["headers"] for raw in await redis.lrange("celery", 0, -1)]
-    assert {head["task"] for head in headers} >= {"app.tasks.prices.collect"}
-    assert {(head["eta"], head["expires"]) for head in headers} == {(None, None)}
-
-
-def test_beat_wakes_on_the_grid_whenever_it_was_started(
-    celery_app: ModuleType, settings: Settings
-) -> None:
-    """A `timedelta` counts from beat's own start, so two beats would wake at two phases."""
-    scheduler = EpochAlignedScheduler(app=celery_app.celery, lazy=True)
-    conf = configuration(settings)
-    scheduler.update_from_dict(conf["beat_schedule"])
-    schedule = scheduler.schedule["collect-0"].schedule
-    schedule.nowfun = lambda: SEVEN_SECONDS_INTO_A_MINUTE
-    assert schedule.is_due(SEVEN_SECONDS_INTO_A_MINUTE).next == 8
