@@ -107,15 +107,15 @@ async def open_runtime(
         redis = open_redis(redis_url(settings))
         stack.push_async_callback(redis.aclose)
         stack.push_async_callback(flush_counters, redis)
-        gate = DistributedRateLimiter(
+        rate_limiter = DistributedRateLimiter(
             redis,
             settings.deribit_name,
             rate=settings.exchange_requests_per_second,
             permits=settings.exchange_connections,
             lease_seconds=settings.request_timeout_seconds + LEASE_MARGIN_SECONDS,
         )
-        stack.push_async_callback(gate.close)
-        exchanges = await stack.enter_async_context(open_exchanges(settings, gate))
+        stack.push_async_callback(rate_limiter.close)
+        exchanges = await stack.enter_async_context(open_exchanges(settings, rate_limiter))
         keys = tuple(TickerKey(*index) for index in settings.indices)
         interval = settings.collect_interval_seconds
         repair_queue = RepairQueue(redis)

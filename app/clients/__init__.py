@@ -1,4 +1,4 @@
-"""What speaks to the outside; `open_exchanges` is the registry."""
+"""Clients of exchanges and of the webhook; `open_exchanges` creates those of the exchanges."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,37 +9,37 @@ from app.clients.deribit.client import DeribitClient
 from app.core.settings import Settings
 
 if TYPE_CHECKING:
-    from app.clients.transport import HttpAnswer, Transport
+    from app.clients.transport import HttpResponse, Transport
 
 
 class LazyTransport:
-    """Opens HTTP at the first request: an API asks no exchange, and aiohttp takes 9 MB."""
+    """Opens HTTP at the first request: the API sends none, and aiohttp takes 9 MB."""
 
     def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
         self._settings = settings
         self._stack = stack
-        self._opened: Transport | None = None
+        self._transport: Transport | None = None
 
-    async def get(self, url: str, params: Mapping[str, str]) -> "HttpAnswer":
+    async def get(self, url: str, params: Mapping[str, str]) -> "HttpResponse":
         """GET a URL.
 
         Raises:
-            ExchangeError: no whole answer came.
+            ExchangeError: no complete response.
         """
-        if self._opened is None:  # opening does not wait, so that two can't open at once
+        if self._transport is None:  # opening does not await, so it happens once
             from app.clients.transport import open_transport  # noqa: PLC0415  # heavy
 
-            self._opened = await self._stack.enter_async_context(open_transport(self._settings))
-        return await self._opened.get(url, params)
+            self._transport = await self._stack.enter_async_context(open_transport(self._settings))
+        return await self._transport.get(url, params)
 
 
 @asynccontextmanager
 async def open_exchanges(
-    settings: Settings, gate: RateLimiter
+    settings: Settings, rate_limiter: RateLimiter
 ) -> AsyncIterator[Mapping[str, Exchange]]:
-    """Open a client for every exchange that the settings know; a process needs one of each."""
+    """Open a client of every configured exchange, by name; a process needs this once."""
     async with AsyncExitStack() as stack:
-        deribit = DeribitClient(settings, gate, LazyTransport(settings, stack))
+        deribit = DeribitClient(settings, rate_limiter, LazyTransport(settings, stack))
         yield {deribit.name: deribit}
 
 

@@ -1,4 +1,4 @@
-"""What the services need of an exchange, and what a client needs of its surroundings."""
+"""The protocols of a client: an exchange as services use it, and the rate limiter that it uses."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +9,7 @@ from app.domain.prices import Quote
 
 
 class Exchange(Protocol):
-    """An exchange whose index prices can be asked."""
+    """A client of one exchange's index prices."""
 
     @property
     def name(self) -> str:
@@ -17,48 +17,48 @@ class Exchange(Protocol):
         ...
 
     @property
-    def charts(self) -> Sequence[ChartRange]:
-        """How far back it can be asked, the finest first; the last reaches the farthest."""
+    def chart_ranges(self) -> Sequence[ChartRange]:
+        """The ranges that `fetch_chart` takes, from the finest and shortest to the longest."""
         ...
 
-    async def index_price(self, ticker: str) -> Quote:
-        """Ask the present price of an index.
+    async def fetch_index_price(self, ticker: str) -> Quote:
+        """Fetch the current price of an index.
 
         Raises:
-            ExchangeError: no usable answer; `retryable` tells whether to ask again.
-            BrokerUnavailable: the gate can't tell whether it is our turn.
+            ExchangeError: no usable answer; `retryable` says whether a retry may help.
+            BrokerUnavailable: the rate limiter does not answer.
         """
         ...
 
-    async def chart(self, ticker: str, chart_range: ChartRange) -> Chart:
-        """Ask the chart of an index over a range of `charts`, giving way to live prices.
+    async def fetch_chart(self, ticker: str, chart_range: ChartRange) -> Chart:
+        """Fetch the chart of an index, with a lower priority than live prices.
 
         Raises:
-            ExchangeError: no usable answer; `retryable` tells whether to ask again.
-            BrokerUnavailable: the gate can't tell whether it is our turn.
+            ExchangeError: no usable answer; `retryable` says whether a retry may help.
+            BrokerUnavailable: the rate limiter does not answer.
         """
         ...
 
-    async def index_names(self) -> frozenset[str]:
-        """Ask which indices exist.
+    async def fetch_index_names(self) -> frozenset[str]:
+        """Fetch the names of all indices.
 
         Raises:
             ExchangeError: no usable answer.
-            BrokerUnavailable: the gate can't tell whether it is our turn.
+            BrokerUnavailable: the rate limiter does not answer.
         """
         ...
 
 
 class RateLimiter(Protocol):
-    """Admits requests at the pace that all workers together may keep."""
+    """Limits the requests of all workers together."""
 
     def acquire(self, *, low_priority: bool = False) -> AbstractAsyncContextManager[None]:
-        """Wait for a turn and hold a connection's place while the block runs.
+        """Wait for a permit and hold it while the block runs.
 
-        Who gives way leaves half of what may be had to the others, and lets them go first.
+        Requests of low priority let all others go first, and leave half of the limits free.
         """
         ...
 
     async def pause_requests(self, seconds: float) -> None:
-        """Admit nobody, in any process, for so long."""
+        """Refuse all requests, of every process, for so long."""
         ...

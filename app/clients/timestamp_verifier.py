@@ -1,4 +1,4 @@
-"""Asking an exchange again where the stamp of its answer is far from what our clocks let expect."""
+"""Fetching a quote again if its timestamp is far from what our clocks predict."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,42 +10,44 @@ from app.domain.timestamp_checks import ClockReadings, ExchangeClock, agree
 
 
 @dataclass(frozen=True, slots=True)
-class StampVerifier:
-    """Compares stamps with the exchange's supposed present, the database's clock and this host's.
+class TimestampVerifier:
+    """Compares timestamps with the exchange's predicted clock, the database's and this host's.
 
-    Where no stored stamp tells of the present, it is None.
+    `exchange_now` is None if no stored timestamp predicts the exchange's clock.
     """
 
     clock: ExchangeClock
-    present: ExtrapolatedClock | None
+    exchange_now: ExtrapolatedClock | None
     database: ExtrapolatedClock
     interval_seconds: int
 
-    async def ask(self, ask: Callable[[], Awaitable[Quote]]) -> Quote:
-        """Ask for a quote whose stamp can be believed, twice where the first one is doubtful.
+    async def fetch_verified(self, fetch: Callable[[], Awaitable[Quote]]) -> Quote:
+        """Fetch a quote with a credible timestamp; if the first is doubtful, fetch a second.
 
         Raises:
             TimestampRefused: two answers contradict one another, or our clocks.
             ExchangeError: no usable answer.
         """
-        quote = await ask()
+        quote = await fetch()
         if self._is_doubtful(quote):
-            first_us, carried_on = quote.observed_us, ExtrapolatedClock(quote.observed_us)
-            quote = await ask()
+            first_us, prediction = quote.observed_us, ExtrapolatedClock(quote.observed_us)
+            quote = await fetch()
             if self._is_doubtful(quote):
-                if not agree(quote.observed_us, carried_on.now_us()):
+                if not agree(quote.observed_us, prediction.now_us()):
                     raise TimestampRefused(f"stamped {first_us} µs, then {quote.observed_us} µs")
                 self._require_credible(quote)
-        self.clock.believe(quote.observed_us, self._bearings())
+        self.clock.believe(quote.observed_us, self._read_clocks())
         return quote
 
     def _is_doubtful(self, quote: Quote) -> bool:
-        return self.clock.is_doubtful(quote.observed_us, self._bearings(), self.interval_seconds)
+        now = self._read_clocks()
+        return self.clock.is_doubtful(quote.observed_us, now, self.interval_seconds)
 
     def _require_credible(self, quote: Quote) -> None:
-        if not self.clock.is_credible(quote.observed_us, self._bearings(), self.interval_seconds):
+        now = self._read_clocks()
+        if not self.clock.is_credible(quote.observed_us, now, self.interval_seconds):
             raise TimestampRefused(f"its clock jumped to {quote.observed_us} µs, and ours did not")
 
-    def _bearings(self) -> ClockReadings:
-        exchange_now_us = None if self.present is None else self.present.now_us()
+    def _read_clocks(self) -> ClockReadings:
+        exchange_now_us = None if self.exchange_now is None else self.exchange_now.now_us()
         return ClockReadings(exchange_now_us, self.database.now_us(), boottime_us())

@@ -1,4 +1,4 @@
-"""HTTP to an exchange: one session, its proxy, its redirects, and every way in which it fails."""
+"""HTTP to an exchange: one session, with a proxy, redirects, and errors of the application."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -24,19 +24,19 @@ from app.core.urls import Proxy
 
 USER_AGENT: Final = f"deribit-price-collector/{__version__}"
 KEEP_ALIVE_SECONDS: Final = 14.0
-"""Deribit closes idle connections after 15 s; ours go first."""
-MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+"""Deribit closes idle connections after 15 s; we close them before."""
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_REDIRECTS: Final = 3
-LOGIN_WANTED: Final = frozenset({401, 407})
-"""What proxies answer to a wrong login; tinyproxy says 401 where others say 407."""
-ADDRESSES: Final = 4_096
-"""That are put together once: putting one together takes as long as parsing its answer."""
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-UNLIMITED: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
+PROXY_LOGIN_STATUSES: Final = frozenset({401, 407})
+"""The statuses of a proxy that refuses a login: 407, but 401 from tinyproxy."""
+URL_CACHE_SIZE: Final = 4_096
+"""URLs are cached: building one takes as long as parsing its response."""
+REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
-class HttpAnswer(NamedTuple):
-    """An answer of any status, read to its end; `retry_after` is the header of that name."""
+class HttpResponse(NamedTuple):
+    """A response of any status with its whole body; `retry_after` is the Retry-After header."""
 
     status: int
     body: bytes
@@ -44,49 +44,49 @@ class HttpAnswer(NamedTuple):
 
 
 class Transport:
-    """Asks URLs through one session, and gives every failure its name."""
+    """GETs URLs through one session, and maps its errors to ExchangeError."""
 
     def __init__(
         self, session: aiohttp.ClientSession, proxy: Proxy | None, timeout_seconds: float
     ) -> None:
         self._session = session
         self._proxy = proxy
-        self._login = _login(proxy)
+        self._login = _proxy_login(proxy)
         self._timeout_seconds = timeout_seconds
 
-    async def get(self, url: str, params: Mapping[str, str]) -> HttpAnswer:
-        """GET a URL; connecting, redirects and reading together take the timeout at most.
+    async def get(self, url: str, params: Mapping[str, str]) -> HttpResponse:
+        """GET a URL; connecting, redirects and reading share one timeout.
 
         Raises:
-            ExchangeError: no whole answer came; its text shows neither URLs nor credentials.
+            ExchangeError: no complete response; its text shows neither URLs nor credentials.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._follow(_address(url, tuple(params.items())))
+                return await self._get_following_redirects(_build_url(url, tuple(params.items())))
         except TimeoutError as error:
             raise ExchangeTimeout(f"no answer within {self._timeout_seconds:g} s") from error
         except aiohttp.ClientHttpProxyError as error:
-            raise self._proxy_error(error.status) from None  # which holds the headers that we sent
+            raise self._proxy_error(error.status) from None  # it holds the request's headers
         except aiohttp.ClientPayloadError as error:
             raise AnswerMalformed("the connection was cut within the answer") from error
         except aiohttp.ClientResponseError:
-            raise AnswerMalformed("the answer is not HTTP") from None  # same
-        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # Unicode: of a host's name
-            raise ExchangeUnreachable(_reason(error)) from error
+            raise AnswerMalformed("the answer is not HTTP") from None  # it, too
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # Unicode: a bad host name
+            raise ExchangeUnreachable(_describe(error)) from error
 
-    async def _follow(self, url: URL) -> HttpAnswer:
-        """GET with redirects followed by hand, so that none leads away from https."""
+    async def _get_following_redirects(self, url: URL) -> HttpResponse:
+        """GET a URL and follow redirects here, because aiohttp would follow one away from https."""
         for _ in range(MAX_REDIRECTS + 1):
             async with self._request(url) as response:
-                if self._proxy and _is_from_proxy(response):
+                if self._proxy and _is_proxy_refusal(response):
                     raise self._proxy_error(response.status)
-                if response.status not in REDIRECTS:
-                    return await _read(response)
-                url = _target(url, response.headers.get("Location", ""))
+                if response.status not in REDIRECT_STATUSES:
+                    return await _read_response(response)
+                url = _redirect_target(url, response.headers.get("Location", ""))
         raise RedirectRefused(f"more than {MAX_REDIRECTS} redirects")
 
     def _request(self, url: URL) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """Begin one GET; of both parties, only the proxy sees the proxy's credentials."""
+        """Start one GET; only the proxy gets the proxy's credentials, never the exchange."""
         if self._proxy is None:
             return self._session.get(url, allow_redirects=False)
         is_tunnelled = url.scheme == "https"
@@ -99,56 +99,56 @@ class Transport:
         )
 
     def _proxy_error(self, status: int) -> ExchangeError:
-        if status not in LOGIN_WANTED:
+        if status not in PROXY_LOGIN_STATUSES:
             return ExchangeUnreachable(f"the proxy answers HTTP {status}")
         verb = "refuses" if self._login else "asks for"
         return ProxyRefused(f"the proxy {verb} PROXY_USERNAME and PROXY_PASSWORD (HTTP {status})")
 
 
-def _is_from_proxy(response: aiohttp.ClientResponse) -> bool:
-    """Tell a proxy's refusal from an answer of the exchange, which is JSON under any status."""
+def _is_proxy_refusal(response: aiohttp.ClientResponse) -> bool:
+    """Tell a proxy's refusal from a response of the exchange, which is always JSON."""
     if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return True
-    return response.status in LOGIN_WANTED and response.content_type != "application/json"
+    return response.status in PROXY_LOGIN_STATUSES and response.content_type != "application/json"
 
 
 @asynccontextmanager
 async def open_transport(settings: Settings) -> AsyncIterator[Transport]:
-    """Open a session in the running event loop; it takes nothing from the environment."""
+    """Open a session in the running event loop; it ignores the environment, such as HTTP_PROXY."""
     connector = aiohttp.TCPConnector(
         limit=settings.exchange_connections, keepalive_timeout=KEEP_ALIVE_SECONDS
     )
     async with aiohttp.ClientSession(
         connector=connector,
-        timeout=UNLIMITED,  # ours spans redirects, aiohttp's would start anew at each
+        timeout=NO_TIMEOUT,  # ours spans redirects; aiohttp's would restart at each
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
     ) as session:
         yield Transport(session, settings.proxy, settings.request_timeout_seconds)
 
 
-def _login(proxy: Proxy | None) -> dict[str, str]:
+def _proxy_login(proxy: Proxy | None) -> dict[str, str]:
     if proxy is None or proxy.username is None:
         return {}
     password = proxy.password.get_secret_value()
     return {"Proxy-Authorization": aiohttp.encode_basic_auth(proxy.username, password)}
 
 
-async def _read(response: aiohttp.ClientResponse) -> HttpAnswer:
+async def _read_response(response: aiohttp.ClientResponse) -> HttpResponse:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise AnswerMalformed(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
-    return HttpAnswer(response.status, bytes(body), response.headers.get("Retry-After"))
+        if len(body) > MAX_BODY_BYTES:
+            raise AnswerMalformed(f"an answer of more than {MAX_BODY_BYTES} bytes")
+    return HttpResponse(response.status, bytes(body), response.headers.get("Retry-After"))
 
 
-@lru_cache(maxsize=ADDRESSES)
-def _address(url: str, params: tuple[tuple[str, str], ...]) -> URL:
+@lru_cache(maxsize=URL_CACHE_SIZE)
+def _build_url(url: str, params: tuple[tuple[str, str], ...]) -> URL:
     return URL(url).with_query(params)
 
 
-def _target(url: URL, location: str) -> URL:
+def _redirect_target(url: URL, location: str) -> URL:
     try:
         target = url.join(URL(location))
     except ValueError:
@@ -158,8 +158,8 @@ def _target(url: URL, location: str) -> URL:
     return target
 
 
-def _reason(error: Exception) -> str:
-    """Name what failed without the URL, which is ours to show or not."""
+def _describe(error: Exception) -> str:
+    """Describe the failure without its URL, which may be secret."""
     cause = error.__cause__ or getattr(error, "os_error", None) or error
-    words = cause.strerror if isinstance(cause, OSError) else None
-    return f"{type(error).__name__}: {words or type(cause).__name__}"
+    detail = cause.strerror if isinstance(cause, OSError) else None
+    return f"{type(error).__name__}: {detail or type(cause).__name__}"

@@ -1,4 +1,4 @@
-"""The endpoint that is told of stale tickers."""
+"""The HTTP endpoint that receives alerts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -13,28 +13,28 @@ TIMEOUT_SECONDS: Final = 5.0
 
 
 class Webhook:
-    """Posts JSON to one URL, which may hold a token and is therefore never shown."""
+    """Posts JSON to one URL. It may hold a token, so it is never shown."""
 
     def __init__(self, session: aiohttp.ClientSession, url: SecretStr) -> None:
         self._session = session
         self._url = url
 
     async def post(self, body: Mapping[str, object]) -> str:
-        """Post a body; return why it was not taken, with any 2xx, else an empty string.
+        """Post a body; return why it failed, or an empty string after any 2xx status.
 
         Redirects are not followed.
         """
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                status = await self._send(body)
+                status = await self._post(body)
         except TimeoutError:
             return f"no answer within {TIMEOUT_SECONDS:g} s"
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # Value: of a host's name
-            return type(error).__name__  # for its words hold the URL
-        is_taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-        return "" if is_taken else f"the endpoint answered HTTP {status}"
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # Value: a bad host name
+            return type(error).__name__  # its text holds the URL
+        is_accepted = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+        return "" if is_accepted else f"the endpoint answered HTTP {status}"
 
-    async def _send(self, body: Mapping[str, object]) -> int:
+    async def _post(self, body: Mapping[str, object]) -> int:
         url = self._url.get_secret_value()
         async with self._session.post(url, json=body, allow_redirects=False) as response:
             return response.status
@@ -42,6 +42,6 @@ class Webhook:
 
 @asynccontextmanager
 async def open_webhook(url: SecretStr) -> AsyncIterator[Webhook]:
-    """Open a session of its own in the running event loop; it takes nothing from outside."""
+    """Open a session in the running event loop; it ignores the environment and keeps no cookies."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Webhook(session, url)

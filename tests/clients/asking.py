@@ -12,5 +12,5 @@ async def failure(client: Exchange) -> ExchangeError:
     """Ask what must fail and return the error."""
     async with asyncio.timeout(30):
         with pytest.raises(ExchangeError) as caught:
-            await client.index_price("btc_usd")
+            await client.fetch_index_price("btc_usd")
     return caught.value

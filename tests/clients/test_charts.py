@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.clients import Exchange
-from app.clients.deribit.chart import FARTHEST_AHEAD_US
+from app.clients.deribit.chart import MAX_FUTURE_US
 from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused, UnknownIndex
 from app.core.metrics import CounterKey, drain
 from app.simulator import Exchange as StandIn
@@ -38,7 +38,7 @@ MALFORMED: list[Any] = [
 
 
 async def test_chart_holds_what_the_exchange_sent(client: Exchange, exchange: StandIn) -> None:
-    chart = await client.chart("btc_usd", client.charts[0])
+    chart = await client.fetch_chart("btc_usd", client.chart_ranges[0])
     [request] = exchange.requests
     assert request.method == "get_index_chart_data"
     assert request.params == {"index_name": "btc_usd", "range": "1h"}
@@ -50,27 +50,27 @@ async def test_chart_holds_what_the_exchange_sent(client: Exchange, exchange: St
 
 async def test_recorded_chart_is_read_digit_by_digit(connect: Connect, speak: Speak) -> None:
     client = await connect((await speak(http(recorded(CHART)))).url)
-    chart = await client.chart("btc_usd", client.charts[0])
+    chart = await client.fetch_chart("btc_usd", client.chart_ranges[0])
     assert (len(chart.timestamps_us), chart.step_us) == (60, 6_000_000)
     assert chart.timestamps_us[0] == 1_789_935_450_000_000
     assert chart.prices[:2] == [Decimal("81110.95"), Decimal("81110.428333")]
 
 
 def test_ranges_come_finest_first_and_the_last_reaches_everything(client: Exchange) -> None:
-    *finite, last = client.charts
+    *finite, last = client.chart_ranges
     reaches = [chart_range.reach_seconds or 0 for chart_range in finite]
     assert reaches == sorted(reaches)
     assert last.reach_seconds is None
 
 
 async def test_every_range_is_one_of_the_exchanges(client: Exchange) -> None:
-    for chart_range in client.charts:
-        assert (await client.chart("eth_usd", chart_range)).timestamps_us, chart_range
+    for chart_range in client.chart_ranges:
+        assert (await client.fetch_chart("eth_usd", chart_range)).timestamps_us, chart_range
 
 
 async def test_empty_chart_is_an_answer(connect: Connect, speak: Speak) -> None:
     client = await connect((await speak(http(envelope(result=[])))).url)
-    chart = await client.chart("btc_usd", client.charts[0])
+    chart = await client.fetch_chart("btc_usd", client.chart_ranges[0])
     assert (chart.timestamps_us, chart.prices, chart.step_us) == ([], [], 0)
 
 
@@ -80,7 +80,7 @@ async def test_what_is_no_chart_is_malformed(
 ) -> None:
     client = await connect((await speak(http(envelope(result=result)))).url)
     with pytest.raises(AnswerMalformed):
-        await client.chart("btc_usd", client.charts[0])
+        await client.fetch_chart("btc_usd", client.chart_ranges[0])
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "1000000000001", "1e13"])
@@ -90,7 +90,7 @@ async def test_price_that_makes_no_sense_spoils_the_chart(
     answer = envelope(price.encode(), result=[[1000, 1], [2000, "PRICE"]])
     client = await connect((await speak(http(answer))).url)
     with pytest.raises(PriceRefused):
-        await client.chart("btc_usd", client.charts[0])
+        await client.fetch_chart("btc_usd", client.chart_ranges[0])
 
 
 @pytest.mark.parametrize("ahead_ms", [0, 1])
@@ -98,42 +98,44 @@ async def test_chart_of_the_future_is_malformed(
     ahead_ms: int, connect: Connect, speak: Speak
 ) -> None:
     now_us = 1_768_579_260_000_000
-    last_ms = (now_us + FARTHEST_AHEAD_US) // 1000 + ahead_ms
+    last_ms = (now_us + MAX_FUTURE_US) // 1000 + ahead_ms
     answer = envelope(result=[[1000, 1], [last_ms, 1]], usOut=now_us)
     client = await connect((await speak(http(answer))).url)
     if ahead_ms:
         with pytest.raises(AnswerMalformed, match="future"):
-            await client.chart("btc_usd", client.charts[0])
+            await client.fetch_chart("btc_usd", client.chart_ranges[0])
     else:
-        assert (await client.chart("btc_usd", client.charts[0])).timestamps_us[-1] == last_ms * 1000
+        assert (await client.fetch_chart("btc_usd", client.chart_ranges[0])).timestamps_us[
+            -1
+        ] == last_ms * 1000
 
 
 async def test_chart_without_a_clock_is_malformed(client: Exchange, exchange: StandIn) -> None:
     exchange.add_fault("without_us_out")
     with pytest.raises(AnswerMalformed, match="usOut"):
-        await client.chart("btc_usd", client.charts[0])
+        await client.fetch_chart("btc_usd", client.chart_ranges[0])
 
 
 async def test_chart_of_no_index_is_told_as_such(connect: Connect) -> None:
     async with StandIn() as strict:
         client = await connect(strict.api_url)
         with pytest.raises(UnknownIndex):
-            await client.chart("nonsense_usd", client.charts[0])
+            await client.fetch_chart("nonsense_usd", client.chart_ranges[0])
 
 
 async def test_chart_of_the_testnet_is_refused(connect: Connect) -> None:
     async with StandIn(ExchangeOptions(testnet=True)) as testnet:
         client = await connect(testnet.api_url)
         with pytest.raises(EnvironmentMismatch):
-            await client.chart("btc_usd", client.charts[0])
+            await client.fetch_chart("btc_usd", client.chart_ranges[0])
 
 
 async def test_chart_requests_are_counted(client: Exchange, exchange: StandIn) -> None:
     drain()
-    await client.chart("btc_usd", client.charts[0])
+    await client.fetch_chart("btc_usd", client.chart_ranges[0])
     exchange.add_fault("html")
     with pytest.raises(Exception, match="502"):
-        await client.chart("btc_usd", client.charts[0])
+        await client.fetch_chart("btc_usd", client.chart_ranges[0])
     method = "get_index_chart_data"
     name = "prices_exchange_requests"
     assert drain() == {

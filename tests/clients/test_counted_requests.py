@@ -28,18 +28,18 @@ async def _fail(gate: DistributedRateLimiter, exchange: StandIn, error: type[Exc
     settings = Settings.model_validate({"deribit_base_url": exchange.api_url})
     async with open_exchanges(settings, gate) as exchanges:
         with pytest.raises(error):
-            await exchanges[settings.deribit_name].index_price("btc_usd")
+            await exchanges[settings.deribit_name].fetch_index_price("btc_usd")
 
 
 async def test_request_that_was_made_is_counted_by_its_outcome(
     client: Exchange, exchange: StandIn
 ) -> None:
     drain()
-    await client.index_price("btc_usd")
+    await client.fetch_index_price("btc_usd")
     assert _counted() == [("deribit", "get_index_price", "ok")]
     exchange.add_fault("html", times=1)
     with pytest.raises(ExchangeUnavailable):
-        await client.index_price("btc_usd")
+        await client.fetch_index_price("btc_usd")
     assert _counted() == [("deribit", "get_index_price", "exchange_unavailable")]
 
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from app.clients import Exchange
-from app.clients.transport import MAX_ANSWER_BYTES
+from app.clients.transport import MAX_BODY_BYTES
 from app.core.errors import (
     AnswerMalformed,
     AppError,
@@ -49,7 +49,7 @@ async def test_fault_of_an_answer_gets_its_class(
 async def test_cut_json_is_malformed_and_retryable(client: Exchange, exchange: StandIn) -> None:
     exchange.add_fault("cut", times=1)
     assert (await failure(client)).retryable
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ async def test_what_is_not_needed_may_be_missing(
     kind: str, client: Exchange, exchange: StandIn
 ) -> None:
     exchange.add_fault(kind)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 @pytest.mark.parametrize("us_out", [1.5e15, "1768579260000000", True, 0, -1, 2**63])
@@ -101,7 +101,7 @@ async def test_unknown_index_is_not_retryable(connect: Connect) -> None:
     async with StandIn() as strict:
         client = await connect(strict.api_url)
         with pytest.raises(UnknownIndex) as caught:
-            await client.index_price("nothing_usd")
+            await client.fetch_index_price("nothing_usd")
     assert not caught.value.retryable
 
 
@@ -168,7 +168,7 @@ async def test_broken_compression_is_malformed(connect: Connect, speak: Speak) -
 
 
 async def test_huge_body_is_not_read_to_its_end(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(http(b" " * (MAX_ANSWER_BYTES + 1)))
+    speaker = await speak(http(b" " * (MAX_BODY_BYTES + 1)))
     error = await failure(await connect(speaker.url))
     assert (type(error), error.retryable) == (AnswerMalformed, True)
 
@@ -192,7 +192,7 @@ async def test_senseless_names_are_malformed(
 ) -> None:
     client = await connect((await speak(http(envelope(result=result)))).url)
     with pytest.raises(AnswerMalformed):
-        await client.index_names()
+        await client.fetch_index_names()
 
 
 async def test_testnet_price_from_a_production_url_is_refused(connect: Connect) -> None:
@@ -213,5 +213,5 @@ async def test_production_price_from_the_testnet_url_is_refused(
 async def test_testnet_price_is_stored_as_another_exchange(connect: Connect) -> None:
     async with StandIn(ExchangeOptions(testnet=True)) as testnet:
         client = await connect("http://test.deribit.com/api/v2", proxy_url=testnet.url)
-        quote = await client.index_price("btc_usd")
+        quote = await client.fetch_index_price("btc_usd")
     assert quote.key.exchange == client.name == "deribit-test"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.clients.deribit.envelope import ERRORS_BY_CODE, parse_envelope
-from app.clients.transport import HttpAnswer
+from app.clients.transport import HttpResponse
 from app.core.errors import (
     AnswerMalformed,
     AppError,
@@ -47,7 +47,7 @@ def failure(
     """Parse what must fail and return the error."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(ExchangeError) as caught:
-        parse_envelope(HttpAnswer(status, raw, retry_after))
+        parse_envelope(HttpResponse(status, raw, retry_after))
     return caught.value
 
 
@@ -132,7 +132,7 @@ def test_error_wins_over_a_result() -> None:
 
 
 def test_null_error_is_none() -> None:
-    assert parse_envelope(HttpAnswer(200, b'{"error": null, "result": 7}')).result == 7
+    assert parse_envelope(HttpResponse(200, b'{"error": null, "result": 7}')).result == 7
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_senseless_wait_in_the_error_is_ignored(wait: object) -> None:
 @pytest.mark.parametrize("stamp", ["1.5", '"1"', "true", "null", "0", "-5", "9" * 20, "{}"])
 def test_senseless_stamp_is_as_good_as_none(stamp: str) -> None:
     body = f'{{"result": 1, "usOut": {stamp}}}'.encode()
-    assert parse_envelope(HttpAnswer(200, body)).observed_us is None
+    assert parse_envelope(HttpResponse(200, body)).observed_us is None
 
 
 @pytest.mark.parametrize("flag", ["1", '"true"', "{}"])
@@ -221,7 +221,7 @@ def test_testnet_that_is_no_flag_is_malformed(flag: str) -> None:
 
 def test_numbers_arrive_exactly() -> None:
     body = b'{"result": [60123.456789, 60123, 6.0123e4, 0.1, 1.10]}'
-    numbers = parse_envelope(HttpAnswer(200, body)).result
+    numbers = parse_envelope(HttpResponse(200, body)).result
     assert [str(number) for number in numbers] == ["60123.456789", "60123", "60123", "0.1", "1.10"]
     assert numbers[0] == Decimal("60123.456789")
 
@@ -242,4 +242,4 @@ members = st.sampled_from(["error", "result", "usOut", "testnet", "jsonrpc"])
 )
 def test_whatever_comes_is_an_envelope_or_an_exchange_error(body: bytes, status: int) -> None:
     with suppress(ExchangeError):
-        parse_envelope(HttpAnswer(status, body, "1"))
+        parse_envelope(HttpResponse(status, body, "1"))

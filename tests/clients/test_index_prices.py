@@ -12,7 +12,7 @@ from tests.clients.conftest import Connect
 
 
 async def test_quote_is_what_the_exchange_sent(client: Exchange, exchange: StandIn) -> None:
-    quote = await client.index_price("eth_usd")
+    quote = await client.fetch_index_price("eth_usd")
     request = exchange.requests[-1]
     assert (request.method, request.params) == ("get_index_price", {"index_name": "eth_usd"})
     assert (str(quote.price), quote.observed_us) == (request.price, request.us_out)
@@ -20,7 +20,7 @@ async def test_quote_is_what_the_exchange_sent(client: Exchange, exchange: Stand
 
 async def test_base_url_may_end_in_public(connect: Connect, exchange: StandIn) -> None:
     client = await connect(f"{exchange.api_url}/public/")
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ async def test_price_arrives_exactly(
     sent: str, price: str, client: Exchange, exchange: StandIn
 ) -> None:
     exchange.pin_price("btc_usd", sent)
-    quote = await client.index_price("btc_usd")
+    quote = await client.fetch_index_price("btc_usd")
     assert isinstance(quote.price, Decimal)
     assert format(quote.price, "f") == price
 

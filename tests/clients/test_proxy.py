@@ -42,7 +42,7 @@ async def test_plain_http_goes_through_the_proxy(
     connect: Connect, proxy: ProxyServer, exchange: StandIn
 ) -> None:
     client = await connect(exchange.api_url, proxy_url=proxy.url, **RIGHT)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
     assert proxy.heads[-1].startswith(f"GET {exchange.api_url}/public/get_index_price?")
 
 
@@ -50,8 +50,8 @@ async def test_https_goes_through_a_tunnel(
     connect: Connect, proxy: ProxyServer, tls_exchange: StandIn
 ) -> None:
     client = await connect(tls_exchange.api_url, proxy_url=proxy.url, **RIGHT)
-    assert (await client.index_price("btc_usd")).price > 0
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
     assert [head.split(" ")[0] for head in proxy.heads] == ["CONNECT"]
     assert "User-Agent: deribit-price-collector/" in proxy.heads[0]
 
@@ -66,7 +66,7 @@ def test_tunnel_works_on_uvloop(servers_url: str, certificate: Certificate) -> N
             Redis.from_url(servers_url) as redis,
             connected(redis, exchange.api_url, proxy_url=proxy.url, **RIGHT) as client,
         ):
-            assert (await client.index_price("btc_usd")).price > 0
+            assert (await client.fetch_index_price("btc_usd")).price > 0
             assert len(exchange.requests) == len(proxy.heads) == 1
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -86,7 +86,7 @@ async def test_proxy_may_itself_be_reached_over_tls(
     async with proxy.listening(certificate.serving()):
         proxy_url = proxy.url.replace("http://", "https://")
         client = await connect(target.api_url, proxy_url=proxy_url, **RIGHT)
-        assert (await client.index_price("btc_usd")).price > 0
+        assert (await client.fetch_index_price("btc_usd")).price > 0
     assert len(proxy.heads) == 1
 
 
@@ -94,7 +94,7 @@ async def test_proxy_without_a_login_gets_none(connect: Connect, exchange: Stand
     open_proxy = ProxyServer()
     async with open_proxy.listening():
         client = await connect(exchange.api_url, proxy_url=open_proxy.url)
-        assert (await client.index_price("btc_usd")).price > 0
+        assert (await client.fetch_index_price("btc_usd")).price > 0
     assert "Authorization" not in open_proxy.heads[-1]
 
 
@@ -103,7 +103,7 @@ async def test_credentials_in_the_proxy_url_count(
 ) -> None:
     proxy_url = proxy.url.replace("//", f"//{IN_URL}@")
     client = await connect(exchange.api_url, proxy_url=proxy_url)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 async def test_credentials_in_the_proxy_url_count_for_tunnels(
@@ -111,7 +111,7 @@ async def test_credentials_in_the_proxy_url_count_for_tunnels(
 ) -> None:
     proxy_url = proxy.url.replace("//", f"//{IN_URL}@")
     client = await connect(tls_exchange.api_url, proxy_url=proxy_url)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 async def test_settings_of_their_own_win_over_the_proxy_url(
@@ -119,14 +119,14 @@ async def test_settings_of_their_own_win_over_the_proxy_url(
 ) -> None:
     proxy_url = proxy.url.replace("//", "//somebody:else@")
     client = await connect(exchange.api_url, proxy_url=proxy_url, **RIGHT)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 async def test_credentials_never_reach_the_exchange(
     connect: Connect, proxy: ProxyServer, speaker: Speaker
 ) -> None:
     client = await connect(speaker.url, proxy_url=proxy.url, **RIGHT)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
     assert "Proxy-Authorization: Basic" in proxy.heads[-1]
     assert "uthorization" not in speaker.heads[-1]
 
@@ -138,14 +138,14 @@ async def test_credentials_never_reach_the_exchange_through_a_tunnel(
     async with exchange.listening(certificate.serving()):
         url = exchange.url.replace("http://", "https://")
         client = await connect(url, proxy_url=proxy.url, **RIGHT)
-        assert (await client.index_price("btc_usd")).price > 0
+        assert (await client.fetch_index_price("btc_usd")).price > 0
     assert "Proxy-Authorization: Basic" in proxy.heads[-1]
     assert "uthorization" not in exchange.heads[-1]
 
 
 async def test_without_a_proxy_no_credentials_are_sent(connect: Connect, speaker: Speaker) -> None:
     client = await connect(speaker.url)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
     assert "uthorization" not in speaker.heads[-1]
 
 
@@ -205,7 +205,7 @@ async def test_credentials_are_in_no_error_and_no_log(
     client = await connect(f"{scheme}://127.0.0.1:1/api/v2", proxy_url=proxy_url)
     patience = Retrier(0, first_wait_seconds=1, max_wait_seconds=1)
     with structlog.testing.capture_logs() as logs, pytest.raises(ExchangeError) as caught:
-        await patience.call(lambda: client.index_price("btc_usd"))
+        await patience.call(lambda: client.fetch_index_price("btc_usd"))
     assert len(logs) == 1
     shown = "".join(traceback.format_exception(caught.value)) + str(logs)
     shown += "".join(map(repr, chain_of(caught.value)))

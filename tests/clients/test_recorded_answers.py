@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from app.clients.deribit.envelope import parse_envelope
-from app.clients.transport import HttpAnswer
+from app.clients.transport import HttpResponse
 from app.core.errors import ExchangeError, ExchangeMaintenance, RequestRejected, UnknownIndex
 from app.domain.prices import TickerKey
 from app.simulator import Exchange as StandIn
@@ -86,7 +86,7 @@ def test_recordings_are_those_that_were_handed_over() -> None:
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_recorded_result_is_read_whole(name: str) -> None:
-    envelope = parse_envelope(HttpAnswer(200, recorded(name)))
+    envelope = parse_envelope(HttpResponse(200, recorded(name)))
     answer = exact(recorded(name))
     assert envelope.result == answer["result"]
     assert envelope.observed_us == answer["usOut"]
@@ -98,13 +98,13 @@ def test_recorded_error_gets_its_class(
     name: str, status: int, kind: type[ExchangeError], text: str
 ) -> None:
     with pytest.raises(ExchangeError) as caught:
-        parse_envelope(HttpAnswer(status, recorded(name)))
+        parse_envelope(HttpResponse(status, recorded(name)))
     assert (type(caught.value), str(caught.value)) == (kind, text)
 
 
 async def test_client_reads_the_recorded_price(connect: Connect, speak: Speak) -> None:
     client = await connect((await speak(http(recorded(PRICE)))).url)
-    quote = await client.index_price("btc_usd")
+    quote = await client.fetch_index_price("btc_usd")
     assert str(quote.price) == "80814.47"
     assert quote.key == TickerKey("deribit", "btc_usd")
     assert quote.observed_us == 1789939041264000
@@ -112,7 +112,7 @@ async def test_client_reads_the_recorded_price(connect: Connect, speak: Speak) -
 
 async def test_client_reads_the_recorded_names(connect: Connect, speak: Speak) -> None:
     client = await connect((await speak(http(recorded(NAMES)))).url)
-    names = await client.index_names()
+    names = await client.fetch_index_names()
     assert len(names) == 200
     assert {"btc_usd", "eth_usd"} <= names
 
@@ -123,7 +123,7 @@ async def test_client_reads_names_that_come_as_objects(
     extended = await ask(exchange, "get_index_price_names", extended="true")
     client = await connect((await speak(http(extended))).url)
     plain = await connect(exchange.api_url)
-    assert await client.index_names() == await plain.index_names()
+    assert await client.fetch_index_names() == await plain.fetch_index_names()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ async def tls_client(connect: Connect, tls_exchange: StandIn) -> Exchange:
 
 async def refusal(client: Exchange) -> RedirectRefused:
     with pytest.raises(RedirectRefused) as caught:
-        await client.index_price("btc_usd")
+        await client.fetch_index_price("btc_usd")
     assert not caught.value.retryable
     return caught.value
 
@@ -34,14 +34,14 @@ async def test_redirect_from_https_to_https_is_followed(
     options = ExchangeOptions(tls_cert=certificate.certificate, tls_key=certificate.key)
     async with StandIn(options) as target:
         tls_exchange.add_fault("redirect", status=status, location=target.url + PRICE_PATH)
-        quote = await tls_client.index_price("btc_usd")
+        quote = await tls_client.fetch_index_price("btc_usd")
         assert quote.observed_us == target.requests[-1].us_out
         assert target.requests[-1].params == {"index_name": "btc_usd"}
 
 
 async def test_relative_redirect_is_followed(tls_client: Exchange, tls_exchange: StandIn) -> None:
     tls_exchange.add_fault("redirect", location=PRICE_PATH, times=1)
-    assert (await tls_client.index_price("btc_usd")).price > 0
+    assert (await tls_client.fetch_index_price("btc_usd")).price > 0
     assert len(tls_exchange.requests) == 2
 
 
@@ -57,7 +57,7 @@ async def test_redirect_from_http_to_https_is_followed(
     client: Exchange, exchange: StandIn, tls_exchange: StandIn
 ) -> None:
     exchange.add_fault("redirect", location=tls_exchange.url + PRICE_PATH)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 async def test_redirects_in_circles_are_refused(
@@ -73,7 +73,7 @@ async def test_redirects_share_one_timeout(connect: Connect, tls_exchange: Stand
     tls_exchange.add_fault("redirect", location=PRICE_PATH)
     tls_exchange.set_delay(fixed_ms=250)
     with pytest.raises(ExchangeTimeout):
-        await client.index_price("btc_usd")
+        await client.fetch_index_price("btc_usd")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_redirect_to_no_host_is_an_exchange_error(
 ) -> None:
     tls_exchange.add_fault("redirect", location=location)
     with pytest.raises((RedirectRefused, ExchangeUnreachable)):
-        await tls_client.index_price("btc_usd")
+        await tls_client.fetch_index_price("btc_usd")
 
 
 async def test_redirect_without_a_target_is_refused(connect: Connect, speak: Speak) -> None:
@@ -113,7 +113,7 @@ async def test_certificate_that_nobody_vouches_for_is_refused(
     async with StandIn(options) as impostor:
         client = await connect(impostor.api_url)
         with pytest.raises(ExchangeUnreachable, match="ClientConnectorCertificateError"):
-            await client.index_price("btc_usd")
+            await client.fetch_index_price("btc_usd")
         assert not impostor.requests
 
 
@@ -124,7 +124,7 @@ from tests.clients.conftest import connected
 
 async def main():
     async with Redis.from_url(sys.argv[1]) as redis, connected(redis, sys.argv[2]) as client:
-        print((await client.index_price("btc_usd")).price)
+        print((await client.fetch_index_price("btc_usd")).price)
 
 asyncio.run(main())
 """

@@ -15,7 +15,7 @@ from tests.clients.wire import envelope, http
 
 async def test_user_agent_is_ours(connect: Connect, speak: Speak) -> None:
     speaker = await speak(http(envelope()))
-    await (await connect(speaker.url)).index_price("btc_usd")
+    await (await connect(speaker.url)).fetch_index_price("btc_usd")
     assert f"User-Agent: deribit-price-collector/{__version__}\r\n" in speaker.heads[-1]
 
 
@@ -23,7 +23,7 @@ async def test_cookies_are_not_kept(connect: Connect, speak: Speak) -> None:
     speaker = await speak(http(envelope(), Set_Cookie="session=1; Path=/"))
     client = await connect(speaker.url.replace("127.0.0.1", "localhost"))
     for _ in range(2):
-        await client.index_price("btc_usd")
+        await client.fetch_index_price("btc_usd")
     assert "Cookie" not in speaker.heads[-1]
 
 
@@ -31,7 +31,7 @@ async def test_one_connection_serves_request_after_request(connect: Connect, spe
     speaker = await speak(http(envelope()))
     client = await connect(speaker.url)
     for _ in range(5):
-        await client.index_price("btc_usd")
+        await client.fetch_index_price("btc_usd")
     assert (len(speaker.heads), speaker.connections) == (5, 1)
 
 
@@ -41,14 +41,14 @@ async def test_connection_that_the_exchange_closed_is_replaced(
     speaker = await speak(http(envelope()), hangs_up=True)
     client = await connect(speaker.url)
     for _ in range(3):
-        await client.index_price("btc_usd")
+        await client.fetch_index_price("btc_usd")
     assert speaker.connections == 3
 
 
 async def test_no_more_connections_than_allowed(connect: Connect, exchange: StandIn) -> None:
     client = await connect(exchange.api_url, exchange_connections=2)
     exchange.set_delay(fixed_ms=20)
-    await asyncio.gather(*(client.index_price("btc_usd") for _ in range(10)))
+    await asyncio.gather(*(client.fetch_index_price("btc_usd") for _ in range(10)))
     assert exchange.summary()["max_in_flight"] == 2
 
 
@@ -58,7 +58,7 @@ async def test_proxy_of_the_environment_is_not_used(
 ) -> None:
     monkeypatch.setenv(name, "http://127.0.0.1:1")
     client = await connect(exchange.api_url)
-    assert (await client.index_price("btc_usd")).price > 0
+    assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 async def test_netrc_is_not_used(
@@ -68,7 +68,7 @@ async def test_netrc_is_not_used(
     file.write_text("machine 127.0.0.1 login maria password hunter2\n")
     monkeypatch.setenv("NETRC", str(file))
     speaker = await speak(http(envelope()))
-    await (await connect(speaker.url)).index_price("btc_usd")
+    await (await connect(speaker.url)).fetch_index_price("btc_usd")
     assert "Authorization" not in speaker.heads[-1]
 
 
@@ -79,6 +79,6 @@ async def test_client_closes_without_a_warning(
     asyncio.get_running_loop().set_exception_handler(lambda _, report: reported.append(report))
     for target in (exchange, tls_exchange):
         async with connected(redis, target.api_url) as client:
-            await client.index_price("btc_usd")
+            await client.fetch_index_price("btc_usd")
     gc.collect()  # a session or transport left open warns when it is collected
     assert not reported

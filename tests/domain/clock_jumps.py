@@ -182,7 +182,7 @@ def _tick(
 def _ask_surely(
     world: World, clock: ExchangeClock, at: float, supposed: int | None, database: int
 ) -> tuple[int | None, float]:
-    """Give a stamp that is believed, as `StampVerifier.ask` does, and when it came."""
+    """Return a believed stamp, as `TimestampVerifier.fetch_verified` does, and when it came."""
     interval = world.case.interval
 
     def ask(at: float) -> tuple[int, float, ClockReadings]:

@@ -36,18 +36,18 @@ class Partial:
         return self.client.name
 
     @property
-    def charts(self) -> Sequence[ChartRange]:
-        return self.client.charts
+    def chart_ranges(self) -> Sequence[ChartRange]:
+        return self.client.chart_ranges
 
-    async def index_price(self, ticker: str) -> Quote:
-        return await self.client.index_price(ticker)
+    async def fetch_index_price(self, ticker: str) -> Quote:
+        return await self.client.fetch_index_price(ticker)
 
-    async def index_names(self) -> frozenset[str]:
-        return await self.client.index_names()
+    async def fetch_index_names(self) -> frozenset[str]:
+        return await self.client.fetch_index_names()
 
-    async def chart(self, ticker: str, chart_range: ChartRange) -> Chart:
+    async def fetch_chart(self, ticker: str, chart_range: ChartRange) -> Chart:
         self.asked.append(chart_range.name)
-        chart = await self.client.chart(ticker, chart_range)
+        chart = await self.client.fetch_chart(ticker, chart_range)
         points = zip(chart.timestamps_us, chart.prices, strict=True)
         kept = [point for point in points if not self.lacks(point[0] // MICROSECONDS)]
         stamps, values = zip(*kept, strict=True) if kept else ((), ())

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from app.clients.base import RateLimiter
-from app.clients.deribit.chart import RANGES, read_chart
+from app.clients.deribit.chart import CHART_RANGES, parse_chart
 from app.clients.deribit.envelope import Envelope, parse_envelope
-from app.clients.price_validation import require_price
+from app.clients.price_parsing import parse_price
 from app.core.errors import (
     AnswerMalformed,
     AppError,
@@ -24,55 +24,57 @@ from app.domain.prices import Quote, TickerKey
 
 if TYPE_CHECKING:
     from app.clients import LazyTransport
-    from app.clients.transport import HttpAnswer
+    from app.clients.transport import HttpResponse
 
 T = TypeVar("T")
 
 
 class DeribitClient:
-    """Asks Deribit at the gate's pace."""
+    """A client of Deribit; each request needs a permit of the rate limiter."""
 
-    def __init__(self, settings: Settings, gate: RateLimiter, transport: "LazyTransport") -> None:
+    def __init__(
+        self, settings: Settings, rate_limiter: RateLimiter, transport: "LazyTransport"
+    ) -> None:
         self.name = settings.deribit_name
-        self.charts = RANGES
+        self.chart_ranges = CHART_RANGES
         self._base_url = settings.deribit_base_url
         self._is_testnet = self.name != "deribit"
-        self._gate = gate
+        self._rate_limiter = rate_limiter
         self._transport = transport
 
-    async def index_price(self, ticker: str) -> Quote:
-        """Ask the present price of an index, stamped with the exchange's clock.
+    async def fetch_index_price(self, ticker: str) -> Quote:
+        """Fetch the current price of an index, with a timestamp of the exchange's clock.
 
         Raises:
-            ExchangeError: no usable answer; `retryable` tells whether to ask again.
-            BrokerUnavailable: the gate can't tell whether it is our turn.
+            ExchangeError: no usable answer; `retryable` says whether a retry may help.
+            BrokerUnavailable: the rate limiter does not answer.
         """
         key = TickerKey(self.name, ticker)
         params = {"index_name": ticker}
-        return await self._ask("get_index_price", params, partial(_read_quote, key))
+        return await self._request("get_index_price", params, partial(_parse_quote, key))
 
-    async def index_names(self) -> frozenset[str]:
-        """Ask which indices exist; the answer holds names, or objects with a name.
+    async def fetch_index_names(self) -> frozenset[str]:
+        """Fetch the names of all indices; the response holds names, or objects with a name.
 
         Raises:
             ExchangeError: no usable answer.
-            BrokerUnavailable: the gate can't tell whether it is our turn.
+            BrokerUnavailable: the rate limiter does not answer.
         """
-        return await self._ask("get_index_price_names", {}, _read_names)
+        return await self._request("get_index_price_names", {}, _parse_names)
 
-    async def chart(self, ticker: str, chart_range: ChartRange) -> Chart:
-        """Ask the chart of an index, giving way to whoever asks for a live price.
+    async def fetch_chart(self, ticker: str, chart_range: ChartRange) -> Chart:
+        """Fetch the chart of an index, with a lower priority than live prices.
 
         Raises:
-            ExchangeError: no usable answer; `retryable` tells whether to ask again.
-            BrokerUnavailable: the gate can't tell whether it is our turn.
+            ExchangeError: no usable answer; `retryable` says whether a retry may help.
+            BrokerUnavailable: the rate limiter does not answer.
         """
         params = {"index_name": ticker, "range": chart_range.name}
-        return await self._ask("get_index_chart_data", params, read_chart, low_priority=True)
+        return await self._request("get_index_chart_data", params, parse_chart, low_priority=True)
 
     @contextmanager
-    def _counted(self, method: str) -> Iterator[None]:
-        """Count a request by its outcome; who was not admitted made none."""
+    def _count_outcome(self, method: str) -> Iterator[None]:
+        """Count one request by its outcome, "ok" or an error code."""
         try:
             yield
         except AppError as error:
@@ -80,60 +82,60 @@ class DeribitClient:
             raise
         count(EXCHANGE_REQUESTS, self.name, method, "ok")
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         params: dict[str, str],
-        read: Callable[[Envelope], T],
+        parse: Callable[[Envelope], T],
         *,
         low_priority: bool = False,
     ) -> T:
-        with ExitStack() as counting:
-            async with self._gate.acquire(low_priority=low_priority):
-                counting.enter_context(self._counted(method))
-                answer = await self._transport.get(f"{self._base_url}/public/{method}", params)
-            return read(await self._opened(answer))
+        with ExitStack() as stack:
+            async with self._rate_limiter.acquire(low_priority=low_priority):
+                stack.enter_context(self._count_outcome(method))  # not before it has a permit
+                response = await self._transport.get(f"{self._base_url}/public/{method}", params)
+            return parse(await self._parse_envelope(response))
 
-    async def _opened(self, answer: "HttpAnswer") -> Envelope:
-        """Take the envelope off an answer."""
+    async def _parse_envelope(self, response: "HttpResponse") -> Envelope:
+        """Parse a response's envelope, and pause all requests if the exchange asks to wait."""
         try:
-            envelope = parse_envelope(answer)
+            envelope = parse_envelope(response)
         except ExchangeError as error:
-            await self._keep_wait(error)
+            await self._pause_if_asked(error)
             raise
         self._require_environment(envelope)
         return envelope
 
-    async def _keep_wait(self, error: ExchangeError) -> None:
-        """Let every worker keep the wait that the exchange asks for."""
+    async def _pause_if_asked(self, error: ExchangeError) -> None:
+        """Pause the requests of all workers for as long as the exchange asks to wait."""
         if error.retryable and error.retry_after_seconds:
             with suppress(BrokerUnavailable):
-                await self._gate.pause_requests(error.retry_after_seconds)
+                await self._rate_limiter.pause_requests(error.retry_after_seconds)
 
     def _require_environment(self, envelope: Envelope) -> None:
         if envelope.testnet is not None and envelope.testnet is not self._is_testnet:
-            found = "testnet" if envelope.testnet else "production"
-            raise EnvironmentMismatch(f"DERIBIT_BASE_URL gave {found} prices for {self.name!r}")
+            actual = "testnet" if envelope.testnet else "production"
+            raise EnvironmentMismatch(f"DERIBIT_BASE_URL gave {actual} prices for {self.name!r}")
 
 
-def _read_quote(key: TickerKey, envelope: Envelope) -> Quote:
+def _parse_quote(key: TickerKey, envelope: Envelope) -> Quote:
     if envelope.observed_us is None:
         raise AnswerMalformed("an answer without usOut can't be placed in time")
-    return Quote(key, _read_price(envelope), envelope.observed_us)
+    return Quote(key, _parse_price(envelope), envelope.observed_us)
 
 
-def _read_price(envelope: Envelope) -> Decimal:
+def _parse_price(envelope: Envelope) -> Decimal:
     result = envelope.result
-    return require_price(result.get("index_price") if isinstance(result, dict) else None)
+    return parse_price(result.get("index_price") if isinstance(result, dict) else None)
 
 
-def _read_names(envelope: Envelope) -> frozenset[str]:
+def _parse_names(envelope: Envelope) -> frozenset[str]:
     if not isinstance(envelope.result, list):
         raise AnswerMalformed("the index names are no list")
-    return frozenset(map(_read_name, envelope.result))
+    return frozenset(map(_parse_name, envelope.result))
 
 
-def _read_name(item: object) -> str:
+def _parse_name(item: object) -> str:
     name = item.get("name") if isinstance(item, dict) else item
     if not isinstance(name, str):
         raise AnswerMalformed("an index name that is no text")

@@ -1,7 +1,7 @@
-"""Deribit's JSON-RPC envelope: an HTTP answer in, a result or the right error out.
+"""Deribit's JSON-RPC envelope: parses an HTTP response to a result or an ExchangeError.
 
-Codes and their meaning: the RPC error table of docs.deribit.com/articles/errors; which of them pass
-by themselves was compared with what other clients retry.
+The codes are those of the RPC error table of docs.deribit.com/articles/errors; which of them are
+retryable was compared with what other clients retry.
 """
 
 import json
@@ -22,12 +22,12 @@ from app.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from app.clients.transport import HttpAnswer
+    from app.clients.transport import HttpResponse
 
 MAX_QUOTE_CHARACTERS: Final = 120
 MAX_WAIT_SECONDS: Final = 86_400
-LATEST_STAMP_US: Final = 2**63 - 1
-MAX_CODE: Final = 10**9
+MAX_TIMESTAMP_US: Final = 2**63 - 1
+MAX_ERROR_CODE: Final = 10**9
 INVALID_PARAMS: Final = -32602
 
 ERRORS_BY_CODE: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
@@ -65,7 +65,7 @@ ERRORS_BY_CODE: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
         -32700: RequestRejected,  # Parse error
     }
 )
-"""What a code means under any HTTP status; the status decides for other codes."""
+"""The error of a code under any HTTP status; for other codes, the status decides."""
 
 ERRORS_BY_STATUS: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
     {
@@ -74,65 +74,65 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
         429: ExchangeRateLimited,
     }
 )
-"""Statuses below 500 that pass by themselves."""
+"""The statuses below 500 that are retryable."""
 
 
 class Envelope(NamedTuple):
-    """A successful answer; `observed_us` is the exchange's clock when it left (usOut)."""
+    """A successful response; `observed_us` is the exchange's clock when it was sent (usOut)."""
 
-    result: Any  # whatever the method answers
+    result: Any  # depends on the method
     observed_us: int | None
     testnet: bool | None
 
 
-def parse_envelope(answer: "HttpAnswer") -> Envelope:
-    """Read an HTTP answer of any status; numbers with a point become exact decimals.
+def parse_envelope(response: "HttpResponse") -> Envelope:
+    """Parse an HTTP response of any status; fractions become exact decimals.
 
     Raises:
         ExchangeError: it holds an error, or is not the documented JSON.
     """
     try:
-        return _parse(answer.status, answer.body)
+        return _parse(response.status, response.body)
     except ExchangeError as error:
         if error.retry_after_seconds is None:
-            error.retry_after_seconds = _header_seconds(answer.retry_after)
+            error.retry_after_seconds = _parse_retry_after(response.retry_after)
         raise
 
 
 def _parse(status: int, body: bytes) -> Envelope:
-    answer = _read_json(status, body)
+    answer = _parse_json(status, body)
     error = answer.get("error") if isinstance(answer, dict) else None
     if error is not None:
         _raise_error(status, error)
-    _refuse_status(status)
+    _raise_for_status(status)
     if not isinstance(answer, dict) or "result" not in answer:
         raise AnswerMalformed(f"neither result nor error in {_quote(body)}")
-    return Envelope(answer["result"], _stamp(answer), _flag(answer))
+    return Envelope(answer["result"], _parse_timestamp_us(answer), _parse_testnet(answer))
 
 
-def _read_json(status: int, body: bytes) -> object:
+def _parse_json(status: int, body: bytes) -> object:
     try:
         return _JSON.decode(body.decode())
     # ValueError: also text that is no UTF-8, and integers of thousands of digits;
     # ArithmeticError: an exponent that no decimal can hold
     except (ValueError, ArithmeticError, RecursionError):
-        _refuse_status(status)
+        _raise_for_status(status)
         raise AnswerMalformed(f"no JSON under HTTP {status}: {_quote(body)}") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are Python's inventions, not JSON
+    raise ValueError(name)  # Python parses NaN and Infinity, which are not JSON
 
 
 _JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
 
 
-def _refuse_status(status: int) -> None:
+def _raise_for_status(status: int) -> None:
     if status >= HTTPStatus.BAD_REQUEST:
-        raise _error_of_status(status)(f"HTTP {status}")
+        raise _error_class_for_status(status)(f"HTTP {status}")
 
 
-def _error_of_status(status: int) -> type[ExchangeError]:
+def _error_class_for_status(status: int) -> type[ExchangeError]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ExchangeUnavailable
     return ERRORS_BY_STATUS.get(status, RequestRejected)
@@ -140,55 +140,57 @@ def _error_of_status(status: int) -> type[ExchangeError]:
 
 def _raise_error(status: int, error: object) -> NoReturn:
     members = error if isinstance(error, dict) else {}
-    code = _integer(members.get("code"))
-    if code is None or abs(code) > MAX_CODE:
-        _refuse_status(status)
+    code = _int_or_none(members.get("code"))
+    if code is None or abs(code) > MAX_ERROR_CODE:
+        _raise_for_status(status)
         raise AnswerMalformed("an error without a code")
     data = members.get("data")
     reason = data if isinstance(data, dict) else {}
-    words = (str(code), _words(members.get("message")), _words(reason.get("reason")))
+    parts = (str(code), _printable(members.get("message")), _printable(reason.get("reason")))
     failure = _error_class(status, code, reason.get("param"))
-    raise failure(" ".join(filter(None, words)), retry_after_seconds=_sane(reason.get("wait")))
+    wait_seconds = _valid_wait_seconds(reason.get("wait"))
+    raise failure(" ".join(filter(None, parts)), retry_after_seconds=wait_seconds)
 
 
 def _error_class(status: int, code: int, param: object) -> type[ExchangeError]:
     if code == INVALID_PARAMS and param == "index_name":
         return UnknownIndex
-    return ERRORS_BY_CODE.get(code) or _error_of_status(status)
+    return ERRORS_BY_CODE.get(code) or _error_class_for_status(status)
 
 
-def _header_seconds(text: str | None) -> float | None:
-    """Read Retry-After where it gives seconds; a date would need a clock to be compared with."""
+def _parse_retry_after(text: str | None) -> float | None:
+    """Parse a Retry-After header in seconds; one with a date is ignored."""
     if text is None or not (text.isascii() and text.isdigit()):
         return None
-    return _sane(Decimal(text))
+    return _valid_wait_seconds(Decimal(text))
 
 
-def _sane(wait: object) -> float | None:
-    seconds = wait if isinstance(wait, Decimal) else _integer(wait)
+def _valid_wait_seconds(wait: object) -> float | None:
+    seconds = wait if isinstance(wait, Decimal) else _int_or_none(wait)
     if seconds is None or not 0 < seconds <= MAX_WAIT_SECONDS:
         return None
     return float(seconds)
 
 
-def _stamp(answer: dict[str, object]) -> int | None:
-    stamp = _integer(answer.get("usOut"))
-    return stamp if stamp is not None and 0 < stamp <= LATEST_STAMP_US else None
+def _parse_timestamp_us(answer: dict[str, object]) -> int | None:
+    timestamp_us = _int_or_none(answer.get("usOut"))
+    is_valid = timestamp_us is not None and 0 < timestamp_us <= MAX_TIMESTAMP_US
+    return timestamp_us if is_valid else None
 
 
-def _flag(answer: dict[str, object]) -> bool | None:
+def _parse_testnet(answer: dict[str, object]) -> bool | None:
     flag = answer.get("testnet")
     if flag is not None and not isinstance(flag, bool):
         raise AnswerMalformed("testnet is neither true nor false")
     return flag
 
 
-def _integer(value: object) -> int | None:
+def _int_or_none(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _words(value: object) -> str:
-    """Quote the exchange's words on one line of printable characters."""
+def _printable(value: object) -> str:
+    """Return a text of the exchange, shortened and with printable characters only."""
     text = value[:MAX_QUOTE_CHARACTERS] if isinstance(value, str) else ""
     return "".join(character if character.isprintable() else "?" for character in text)
 

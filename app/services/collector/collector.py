@@ -98,7 +98,7 @@ class Collector:
         Raises:
             ExchangeError: the exchange gave no usable answer.
         """
-        names = {name: await client.index_names() for name, client in self._exchanges.items()}
+        names = {name: await client.fetch_index_names() for name, client in self._exchanges.items()}
         return [key for key in self._keys if key.ticker not in names[key.exchange]]
 
     def _new_retrier(self) -> Retrier:

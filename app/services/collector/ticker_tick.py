@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from app.clients import Exchange
-from app.clients.timestamp_verifier import StampVerifier
+from app.clients.timestamp_verifier import TimestampVerifier
 from app.core.batch_writer import BatchWriter
 from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
@@ -103,17 +103,17 @@ class TickerTick:
         """Fetch a quote whose timestamp is verified, with retries."""
         context = self._context
         clock = context.exchange_clocks[self.key.exchange]
-        verifier = StampVerifier(
+        verifier = TimestampVerifier(
             clock, exchange_now, context.database_clock, self._interval_seconds
         )
-        fetch = partial(verifier.ask, self._fetch)
+        fetch = partial(verifier.fetch_verified, self._fetch)
         return await context.retrier.call(fetch, ticker=str(self.key))
 
     async def _fetch(self) -> Quote:
         context = self._context
         try:
             async with asyncio.timeout(context.timeout_seconds()):
-                quote = await self._exchange.index_price(self.key.ticker)
+                quote = await self._exchange.fetch_index_price(self.key.ticker)
         except TimeoutError:
             raise ExchangeTimeout("no turn, or no answer, before the next tick is due") from None
         if not is_plausible(quote.observed_us, context.database_clock.now_us()):

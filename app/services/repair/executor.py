@@ -70,7 +70,7 @@ class RepairExecutor:
         for exchange in {key.exchange for key in unconfigured}:
             with suppress(AppError, TimeoutError):  # then their charts are requested
                 async with asyncio.timeout_at(budget.deadline):
-                    names[exchange] = await self._exchanges[exchange].index_names()
+                    names[exchange] = await self._exchanges[exchange].fetch_index_names()
         return {
             key
             for key in unconfigured

@@ -13,7 +13,7 @@ from app.clients import Exchange
 from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
-from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
+from app.domain.chart_ranges import Chart, ChartRange, FillResult, fill, split_by_reach
 from app.domain.gaps import Gap, Reason, clip_to_due, count_slots, with_default_reason, without
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.repairs import RepairPlan, TickerRun
@@ -91,7 +91,7 @@ class TickerRepair:
         return True
 
     async def _fill(self) -> None:
-        plan, charts = self._context.plan, self._exchange.charts
+        plan, charts = self._context.plan, self._exchange.chart_ranges
         gaps, exchange_now_us = plan.open[self.key], plan.presents[self.key]
         known = plan.retries.get(self.key, [])
         if not self._is_listed:
@@ -142,7 +142,7 @@ class TickerRepair:
 
     async def _request(self, chart_range: ChartRange) -> Chart:
         try:
-            return await self._exchange.chart(self.key.ticker, chart_range)
+            return await self._exchange.fetch_chart(self.key.ticker, chart_range)
         except AppError as error:
             self._last_error_code = error.code
             raise

@@ -1,4 +1,4 @@
-"""What a number that an exchange sends must be to be taken for a price."""
+"""Parsing and checking a price that an exchange sent."""
 
 from decimal import Decimal
 from typing import Final
@@ -9,12 +9,12 @@ from app.domain.prices import MAX_DECIMAL_PLACES, MAX_PRICE
 MAX_SHOWN_CHARACTERS: Final = 40
 
 
-def require_price(value: object) -> Decimal:
-    """Give a price exactly.
+def parse_price(value: object) -> Decimal:
+    """Return a JSON number as an exact price.
 
     Raises:
-        AnswerMalformed: it is no JSON number.
-        PriceRefused: it is not above 0 and up to 10^12, or has more digits than any price.
+        AnswerMalformed: it is not a number.
+        PriceRefused: it is not above 0 and up to 10^12, or has too many decimal places.
     """
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise AnswerMalformed("a price that is no number")
@@ -26,4 +26,4 @@ def require_price(value: object) -> Decimal:
 
 def _decimal_places(price: Decimal) -> int:
     exponent = price.as_tuple().exponent
-    return -exponent if isinstance(exponent, int) else 0  # text only for NaN, which is not JSON
+    return -exponent if isinstance(exponent, int) else 0  # a str for NaN, which JSON lacks
