@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from app.core.retry import Retrier
-from app.domain.chart_ranges import FillResult
+from app.domain.charts import FillResult
 from app.domain.gaps import count_slots
 from app.domain.prices import TickerKey
 from app.domain.repairs import OnProgress, Progress

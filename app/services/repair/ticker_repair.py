@@ -13,7 +13,7 @@ from app.clients import Exchange
 from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
-from app.domain.chart_ranges import Chart, ChartRange, FillResult, fill, split_by_reach
+from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
 from app.domain.gaps import Gap, Reason, clip_to_due, count_slots, with_default_reason, without
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.repairs import RepairPlan, TickerRun
