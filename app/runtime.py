@@ -28,7 +28,7 @@ from app.redis.heartbeats import FailureStore
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
 from app.repositories.changes import CHANNEL
-from app.services.alerts import AlertWatch
+from app.services.alerts import AlertService
 from app.services.candles import CandleService
 from app.services.collector import Collector
 from app.services.coverage import CoverageService
@@ -158,10 +158,10 @@ async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
 
     async with open_webhook(url) as webhook:
         lease = AlertLease(runtime.redis)
-        watch = AlertWatch(
+        service = AlertService(
             lambda: runtime.freshness.check(runtime.now()), runtime.now, lease, webhook
         )
-        async with watch.running():
+        async with service.running():
             yield
 
 

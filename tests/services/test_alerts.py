@@ -18,8 +18,7 @@ from app.domain.freshness import Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.redis.alert_lease import STATE_KEY, AlertLease
 from app.runtime import alert_lifespan, open_runtime
-from app.services import alerts
-from app.services.alerts import AlertWatch
+from app.services.alerts import AlertService, sender, service
 from tests.clients.gates import Relay
 from tests.conftest import Servers
 from tests.receiver import Receiver, receiving
@@ -55,7 +54,7 @@ class World:
         """Watch as one API process does."""
         redis = Redis.from_url(redis_url or self.redis_url, decode_responses=True)
         async with open_webhook(SecretStr(self.receiver.url)) as webhook:
-            watch = AlertWatch(self.look, lambda: self.now, AlertLease(redis), webhook)
+            watch = AlertService(self.look, lambda: self.now, AlertLease(redis), webhook)
             async with watch.running():
                 yield
         await redis.aclose()
@@ -77,8 +76,8 @@ class World:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(alerts, "FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(service, "CHECK_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "FIRST_RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -272,7 +271,7 @@ def test_queue_is_bounded_and_drops_the_oldest() -> None:
 
 
 async def test_calls_are_one_a_second_after_a_burst() -> None:
-    pace = alerts._Pace()
-    waits = [pace.wait_seconds() for _ in range(7)]
+    rate_limit = sender._RateLimit()
+    waits = [rate_limit.reserve_seconds() for _ in range(7)]
     assert waits[:5] == [0] * 5
     assert waits[5:] == pytest.approx([1, 2], abs=0.1)
