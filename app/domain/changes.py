@@ -1,4 +1,4 @@
-"""Changes: which slots a write touched, so that whoever remembers them can forget."""
+"""Changes: which slots a write changed, so that caches can invalidate them."""
 
 from typing import Final, NamedTuple
 
@@ -7,14 +7,14 @@ from app.domain.slots import Slot
 
 
 class Change(NamedTuple):
-    """Slots of a ticker that changed, both ends inclusive; without a key, everything did."""
+    """Slots of a ticker that changed, both ends inclusive; without a key, everything changed."""
 
     key: TickerKey | None
     first: Slot
     last: Slot
 
-    def touches(self, key: TickerKey, first: int, last: int) -> bool:
-        """Tell whether a ticker's slots from one to another may have changed."""
+    def overlaps(self, key: TickerKey, first: int, last: int) -> bool:
+        """Return whether a ticker's slots from `first` to `last` may have changed."""
         if self.key is None:
             return True
         return self.key == key and self.first <= last and first <= self.last

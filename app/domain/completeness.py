@@ -1,4 +1,4 @@
-"""Completeness: where in a range of seconds a row may still be added."""
+"""Completeness: in which parts of a range of seconds a row may still be added."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,34 +6,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from app.domain.recordings import Recording
 
 Range = tuple[int, int]
-"""Seconds from one to another, both inclusive."""
+"""The first and the last second, both inclusive."""
 
 
 def open_ranges(
     slots: Sequence[int], recordings: Iterable[Recording], first: int, last: int
 ) -> Iterator[Range]:
-    """Give where a row may still come: promised slots without one, and what nobody promised.
+    """Yield ranges where a row may still be added: promised slots without one, and unpromised time.
 
     `slots` are those of the stored rows, `recordings` the ticker's, both ascending. Each recording
-    counts by its own interval. What lies outside of all may be imported at any time.
+    has its own interval. Rows outside of all recordings may be imported at any time.
     """
-    judged = first - 1
+    covered = first - 1
     for recording in recordings:
         step, ends = recording.interval_seconds, recording.last_slot
         start = max(first, recording.first_slot)
         stop = last if ends is None else min(last, ends + step - 1)
         if recording.is_empty or start > stop:
             continue
-        if start > judged + 1:
-            yield judged + 1, start - 1
+        if start > covered + 1:
+            yield covered + 1, start - 1
         yield from _missing(slots, step, start, stop)
-        judged = max(judged, stop)
-    if judged < last:
-        yield judged + 1, last
+        covered = max(covered, stop)
+    if covered < last:
+        yield covered + 1, last
 
 
 def _missing(slots: Sequence[int], step: int, first: int, last: int) -> Iterator[Range]:
-    """Give the runs of slots from one second to another that have no row."""
+    """Yield the ranges of slots between two seconds that have no row."""
     expected = -(-first // step) * step
     stored = slots[bisect_left(slots, first) : bisect_right(slots, last)]
     for slot in stored:

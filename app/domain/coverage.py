@@ -1,19 +1,19 @@
-"""Coverage and quality: how much of what was promised is there, and how good it is."""
+"""Coverage and quality: how many of the promised slots are stored, and how good they are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from app.domain.gaps import Gap, longest
+from app.domain.gaps import Gap, longest_run
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 
 
 class SlotCounts(NamedTuple):
-    """How many slots were promised from the first to the last, and how many rows are there.
+    """The promised slots from the first to the last, and how many are stored, by source.
 
-    The interval is the newest recording's. Without a promise there are no slots.
+    The interval is that of the newest recording. Without recordings there are no slots.
     """
 
     expected: int = 0
@@ -26,18 +26,18 @@ class SlotCounts(NamedTuple):
 
     @property
     def stored(self) -> int:
-        """Count the promised slots that have their price."""
+        """Return the number of promised slots that have a price."""
         return self.live + self.backfilled + self.imported
 
     @property
     def missing(self) -> int:
-        """Count the promised slots without a price."""
+        """Return the number of promised slots without a price."""
         return self.expected - self.stored
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was promised of a ticker, what is stored of it, and each gap with its reason."""
+    """A ticker's promised and stored slots, and its gaps with their reasons."""
 
     key: TickerKey
     tally: SlotCounts
@@ -45,11 +45,11 @@ class Coverage:
 
     @property
     def longest_gap(self) -> int:
-        """Count the slots of the longest run without a price."""
-        return longest(self.gaps)
+        """Return the number of slots of the longest run without a price."""
+        return longest_run(self.gaps)
 
     def missing_by_reason(self) -> dict[str, int]:
-        """Count the missing slots by why the exchange can't give them; `pending` may come yet."""
+        """Count the missing slots by reason; those that may still be filled are `pending`."""
         counts: dict[str, int] = {}
         for gap in self.gaps:
             counts[gap.why] = counts.get(gap.why, 0) + gap.missing
@@ -58,7 +58,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """How long after a slot's start the exchange's stamp lies, in microseconds, of live rows."""
+    """The delay of live rows from the slot's start to the exchange's timestamp, in microseconds."""
 
     median_us: int
     p99_us: int
@@ -67,7 +67,7 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A price that moved further from the slot before than moves of this ticker do."""
+    """A price that differs from the previous slot's more than is usual for the ticker."""
 
     slot: Slot
     price: Decimal
@@ -77,9 +77,9 @@ class Outlier:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How late samples are, and which moves are out of the ordinary: the widest ones first.
+    """The lateness of live rows, and unusual price moves, the largest first.
 
-    `bound` is the relative move beyond which a price is flagged; None without moves.
+    `bound` is the relative move from which on a price is flagged; None without moves.
     """
 
     lateness: Lateness | None

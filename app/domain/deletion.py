@@ -1,4 +1,4 @@
-"""Forgetting: which rows are to go, and what they are."""
+"""Deletion: which rows to delete, and how many they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from app.domain.prices import UNBOUNDED, Source, TickerKey, TimeRange
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Rows of a ticker: of a span, and of one source; what is left open means all of them."""
+    """Rows of a ticker within a span and of one source; a source of None means all of them."""
 
     key: TickerKey
     span: TimeRange = UNBOUNDED
@@ -16,13 +16,13 @@ class Selection:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the ticker itself is meant, with all that is known of it."""
+        """Return whether the whole ticker is selected, with its recordings."""
         return self.span == UNBOUNDED and self.source is None
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What a selection holds: rows by source, the first and the last slot."""
+    """The number of rows in a selection by source, and their first and last slot."""
 
     by_source: Mapping[str, int] = field(default_factory=dict)
     first: int | None = None
@@ -30,5 +30,5 @@ class RowCounts:
 
     @property
     def rows(self) -> int:
-        """Count all rows."""
+        """Return the number of all rows."""
         return sum(self.by_source.values())

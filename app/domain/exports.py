@@ -1,4 +1,4 @@
-"""Exports: the rows of a ticker as a file, its name and its columns."""
+"""Exports: the rows of a ticker as a file, its name and columns."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class ExportFormat(StrEnum):
-    """What an export is written as."""
+    """The file format of an export."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -23,31 +23,30 @@ class ExportFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is exported: a ticker's rows of a span, and the first and the last of them.
+    """A ticker's rows of a span, to be written in a format.
 
-    `stored` is None where there are none; `has_decimals` tells whether all prices fit into a
-    decimal of 38 digits, 18 of them after the point.
+    `stored` holds the first and the last slot, None without any rows. `has_decimals` tells whether
+    all prices fit into a decimal of 38 digits, 18 of them after the point.
     """
 
     key: TickerKey
-    form: ExportFormat
+    file_format: ExportFormat
     span: TimeRange
     stored: TimeRange | None
     has_decimals: bool
 
     @property
     def file_name(self) -> str:
-        """Name the file after its ticker and its time."""
-        ends = (self.span.start, self.span.end)
-        found = self.stored or TimeRange()
-        moments = [
-            own if own is not None else there for own, there in zip(ends, found, strict=True)
+        """Return a file name of the ticker and the requested or stored range of time."""
+        stored = self.stored or TimeRange()
+        ends = [
+            end if end is not None else stored_end
+            for end, stored_end in zip(self.span, stored, strict=True)
         ]
-        parts = [*self.key, *(_compact(moment) for moment in moments if moment is not None)]
-        return f"{'-'.join(parts)}.{self.form}"
+        parts = [*self.key, *(_format_compact(end) for end in ends if end is not None)]
+        return f"{'-'.join(parts)}.{self.file_format}"
 
 
-def _compact(moment: int) -> str:
-    return (EPOCH + dt.timedelta(seconds=moment)).isoformat()[:19].replace("-", "").replace(
-        ":", ""
-    ) + "Z"
+def _format_compact(second: int) -> str:
+    text = (EPOCH + dt.timedelta(seconds=second)).isoformat()[:19]
+    return text.replace("-", "").replace(":", "") + "Z"

@@ -1,7 +1,7 @@
 """Gaps: what the recordings promise and the prices lack.
 
-`missing` is the specification: plain, slow and obvious. SQL finds the same in
-`repositories/gaps.py`, and a property test holds the two equal.
+`find_missing` is the specification: plain and slow. The SQL in `repositories/gaps.py` finds the
+same gaps, and a property test compares the two.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ MAX_COMMIT_SECONDS = 5.0
 
 
 class Reason(StrEnum):
-    """Why the exchange can't give the price of a slot, or is not asked for it."""
+    """Why the exchange can't supply the price of a slot, or is not requested to."""
 
     CHART_TOO_COARSE = "chart_too_coarse"
     CHART_HAS_NO_POINT = "chart_has_no_point"
@@ -29,7 +29,7 @@ class Reason(StrEnum):
 
 
 class Gap(NamedTuple):
-    """A run of slots without a price, both ends inclusive; without a reason nobody asked yet."""
+    """A range of slots without a price, both ends inclusive; without a reason it may be filled."""
 
     first: Slot
     last: Slot
@@ -38,17 +38,17 @@ class Gap(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Count its slots."""
+        """Return the number of its slots."""
         return (self.last - self.first) // self.interval_seconds + 1
 
     @property
     def why(self) -> str:
-        """Name the reason; `pending` may be filled yet."""
+        """Return the reason as text; `pending` without one."""
         return PENDING if self.reason is None else self.reason.value
 
 
-class Run(Protocol):
-    """A run of slots of one interval, both ends inclusive."""
+class SlotRange(Protocol):
+    """A range of slots of one interval, both ends inclusive."""
 
     @property
     def first(self) -> Slot:
@@ -60,92 +60,93 @@ class Run(Protocol):
 
     @property
     def interval_seconds(self) -> int:
-        """How far its slots lie apart."""
+        """The distance of its slots."""
 
 
-class Reasoned(Run, Protocol):
-    """A run that bears a reason."""
+class SlotRangeWithReason(SlotRange, Protocol):
+    """A range of slots with the reason why they are missing."""
 
     @property
     def reason(self) -> Reason | None:
-        """Why its slots can't be had."""
+        """Why its slots are missing; None if that is unknown."""
 
 
-AnyRun = TypeVar("AnyRun", bound=Run)
+SlotRangeT = TypeVar("SlotRangeT", bound=SlotRange)
 
 
 def last_due_slot(exchange_now_us: int, interval_seconds: int) -> Slot:
-    """Give the newest slot whose live price can't come any more.
+    """Return the newest slot that can't get a live price any more.
 
-    A request takes at most half an interval, so a slot that ended so long ago has its price, or
-    will never have a live one.
+    A request takes at most half an interval, so a slot that ended earlier has its live price or
+    will never have one.
     """
     half_us = interval_seconds * MICROSECONDS // 2
     return slot_before(floor_slot(exchange_now_us - half_us, interval_seconds), interval_seconds)
 
 
 def seconds_until_late(slot: Slot, interval_seconds: int, exchange_now_us: int) -> float:
-    """Tell for how long a slot's live price may still be stored as such; zero or less: it is late.
+    """Return how long a slot's price may still be stored as live; zero or less if it is too late.
 
-    It has to be there before the slot is declared due, and a commit takes its time.
+    It has to be committed before the slot is due, and the commit takes time.
     """
     due = slot + 1.5 * interval_seconds
     return due - max_commit_seconds(interval_seconds) - exchange_now_us / MICROSECONDS
 
 
 def max_commit_seconds(interval_seconds: int) -> float:
-    """Tell how long a commit may take before readers could see that it came too late."""
+    """Return the longest time of a commit that readers can't notice as late."""
     return min(MAX_COMMIT_SECONDS, interval_seconds / 12)
 
 
 def clip_to_due(gaps: Iterable[Gap], exchange_now_us: int) -> list[Gap]:
-    """Give what of the gaps is due at a moment."""
+    """Return the parts of gaps that are due, by the exchange's clock."""
     ends = ((gap, last_due_slot(exchange_now_us, gap.interval_seconds)) for gap in gaps)
     return [gap._replace(last=min(gap.last, end)) for gap, end in ends if gap.first <= end]
 
 
-def missing(
+def find_missing(
     recording: Recording, exchange_now_us: int, span: TimeRange, stored: Collection[int]
 ) -> list[Gap]:
-    """Give the longest runs of slots that a recording promises in a span and the rows lack."""
+    """Return the longest ranges of slots that a recording promises in a span and the rows lack."""
     step = recording.interval_seconds
     last = (
         last_due_slot(exchange_now_us, step) if recording.last_slot is None else recording.last_slot
     )
+    start, end = span.bounds()
     lacking = [
         Slot(slot)
         for slot in range(recording.first_slot, last + 1, step)
-        if slot not in stored and _is_within(slot, span)
+        if slot not in stored and start <= slot <= end
     ]
-    return list(_runs(lacking, step))
+    return list(_contiguous(lacking, step))
 
 
-def apply_reasons(gaps: Iterable[Gap], known: Sequence[Reasoned]) -> list[Gap]:
-    """Split gaps where the reason changes; both come ascending and without overlaps.
+def apply_reasons(gaps: Iterable[Gap], known: Sequence[SlotRangeWithReason]) -> list[Gap]:
+    """Split gaps where the reason changes; both arguments ascend without overlaps.
 
-    What is known of another interval is left out: it speaks of other slots.
+    Ranges of another interval are ignored, because they describe other slots.
     """
     return [
-        gap._replace(first=first, last=last, reason=run.reason if run else gap.reason)
-        for gap, first, last, run in overlay(gaps, known)
+        gap._replace(first=first, last=last, reason=other.reason if other else gap.reason)
+        for gap, first, last, other in overlay(gaps, known)
     ]
 
 
-def without(gaps: Iterable[Gap], removed: Sequence[Run]) -> list[Gap]:
-    """Give what remains of gaps when others are taken away; both ascending, without overlaps."""
+def subtract(gaps: Iterable[Gap], removed: Sequence[SlotRange]) -> list[Gap]:
+    """Return what remains of gaps without other ranges; both ascend without overlaps."""
     return [
         gap._replace(first=first, last=last)
-        for gap, first, last, run in overlay(gaps, removed)
-        if run is None
+        for gap, first, last, other in overlay(gaps, removed)
+        if other is None
     ]
 
 
-def split_at(gaps: Iterable[Gap], moment_us: int) -> tuple[list[Gap], list[Gap]]:
-    """Part gaps into slots that start before a moment, and those that start from it on."""
+def split_at(gaps: Iterable[Gap], timestamp_us: int) -> tuple[list[Gap], list[Gap]]:
+    """Split gaps into slots that start before a timestamp, and those that start at it or later."""
     earlier: list[Gap] = []
     later: list[Gap] = []
     for gap in gaps:
-        before = floor_slot(moment_us - 1, gap.interval_seconds)
+        before = floor_slot(timestamp_us - 1, gap.interval_seconds)
         earlier.extend(subrange(gap, gap.first, min(gap.last, before)))
         later.extend(
             subrange(gap, max(gap.first, slot_after(before, gap.interval_seconds)), gap.last)
@@ -154,41 +155,44 @@ def split_at(gaps: Iterable[Gap], moment_us: int) -> tuple[list[Gap], list[Gap]]
 
 
 def subrange(gap: Gap, first: Slot, last: Slot) -> list[Gap]:
-    """Give a part of a gap; nothing where the last slot precedes the first."""
+    """Return a part of a gap as a list, empty if the last slot precedes the first."""
     return [gap._replace(first=first, last=last)] if first <= last else []
 
 
 def with_default_reason(gaps: Iterable[Gap], reason: Reason) -> list[Gap]:
-    """Give a reason to gaps that have none."""
+    """Set the reason of gaps that have none."""
     return [gap if gap.reason else gap._replace(reason=reason) for gap in gaps]
 
 
 def count_slots(gaps: Iterable[Gap]) -> int:
-    """Count the slots of all gaps."""
+    """Return the number of slots of all gaps."""
     return sum(gap.missing for gap in gaps)
 
 
-def longest(gaps: Sequence[Gap]) -> int:
-    """Count the slots of the longest run, whatever its reasons are."""
-    best = run = 0
-    before: Gap | None = None
+def longest_run(gaps: Sequence[Gap]) -> int:
+    """Return the number of slots of the longest contiguous run, whatever its reasons."""
+    longest = run = 0
+    previous: Gap | None = None
     for gap in gaps:
-        adjoins = before is not None and before.last + gap.interval_seconds == gap.first
+        adjoins = previous is not None and previous.last + gap.interval_seconds == gap.first
         run = run + gap.missing if adjoins else gap.missing
-        best, before = max(best, run), gap
-    return best
+        longest, previous = max(longest, run), gap
+    return longest
 
 
 def overlay(
-    gaps: Iterable[Gap], others: Sequence[AnyRun]
-) -> Iterator[tuple[Gap, Slot, Slot, AnyRun | None]]:
-    """Cut gaps into pieces that lie wholly in one of the others, or in none; both ascending."""
-    at = 0
+    gaps: Iterable[Gap], others: Sequence[SlotRangeT]
+) -> Iterator[tuple[Gap, Slot, Slot, SlotRangeT | None]]:
+    """Cut gaps into pieces that lie in exactly one of the others, or in none.
+
+    Both arguments ascend. Yields the gap, the piece's first and last slot, and the other or None.
+    """
+    index = 0
     for gap in gaps:
         step, start = gap.interval_seconds, gap.first
-        while at < len(others) and others[at].last < start:
-            at += 1
-        for other in _reaching(others, at, gap.last):
+        while index < len(others) and others[index].last < start:
+            index += 1
+        for other in _starting_by(gap.last, others, index):
             if other.interval_seconds != step:
                 continue
             if other.first > start:
@@ -200,14 +204,14 @@ def overlay(
             yield gap, start, gap.last, None
 
 
-def _reaching(runs: Sequence[AnyRun], at: int, last: Slot) -> Iterator[AnyRun]:
-    while at < len(runs) and runs[at].first <= last:
-        yield runs[at]
-        at += 1
+def _starting_by(last: Slot, ranges: Sequence[SlotRangeT], index: int) -> Iterator[SlotRangeT]:
+    while index < len(ranges) and ranges[index].first <= last:
+        yield ranges[index]
+        index += 1
 
 
-def _runs(slots: Sequence[Slot], step: int) -> Iterator[Gap]:
-    """Join slots that follow one another; they come ascending."""
+def _contiguous(slots: Sequence[Slot], step: int) -> Iterator[Gap]:
+    """Join ascending slots into contiguous ranges."""
     if not slots:
         return
     first = slots[0]
@@ -216,8 +220,3 @@ def _runs(slots: Sequence[Slot], step: int) -> Iterator[Gap]:
             yield Gap(first, slot, step)
             first = following
     yield Gap(first, slots[-1], step)
-
-
-def _is_within(slot: int, span: TimeRange) -> bool:
-    above = span.start is None or slot >= span.start
-    return above and (span.end is None or slot <= span.end)

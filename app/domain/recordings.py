@@ -1,4 +1,4 @@
-"""Recordings: what was promised to be recorded, so that a gap has a meaning."""
+"""Recordings: the slots in which a ticker should have a price; what they lack is a gap."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ from app.domain.slots import (
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A promise: this ticker is recorded in every slot from the first to the last, inclusive.
+    """The promise to record a ticker in every slot from the first to the last, both inclusive.
 
-    An open recording has no last slot; one whose last slot precedes its first promises nothing.
+    An open recording has no last slot. One whose last slot precedes its first is empty.
     """
 
     key: TickerKey
@@ -28,12 +28,12 @@ class Recording:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it still goes on."""
+        """Return whether it still goes on."""
         return self.last_slot is None
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether it promises no slot at all."""
+        """Return whether it has no slots at all."""
         return self.last_slot is not None and self.last_slot < self.first_slot
 
 
@@ -41,31 +41,32 @@ def realign(
     newest: Mapping[TickerKey, Recording],
     wanted: Collection[TickerKey],
     interval_seconds: int,
-    edges: Mapping[TickerKey, LatestLivePrice],
+    latest_live: Mapping[TickerKey, LatestLivePrice],
     database_us: int,
 ) -> list[Recording]:
-    """Tell which recordings change so that exactly the wanted tickers are open at this interval.
+    """Return the changed recordings after which exactly the wanted tickers are open.
 
-    `newest` is each ticker's newest recording. Those that close come first. A recording that
-    closed a moment ago goes on instead of a new one, so two workers that are configured
-    differently for a while leave no heap of pieces.
+    `newest` is each ticker's newest recording. Closed recordings come first. A recording that was
+    closed just before is continued instead of starting a new one, so that two workers with
+    different settings don't leave many short recordings.
     """
-    presents = {
-        key: estimate_exchange_now_us(edges.get(key), database_us) for key in {*newest, *wanted}
+    exchange_now_us = {
+        key: estimate_exchange_now_us(latest_live.get(key), database_us)
+        for key in {*newest, *wanted}
     }
     closed = {
-        key: _close(recording, edges.get(key), presents[key])
+        key: _close(recording, latest_live.get(key), exchange_now_us[key])
         for key, recording in newest.items()
         if recording.is_open and not (key in wanted and _fits(recording, interval_seconds))
     }
     current = {**newest, **closed}
-    opened = _open(current, wanted, interval_seconds, presents)
+    opened = _open(current, wanted, interval_seconds, exchange_now_us)
     return [*closed.values(), *opened]
 
 
-def subtract_recordings(wished: Recording, known: Iterable[Recording]) -> list[Recording]:
-    """Give the parts of a closed recording that overlap none of its ticker's others."""
-    parts = [wished]
+def subtract_recordings(recording: Recording, known: Iterable[Recording]) -> list[Recording]:
+    """Return the parts of a closed recording that overlap none of the ticker's known ones."""
+    parts = [recording]
     for other in known:
         if not other.is_empty:
             parts = [piece for part in parts for piece in _outside(part, other)]
@@ -73,15 +74,15 @@ def subtract_recordings(wished: Recording, known: Iterable[Recording]) -> list[R
 
 
 def _outside(part: Recording, other: Recording) -> Iterator[Recording]:
-    """Give what of a closed recording ends before another begins, and begins after its end."""
+    """Return the parts of a closed recording before and after another one."""
     step = part.interval_seconds
-    until = floor_slot((other.first_slot - step) * MICROSECONDS, step)
+    last = floor_slot((other.first_slot - step) * MICROSECONDS, step)
     pieces = [
-        replace(part, last_slot=until if part.last_slot is None else min(part.last_slot, until))
+        replace(part, last_slot=last if part.last_slot is None else min(part.last_slot, last))
     ]
     if other.last_slot is not None:
-        begin = _beyond(other.last_slot + other.interval_seconds - 1, step)
-        pieces.append(replace(part, first_slot=max(part.first_slot, begin)))
+        first = _first_slot_after(other.last_slot + other.interval_seconds - 1, step)
+        pieces.append(replace(part, first_slot=max(part.first_slot, first)))
     return (piece for piece in pieces if not piece.is_empty)
 
 
@@ -89,41 +90,42 @@ def _open(
     current: Mapping[TickerKey, Recording],
     wanted: Collection[TickerKey],
     interval_seconds: int,
-    presents: Mapping[TickerKey, int],
+    exchange_now_us: Mapping[TickerKey, int],
 ) -> Iterator[Recording]:
     for key in wanted:
-        before = current.get(key)
-        present = floor_slot(presents[key], interval_seconds)
-        if before is None:
-            yield Recording(key, interval_seconds, present)
-        elif before.last_slot is None:
+        previous = current.get(key)
+        current_slot = floor_slot(exchange_now_us[key], interval_seconds)
+        if previous is None:
+            yield Recording(key, interval_seconds, current_slot)
+        elif previous.last_slot is None:
             continue
-        elif _goes_on(before, present, interval_seconds):
-            yield replace(before, last_slot=None)
+        elif _can_continue(previous, current_slot, interval_seconds):
+            yield replace(previous, last_slot=None)
         else:
-            # an empty one is removed, and what came before it ended before its first slot
-            promised = max(before.last_slot, before.first_slot - 1)
-            yield Recording(
-                key, interval_seconds, max(present, _beyond(promised, interval_seconds))
-            )
+            # an empty one is removed, and earlier ones end before its first slot
+            last_second = max(previous.last_slot, previous.first_slot - 1)
+            first = max(current_slot, _first_slot_after(last_second, interval_seconds))
+            yield Recording(key, interval_seconds, first)
 
 
-def _goes_on(before: Recording, present: Slot, interval_seconds: int) -> bool:
-    if before.last_slot is None or before.is_empty or not _fits(before, interval_seconds):
+def _can_continue(previous: Recording, current_slot: Slot, interval_seconds: int) -> bool:
+    if previous.last_slot is None or previous.is_empty or not _fits(previous, interval_seconds):
         return False
-    return before.last_slot >= present - 2 * interval_seconds
+    return previous.last_slot >= current_slot - 2 * interval_seconds
 
 
-def _beyond(second: int, interval_seconds: int) -> Slot:
-    """Give the first slot of this grid after a second, which may lie on another grid."""
+def _first_slot_after(second: int, interval_seconds: int) -> Slot:
+    """Return the first slot of this interval after a second, which may be of another interval."""
     return floor_slot((second + interval_seconds) * MICROSECONDS, interval_seconds)
 
 
-def _close(recording: Recording, edge: LatestLivePrice | None, exchange_now_us: int) -> Recording:
-    """Close after the newest slot that is over, or stored already."""
-    present = floor_slot(exchange_now_us, recording.interval_seconds)
-    last = slot_before(present, recording.interval_seconds)
-    return replace(recording, last_slot=max(last, edge.slot) if edge else last)
+def _close(
+    recording: Recording, latest_live: LatestLivePrice | None, exchange_now_us: int
+) -> Recording:
+    """Close after the newest slot that is over, or already stored."""
+    current_slot = floor_slot(exchange_now_us, recording.interval_seconds)
+    last = slot_before(current_slot, recording.interval_seconds)
+    return replace(recording, last_slot=max(last, latest_live.slot) if latest_live else last)
 
 
 def _fits(recording: Recording, interval_seconds: int) -> bool:

@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
-from app.domain.gaps import Gap, count_slots, without
+from app.domain.gaps import Gap, count_slots, subtract
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.retries import Retry
 
@@ -161,7 +161,7 @@ class RepairPlan:
         if waits:
             for key, runs in retries.items():
                 later = [run for run in runs if run.next_us > database_us]
-                of_each[key] = without(of_each.get(key, []), later)
+                of_each[key] = subtract(of_each.get(key, []), later)
         self.open = {key: run for key, run in of_each.items() if run}
         self.presents = presents
         self.database_us = database_us

@@ -1,4 +1,4 @@
-"""What is known of a ticker beside its rows."""
+"""The state of a ticker beside its rows."""
 
 from typing import NamedTuple
 

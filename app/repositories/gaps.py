@@ -1,7 +1,7 @@
 """Gaps in the database: what the recordings promise and the prices lack.
 
-`domain/gaps.missing` is the specification. Hours that lack nothing are taken from their summaries;
-rows are read only in the stretches between them.
+`domain/gaps.find_missing` is the specification. Hours that lack nothing are taken from their
+summaries; rows are read only in the ranges between them.
 """
 
 from collections.abc import Mapping

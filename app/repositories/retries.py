@@ -6,7 +6,7 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.gaps import Gap, Reason, without
+from app.domain.gaps import Gap, Reason, subtract
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.retries import Retry
 from app.domain.slots import Slot
@@ -43,7 +43,7 @@ async def replace(
         kept = [
             run._replace(first=piece.first, last=piece.last)
             for run in known
-            for piece in without([Gap(run.first, run.last, run.interval_seconds)], gaps)
+            for piece in subtract([Gap(run.first, run.last, run.interval_seconds)], gaps)
         ]
         retries = [*kept, *retries]
     if retries:

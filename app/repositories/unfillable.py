@@ -6,7 +6,7 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.gaps import Gap, Reason, without
+from app.domain.gaps import Gap, Reason, subtract
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS, Slot
 from app.postgres.models import UnfillableRow
@@ -56,7 +56,7 @@ async def delete_slots(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap
     )
     for run in known:
         await session.execute(delete(UnfillableRow).where(*_same(key, run)))
-    kept = without(known, gaps)
+    kept = subtract(known, gaps)
     if kept:
         await session.execute(insert(UnfillableRow), [_columns(key, run) for run in kept])
 

@@ -64,7 +64,7 @@ class ExportService:
         return _gzipped(plain) if packed else plain
 
     def _plain(self, export: Export) -> AsyncGenerator[bytes, None]:
-        match export.form:
+        match export.file_format:
             case ExportFormat.CSV:
                 return self._text(export, csv_layout(export.key))
             case ExportFormat.NDJSON:

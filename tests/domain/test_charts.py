@@ -38,8 +38,8 @@ def slots(run: list[Gap]) -> list[int]:
 
 
 def test_slot_takes_the_earliest_point_inside_it() -> None:
-    filling = fill(KEY, [gap(T0, T0)], every(6, T0 - 12, T0 + 60), is_coarsest=False)
-    assert filling == FillResult(
+    result = fill(KEY, [gap(T0, T0)], every(6, T0 - 12, T0 + 60), is_coarsest=False)
+    assert result == FillResult(
         [Price(KEY, Slot(T0), Decimal(3), T0 * SECOND, Source.BACKFILL)], [], [], []
     )
 
@@ -51,9 +51,9 @@ def test_step_is_measured_not_assumed() -> None:
 
 
 def test_chart_of_five_minutes_fills_one_minute_in_five() -> None:
-    filling = fill(KEY, [gap(T0, T0 + 840)], every(300, T0 - 600, T0 + 1_200), is_coarsest=False)
-    assert [price.slot for price in filling.prices] == [T0, T0 + 300, T0 + 600]
-    assert filling.unfillable == [
+    result = fill(KEY, [gap(T0, T0 + 840)], every(300, T0 - 600, T0 + 1_200), is_coarsest=False)
+    assert [price.slot for price in result.prices] == [T0, T0 + 300, T0 + 600]
+    assert result.unfillable == [
         gap(T0 + start, T0 + start + 180, reason=Reason.CHART_TOO_COARSE)
         for start in (60, 360, 660)
     ]
@@ -61,8 +61,8 @@ def test_chart_of_five_minutes_fills_one_minute_in_five() -> None:
 
 def test_hole_in_a_fine_chart_is_told_from_a_coarse_one() -> None:
     stamps = [T0 + second for second in range(-60, 600, 6) if not 60 <= second < 180]
-    filling = fill(KEY, [gap(T0, T0 + 240)], chart_at(*stamps), is_coarsest=False)
-    assert filling.unfillable == [gap(T0 + 60, T0 + 120, reason=Reason.CHART_HAS_NO_POINT)]
+    result = fill(KEY, [gap(T0, T0 + 240)], chart_at(*stamps), is_coarsest=False)
+    assert result.unfillable == [gap(T0 + 60, T0 + 120, reason=Reason.CHART_HAS_NO_POINT)]
 
 
 def test_what_might_have_been_cut_off_is_left_to_a_coarser_chart() -> None:
@@ -76,24 +76,24 @@ def test_what_might_have_been_cut_off_is_left_to_a_coarser_chart() -> None:
 
 
 def test_coarsest_chart_tells_what_lies_before_it() -> None:
-    filling = fill(KEY, [gap(T0 - 180, T0 + 60)], every(60, T0, T0 + 600), is_coarsest=True)
-    assert [price.slot for price in filling.prices] == [T0, T0 + 60]
-    assert filling.unfillable == [gap(T0 - 180, T0 - 60, reason=Reason.BEFORE_CHART)]
+    result = fill(KEY, [gap(T0 - 180, T0 + 60)], every(60, T0, T0 + 600), is_coarsest=True)
+    assert [price.slot for price in result.prices] == [T0, T0 + 60]
+    assert result.unfillable == [gap(T0 - 180, T0 - 60, reason=Reason.BEFORE_CHART)]
 
 
 def test_slot_that_may_still_get_a_point_is_pending() -> None:
-    filling = fill(KEY, [gap(T0, T0 + 180)], every(6, T0 - 60, T0 + 62), is_coarsest=False)
-    assert [price.slot for price in filling.prices] == [T0, T0 + 60]
-    assert filling.pending == [gap(T0 + 120, T0 + 180)]
-    assert filling.unfillable == []
+    result = fill(KEY, [gap(T0, T0 + 180)], every(6, T0 - 60, T0 + 62), is_coarsest=False)
+    assert [price.slot for price in result.prices] == [T0, T0 + 60]
+    assert result.pending == [gap(T0 + 120, T0 + 180)]
+    assert result.unfillable == []
 
 
 @pytest.mark.parametrize("is_coarsest", [False, True])
 def test_empty_chart_says_nothing(is_coarsest: bool) -> None:  # noqa: FBT001  # a case
     missing = [gap(T0, T0 + 60)]
-    filling = fill(KEY, missing, Chart([], [], T0 * SECOND), is_coarsest=is_coarsest)
-    assert (filling.pending if is_coarsest else filling.before_chart) == missing
-    assert filling.unfillable == []
+    result = fill(KEY, missing, Chart([], [], T0 * SECOND), is_coarsest=is_coarsest)
+    assert (result.pending if is_coarsest else result.before_chart) == missing
+    assert result.unfillable == []
 
 
 def test_gap_is_parted_where_a_range_ends() -> None:
@@ -104,7 +104,7 @@ def test_gap_is_parted_where_a_range_ends() -> None:
     assert split_by_reach(reached, ChartRange("all", None), 0) == ([], reached)
 
 
-class Fate(NamedTuple):
+class Outcome(NamedTuple):
     """What becomes of a slot."""
 
     part: str
@@ -112,11 +112,11 @@ class Fate(NamedTuple):
     reason: Reason | None = None
 
 
-def fate(slot: int, interval: int, chart: Chart, *, is_coarsest: bool) -> Fate:
+def expected_outcome(slot: int, interval: int, chart: Chart, *, is_coarsest: bool) -> Outcome:
     """Decide one slot by looking at every point."""
     start, end = slot * SECOND, (slot + interval) * SECOND
     if not chart.timestamps_us:
-        return Fate("pending" if is_coarsest else "left")
+        return Outcome("pending" if is_coarsest else "before_chart")
     steps = sorted(later - earlier for earlier, later in pairwise(chart.timestamps_us)) or [0]
     step = steps[(len(steps) - 1) // 2]
     is_cut = start <= chart.timestamps_us[0] - step
@@ -124,29 +124,29 @@ def fate(slot: int, interval: int, chart: Chart, *, is_coarsest: bool) -> Fate:
         p for at, p in zip(chart.timestamps_us, chart.prices, strict=True) if start <= at < end
     ]
     if is_cut and not is_coarsest:
-        return Fate("left")
+        return Outcome("before_chart")
     if inside:
-        return Fate("price", inside[0])
+        return Outcome("price", inside[0])
     if is_cut:
-        return Fate("refused", reason=Reason.BEFORE_CHART)
+        return Outcome("unfillable", reason=Reason.BEFORE_CHART)
     if chart.timestamps_us[-1] < end:
-        return Fate("pending")
+        return Outcome("pending")
     is_coarse = step > interval * SECOND
-    return Fate(
-        "refused", reason=Reason.CHART_TOO_COARSE if is_coarse else Reason.CHART_HAS_NO_POINT
+    return Outcome(
+        "unfillable", reason=Reason.CHART_TOO_COARSE if is_coarse else Reason.CHART_HAS_NO_POINT
     )
 
 
-def fates(filling: FillResult) -> dict[int, Fate]:
-    """Give every slot's fate, and make sure that none has two."""
-    told: list[tuple[int, Fate]] = [
-        (price.slot, Fate("price", price.price)) for price in filling.prices
+def outcomes(result: FillResult) -> dict[int, Outcome]:
+    """Return every slot's outcome, and make sure that none has two."""
+    found: list[tuple[int, Outcome]] = [
+        (price.slot, Outcome("price", price.price)) for price in result.prices
     ]
-    for part in ("refused", "left", "pending"):
-        run = getattr(filling, part)
-        told += [(slot, Fate(part, reason=one.reason)) for one in run for slot in slots([one])]
-    assert len(dict(told)) == len(told)
-    return dict(told)
+    for part in ("unfillable", "before_chart", "pending"):
+        run = getattr(result, part)
+        found += [(slot, Outcome(part, reason=one.reason)) for one in run for slot in slots([one])]
+    assert len(dict(found)) == len(found)
+    return dict(found)
 
 
 @st.composite
@@ -182,21 +182,21 @@ def missing(draw: st.DrawFn) -> list[Gap]:
 
 
 @given(charts(), missing(), st.booleans())
-def test_every_slot_meets_the_fate_that_a_look_at_every_point_gives(
+def test_every_slot_has_the_outcome_that_a_scan_of_every_point_gives(
     chart: Chart,
     run: list[Gap],
     is_coarsest: bool,  # noqa: FBT001  # a case
 ) -> None:
-    filling = fill(KEY, run, chart, is_coarsest=is_coarsest)
+    result = fill(KEY, run, chart, is_coarsest=is_coarsest)
     expected = {
-        slot: fate(slot, one.interval_seconds, chart, is_coarsest=is_coarsest)
+        slot: expected_outcome(slot, one.interval_seconds, chart, is_coarsest=is_coarsest)
         for one in run
         for slot in slots([one])
     }
-    assert fates(filling) == expected
-    for price in filling.prices:
+    assert outcomes(result) == expected
+    for price in result.prices:
         assert chart.prices[chart.timestamps_us.index(price.observed_us)] == price.price
-    for part in (filling.unfillable, filling.before_chart, filling.pending):
+    for part in (result.unfillable, result.before_chart, result.pending):
         assert [one.first for one in part] == sorted(one.first for one in part)
 
 

@@ -10,10 +10,10 @@ from app.domain.gaps import (
     Reason,
     apply_reasons,
     clip_to_due,
+    find_missing,
     last_due_slot,
-    longest,
-    missing,
-    without,
+    longest_run,
+    subtract,
 )
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
@@ -54,14 +54,14 @@ def test_slot_may_come_for_half_an_interval_after_its_end() -> None:
 
 def test_open_recording_promises_up_to_what_is_due() -> None:
     recording = Recording(BTC, STEP, Slot(120))
-    found = missing(recording, 389 * MICROSECONDS, TimeRange(), {180})
+    found = find_missing(recording, 389 * MICROSECONDS, TimeRange(), {180})
     assert found == [_gap(2, 2), _gap(4, 4)]
 
 
 def test_closed_recording_promises_nothing_beyond_its_end() -> None:
     recording = Recording(BTC, STEP, Slot(120), Slot(180))
-    assert missing(recording, 9000 * MICROSECONDS, TimeRange(), ()) == [_gap(2, 3)]
-    assert missing(recording, 9000 * MICROSECONDS, TimeRange(121, 179), ()) == []
+    assert find_missing(recording, 9000 * MICROSECONDS, TimeRange(), ()) == [_gap(2, 3)]
+    assert find_missing(recording, 9000 * MICROSECONDS, TimeRange(121, 179), ()) == []
 
 
 @given(_runs(), _runs(list(Reason)))
@@ -76,7 +76,7 @@ def test_every_slot_keeps_its_reason(gaps: list[Gap], known: list[Gap]) -> None:
 def test_what_is_taken_away_is_gone(gaps: list[Gap], removed: list[Gap]) -> None:
     gone = _slots(removed)
     kept = {slot: reason for slot, reason in _slots(gaps).items() if slot not in gone}
-    assert _slots(without(gaps, removed)) == kept
+    assert _slots(subtract(gaps, removed)) == kept
 
 
 def test_what_is_known_of_another_interval_says_nothing() -> None:
@@ -91,7 +91,7 @@ def test_longest_run_joins_what_adjoins(gaps: list[Gap]) -> None:
     for slot in range(0, 100 * STEP, STEP):
         run = run + 1 if slot in slots else 0
         best = max(best, run)
-    assert longest(gaps) == best
+    assert longest_run(gaps) == best
 
 
 def test_what_is_due_by_a_moment_is_cut_from_gaps() -> None:

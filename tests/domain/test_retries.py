@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from app.domain.charts import Chart, ChartRange, fill
 from app.domain.gaps import Gap
-from app.domain.retries import Answer, Retry, hold_back_pending, schedule_retries
+from app.domain.retries import ChartAnswer, Retry, hold_back_pending, schedule_retries
 from app.domain.slots import Slot
 from tests.domain.test_charts import KEY, SECOND, T0, charts, gap, missing, slots
 
@@ -20,11 +20,11 @@ def test_every_slot_stands_in_one_part(
 ) -> None:
     found = fill(KEY, run, chart, is_coarsest=ranges[1] is None)
     exchange_now_us = (T0 + 1_200) * SECOND
-    filling, held = hold_back_pending(found, Answer(chart, *ranges), exchange_now_us, [])
-    parts = [filling.unfillable, filling.before_chart, filling.pending, held]
-    told = [slot for part in parts for slot in slots(part)]
-    told += [price.slot for price in filling.prices]
-    assert sorted(told) == sorted(slots(run))
+    result, held = hold_back_pending(found, ChartAnswer(chart, *ranges), exchange_now_us, [])
+    parts = [result.unfillable, result.before_chart, result.pending, held]
+    found = [slot for part in parts for slot in slots(part)]
+    found += [price.slot for price in result.prices]
+    assert sorted(found) == sorted(slots(run))
     assert not (held and ranges[1] is None), "what reaches back for ever is never waited for"
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.domain.coverage import SlotCounts
-from app.domain.gaps import Gap, missing
+from app.domain.gaps import Gap, find_missing
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot
@@ -118,7 +118,7 @@ async def test_sql_finds_what_the_specification_finds(
             expected = [
                 gap
                 for recording in promised
-                for gap in missing(recording, presents[key], span, stored.keys())
+                for gap in find_missing(recording, presents[key], span, stored.keys())
             ]
             assert found.get(key, []) == expected
             _compare(counted.get(key), promised, presents[key], span, stored)
@@ -176,7 +176,7 @@ def _compare(
     slots = [
         slot
         for recording in promised
-        for gap in missing(recording, exchange_now_us, span, ())
+        for gap in find_missing(recording, exchange_now_us, span, ())
         for slot in range(gap.first, gap.last + 1, gap.interval_seconds)
     ]
     if not slots:

@@ -139,7 +139,7 @@ def _cut(block: bytes) -> list[bytes]:
 
 def _headers(export: Export, *, packed: bool) -> dict[str, str]:
     headers = {
-        "Content-Type": MEDIA_TYPES[export.form],
+        "Content-Type": MEDIA_TYPES[export.file_format],
         "Content-Disposition": f'attachment; filename="{export.file_name}"',
         "Vary": "Accept-Encoding",
     }

@@ -48,7 +48,7 @@ class _Reading:
     is_stale: bool = False
 
     def note(self, change: Change) -> None:
-        if change.touches(self.key, self.first, self.last):
+        if change.overlaps(self.key, self.first, self.last):
             self.is_stale = True
 
 

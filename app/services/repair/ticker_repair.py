@@ -14,10 +14,10 @@ from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
-from app.domain.gaps import Gap, Reason, clip_to_due, count_slots, with_default_reason, without
+from app.domain.gaps import Gap, Reason, clip_to_due, count_slots, subtract, with_default_reason
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.repairs import RepairPlan, TickerRun
-from app.domain.retries import Answer, Retry, hold_back_pending, schedule_retries
+from app.domain.retries import ChartAnswer, Retry, hold_back_pending, schedule_retries
 from app.domain.slots import is_plausible
 from app.domain.timestamp_checks import max_ahead_us
 from app.postgres.database import Database
@@ -104,7 +104,7 @@ class TickerRepair:
                 # slots that are not due yet are left to the collector
                 requested = clip_to_due(requested, chart.exchange_now_us)
                 filled = fill(self.key, requested, chart, is_coarsest=coarser is None)
-                answer = Answer(chart, chart_range, coarser)
+                answer = ChartAnswer(chart, chart_range, coarser)
                 result, pending = hold_back_pending(filled, answer, exchange_now_us, known)
                 scheduled = schedule_retries(pending, known, chart_range, plan.database_us)
                 await self._store(requested, result, scheduled)
@@ -152,8 +152,10 @@ class TickerRepair:
     ) -> None:
         """Store what a chart gave, a long one in several transactions; each may be the last."""
         undecided = sorted([*result.before_chart, *result.pending])
-        decided = without(requested, undecided)
-        recovered = without(decided, sorted(result.unfillable)) if self._context.plan.forced else []
+        decided = subtract(requested, undecided)
+        recovered = (
+            subtract(decided, sorted(result.unfillable)) if self._context.plan.forced else []
+        )
         chunks = zip_longest(_chunks(result.prices), _chunks(result.unfillable), fillvalue=())
         for rows, refused in chunks:
             await self._commit(partial(self._write_rows, rows, refused))
