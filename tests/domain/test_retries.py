@@ -18,13 +18,13 @@ ALL = ChartRange("all", None, 86_400)
 def test_every_slot_stands_in_one_part(
     chart: Chart, run: list[Gap], ranges: tuple[ChartRange, ChartRange | None]
 ) -> None:
-    found = fill(KEY, run, chart, is_coarsest=ranges[1] is None)
+    filled = fill(KEY, run, chart, is_coarsest=ranges[1] is None)
     exchange_now_us = (T0 + 1_200) * SECOND
-    result, held = hold_back_pending(found, ChartAnswer(chart, *ranges), exchange_now_us, [])
+    result, held = hold_back_pending(filled, ChartAnswer(chart, *ranges), exchange_now_us, [])
     parts = [result.unfillable, result.before_chart, result.pending, held]
-    found = [slot for part in parts for slot in slots(part)]
-    found += [price.slot for price in result.prices]
-    assert sorted(found) == sorted(slots(run))
+    decided = [slot for part in parts for slot in slots(part)]
+    decided += [price.slot for price in result.prices]
+    assert sorted(decided) == sorted(slots(run))
     assert not (held and ranges[1] is None), "what reaches back for ever is never waited for"
 
 
