@@ -1,4 +1,4 @@
-"""The tasks that keep the record of prices."""
+"""The scheduled tasks for prices: collection, checks and pruning."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -16,13 +16,13 @@ log = structlog.get_logger(__name__)
 
 @celery.task(name="app.tasks.prices.collect", throws=(AppError,))  # type: ignore[untyped-decorator]
 def collect(share: int = 0, shares: int = 1, *, wait: bool = False) -> dict[str, object]:
-    """Collect one share of the tickers; the task fails if one of them did."""
-    outcome: CollectionResult = run_async(
+    """Collect one shard of the tickers; the task fails if one of them did."""
+    result: CollectionResult = run_async(
         lambda runtime: runtime.collector.collect(share, shares, wait=wait)
     )
-    if outcome.failed:
-        raise CollectionFailed(asdict(outcome))
-    return asdict(outcome)
+    if result.failed:
+        raise CollectionFailed(asdict(result))
+    return asdict(result)
 
 
 @celery.task(name="app.tasks.prices.check_tickers", throws=(AppError,))  # type: ignore[untyped-decorator]
@@ -36,12 +36,12 @@ def check_tickers() -> list[str]:
 
 @celery.task(name="app.tasks.prices.tidy", throws=(AppError,))  # type: ignore[untyped-decorator]
 def tidy() -> None:
-    """Throw away what nobody needs any more."""
+    """Delete data that is not needed any more."""
     run_async(lambda runtime: runtime.housekeeping.prune())
 
 
 @celery.task(name="app.tasks.prices.check_summaries", throws=(AppError,))  # type: ignore[untyped-decorator]
 def check_summaries() -> int:
-    """Compare some of the hourly summaries with their rows; give how many are wrong."""
+    """Compare some hourly summaries with their rows; return how many are wrong."""
     wrong: int = run_async(lambda runtime: runtime.summary_check.run())
     return wrong

@@ -1,4 +1,4 @@
-"""The tasks that repair the record, by schedule and when someone asks."""
+"""The tasks that repair the recorded prices, on schedule and on request."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn
@@ -14,29 +14,28 @@ from app.celery_app import celery, run_async
 from app.core.errors import AppError, BrokerUnavailable, RepairFailed
 from app.domain.prices import TimeRange
 from app.domain.repairs import EVERY_TICKER, QueuedRepair, RepairRequest, RepairResult
-from app.tasks import asked
-from app.tasks.asked import Part, part_id
+from app.tasks.task_results import ShardResult, shard_task_id, start_task
 from app.worker.schedule import REPAIR_TASK
 
 if TYPE_CHECKING:
     from app.runtime import Runtime
 
-KIND = "backfill"
+REPAIR_KIND = "backfill"
 
 log = structlog.get_logger(__name__)
 
 
 @celery.task(name=REPAIR_TASK, throws=(AppError,))  # type: ignore[untyped-decorator]
 def repair() -> None:
-    """Repair the last hours as far as a short time allows."""
+    """Repair the last hours, for a short time."""
     try:
         run_async(lambda runtime: runtime.repair.run_scheduled())
     finally:
-        _call_if_requested()
+        _send_serve_if_queued()
 
 
 @celery.task(name="app.tasks.repairs.backfill", bind=True, throws=(AppError,))  # type: ignore[untyped-decorator]
-def backfill(  # noqa: PLR0913  # they are the message's
+def backfill(  # noqa: PLR0913  # the message's arguments
     self: Task,
     exchange: str | None,
     ticker: str | None,
@@ -45,59 +44,57 @@ def backfill(  # noqa: PLR0913  # they are the message's
     *,
     force: bool,
 ) -> NoReturn:
-    """Queue a repair that someone asked for; it goes on as started until its last slice."""
+    """Queue a requested repair; its state stays STARTED until its last slice stores the result."""
     request = RepairRequest(exchange, ticker, TimeRange(start, end), force)
-    queued = QueuedRepair(self.request.id, request)
-    run_async(lambda runtime: runtime.repair_queue.add(queued))
-    _call_if_requested()
+    repair = QueuedRepair(self.request.id, request)
+    run_async(lambda runtime: runtime.repair_queue.add(repair))
+    _send_serve_if_queued()
     raise Ignore
 
 
 @celery.task(name="app.tasks.repairs.serve", throws=(AppError,))  # type: ignore[untyped-decorator]
 def serve() -> None:
-    """Work one slice on what was requested, and call for the next one.
+    """Run one slice of the requested repairs, and send the message for the next slice.
 
-    Slices, with a message between two of them, let ticks in even where one process does it all.
+    Between two slices, a worker with a single process runs the collections that are due.
     """
     run_async(lambda runtime: runtime.repair_queue.clear_message_pending())
     if not run_async(lambda runtime: runtime.repair.run_queue_slice()):
-        return  # whoever is at work calls when it is done
+        return  # another repair is running, and sends the message at its end
     try:
-        _keep_results()
+        _store_results()
     finally:
-        _call_if_requested()
+        _send_serve_if_queued()
 
 
-def _keep_results() -> None:
-    """Keep what repairs came to where Celery keeps results; one failed if a ticker of it did."""
-    queued: list[QueuedRepair] = run_async(lambda runtime: runtime.repair_queue.all())
-    ended = [one for one in queued if one.result]
-    for one in ended:
-        result = asdict(one.result or RepairResult())
+def _store_results() -> None:
+    """Store the results of ended repairs in Celery's backend; one failed if any ticker did."""
+    repairs: list[QueuedRepair] = run_async(lambda runtime: runtime.repair_queue.all())
+    results = {repair.id: asdict(repair.result) for repair in repairs if repair.result}
+    for task_id, result in results.items():
         if result["failed"]:
-            celery.backend.mark_as_failure(one.id, RepairFailed(result))
+            celery.backend.mark_as_failure(task_id, RepairFailed(result))
         else:
-            celery.backend.store_result(one.id, result, "SUCCESS")
-    run_async(lambda runtime: runtime.repair_queue.remove([one.id for one in ended]))
+            celery.backend.store_result(task_id, result, "SUCCESS")
+    run_async(lambda runtime: runtime.repair_queue.remove(results))
 
 
-def _call_if_requested() -> None:
-    """Send the message that calls a worker to requested repairs, if none is on its way."""
+def _send_serve_if_queued() -> None:
+    """Send the message for the next slice, if repairs are queued and none is on its way."""
     try:
-        if run_async(_must_call):
+        if run_async(_must_send_serve):
             serve.apply_async(ignore_result=True, retry=False)
     except (BrokerUnavailable, CeleryError, OperationalError, RedisError, OSError) as error:
-        log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next wake sends it
+        log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next one retries
 
 
-async def _must_call(runtime: "Runtime") -> bool:
-    return (
-        bool(await runtime.repair_queue.all()) and await runtime.repair_queue.mark_message_pending()
-    )
+async def _must_send_serve(runtime: "Runtime") -> bool:
+    queue = runtime.repair_queue
+    return bool(await queue.all()) and await queue.mark_message_pending()
 
 
-async def start(redis: "Redis", request: RepairRequest) -> str:
-    """Start a repair; give its id, which is kept for a day.
+async def start_repair(redis: "Redis", request: RepairRequest) -> str:
+    """Start a repair; return its id, which is kept for a day.
 
     Raises:
         BrokerUnavailable: the broker or Redis does not answer.
@@ -111,17 +108,13 @@ async def start(redis: "Redis", request: RepairRequest) -> str:
     }
 
     def publish(task_id: str) -> None:
-        backfill.apply_async(kwargs=arguments, task_id=part_id(task_id, 0), retry=False)
+        backfill.apply_async(kwargs=arguments, task_id=shard_task_id(task_id, 0), retry=False)
 
-    return await asked.start(redis, KIND, publish)
+    return await start_task(redis, REPAIR_KIND, publish)
 
 
-def outcome_of(part: Part) -> RepairResult:
-    """Give what a repair ended with."""
-    result = part.result
-    if isinstance(result, RepairFailed):
-        result = result.args[0]
-    if isinstance(result, dict):
-        return RepairResult(**result)
-    code = result.code if isinstance(result, AppError) else AppError.code
-    return RepairResult(failed={EVERY_TICKER: code})
+def parse_result(shard: ShardResult) -> RepairResult:
+    """Return the result of a repair that has ended."""
+    if shard.fields is None:
+        return RepairResult(failed={EVERY_TICKER: shard.error_code})
+    return RepairResult(**shard.fields)

@@ -1,4 +1,4 @@
-"""How far a task is that someone asked for, of whichever kind."""
+"""The status of a requested task, of either kind."""
 
 from dataclasses import dataclass
 
@@ -7,34 +7,38 @@ from redis.asyncio import Redis
 from app.core.settings import Settings
 from app.domain.repairs import RepairResult
 from app.services.collector import CollectionResult
-from app.tasks import asked, collections, repairs
-from app.tasks.asked import ENDED_STATES, Part, State
+from app.tasks.collection_requests import merge_results
+from app.tasks.repairs import REPAIR_KIND, parse_result
+from app.tasks.task_results import (
+    ENDED_STATES,
+    TaskState,
+    combine_states,
+    read_kind,
+    read_shards,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
-    """How far a task is; its outcome once every part has ended."""
+    """The state of a task, and its result once every shard has ended."""
 
-    state: State
-    outcome: CollectionResult | RepairResult | None
+    state: TaskState
+    result: CollectionResult | RepairResult | None
 
 
-async def look(settings: Settings, redis: "Redis", task_id: str) -> TaskStatus:
-    """Tell how far a task is, over all its parts.
+async def read_status(settings: Settings, redis: "Redis", task_id: str) -> TaskStatus:
+    """Read the status of a task.
 
     Raises:
-        TaskNotFound: no such id was given out within a day.
+        TaskNotFound: no task with this id was started within a day.
         BrokerUnavailable: Redis does not answer.
     """
-    kind = await asked.kind_of(redis, task_id)
-    parts = await asked.read(redis, task_id, 1 if kind == repairs.KIND else int(kind))
-    state = asked.joint_state(parts)
+    kind = await read_kind(redis, task_id)
+    is_repair = kind == REPAIR_KIND
+    shards = await read_shards(redis, task_id, 1 if is_repair else int(kind))
+    state = combine_states(shards)
     if state not in ENDED_STATES:
         return TaskStatus(state, None)
-    return TaskStatus(state, _outcome(settings, kind, parts))
-
-
-def _outcome(settings: Settings, kind: str, parts: list[Part]) -> CollectionResult | RepairResult:
-    if kind == repairs.KIND:
-        return repairs.outcome_of(parts[0])
-    return collections.outcome_of(settings, parts)
+    return TaskStatus(
+        state, parse_result(shards[0]) if is_repair else merge_results(settings, shards)
+    )

@@ -6,7 +6,7 @@ from app.core.server_urls import broker_url, redis_url
 from app.core.settings import Settings
 from app.worker.schedule import beat_schedule, shard_count
 
-RESULTS_KEPT_SECONDS = 86_400
+RESULT_RETENTION_SECONDS = 86_400
 TASKS_PER_CHILD = 10_000
 KILOBYTES_PER_CHILD = 262_144
 """Among them some 90,000 that it shares with the process that forked it."""
@@ -50,7 +50,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "redis_retry_on_timeout": True,
         # No message carries `expires`, `eta` or `countdown`: a worker whose clock is ahead would
         # revoke every tick.
-        "result_expires": RESULTS_KEPT_SECONDS,
+        "result_expires": RESULT_RETENTION_SECONDS,
         "task_track_started": True,
         "task_serializer": "json",
         "result_serializer": "json",

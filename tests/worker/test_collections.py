@@ -17,7 +17,7 @@ from app.services.collector import CollectionResult
 # Celery's backend calls what redis-py deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
-Look: TypeAlias = Callable[[Settings, Redis, str], Awaitable[Any]]
+ReadStatus: TypeAlias = Callable[[Settings, Redis, str], Awaitable[Any]]
 
 MANY = tuple(f"t{number:03}_usd" for number in range(120))
 """Three parts of at most fifty tickers."""
@@ -26,18 +26,18 @@ MANY = tuple(f"t{number:03}_usd" for number in range(120))
 @pytest.fixture
 def collections(settings: Settings) -> ModuleType:
     """The module, imported once Celery can know its servers."""
-    from app.tasks import collections as module  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks import collection_requests as module  # noqa: PLC0415  # Celery reads the environment
 
     assert settings.redis_url is not None
     return module
 
 
 @pytest.fixture
-def look(collections: ModuleType) -> Look:  # noqa: ARG001  # same
+def read_status(collections: ModuleType) -> ReadStatus:  # noqa: ARG001  # same
     """Ask how far a task is."""
-    from app.tasks.status import look as ask  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks.status import read_status as read  # noqa: PLC0415  # Celery reads the environment
 
-    return ask
+    return read
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def _fail(task_id: str, share: int, error: Exception) -> None:
 
 
 async def state_of(
-    look: Look, settings: Settings, redis: Redis, task_id: str
+    read_status: ReadStatus, settings: Settings, redis: Redis, task_id: str
 ) -> tuple[str, CollectionResult | None]:
-    status = await look(settings, redis, task_id)
-    return status.state, status.outcome
+    status = await read_status(settings, redis, task_id)
+    return status.state, status.result
 
 
 async def _messages(redis: Redis) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ async def _messages(redis: Redis) -> list[dict[str, Any]]:
 async def test_start_publishes_a_task_per_share(
     collections: ModuleType, many: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start(many, redis)
+    task_id = await collections.start_collection(many, redis)
     messages = await _messages(redis)
     ids = {message["headers"]["id"] for message in messages}
     assert ids == {f"{task_id}.{share}" for share in range(3)}
@@ -85,7 +85,7 @@ async def test_start_publishes_a_task_per_share(
 async def test_no_message_carries_a_time_of_the_senders_clock(
     collections: ModuleType, many: Settings, redis: Redis
 ) -> None:
-    await collections.start(many, redis)
+    await collections.start_collection(many, redis)
     for message in await _messages(redis):
         assert (message["headers"]["eta"], message["headers"]["expires"]) == (None, None)
 
@@ -93,49 +93,49 @@ async def test_no_message_carries_a_time_of_the_senders_clock(
 async def test_id_is_kept_for_a_day(
     collections: ModuleType, settings: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start(settings, redis)
+    task_id = await collections.start_collection(settings, redis)
     assert 86_390 <= await redis.ttl(f"prices:task:{task_id}") <= 86_400
 
 
 async def test_state_is_pending_until_a_part_begins(
-    collections: ModuleType, look: Look, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start(many, redis)
-    assert await state_of(look, many, redis, task_id) == ("PENDING", None)
+    task_id = await collections.start_collection(many, redis)
+    assert await state_of(read_status, many, redis, task_id) == ("PENDING", None)
     _end(task_id, 1, CollectionResult(), "STARTED")
-    assert await state_of(look, many, redis, task_id) == ("STARTED", None)
+    assert await state_of(read_status, many, redis, task_id) == ("STARTED", None)
     _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
     _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
-    assert await state_of(look, many, redis, task_id) == ("STARTED", None)
+    assert await state_of(read_status, many, redis, task_id) == ("STARTED", None)
 
 
 async def test_result_joins_all_parts(
-    collections: ModuleType, look: Look, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start(many, redis)
+    task_id = await collections.start_collection(many, redis)
     _end(task_id, 0, CollectionResult(stored=["t000_usd"], already=["t003_usd"]))
     _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
     _end(task_id, 2, CollectionResult(already=["t002_usd"]))
-    status = await look(many, redis, task_id)
+    status = await read_status(many, redis, task_id)
     assert status.state == "SUCCESS"
-    assert status.outcome == CollectionResult(
+    assert status.result == CollectionResult(
         stored=["t000_usd", "t001_usd"], already=["t003_usd", "t002_usd"]
     )
 
 
 async def test_part_that_failed_for_some_tickers_tells_of_all(
-    collections: ModuleType, look: Look, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start(many, redis)
+    task_id = await collections.start_collection(many, redis)
     failed = {"t001_usd": "exchange_timeout"}
     _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
     _fail(
         task_id, 1, CollectionFailed(asdict(CollectionResult(stored=["t004_usd"], failed=failed)))
     )
     _end(task_id, 2, CollectionResult())
-    status = await look(many, redis, task_id)
+    status = await read_status(many, redis, task_id)
     assert status.state == "FAILURE"
-    assert status.outcome == CollectionResult(stored=["t000_usd", "t004_usd"], failed=failed)
+    assert status.result == CollectionResult(stored=["t000_usd", "t004_usd"], failed=failed)
 
 
 BROKEN: list[tuple[Exception, str]] = [
@@ -148,33 +148,33 @@ BROKEN: list[tuple[Exception, str]] = [
 
 
 async def test_every_ticker_of_a_part_that_broke_has_failed(
-    collections: ModuleType, look: Look, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
 ) -> None:
     for error, code in BROKEN:
-        task_id = await collections.start(many, redis)
+        task_id = await collections.start_collection(many, redis)
         _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
         _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
         _fail(task_id, 2, error)
-        status = await look(many, redis, task_id)
+        status = await read_status(many, redis, task_id)
         assert status.state == "FAILURE"
-        assert status.outcome.failed == dict.fromkeys(MANY[2::3], code)
-        assert status.outcome.stored == ["t000_usd", "t001_usd"]
+        assert status.result.failed == dict.fromkeys(MANY[2::3], code)
+        assert status.result.stored == ["t000_usd", "t001_usd"]
 
 
 async def test_revoked_part_is_a_failure_rather_than_under_way_for_ever(
-    collections: ModuleType, look: Look, settings: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, settings: Settings, redis: Redis
 ) -> None:
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
-    task_id = await collections.start(settings, redis)
+    task_id = await collections.start_collection(settings, redis)
     celery.backend.mark_as_revoked(f"{task_id}.0", "terminated")
-    status = await look(settings, redis, task_id)
+    status = await read_status(settings, redis, task_id)
     assert status.state == "FAILURE"
-    assert set(status.outcome.failed) == {"btc_usd", "eth_usd"}
+    assert set(status.result.failed) == {"btc_usd", "eth_usd"}
 
 
 async def test_id_that_was_never_given_out_is_not_found(
-    look: Look, settings: Settings, redis: Redis
+    read_status: ReadStatus, settings: Settings, redis: Redis
 ) -> None:
     with pytest.raises(TaskNotFound):
-        await look(settings, redis, "0b2f6a0e-6c0e-4b43-9d5c-0a3b2f1f3c11")
+        await read_status(settings, redis, "0b2f6a0e-6c0e-4b43-9d5c-0a3b2f1f3c11")

@@ -36,10 +36,10 @@ def repairs(settings: Settings) -> ModuleType:
 
 
 async def _look(settings: Settings, redis: Redis, task_id: str) -> tuple[str, object]:
-    from app.tasks.status import look  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks.status import read_status  # noqa: PLC0415  # Celery reads the environment
 
-    status = await look(settings, redis, task_id)
-    return status.state, status.outcome
+    status = await read_status(settings, redis, task_id)
+    return status.state, status.result
 
 
 def _backend() -> Any:  # noqa: ANN401  # celery ships no types
@@ -49,7 +49,7 @@ def _backend() -> Any:  # noqa: ANN401  # celery ships no types
 
 
 async def test_wish_travels_whole(repairs: ModuleType, redis: Redis) -> None:
-    task_id = await repairs.start(redis, WISH)
+    task_id = await repairs.start_repair(redis, WISH)
     (raw,) = await redis.lrange("celery", 0, -1)
     headers = json.loads(raw)["headers"]
     assert (headers["id"], headers["task"]) == (f"{task_id}.0", "app.tasks.repairs.backfill")
@@ -67,7 +67,7 @@ async def test_wish_travels_whole(repairs: ModuleType, redis: Redis) -> None:
 async def test_status_follows_the_repair(
     repairs: ModuleType, settings: Settings, redis: Redis
 ) -> None:
-    task_id = await repairs.start(redis, WISH)
+    task_id = await repairs.start_repair(redis, WISH)
     assert await _look(settings, redis, task_id) == ("PENDING", None)
     _backend().store_result(f"{task_id}.0", None, "STARTED")
     assert await _look(settings, redis, task_id) == ("STARTED", None)
@@ -78,7 +78,7 @@ async def test_status_follows_the_repair(
 async def test_repair_that_failed_for_a_ticker_tells_of_all(
     repairs: ModuleType, settings: Settings, redis: Redis
 ) -> None:
-    task_id = await repairs.start(redis, WISH)
+    task_id = await repairs.start_repair(redis, WISH)
     repaired = RepairResult(filled=5, remaining=1, failed={"eth_usd": "exchange_timeout"})
     _backend().mark_as_failure(f"{task_id}.0", RepairFailed(asdict(repaired)))
     assert await _look(settings, redis, task_id) == ("FAILURE", repaired)
@@ -91,7 +91,7 @@ async def test_repair_that_broke_tells_its_code(
         (DatabaseUnavailable("x"), "database_unavailable"),
         (KeyError("x"), "internal_error"),
     ):
-        task_id = await repairs.start(redis, WISH)
+        task_id = await repairs.start_repair(redis, WISH)
         _backend().mark_as_failure(f"{task_id}.0", error)
         assert await _look(settings, redis, task_id) == (
             "FAILURE",
@@ -159,7 +159,7 @@ async def test_many_repairs_of_a_stalled_chart_cost_no_live_slot(  # noqa: PLR09
         exchange.add_fault("stall", method="get_index_chart_data")
         await record_before(sql, exchange)
         exchange.set_clock(0)
-        ids = [await repairs.start(redis, RepairRequest()) for _ in range(10)]
+        ids = [await repairs.start_repair(redis, RepairRequest()) for _ in range(10)]
         before = await sql.fetchval("SELECT max(timestamp) FROM prices WHERE ticker = 'btc_usd'")
         await until(lambda: live_slots(sql, 6, before), 60)
         for ticker in ("btc_usd", "eth_usd"):

@@ -34,7 +34,7 @@ async def load_celery(request: Request) -> None:
     """Load Celery once, in a thread, so that nobody else waits for it."""
     if not request.app.state.has_celery:
         await asyncio.to_thread(_import_tasks)
-        from app.tasks.asked import without_result_subscription  # noqa: PLC0415  # Celery
+        from app.tasks.task_results import without_result_subscription  # noqa: PLC0415  # Celery
 
         request.app.state.until_end.enter_context(without_result_subscription())
         request.app.state.has_celery = True
@@ -61,9 +61,9 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(BrokerUna
 )
 async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     """Start a collection of every ticker now; a slot that has its price keeps it."""
-    from app.tasks import collections  # noqa: PLC0415  # Celery
+    from app.tasks.collection_requests import start_collection  # noqa: PLC0415  # Celery
 
-    return _started(await collections.start(runtime.settings, runtime.redis))
+    return _started(await start_collection(runtime.settings, runtime.redis))
 
 
 @router.post(
@@ -105,11 +105,11 @@ async def backfill(
 
     It works for two minutes at most; `remaining` in its result is what it left.
     """
-    from app.tasks import repairs  # noqa: PLC0415  # Celery
+    from app.tasks.repairs import start_repair  # noqa: PLC0415  # Celery
 
     request = RepairRequest(exchange and exchange.lower(), ticker and ticker.lower(), span, force)
     await runtime.repair.require_known_ticker(request)
-    return _started(await repairs.start(runtime.redis, request))
+    return _started(await start_repair(runtime.redis, request))
 
 
 @router.get("/fetch-prices", include_in_schema=False)
@@ -130,9 +130,9 @@ async def task_status(
     task_id: Annotated[str, Path(description="What a POST answered as `task_id`.", max_length=64)],
 ) -> TaskStatusOut:
     """How far a task is; ids are kept for a day."""
-    from app.tasks.status import look  # noqa: PLC0415  # Celery
+    from app.tasks.status import read_status  # noqa: PLC0415  # Celery
 
-    status = await look(runtime.settings, runtime.redis, task_id)
+    status = await read_status(runtime.settings, runtime.redis, task_id)
     return TaskStatusOut(task_id=task_id, state=status.state, result=_result(status))
 
 
@@ -141,7 +141,7 @@ def _started(task_id: str) -> TaskOut:
 
 
 def _result(status: "TaskStatus") -> CollectionOut | BackfillOut | None:
-    if status.outcome is None:
+    if status.result is None:
         return None
-    shape = BackfillOut if isinstance(status.outcome, RepairResult) else CollectionOut
-    return shape(**asdict(status.outcome))
+    shape = BackfillOut if isinstance(status.result, RepairResult) else CollectionOut
+    return shape(**asdict(status.result))
