@@ -66,8 +66,7 @@ async def get_tickers(
     ],
     exchange: ExchangeParameter = DEFAULT_EXCHANGE,
 ) -> list[TickerKey]:
-    parts = (one.lower().rpartition(":") for one in ticker)
-    return [TickerKey(own or exchange.lower(), name) for own, _, name in parts]
+    return [TickerKey.parse(one, exchange) for one in ticker]
 
 
 async def require_key(

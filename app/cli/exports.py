@@ -11,7 +11,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import FromMoment, ToMoment, span_between
+from app.cli.options import FromMoment, ToMoment, span_between, split_ticker_option
 from app.domain.exports import ExportFormat
 from app.domain.prices import DEFAULT_EXCHANGE, TickerKey, TimeRange
 
@@ -37,8 +37,8 @@ def export(  # noqa: PLR0913  # a command's options are many
     chosen = form or _format_of(output)
     if output is None and chosen is ExportFormat.PARQUET:
         raise typer.BadParameter("Parquet needs a file: --output prices.parquet")
-    of_exchange, _, name = ticker.lower().rpartition(":")
-    key = TickerKey((exchange or of_exchange or DEFAULT_EXCHANGE).lower(), name)
+    named_exchange, name = split_ticker_option(ticker, exchange)
+    key = TickerKey(named_exchange or DEFAULT_EXCHANGE, name or "")
     span = span_between(from_, to)
     with _written(output) as file:
         asyncio.run(_export(key, span, chosen, file, packed=_is_packed(output)))

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from app.cli.context import command_runtime
+from app.cli.options import split_ticker_option
 from app.cli.reports import utc
 from app.domain.imports import ImportProgress, ImportRequest, ImportResult, OnProgress
 from app.domain.slots import SECONDS_PER_DAY
@@ -52,9 +53,8 @@ def import_(
     seconds = interval or load_settings().collect_interval_seconds
     if SECONDS_PER_DAY % seconds:
         raise typer.BadParameter(f"--interval {seconds} does not divide a day")
-    of_exchange, _, name = (ticker or "").lower().rpartition(":")
-    chosen = exchange.lower() if exchange else of_exchange
-    request = ImportRequest(chosen or None, name or None, seconds, on_error is OnError.SKIP)
+    named_exchange, name = split_ticker_option(ticker, exchange)
+    request = ImportRequest(named_exchange, name, seconds, on_error is OnError.SKIP)
     asyncio.run(_import(files, request))
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.domain.prices import DEFAULT_EXCHANGE, TickerKey, TimeRange
+from app.domain.prices import TickerKey, TimeRange, split_ticker
 from app.domain.times import TimePoint, ceil_seconds, floor_seconds, parse_time_point
 
 Ticker = Annotated[
@@ -53,5 +53,10 @@ def key_of(ticker: str | None) -> TickerKey | None:
     """Read a ticker that may be preceded by its exchange."""
     if ticker is None:
         return None
-    exchange, _, name = ticker.lower().rpartition(":")
-    return TickerKey(exchange or DEFAULT_EXCHANGE, name)
+    return TickerKey.parse(ticker)
+
+
+def split_ticker_option(ticker: str | None, exchange: str | None) -> tuple[str | None, str | None]:
+    """Return the exchange and the ticker that are named; `--exchange` counts before a prefix."""
+    prefix, name = split_ticker(ticker or "")
+    return (exchange or prefix).lower() or None, name or None

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, span_between
+from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, span_between, split_ticker_option
 from app.domain.repairs import OnProgress, Progress, RepairRequest, RepairResult
 
 MAX_SECONDS = 600.0
@@ -29,9 +29,8 @@ def backfill(  # noqa: PLR0913  # a command's options are many
     as_json: AsJson = False,
 ) -> None:
     """Fill missing prices from the exchange's charts, here and now, without Celery."""
-    of_exchange, _, name = (ticker or "").lower().rpartition(":")
-    chosen = exchange.lower() if exchange else of_exchange
-    request = RepairRequest(chosen or None, name or None, span_between(from_, to), force)
+    named_exchange, name = split_ticker_option(ticker, exchange)
+    request = RepairRequest(named_exchange, name, span_between(from_, to), force)
     with _showing_progress() as tell:
         repaired = asyncio.run(_repair(request, tell))
     print(json.dumps(asdict(repaired)) if as_json else _in_words(repaired))

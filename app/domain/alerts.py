@@ -92,7 +92,7 @@ class AlertState:
             self.wrong_parts[name] = wrong
 
     def _judge_summaries(self, name: str, hours: int, at: int) -> Alert:
-        exchange, _, ticker = name.partition(":")
+        exchange, ticker = TickerKey.parse(name)
         if name in self.wrong:
             text = f"{name}: the hourly summaries are right again"
             reason = self.wrong.pop(name)

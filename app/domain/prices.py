@@ -51,8 +51,20 @@ class TickerKey(NamedTuple):
     exchange: str
     ticker: str
 
+    @classmethod
+    def parse(cls, text: str, default_exchange: str = DEFAULT_EXCHANGE) -> Self:
+        """Parse `exchange:ticker`, or a ticker of the default exchange, into lower case."""
+        exchange, ticker = split_ticker(text)
+        return cls(exchange or default_exchange.lower(), ticker)
+
     def __str__(self) -> str:
         return f"{self.exchange}:{self.ticker}"
+
+
+def split_ticker(text: str) -> tuple[str, str]:
+    """Split `exchange:ticker` in lower case; the exchange is empty where it is left out."""
+    exchange, _, ticker = text.lower().rpartition(":")
+    return exchange, ticker
 
 
 class Quote(NamedTuple):

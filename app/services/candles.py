@@ -1,4 +1,4 @@
-"""Candles: a ticker's prices in brief, and whether a live price may still change them."""
+"""Candles of a ticker, and whether a live price may still change them."""
 
 from app.domain.candles import CandlePage, CandleQuery, first_open_slot
 from app.postgres.database import Database
@@ -12,13 +12,13 @@ class CandleService:
         self._database = database
 
     async def page(self, query: CandleQuery, interval_seconds: int) -> CandlePage:
-        """Read a page of candles of a ticker recorded at an interval; empty for an unknown one.
+        """Read a page of candles; `interval_seconds` is that of the ticker's recording.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.read() as session:
-            # looked at first: what was settled then has all its live prices in what is read next
-            presents = await prices.estimate_exchange_now(session, [query.key])
-            settled = first_open_slot(presents[query.key], interval_seconds)
-            return await candles.read_page(session, query, settled)
+            # read first, so that the candles have all live prices of the slots that are closed
+            exchange_now_us = await prices.estimate_exchange_now(session, [query.key])
+            open_slot = first_open_slot(exchange_now_us[query.key], interval_seconds)
+            return await candles.read_page(session, query, open_slot)

@@ -1,8 +1,8 @@
-"""Imports: files of prices, checked whole, then stored in short transactions.
+"""Imports: files of prices, validated as a whole, then stored in short transactions.
 
-A file's rows go to a stage first, so that a bad one can end the import before anything is stored,
-and so that they are stored in the order of time, whatever their order in the file is. Many short
-transactions keep nobody waiting, least of all the collector.
+Rows are copied to a staging table first, so that a bad one can end the import before anything is
+stored, and so that they are stored in the order of time. Short transactions keep the collector from
+waiting.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from app.postgres.database import Database
 from app.repositories import prices, recordings
 from app.repositories.imports import StagedRange, StagingTable
 
-ROWS_READ_AT_ONCE: Final = 50_000
-ROWS_STORED_AT_ONCE: Final = 20_000
-"""Few enough that PostgreSQL keeps what the triggers read of them in memory."""
-MAX_SHOWN: Final = 20
-READING_SHARE: Final = 0.4
-"""Of the time that an import takes."""
+MAX_ROWS_PER_READ: Final = 50_000
+MAX_ROWS_PER_TRANSACTION: Final = 20_000
+"""Few enough that PostgreSQL keeps in memory what the triggers read of them."""
+MAX_BAD_ROWS_KEPT: Final = 20
+READING_FRACTION: Final = 0.4
+"""Reading's part of an import's time."""
 
 
 class ImportService:
@@ -44,124 +44,140 @@ class ImportService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def load(self, path: Path, request: ImportRequest, tell: OnProgress) -> ImportResult:
-        """Store what a file holds and the record lacks; promise what lies between its ends.
+    async def load(
+        self, path: Path, request: ImportRequest, on_progress: OnProgress
+    ) -> ImportResult:
+        """Store the rows of a file whose slots are free, and record the time that they span.
 
-        Killed at any moment, it is done again without harm: what is stored already stays.
+        An import that is killed can safely be repeated; rows that are stored already stay.
 
         Raises:
-            ImportRefused: the file can't be read, or a row of it is bad and none may be.
+            ImportRefused: the file can't be read, or a row is bad and bad rows are not skipped.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        imported = ImportResult()
-        latest = await self._latest(request.interval_seconds)
+        result = ImportResult()
+        latest = await self._latest_importable(request.interval_seconds)
         async with self._database.autocommit_session() as session:
-            stage = StagingTable(session)
-            await stage.create()
-            await _fill(stage, path, _Reader(path, request, latest, imported), tell)
-            runs = await stage.build_index()
-            for run in runs:
-                await _store(stage, run, path, imported, tell)
-        await self._promise(runs, request.interval_seconds, imported)
-        return imported
+            staging_table = StagingTable(session)
+            await staging_table.create()
+            reader = _Reader(path, request, latest, result)
+            await _copy_to_staging(staging_table, reader, on_progress)
+            ranges = await staging_table.build_index()
+            for staged_range in ranges:
+                await _store(staging_table, staged_range, path, result, on_progress)
+        await self._record(ranges, request.interval_seconds, result)
+        return result
 
-    async def _latest(self, interval_seconds: int) -> Latest:
-        """Tell up to which moment rows are taken: live prices that may still come go first."""
+    async def _latest_importable(self, interval_seconds: int) -> Latest:
+        """Return up to when rows may be imported: slots that are not due are left to collection."""
         async with self._database.read() as session:
             known = await recordings.newest(session)
             database_us = await prices.database_now_us(session)
-            presents = await prices.estimate_exchange_now(session, known)
-        return Latest.of_recordings(database_us, presents, known.values(), interval_seconds)
+            exchange_now_us = await prices.estimate_exchange_now(session, known)
+        return Latest.of_recordings(database_us, exchange_now_us, known.values(), interval_seconds)
 
-    async def _promise(
-        self, runs: Iterable[StagedRange], interval_seconds: int, imported: ImportResult
+    async def _record(
+        self, ranges: Iterable[StagedRange], interval_seconds: int, result: ImportResult
     ) -> None:
-        """Record each ticker from its first to its last row, where nothing recorded it."""
+        """Add recordings of each ticker from its first to its last row, where it has none."""
         async with self._database.transaction() as session:
             await recordings.lock_recordings(session)
-            for run in runs:
-                wished = Recording(run.key, interval_seconds, run.first, run.last)
-                known = await recordings.of_ticker(session, run.key)
-                parts = subtract_recordings(wished, known)
-                await recordings.upsert(session, parts)
-                imported.promised += parts
+            for staged in ranges:
+                imported = Recording(staged.key, interval_seconds, staged.first, staged.last)
+                known = await recordings.of_ticker(session, staged.key)
+                added = subtract_recordings(imported, known)
+                await recordings.upsert(session, added)
+                result.promised += added
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads a file block by block, and notes what is bad."""
+    """Reads a file block by block, and adds counts and bad rows to the result."""
 
     path: Path
     request: ImportRequest
     latest: Latest
-    imported: ImportResult
-    sheet: RowParser = field(init=False)
+    result: ImportResult
+    parser: RowParser = field(init=False)
     file: PriceFile = field(init=False)
     line: int = field(init=False)
 
     def begin(self, file: PriceFile) -> None:
-        """Find out what the file's columns are."""
-        self.file, self.line = file, file.first_line
-        self.sheet = RowParser.of(file.columns, self.request, self.latest)
+        """Find the file's columns.
 
-    def block(self) -> bytes | None:
-        """Give the next good rows as they are staged; None when there are no more."""
-        with _refusing(self.path):
-            rows = list(islice(self.file.rows, ROWS_READ_AT_ONCE))
+        Raises:
+            ValueError: a column is missing, or there twice.
+        """
+        self.file, self.line = file, file.first_line
+        self.parser = RowParser.of(file.columns, self.request, self.latest)
+
+    def read_block(self) -> bytes | None:
+        """Read the next good rows, as lines for the staging table; None after the last one."""
+        with _file_errors(self.path):
+            rows = list(islice(self.file.rows, MAX_ROWS_PER_READ))
         if not rows:
             return None
-        good = self.sheet.read_alike(rows)
+        good = self.parser.read_alike(rows)
         if good is None:
-            good = list(self._good(rows))
+            good = list(self._good_rows(rows))
         self.line += len(rows)
-        self.imported.read += sum(map(bool, rows))
+        self.result.read += sum(map(bool, rows))
         return "\n".join([*good, ""]).encode()
 
-    def _good(self, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    def _good_rows(self, rows: Iterable[Sequence[str]]) -> Iterator[str]:
         for line, fields in enumerate(rows, start=self.line):
             if not fields:
                 continue
             try:
-                yield self.sheet.read(fields)
+                yield self.parser.read(fields)
             except ValueError as error:
-                self._note(BadRow(line, str(error)))
+                self._skip_or_refuse(BadRow(line, str(error)))
 
-    def _note(self, bad: BadRow) -> None:
+    def _skip_or_refuse(self, bad: BadRow) -> None:
         if not self.request.skips_bad_rows:
             raise ImportRefused(f"{self.path}:{bad.line}: {bad.fault}")
-        self.imported.bad += 1
-        if len(self.imported.first_bad) < MAX_SHOWN:
-            self.imported.first_bad.append(bad)
+        self.result.bad += 1
+        if len(self.result.first_bad) < MAX_BAD_ROWS_KEPT:
+            self.result.first_bad.append(bad)
 
 
-async def _fill(stage: StagingTable, path: Path, reader: _Reader, tell: OnProgress) -> None:
-    """Bring a file to the stage: one block is read while the one before is on its way."""
+async def _copy_to_staging(
+    staging_table: StagingTable, reader: _Reader, on_progress: OnProgress
+) -> None:
+    """Copy a file to the staging table; the next block is read while one is sent."""
     with ExitStack() as stack:
-        with _refusing(path):
-            file = stack.enter_context(open_prices(path))
+        with _file_errors(reader.path):
+            file = stack.enter_context(open_prices(reader.path))
             reader.begin(file)
-        async with aclosing(prefetch(lambda: asyncio.to_thread(reader.block))) as blocks:
+        async with aclosing(prefetch(lambda: asyncio.to_thread(reader.read_block))) as blocks:
             async for block in blocks:
-                await stage.copy_rows(block)
-                share = READING_SHARE * file.share
-                tell(ImportProgress(path, share, reader.imported.read, stored=0))
+                await staging_table.copy_rows(block)
+                fraction = READING_FRACTION * file.share
+                on_progress(ImportProgress(reader.path, fraction, reader.result.read, stored=0))
 
 
 async def _store(
-    stage: StagingTable, run: StagedRange, path: Path, imported: ImportResult, tell: OnProgress
+    staging_table: StagingTable,
+    staged_range: StagedRange,
+    path: Path,
+    result: ImportResult,
+    on_progress: OnProgress,
 ) -> None:
-    """Store what is staged of a ticker, block by block."""
-    after = run.first - 1
-    while (stored := await stage.insert_block(run, after, ROWS_STORED_AT_ONCE)).last is not None:
-        after = stored.last
-        imported.added += stored.added
-        share = READING_SHARE + (1 - READING_SHARE) * run.fraction_before(after)
-        tell(ImportProgress(path, share, imported.read, imported.added))
+    """Store the staged rows of a ticker, block by block."""
+    last = staged_range.first - 1
+    while True:
+        block = await staging_table.insert_block(staged_range, last, MAX_ROWS_PER_TRANSACTION)
+        if block.last is None:
+            return
+        last = block.last
+        result.added += block.added
+        fraction = READING_FRACTION + (1 - READING_FRACTION) * staged_range.fraction_before(last)
+        on_progress(ImportProgress(path, fraction, result.read, result.added))
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Turn the many ways in which a file is broken into one error."""
+def _file_errors(path: Path) -> Iterator[None]:
+    """Map the errors of a broken file to ImportRefused."""
     try:
         yield
     except BROKEN as error:

@@ -1,4 +1,4 @@
-"""Summaries of hours: whether they say what the rows say, and writing them anew."""
+"""Verification of the hourly summaries against their rows, and their rebuild."""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -15,8 +15,8 @@ CHUNK_SECONDS = 30 * 24 * SECONDS_PER_HOUR
 log = structlog.get_logger(__name__)
 
 
-class Verified(NamedTuple):
-    """A stretch of a ticker's hours, from a full hour to another, exclusive, and its flaws."""
+class VerifiedRange(NamedTuple):
+    """A range of a ticker's hours, from a full hour to another, exclusive; `wrong` is a count."""
 
     key: TickerKey
     start: int
@@ -25,13 +25,13 @@ class Verified(NamedTuple):
 
 
 class SummaryService:
-    """Watches over the summaries; a process has one."""
+    """Verifies the hourly summaries; a process has one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def verify(self, *, rebuild: bool = False) -> AsyncIterator[Verified]:
-        """Compare every hour with its rows, a month at a time; rewrite wrong months if asked.
+    async def verify(self, *, rebuild: bool = False) -> AsyncIterator[VerifiedRange]:
+        """Compare all hours with their rows, a month at a time; with `rebuild`, rewrite wrong ones.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
@@ -40,17 +40,19 @@ class SummaryService:
             keys = await prices.stored_tickers(session) | (await prices.extents(session)).keys()
         for key in sorted(keys):
             async with self._database.read() as session:
-                extent = await summaries.stored_range(session, key)
-            last_end = ((extent.end or 0) // SECONDS_PER_HOUR + 1) * SECONDS_PER_HOUR
-            for start in range(extent.start or 0, last_end, CHUNK_SECONDS):
+                stored = await summaries.stored_range(session, key)
+            last_end = ((stored.end or 0) // SECONDS_PER_HOUR + 1) * SECONDS_PER_HOUR
+            for start in range(stored.start or 0, last_end, CHUNK_SECONDS):
                 end = min(start + CHUNK_SECONDS, last_end)
                 yield await self._verify(key, start, end, rebuild=rebuild)
 
-    async def _verify(self, key: TickerKey, start: int, end: int, *, rebuild: bool) -> Verified:
+    async def _verify(
+        self, key: TickerKey, start: int, end: int, *, rebuild: bool
+    ) -> VerifiedRange:
         async with self._database.read() as session:
             wrong = await summaries.count_wrong(session, key, start, end)
         if wrong and rebuild:
             async with self._database.transaction() as session:
                 await summaries.rebuild(session, key, start, end)
             log.info("summaries_rebuilt", ticker=str(key), start=start, end=end, hours=wrong)
-        return Verified(key, start, end, wrong)
+        return VerifiedRange(key, start, end, wrong)

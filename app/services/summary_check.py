@@ -1,4 +1,4 @@
-"""The hourly check of a sample of the summaries: the newest ones, and older ones at random."""
+"""The hourly check of a sample of the hourly summaries: the newest ones, and random older ones."""
 
 import asyncio
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from app.repositories import prices, summaries
 
 CHUNK_SECONDS = 7 * 24 * SECONDS_PER_HOUR
 BUDGET_SECONDS = 2.0
-"""Nothing further is begun after that, for a worker may have a single process."""
+"""No chunk is begun after this time, because a worker may have only one process."""
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class SummaryCheck:
-    """Checks again what is known as wrong, and then two chunks of each ticker."""
+    """Compares summaries with their rows: chunks that were wrong, then two of each ticker."""
 
     def __init__(self, database: Database, redis: "Redis") -> None:
         self._database = database
@@ -36,78 +36,72 @@ class SummaryCheck:
         self._random = Random()  # noqa: S311  # no secret
 
     async def run(self) -> int:
-        """Check a sample of the record; give how many wrong hours are known now.
+        """Check a sample; return how many wrong hours are known now.
 
-        Half the time at most goes to what is known as wrong, so that the rest gets its turn too.
+        At most half of the time goes to chunks that are known to be wrong.
 
         Raises:
             DatabaseUnavailable, BrokerUnavailable: a server does not answer.
         """
         now = asyncio.get_running_loop().time
-        half, end = (now() + part * BUDGET_SECONDS for part in (0.5, 1.0))
+        half_time, end_time = (now() + part * BUDGET_SECONDS for part in (0.5, 1.0))
         async with self._database.read() as session:
-            names = set(map(str, await prices.stored_tickers(session)))
-        known = await self._known(names)
-        wrong = [(name, start) for name, found in known.items() for start in found]
-        for name, start in self._shuffled(wrong):
-            await self._check(name, [start], known)
-            if now() >= half:
+            tickers = set(map(str, await prices.stored_tickers(session)))
+        known = await self._known_wrong_hours(tickers)
+        wrong = [(ticker, start) for ticker, hours in known.items() for start in hours]
+        for ticker, start in self._shuffled(wrong):
+            await self._check(ticker, [start], known)
+            if now() >= half_time:
                 break
-        for name in self._shuffled(names):
-            await self._check(name, await self._chosen(name), known)
-            if now() >= end:
-                break  # chance decides who is next
-        return sum(sum(found.values()) for found in known.values())
+        for ticker in self._shuffled(tickers):
+            await self._check(ticker, await self._sample_chunks(ticker), known)
+            if now() >= end_time:
+                break  # the order is random, so others are checked next time
+        return sum(sum(hours.values()) for hours in known.values())
 
-    async def _known(self, names: set[str]) -> dict[str, CheckedHours]:
-        """Read what is wrong as far as it is known, and forget the tickers that are gone.
+    async def _known_wrong_hours(self, tickers: set[str]) -> dict[str, CheckedHours]:
+        """Read the chunks that were wrong, by ticker; delete the results of tickers that are gone.
 
-        Redis may have lost what was found, so what the alerts told counts too.
+        Redis may have lost results, so the chunks that were alerted count, too.
         """
         checked = await self._checks.read()
-        known = {name: _wrong_of(found) for name, found in checked.items()}
-        told = AlertState.load(await self._alert_lease.read_state() or AlertState().dump())
-        for name, parts in told.wrong_parts.items():
-            known[name] = {**dict.fromkeys(parts, 1), **known.get(name, {})}
-        for name in known.keys() - names:
-            if not known[name]:
-                await self._checks.delete(name)
+        known = {ticker: _only_wrong(hours) for ticker, hours in checked.items()}
+        alerted = AlertState.load(await self._alert_lease.read_state() or AlertState().dump())
+        for ticker, starts in alerted.wrong_parts.items():
+            known[ticker] = {**dict.fromkeys(starts, 1), **known.get(ticker, {})}
+        for ticker in known.keys() - tickers:
+            if not known[ticker]:
+                await self._checks.delete(ticker)
         return known
 
     async def _check(
-        self, name: str, chunks: Collection[int], known: dict[str, CheckedHours]
+        self, ticker: str, starts: Collection[int], known: dict[str, CheckedHours]
     ) -> None:
-        """Check chunks of a ticker, and keep what was found beside what is known."""
+        """Check the chunks with these starts, and save the result with the known ones."""
+        key = TickerKey.parse(ticker)
         async with self._database.read() as session:
-            found = {
-                start: await summaries.count_wrong(
-                    session, _key(name), start, start + CHUNK_SECONDS
-                )
-                for start in chunks
+            result = {
+                start: await summaries.count_wrong(session, key, start, start + CHUNK_SECONDS)
+                for start in starts
             }
-        for start, wrong in _wrong_of(found).items():
+        for start, hours in _only_wrong(result).items():
             end = start + CHUNK_SECONDS
-            log.error("summaries_wrong", ticker=name, start=start, end=end, hours=wrong)
-        known[name] = {**known.get(name, {}), **found}
-        await self._checks.save(name, known[name])
+            log.error("summaries_wrong", ticker=ticker, start=start, end=end, hours=hours)
+        known[ticker] = {**known.get(ticker, {}), **result}
+        await self._checks.save(ticker, known[ticker])
 
-    async def _chosen(self, name: str) -> Collection[int]:
-        """Choose the newest chunk of a ticker and any other; give their starts."""
+    async def _sample_chunks(self, ticker: str) -> Collection[int]:
+        """Return the starts of a ticker's newest chunk and of a random one."""
         async with self._database.read() as session:
-            extent = await summaries.stored_range(session, _key(name))
-        if extent.start is None or extent.end is None:
+            stored = await summaries.stored_range(session, TickerKey.parse(ticker))
+        if stored.start is None or stored.end is None:
             return []
-        first, last = (moment // CHUNK_SECONDS for moment in (extent.start, extent.end))
-        return {part * CHUNK_SECONDS for part in (last, self._random.randint(first, last))}
+        first, last = stored.start // CHUNK_SECONDS, stored.end // CHUNK_SECONDS
+        return {chunk * CHUNK_SECONDS for chunk in (last, self._random.randint(first, last))}
 
     def _shuffled(self, items: Collection[T]) -> list[T]:
         return self._random.sample(list(items), len(items))
 
 
-def _wrong_of(found: CheckedHours) -> CheckedHours:
-    return {start: wrong for start, wrong in found.items() if wrong}
-
-
-def _key(name: str) -> TickerKey:
-    exchange, _, ticker = name.partition(":")
-    return TickerKey(exchange, ticker)
+def _only_wrong(hours: CheckedHours) -> CheckedHours:
+    return {start: wrong for start, wrong in hours.items() if wrong}

@@ -112,8 +112,8 @@ async def test_earliest_of_a_slot_wins_whatever_the_order(
 async def test_first_bad_row_ends_an_import_with_nothing_stored(
     database: Database, sql: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "ROWS_READ_AT_ONCE", 2)
-    monkeypatch.setattr(imports, "ROWS_STORED_AT_ONCE", 2)
+    monkeypatch.setattr(imports, "MAX_ROWS_PER_READ", 2)
+    monkeypatch.setattr(imports, "MAX_ROWS_PER_TRANSACTION", 2)
     path = _csv(tmp_path / "a.csv", [(T0, 1), (T0 + 60, 2), (T0 + 120, 3), (T0 + 180, "x")])
     with pytest.raises(ImportRefused, match=r"a\.csv:5: price 'x' is no number"):
         await _load(database, path)
@@ -259,8 +259,8 @@ async def test_only_what_nothing_records_is_promised(
 async def test_import_that_was_cut_off_is_done_again(
     database: Database, sql: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "ROWS_READ_AT_ONCE", 2)
-    monkeypatch.setattr(imports, "ROWS_STORED_AT_ONCE", 2)
+    monkeypatch.setattr(imports, "MAX_ROWS_PER_READ", 2)
+    monkeypatch.setattr(imports, "MAX_ROWS_PER_TRANSACTION", 2)
     path = _csv(tmp_path / "a.csv", [(T0 + 60 * number, number + 1) for number in range(9)])
 
     def cut_off(progress: ImportProgress) -> None:
@@ -278,8 +278,8 @@ async def test_import_that_was_cut_off_is_done_again(
 async def test_progress_rises_to_the_end(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "ROWS_READ_AT_ONCE", 3)
-    monkeypatch.setattr(imports, "ROWS_STORED_AT_ONCE", 3)
+    monkeypatch.setattr(imports, "MAX_ROWS_PER_READ", 3)
+    monkeypatch.setattr(imports, "MAX_ROWS_PER_TRANSACTION", 3)
     path = _csv(tmp_path / "a.csv", [(T0 + 60 * number, number + 1) for number in range(9)])
     told: list[ImportProgress] = []
     await ImportService(database).load(path, WISH, told.append)

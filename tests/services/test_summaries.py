@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from app.postgres.database import Database
-from app.services.summaries import SummaryService, Verified
+from app.services.summaries import SummaryService, VerifiedRange
 from tests.repositories.rows import store
 
 HOUR = 3600
@@ -17,7 +17,7 @@ DAMAGES = (
 )
 
 
-async def _verify(database: Database, *, rebuild: bool = False) -> list[Verified]:
+async def _verify(database: Database, *, rebuild: bool = False) -> list[VerifiedRange]:
     return [part async for part in SummaryService(database).verify(rebuild=rebuild)]
 
 

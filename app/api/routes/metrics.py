@@ -20,7 +20,7 @@ from app.core.metrics import COUNTERS, CounterKey
 from app.domain.coverage import Coverage
 from app.domain.freshness import HealthReport, ProcessStatus
 from app.domain.gaps import PENDING
-from app.domain.prices import TimeRange
+from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import SECONDS_PER_HOUR
 from app.redis.counters import flush_counters
 
@@ -174,6 +174,5 @@ class _Scrape(Collector):
             labels=("exchange", "ticker"),
         )
         for name, found in (self._findings.signs or ProcessStatus()).checked_hours.items():
-            exchange, _, ticker = name.partition(":")
-            wrong.add_metric((exchange, ticker), sum(found.values()))
+            wrong.add_metric(TickerKey.parse(name), sum(found.values()))
         return wrong
