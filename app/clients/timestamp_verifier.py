@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.core.clocks import ExtrapolatedClock, boottime_us
 from app.core.errors import TimestampRefused
 from app.domain.prices import Quote
-from app.domain.timestamp_checks import ClockReadings, ExchangeClock, agree
+from app.domain.timestamp_checks import ClockReadings, ExchangeClock, are_consistent
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class TimestampVerifier:
             first_us, prediction = quote.observed_us, ExtrapolatedClock(quote.observed_us)
             quote = await fetch()
             if self._is_doubtful(quote):
-                if not agree(quote.observed_us, prediction.now_us()):
+                if not are_consistent(quote.observed_us, prediction.now_us()):
                     raise TimestampRefused(f"stamped {first_us} µs, then {quote.observed_us} µs")
                 self._require_credible(quote)
-        self.clock.believe(quote.observed_us, self._read_clocks())
+        self.clock.accept(quote.observed_us, self._read_clocks())
         return quote
 
     def _is_doubtful(self, quote: Quote) -> bool:

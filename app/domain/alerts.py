@@ -1,4 +1,4 @@
-"""Alerts: what is told when a ticker goes stale, and when it recovers."""
+"""Alerts about tickers that become stale or recover, and about wrong hourly summaries."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ MAX_PENDING = 1000
 
 
 class TickerStatus(NamedTuple):
-    """What is thought of a ticker now; the reason is empty while it is fresh."""
+    """A ticker's current status; the reason is empty while it is fresh."""
 
     key: TickerKey
     is_stale: bool
@@ -22,7 +22,7 @@ class TickerStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One call of the endpoint, as it is sent; `at` is in UNIX seconds."""
+    """The body of one webhook call; `at` is in UNIX seconds."""
 
     event: Literal["ticker_stale", "ticker_recovered", "summaries_wrong", "summaries_right"]
     exchange: str
@@ -35,10 +35,10 @@ class Alert:
 
 @dataclass(slots=True)
 class AlertState:
-    """What was told: why each stale ticker is stale, and the alerts that are not delivered yet.
+    """What was alerted: why each stale ticker is stale, and the alerts still to be delivered.
 
-    `wrong` holds the tickers whose hourly summaries are, with the reason that was told, and
-    `wrong_parts` the starts of the chunks that were found wrong and not yet right again.
+    `wrong` maps tickers with wrong hourly summaries to the reason, `wrong_parts` to the starts of
+    the wrong chunks. The field names are persisted.
     """
 
     stale: dict[str, str] = field(default_factory=dict)
@@ -48,50 +48,50 @@ class AlertState:
 
     @classmethod
     def load(cls, text: str) -> Self:
-        """Take from text what `dump` made."""
-        known = json.loads(text)
-        pending = [Alert(**alert) for alert in known["pending"]]
-        wrong, parts = known.get("wrong", {}), known.get("wrong_parts", {})
-        return cls(known["stale"], pending, wrong, parts)
+        """Parse the JSON of `dump`."""
+        state = json.loads(text)
+        pending = [Alert(**alert) for alert in state["pending"]]
+        wrong, parts = state.get("wrong", {}), state.get("wrong_parts", {})
+        return cls(state["stale"], pending, wrong, parts)
 
     def dump(self) -> str:
-        """Write it as text."""
+        """Serialize it as JSON."""
         return json.dumps(asdict(self))
 
-    def update_tickers(self, verdicts: Iterable[TickerStatus], at: int) -> list[Alert]:
-        """Note what changed; give the alerts that too long a queue had no place for."""
-        for verdict in verdicts:
-            if verdict.is_stale != (str(verdict.key) in self.stale):
-                self.pending.append(self._turn(verdict, at))
+    def update_tickers(self, statuses: Iterable[TickerStatus], at: int) -> list[Alert]:
+        """Queue an alert for each change of status; return those that a full queue drops."""
+        for status in statuses:
+            if status.is_stale != (str(status.key) in self.stale):
+                self.pending.append(self._change_status(status, at))
         return self._drop_oldest()
 
     def update_summaries(self, checked: Mapping[str, CheckedHours], at: int) -> list[Alert]:
-        """Note whose hourly summaries became wrong or right; give the alerts without a place.
+        """Queue an alert where summaries became wrong or right; return dropped alerts.
 
-        What is not among the checked chunks stays as it was: only a check can put it right.
+        Chunks that were not checked keep their status.
         """
-        for name, found in checked.items():
-            self._note_parts(name, found)
+        for name, hours in checked.items():
+            self._update_wrong_parts(name, hours)
             if (name in self.wrong_parts) != (name in self.wrong):
-                self.pending.append(self._judge_summaries(name, sum(found.values()), at))
+                self.pending.append(self._change_summaries(name, sum(hours.values()), at))
         return self._drop_oldest()
 
     def remove_others(self, keys: Iterable[TickerKey]) -> None:
-        """Forget the tickers that are watched no more; what is wrong stays until a check."""
-        watched = set(map(str, keys))
-        self.stale = {key: reason for key, reason in self.stale.items() if key in watched}
+        """Remove stale tickers that are not configured any more; wrong summaries stay."""
+        configured = set(map(str, keys))
+        self.stale = {key: reason for key, reason in self.stale.items() if key in configured}
 
     def _drop_oldest(self) -> list[Alert]:
         dropped = self.pending[:-MAX_PENDING]
         del self.pending[:-MAX_PENDING]
         return dropped
 
-    def _note_parts(self, name: str, found: CheckedHours) -> None:
-        parts = {*self.wrong_parts.pop(name, []), *found}
-        if wrong := sorted(start for start in parts if found.get(start, 1)):
+    def _update_wrong_parts(self, name: str, hours: CheckedHours) -> None:
+        parts = {*self.wrong_parts.pop(name, []), *hours}
+        if wrong := sorted(start for start in parts if hours.get(start, 1)):
             self.wrong_parts[name] = wrong
 
-    def _judge_summaries(self, name: str, hours: int, at: int) -> Alert:
+    def _change_summaries(self, name: str, hours: int, at: int) -> Alert:
         exchange, ticker = TickerKey.parse(name)
         if name in self.wrong:
             text = f"{name}: the hourly summaries are right again"
@@ -101,17 +101,18 @@ class AlertState:
         text = f"{name}: {reason}: `python -m app verify --rebuild` mends them"
         return Alert("summaries_wrong", exchange, ticker, None, reason, at, text)
 
-    def _turn(self, verdict: TickerStatus, at: int) -> Alert:
-        key, age = verdict.key, verdict.age_seconds
-        old = "no live price is known" if age is None else f"the newest slot is {age} s old"
-        if verdict.is_stale:
-            self.stale[str(key)] = verdict.reason
-            text = f"{key} is stale: {old}: {verdict.reason}"
-            return Alert("ticker_stale", *key, age, verdict.reason, at, text)
+    def _change_status(self, status: TickerStatus, at: int) -> Alert:
+        key, age = status.key, status.age_seconds
+        age_text = "no live price is known" if age is None else f"the newest slot is {age} s old"
+        if status.is_stale:
+            self.stale[str(key)] = status.reason
+            text = f"{key} is stale: {age_text}: {status.reason}"
+            return Alert("ticker_stale", *key, age, status.reason, at, text)
         reason = self.stale.pop(str(key))
-        return Alert("ticker_recovered", *key, age, reason, at, f"{key} is fresh again: {old}")
+        text = f"{key} is fresh again: {age_text}"
+        return Alert("ticker_recovered", *key, age, reason, at, text)
 
 
 def alert_payload(alert: Alert) -> Mapping[str, object]:
-    """Give the JSON object that is sent."""
+    """Return the JSON object that is sent."""
     return asdict(alert)

@@ -1,4 +1,4 @@
-"""Freshness: how old a ticker's newest price is, and in plain words why it is too old."""
+"""Freshness: how old a ticker's newest price is, and why it is too old."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,23 +8,23 @@ from app.domain.prices import TickerKey
 
 MIN_SILENCE_SECONDS = 5.0
 MAX_SILENCE_SECONDS = 30.0
-MIN_NOTE_SECONDS = 10.0
+MIN_FAILURE_SECONDS = 10.0
 NO_ANSWER_IN_TIME = "no answer in time"
 DOES_NOT_ANSWER = "PostgreSQL does not answer"
 STATEMENT_ENDED = "PostgreSQL ended a statement"
-"""How the words begin in which app/postgres/errors.py tells these two troubles."""
+"""How app/postgres/errors.py begins the messages of these two errors."""
 NO_REASON = "nothing reported a failure: the logs of beat and worker tell more"
 DISK_FULL = "database_full"
 WORST_CLOCK_SECONDS = 55 * 60
-"""A stamp an hour away from the database's clock is refused; this warns before."""
+"""A timestamp an hour off the database's clock is refused; this warns before."""
 
 CheckedHours: TypeAlias = Mapping[int, int]
-"""How many hours of a chunk are wrong, by the chunk's start in UNIX seconds; 0 if all are right."""
+"""The number of wrong hours of a chunk, by its start in UNIX seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The age of a ticker's newest live slot in seconds, None while there is none, or unknown."""
+    """The age of a ticker's newest live slot in seconds; None if there is none or it is unknown."""
 
     key: TickerKey
     age_seconds: int | None
@@ -32,31 +32,34 @@ class Freshness:
 
 
 class Clocks(NamedTuple):
-    """How many seconds two clocks are ahead of an exchange's: the database's and this server's."""
+    """How many seconds the database's and this server's clock are ahead of an exchange's."""
 
     exchange: str
     database_seconds: float
     server_seconds: float
 
     def __str__(self) -> str:
-        database, server = _off(self.database_seconds), _off(self.server_seconds)
+        database, server = (
+            _format_offset(self.database_seconds),
+            _format_offset(self.server_seconds),
+        )
         return f"the database's clock is {database} {self.exchange}'s, this server's {server} it"
 
 
 class Failure(NamedTuple):
-    """Why a ticker could not be collected; since when and when last, in seconds before now."""
+    """Why a ticker could not be collected; seconds since it first and last failed."""
 
     code: str
     detail: str
     since_seconds: float
-    noted_seconds: float
+    last_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """The seconds since the sign of life of each beat and worker; failures, by ticker.
+    """The seconds since the heartbeat of each beat and worker, and failures by ticker.
 
-    `checked_hours` tells of each ticker how many hourly summaries the last checks found wrong.
+    `checked_hours` holds by ticker how many hourly summaries the last checks found wrong.
     """
 
     beats: Mapping[str, float] = field(default_factory=dict)
@@ -67,45 +70,45 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """What one look found; `signs` are None while Redis is away, a trouble is empty if none."""
+    """The result of a check; `processes` is None while Redis is away, troubles may be empty."""
 
     interval_seconds: int
     tickers: Sequence[Freshness]
     clocks: Sequence[Clocks] = ()
-    signs: ProcessStatus | None = None
+    processes: ProcessStatus | None = None
     database_trouble: str = ""
     broker_trouble: str = ""
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether every ticker is."""
+        """Return whether every ticker is fresh."""
         return all(ticker.is_fresh for ticker in self.tickers)
 
     def beat_trouble(self) -> str:
-        """Tell in words whether beat is silent; empty if not, or if nothing is known."""
-        if self.signs is None:
+        """Describe a silence of beat; empty if there is none, or nothing is known."""
+        if self.processes is None:
             return ""
-        if not self.signs.beats:
+        if not self.processes.beats:
             return "" if self.is_fresh else "no beat has reported"
-        silence = min(self.signs.beats.values())
+        silence = min(self.processes.beats.values())
         return f"beat has been silent for {silence:.0f} s" if self._is_silent(silence) else ""
 
     def worker_trouble(self) -> str:
-        """Tell in words whether every worker is silent; empty if not, or if nothing is known."""
-        if self.signs is None:
+        """Describe a silence of all workers; empty if there is none, or nothing is known."""
+        if self.processes is None:
             return ""
-        if not self.signs.workers:
+        if not self.processes.workers:
             return "" if self.is_fresh else "no worker has reported"
-        silence = min(self.signs.workers.values())
+        silence = min(self.processes.workers.values())
         return f"no worker has reported for {silence:.0f} s" if self._is_silent(silence) else ""
 
     def silent_workers(self) -> Mapping[str, float]:
-        """Name the workers that are silent, and for how many seconds."""
-        workers = self.signs.workers if self.signs else {}
+        """Return the silent workers with the seconds since their last heartbeat."""
+        workers = self.processes.workers if self.processes else {}
         return {name: silence for name, silence in workers.items() if self._is_silent(silence)}
 
     def reason(self, key: TickerKey) -> str:
-        """Tell in words why a ticker is stale; what all the rest depends on comes first."""
+        """Explain why a ticker is stale; what the rest depends on comes first."""
         return next(filter(None, self._reasons(key)), NO_REASON)
 
     def _reasons(self, key: TickerKey) -> Iterator[str]:
@@ -113,7 +116,7 @@ class HealthReport:
         yield self._database_reason()
         is_full = any(failure.code == DISK_FULL for failure in failures.values())
         yield "the database refuses writes: disk full" if is_full else ""
-        yield _broker_words(self.broker_trouble)
+        yield _describe_broker(self.broker_trouble)
         yield self.beat_trouble()
         yield self.worker_trouble()
         if failure := failures.get(str(key)):
@@ -129,33 +132,33 @@ class HealthReport:
         return f"the database can't be read ({self.database_trouble})"
 
     def _lasting_failures(self) -> Mapping[str, Failure]:
-        lasts, known = failure_lasts_seconds(self.interval_seconds), self.signs
-        failures = known.failures if known else {}
-        return {key: one for key, one in failures.items() if one.noted_seconds <= lasts}
+        max_age = failure_lasts_seconds(self.interval_seconds)
+        failures = self.processes.failures if self.processes else {}
+        return {key: one for key, one in failures.items() if one.last_seconds <= max_age}
 
     def _is_silent(self, seconds: float) -> bool:
         return seconds > silent_after_seconds(self.interval_seconds)
 
 
 def silent_after_seconds(interval_seconds: int) -> float:
-    """Tell after how long without a sign of life a process is called silent."""
+    """Return after how many seconds without a heartbeat a process counts as silent."""
     return min(max(MIN_SILENCE_SECONDS, interval_seconds / 2), MAX_SILENCE_SECONDS)
 
 
 def failure_lasts_seconds(interval_seconds: int) -> float:
-    """Tell how long a failure is believed that nobody notes again.
+    """Return how long a recorded failure holds without being recorded again.
 
-    A ticker that fails is noted once an interval. What was noted before a price was stored is
-    over when that price gets stale, two intervals later.
+    A failing ticker is recorded once an interval. A failure from before a stored price is over by
+    the time that price becomes stale, two intervals later.
     """
-    return max(MIN_NOTE_SECONDS, 2.0 * interval_seconds)
+    return max(MIN_FAILURE_SECONDS, 2.0 * interval_seconds)
 
 
-def _broker_words(trouble: str) -> str:
+def _describe_broker(trouble: str) -> str:
     if not trouble or " refuses " in trouble:
         return trouble
     return "the broker is away"
 
 
-def _off(seconds: float) -> str:
+def _format_offset(seconds: float) -> str:
     return f"{abs(seconds):.1f} s {'behind' if seconds < 0 else 'ahead of'}"

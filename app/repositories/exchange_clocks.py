@@ -46,7 +46,7 @@ async def read_for_host(session: AsyncSession, host: str) -> dict[str, ExchangeC
 async def upsert(session: AsyncSession, host: str, clocks: Mapping[str, ExchangeClock]) -> None:
     """Write what is believed on a host."""
     for exchange, clock in sorted(clocks.items()):
-        doubted, since = clock.doubt or (None, None)
+        doubted, since = clock.unconfirmed or (None, None)
         row = {
             "exchange": exchange,
             "host": host,

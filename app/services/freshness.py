@@ -90,7 +90,7 @@ class FreshnessService:
             self._interval_seconds,
             tickers=latest.freshness(STALE_AFTER_INTERVALS * self._interval_seconds),
             clocks=latest.clocks(now),
-            signs=processes,
+            processes=processes,
             database_trouble=database_trouble,
             broker_trouble=broker_trouble,
         )

@@ -24,7 +24,7 @@ from app.domain.slots import (
     seconds_left,
     window_seconds,
 )
-from app.domain.timestamp_checks import ClockReadings, ExchangeClock, agree
+from app.domain.timestamp_checks import ClockReadings, ExchangeClock, are_consistent
 
 BASE_SECONDS = 1_768_580_400
 TICKERS = ("btc_usd", "eth_usd")
@@ -199,14 +199,14 @@ def _ask_surely(
     if is_plausible(first, now.database_us) and clock.is_doubtful(observed, now, interval):
         observed, came, then = ask(at)
         if clock.is_doubtful(observed, then, interval):
-            confirmed = agree(observed, first + _us(came - at))
+            confirmed = are_consistent(observed, first + _us(came - at))
             credible = world.is_before or clock.is_credible(observed, then, interval)
             if not (confirmed and credible):
                 return None, came
     if not is_plausible(observed, then.database_us):
         return None, came
     if not world.is_before:
-        clock.believe(observed, then)
+        clock.accept(observed, then)
     return observed, came
 
 

@@ -28,11 +28,11 @@ FULL = Failure("database_full", "no space", 60, 5)
 
 
 def findings(**changes: object) -> HealthReport:
-    return replace(HealthReport(60, [STALE], signs=LIVELY), **changes)  # type: ignore[arg-type]  # names of fields
+    return replace(HealthReport(60, [STALE], processes=LIVELY), **changes)  # type: ignore[arg-type]  # names of fields
 
 
 def with_signs(**changes: object) -> HealthReport:
-    return findings(signs=replace(LIVELY, **changes))  # type: ignore[arg-type]  # same
+    return findings(processes=replace(LIVELY, **changes))  # type: ignore[arg-type]  # same
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ CASES = [
     ),
     (with_signs(failures={"deribit:eth_usd": MAINTENANCE}), NO_REASON),
     (
-        with_signs(failures={str(BTC): MAINTENANCE._replace(noted_seconds=121)}),
+        with_signs(failures={str(BTC): MAINTENANCE._replace(last_seconds=121)}),
         NO_REASON,
     ),
     (with_signs(failures={"deribit:eth_usd": FULL}), "the database refuses writes: disk full"),
-    (findings(signs=None, broker_trouble="Redis"), "the broker is away"),
+    (findings(processes=None, broker_trouble="Redis"), "the broker is away"),
     (
-        findings(signs=None, broker_trouble="Redis refuses writes (MISCONF)"),
+        findings(processes=None, broker_trouble="Redis refuses writes (MISCONF)"),
         "Redis refuses writes (MISCONF)",
     ),
     (findings(database_trouble=f"{DOES_NOT_ANSWER} (x)"), "the database is away"),
@@ -91,15 +91,15 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
     found = findings(
         database_trouble=f"{DOES_NOT_ANSWER} (ConnectionRefusedError)",
         broker_trouble="away",
-        signs=ProcessStatus(beats={"a": 95}, workers={"b": 95}, failures=failures),
+        processes=ProcessStatus(beats={"a": 95}, workers={"b": 95}, failures=failures),
     )
     starts = []
     for fixed in (
         {"database_trouble": ""},
-        {"signs": ProcessStatus({"a": 95}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"processes": ProcessStatus({"a": 95}, {"b": 95}, {str(BTC): MAINTENANCE})},
         {"broker_trouble": ""},
-        {"signs": ProcessStatus({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
-        {"signs": ProcessStatus({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
+        {"processes": ProcessStatus({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"processes": ProcessStatus({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
     ):
         starts.append(found.reason(BTC))
         found = replace(found, **fixed)
@@ -115,7 +115,7 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
 
 def test_nobody_need_report_while_every_ticker_is_fresh() -> None:
     """Someone may collect from cron."""
-    found = findings(tickers=[FRESH], signs=ProcessStatus())
+    found = findings(tickers=[FRESH], processes=ProcessStatus())
     assert (found.beat_trouble(), found.worker_trouble()) == ("", "")
 
 

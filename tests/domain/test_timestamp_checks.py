@@ -7,7 +7,7 @@ from app.domain.timestamp_checks import (
     ClockReadings,
     ExchangeClock,
     UnconfirmedJump,
-    agree,
+    are_consistent,
     changed_clocks,
 )
 
@@ -71,7 +71,7 @@ def test_jump_that_does_not_stay_where_it_led_begins_anew() -> None:
     assert not clock.is_credible(NOW_US + HALF_AN_HOUR_US, bearings(), 6)
     later = bearings(passed_seconds=60)
     assert not clock.is_credible(NOW_US + 2 * HALF_AN_HOUR_US, later, 6)
-    assert clock.doubt == UnconfirmedJump(
+    assert clock.unconfirmed == UnconfirmedJump(
         STEADY + 2 * HALF_AN_HOUR_US - 60 * MICROSECONDS, later.host_us
     )
 
@@ -89,7 +89,7 @@ def test_exchange_that_came_near_the_database_for_a_while_may_go_back() -> None:
     ahead_us = 90 * MICROSECONDS
     clock = ExchangeClock(STEADY + ahead_us)
     assert clock.is_credible(NOW_US, bearings(NOW_US + ahead_us), 6)
-    clock.believe(NOW_US, bearings(NOW_US + ahead_us))
+    clock.accept(NOW_US, bearings(NOW_US + ahead_us))
     assert clock.is_doubtful(NOW_US + ahead_us, bearings(), 6)
     assert clock.is_credible(NOW_US + ahead_us, bearings(), 6)
 
@@ -101,7 +101,7 @@ def test_first_stamp_of_all_is_believed_when_it_is_confirmed() -> None:
 def test_belief_ends_a_doubt() -> None:
     clock = ExchangeClock(STEADY)
     clock.is_credible(NOW_US + HALF_AN_HOUR_US, bearings(), 60)
-    clock.believe(NOW_US, bearings())
+    clock.accept(NOW_US, bearings())
     assert clock == ExchangeClock(STEADY)
 
 
@@ -116,5 +116,5 @@ def test_drift_of_less_than_a_second_is_no_news() -> None:
 
 
 def test_second_stamp_agrees_within_seconds() -> None:
-    assert agree(NOW_US, NOW_US + 5 * MICROSECONDS)
-    assert not agree(NOW_US, NOW_US - 6 * MICROSECONDS)
+    assert are_consistent(NOW_US, NOW_US + 5 * MICROSECONDS)
+    assert not are_consistent(NOW_US, NOW_US - 6 * MICROSECONDS)

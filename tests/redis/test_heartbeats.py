@@ -79,7 +79,7 @@ async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: Fail
     failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert (failure.code, failure.detail) == ("exchange_timeout", "no answer")
     assert 60 <= failure.since_seconds < 70
-    assert failure.noted_seconds < 10
+    assert failure.last_seconds < 10
 
 
 async def test_a_failure_of_another_code_goes_on(redis: Redis, failures: FailureStore) -> None:

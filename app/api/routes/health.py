@@ -53,7 +53,7 @@ def _checks(findings: HealthReport) -> Iterator[tuple[str, CheckOut]]:
     for name in ("database", "broker"):
         if trouble := getattr(findings, f"{name}_trouble"):
             yield name, CheckOut(status="failing", detail=trouble)
-    if findings.signs is not None:
+    if findings.processes is not None:
         yield "beat", _lively(findings.beat_trouble(), _beats(findings))
         yield "worker", _lively(findings.worker_trouble(), _workers(findings))
     if not findings.database_trouble:
@@ -75,12 +75,12 @@ def _lively(trouble: str, otherwise: str) -> CheckOut:
 
 
 def _beats(findings: HealthReport) -> str:
-    beats = findings.signs.beats if findings.signs else {}
+    beats = findings.processes.beats if findings.processes else {}
     return f"reported {min(beats.values()):.0f} s ago" if beats else "none has reported"
 
 
 def _workers(findings: HealthReport) -> str:
-    workers = findings.signs.workers if findings.signs else {}
+    workers = findings.processes.workers if findings.processes else {}
     silent = findings.silent_workers()
     words = [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items()]
     return "; ".join(

@@ -150,7 +150,7 @@ class _Scrape(Collector):
             "Seconds since the newest sign of life of any beat, and of any worker.",
             labels=("process",),
         )
-        signs = self._findings.signs or ProcessStatus()
+        signs = self._findings.processes or ProcessStatus()
         for process, seconds in (("beat", signs.beats), ("worker", signs.workers)):
             if seconds:
                 silences.add_metric((process,), min(seconds.values()))
@@ -173,6 +173,6 @@ class _Scrape(Collector):
             "Hourly summaries that differ from their rows, as far as the hourly checks found.",
             labels=("exchange", "ticker"),
         )
-        for name, found in (self._findings.signs or ProcessStatus()).checked_hours.items():
+        for name, found in (self._findings.processes or ProcessStatus()).checked_hours.items():
             wrong.add_metric(TickerKey.parse(name), sum(found.values()))
         return wrong

@@ -76,7 +76,7 @@ class AlertService:
 
     async def _queue_alerts(self, report: HealthReport) -> None:
         self._state.remove_others(ticker.key for ticker in report.tickers)
-        now, processes = int(self._now()), report.signs or ProcessStatus()
+        now, processes = int(self._now()), report.processes or ProcessStatus()
         dropped = [
             *self._state.update_tickers(self._evaluator.evaluate(report), now),
             *self._state.update_summaries(processes.checked_hours, now),
