@@ -1,4 +1,4 @@
-"""The composition root: everything a process needs, opened and closed as one."""
+"""The composition root: opens and closes everything that a process needs."""
 
 import asyncio
 import os
@@ -43,14 +43,14 @@ from app.services.summaries import SummaryService
 from app.services.summary_check import SummaryCheck
 
 WORKER_POOL_SIZE = 2
-"""One connection holds a tick's lock, the other stores."""
+"""One connection holds a tick's lock, the other one writes."""
 LEASE_MARGIN_SECONDS = 5
 MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a process works with; the API, the worker, the command line and tests share it."""
+    """The services and connections of a process: of the API, a worker, a command or a test."""
 
     settings: Settings
     database: Database
@@ -73,12 +73,12 @@ class Runtime:
     deletion: DeletionService
 
     def now(self) -> float:
-        """Read this machine's clock, in UNIX seconds."""
+        """Return this machine's clock in UNIX seconds."""
         return wall_clock()
 
 
 def wall_clock() -> float:
-    """Read this machine's clock, in UNIX seconds: the one place that does."""
+    """Return this machine's clock in UNIX seconds; nothing else reads it."""
     return time.time()
 
 
@@ -89,9 +89,10 @@ async def open_runtime(
     pool_size: int = WORKER_POOL_SIZE,
     lock_wait_seconds: float | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Open everything; nothing connects before it is used.
+    """Open everything; connections are made at their first use.
 
-    Who only reads need not wait for a table's lock; who stores what can't be had again, waits.
+    `lock_wait_seconds` limits how long a statement waits for a lock. Only readers should set it,
+    because a live price that is not written is lost.
 
     Raises:
         ServersUnknown: no database or Redis is configured.
@@ -149,7 +150,7 @@ async def open_runtime(
 
 @asynccontextmanager
 async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
-    """Tell the endpoint of ALERT_WEBHOOK_URL, if one is set, of stale tickers meanwhile."""
+    """Send alerts to ALERT_WEBHOOK_URL, if it is set, while the block runs."""
     url = runtime.settings.alert_webhook_url
     if url is None:
         yield
@@ -185,11 +186,11 @@ async def cache_lifespan(runtime: Runtime) -> AsyncIterator[None]:
 
 
 async def require_servers(settings: Settings, *, broker: bool) -> None:
-    """Look once, before a process starts to work, whether its servers are there and migrated.
+    """Check, before a process starts to work, that its servers answer and the schema is current.
 
     Raises:
-        ServersUnknown: none is configured.
-        DatabaseUnavailable, BrokerUnavailable: what is configured does not answer.
+        ServersUnknown: no server is configured.
+        DatabaseUnavailable, BrokerUnavailable: a configured server does not answer.
         DatabaseTooOld, SchemaOutdated: the server or the schema is older than the code.
     """
     hint = "start the embedded servers with `make run`, or set"

@@ -50,8 +50,8 @@ async def _export(
     async with command_runtime() as runtime:
         found = await runtime.exports.prepare(key, span, form)
         if found.stored is None:
-            await runtime.reader.require_known(key)
-        async with aclosing(runtime.exports.stream(found, packed=packed)) as pieces:
+            await runtime.reader.require_known_ticker(key)
+        async with aclosing(runtime.exports.stream(found, gzipped=packed)) as pieces:
             async for piece in pieces:
                 await asyncio.to_thread(file.write, piece)
 

@@ -44,7 +44,7 @@ def forget(  # noqa: PLR0913  # a command's options are many
 
 async def _forget(selection: Selection, *, yes: bool) -> RowCounts:
     async with command_runtime(quiet=True) as runtime:
-        await runtime.reader.require_known(selection.key)
+        await runtime.reader.require_known_ticker(selection.key)
         stock = await runtime.deletion.count(selection)
         print("\n".join(_in_words(runtime, selection, stock)), file=sys.stderr)
         if not (stock.rows or selection.is_whole):

@@ -69,14 +69,14 @@ def verify(
 async def _look(span: TimeRange, key: TickerKey | None) -> list[Coverage]:
     async with command_runtime() as runtime:
         if key is not None:
-            await runtime.reader.require_known(key)
+            await runtime.reader.require_known_ticker(key)
         return await runtime.coverage.measure(span, key and [key])
 
 
 async def _judge(span: TimeRange, key: TickerKey | None) -> list[tuple[Coverage, Quality]]:
     async with command_runtime() as runtime:
         if key is not None:
-            await runtime.reader.require_known(key)
+            await runtime.reader.require_known_ticker(key)
         coverages = await runtime.coverage.measure(span, key and [key])
         return [(one, await runtime.coverage.measure_quality(one, span)) for one in coverages]
 

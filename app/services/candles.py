@@ -11,7 +11,7 @@ class CandleService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, query: CandleQuery, interval_seconds: int) -> CandlePage:
+    async def read_page(self, query: CandleQuery, interval_seconds: int) -> CandlePage:
         """Read a page of candles; `interval_seconds` is that of the ticker's recording.
 
         Raises:

@@ -16,25 +16,25 @@ from app.postgres.database import Database
 from app.repositories import encoded_rows, exports
 
 MAX_CONCURRENT: Final = 16
-"""Streams of one process; each holds two blocks and no connection while its reader reads."""
-CONNECTIONS: Final = 3
-LINES_AT_ONCE: Final = 10_000
-ROWS_OF_A_GROUP: Final = 50_000
-"""Of a Parquet file."""
+"""Streams of one process; a stream holds two batches, and a connection only while it reads."""
+MAX_CONNECTIONS: Final = 3
+ROWS_PER_BATCH: Final = 10_000
+ROWS_PER_PARQUET_GROUP: Final = 50_000
 GZIP_LEVEL: Final = 5
-GZIP_WINDOW: Final = 31
+GZIP_WBITS: Final = 31
+"""The largest window, with a gzip header."""
 
 
 class ExportService:
-    """Writes what is stored into streams; a process has one."""
+    """Exports stored prices as streams; a process has one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._places = asyncio.Semaphore(MAX_CONCURRENT)
-        self._connections = asyncio.Semaphore(CONNECTIONS)
+        self._permits = asyncio.Semaphore(MAX_CONCURRENT)
+        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def prepare(self, key: TickerKey, span: TimeRange, form: ExportFormat) -> Export:
-        """Look what there is to export; what comes after its present end is left out.
+        """Find the rows of a span; rows that are added after the last of them are not exported.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
@@ -46,22 +46,22 @@ class ExportService:
             fits = await exports.fits_decimal(session, key, stored)
         return Export(key, form, span, stored, has_decimals=fits)
 
-    async def stream(self, export: Export, *, packed: bool = False) -> AsyncGenerator[bytes, None]:
-        """Write the file piece by piece, gzipped if asked; rows ascend.
+    async def stream(self, export: Export, *, gzipped: bool = False) -> AsyncGenerator[bytes, None]:
+        """Yield the file piece by piece, with ascending rows; `gzipped` compresses it.
 
         Raises:
-            TooManyExports: before the first piece, when as many as are allowed are under way.
+            TooManyExports: before the first piece, if the maximum of exports is running.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        if self._places.locked():
+        if self._permits.locked():
             raise TooManyExports(f"{MAX_CONCURRENT} exports are under way: try again later")
-        async with self._places, aclosing(self._file(export, packed=packed)) as pieces:
+        async with self._permits, aclosing(self._file(export, gzipped=gzipped)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    def _file(self, export: Export, *, packed: bool) -> AsyncGenerator[bytes, None]:
+    def _file(self, export: Export, *, gzipped: bool) -> AsyncGenerator[bytes, None]:
         plain = self._plain(export)
-        return _gzipped(plain) if packed else plain
+        return _gzip(plain) if gzipped else plain
 
     def _plain(self, export: Export) -> AsyncGenerator[bytes, None]:
         match export.file_format:
@@ -74,9 +74,9 @@ class ExportService:
 
     async def _text(self, export: Export, layout: TextLayout) -> AsyncGenerator[bytes, None]:
         head = layout.head.encode()
-        async with aclosing(self._blocks(export, layout, LINES_AT_ONCE)) as blocks:
-            async for block in blocks:
-                yield head + block
+        async with aclosing(self._batches(export, layout, ROWS_PER_BATCH)) as batches:
+            async for batch in batches:
+                yield head + batch
                 head = b""
         if head:
             yield head
@@ -84,35 +84,37 @@ class ExportService:
     async def _parquet(self, export: Export) -> AsyncGenerator[bytes, None]:
         layout = csv_layout(export.key)
         writer = await asyncio.to_thread(ParquetWriter, has_decimals=export.has_decimals)
-        async with aclosing(self._blocks(export, layout, ROWS_OF_A_GROUP)) as blocks:
-            async for block in blocks:
-                yield await asyncio.to_thread(writer.add, block)
+        async with aclosing(self._batches(export, layout, ROWS_PER_PARQUET_GROUP)) as batches:
+            async for batch in batches:
+                yield await asyncio.to_thread(writer.add, batch)
         yield await asyncio.to_thread(writer.finish)
 
-    def _blocks(self, export: Export, layout: TextLayout, size: int) -> AsyncGenerator[bytes, None]:
-        """Read block after block, the next one while one is on its way."""
+    def _batches(
+        self, export: Export, layout: TextLayout, size: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Read the rows in batches; the next one is read while the last one is used."""
         rest = export.stored
 
-        async def step() -> bytes | None:
+        async def read_next() -> bytes | None:
             nonlocal rest
             if rest is None:
                 return None
             async with self._connections, self._database.raw_connection() as connection:
-                block = await encoded_rows.read_batch(
+                batch = await encoded_rows.read_batch(
                     connection, export.key, rest, size, layout.lines
                 )
-            if block is None:
+            if batch is None:
                 return None
-            rest = TimeRange(block.last + 1, rest.end)
-            return layout.whole(block.text)
+            rest = TimeRange(batch.last + 1, rest.end)
+            return layout.whole(batch.text)
 
-        return prefetch(step)
+        return prefetch(read_next)
 
 
-async def _gzipped(plain: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    packer = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WINDOW)
+async def _gzip(plain: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    compressor = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WBITS)
     async with aclosing(plain) as pieces:
         async for piece in pieces:
-            if packed := await asyncio.to_thread(packer.compress, piece):
-                yield packed
-    yield packer.flush()
+            if compressed := await asyncio.to_thread(compressor.compress, piece):
+                yield compressed
+    yield compressor.flush()

@@ -64,7 +64,7 @@ async def test_candles_are_five_times_as_fast_as_from_minutes(
     await sql.execute("SET jit = off")
     for interval, span, count in CASES:
         ours = partial(
-            CandleService(database).page,
+            CandleService(database).read_page,
             CandleQuery(BTC, interval, span, *ALL),
             interval_seconds=60,
         )

@@ -96,8 +96,8 @@ async def test_blocks_join_without_a_seam(
 ) -> None:
     await store(sql, SLOTS)
     for size in (1, 7, 24, 25, 26):
-        monkeypatch.setattr(exports, "LINES_AT_ONCE", size)
-        monkeypatch.setattr(exports, "ROWS_OF_A_GROUP", size)
+        monkeypatch.setattr(exports, "ROWS_PER_BATCH", size)
+        monkeypatch.setattr(exports, "ROWS_PER_PARQUET_GROUP", size)
         answer = await api.get(URL)
         rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
         assert [int(row["timestamp"]) for row in rows] == SLOTS
@@ -149,7 +149,7 @@ async def test_what_makes_no_sense_is_told_before_the_stream(api: Api) -> None:
 async def test_rows_written_meanwhile_come_once_or_not_at_all(
     runtime: Runtime, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "LINES_AT_ONCE", 4)
+    monkeypatch.setattr(exports, "ROWS_PER_BATCH", 4)
     await store(sql, SLOTS[::2])
     key = TickerKey("deribit", "btc_usd")
     export = await runtime.exports.prepare(key, TimeRange(), ExportFormat.CSV)
@@ -254,6 +254,6 @@ async def test_too_many_at_once_are_told_to_come_again(raw: Raw) -> None:
 async def test_gzip_is_a_whole_gzip_file(runtime: Runtime) -> None:
     key = TickerKey("deribit", "btc_usd")
     export = await runtime.exports.prepare(key, TimeRange(), ExportFormat.CSV)
-    packed = b"".join([piece async for piece in runtime.exports.stream(export, packed=True)])
+    packed = b"".join([piece async for piece in runtime.exports.stream(export, gzipped=True)])
     plain = b"".join([piece async for piece in runtime.exports.stream(export)])
     assert gzip.decompress(packed) == plain

@@ -73,7 +73,7 @@ async def test_whole_ticker_vanishes_and_the_others_stay(
     assert await runtime.deletion.delete(selection) == stock
     assert await counts(sql, "btc_uds") == dict.fromkeys(TABLES, 0)
     assert await counts(sql, "btc_usd") == kept
-    names = {summary.key.ticker for summary in await runtime.reader.tickers()}
+    names = {summary.key.ticker for summary in await runtime.reader.list_tickers()}
     assert names == {"btc_usd", "eth_usd"}
     assert {one.key.ticker for one in await runtime.coverage.measure(TimeRange())} == {"btc_usd"}
 

@@ -71,7 +71,7 @@ async def test_what_was_read_is_known_without_asking_for_it_again(
     span = TimeRange(1, 2 * CHUNK_SECONDS + 1800)
     assert cache.cached_page(BTC, span, 1000) is None
     wanted = _lines(slot for slot in slots if 1 <= slot <= 2 * CHUNK_SECONDS + 1800)
-    assert _text(await cache.page(BTC, span, Order.ASC, 1000)) == wanted
+    assert _text(await cache.read_page(BTC, span, Order.ASC, 1000)) == wanted
     statements.clear()
     assert _text(cache.cached_page(BTC, span, 1000)) == wanted
     part = cache.cached_page(BTC, TimeRange(CHUNK_SECONDS - 600, CHUNK_SECONDS + 600), 2)
@@ -87,12 +87,12 @@ async def test_newest_price_is_known_without_asking_again(
     await store(sql, [60, 120])
     await cache.refresh()
     assert cache.cached_newest(BTC) is None
-    await cache.newest(BTC)
+    await cache.read_newest(BTC)
     statements.clear()
     newest = cache.cached_newest(BTC)
     assert newest is not None
     assert newest.slot == 120
-    assert await cache.newest(BTC) is newest
+    assert await cache.read_newest(BTC) is newest
     assert statements == []
 
 
@@ -100,7 +100,7 @@ async def test_nothing_is_remembered_of_tickers_that_there_are_not(cache: ReadCa
     """Or whoever invents names would fill the cache."""
     await cache.refresh()
     for number in range(50):
-        assert await cache.newest(TickerKey("deribit", f"t{number}")) is None
+        assert await cache.read_newest(TickerKey("deribit", f"t{number}")) is None
     assert cache._states == {}
 
 
@@ -111,8 +111,8 @@ async def test_change_is_forgotten_and_the_rest_is_kept(
     await store(sql, [60], ticker="eth_usd")
     whole, first = TimeRange(0, 2 * CHUNK_SECONDS - 1), TimeRange(0, CHUNK_SECONDS - 1)
     for key in (BTC, ETH):
-        await cache.page(key, whole, Order.ASC, 10)
-        await cache.newest(key)
+        await cache.read_page(key, whole, Order.ASC, 10)
+        await cache.read_newest(key)
     await store(sql, [CHUNK_SECONDS + 60])
     await cache.refresh()
     assert cache.cached_page(BTC, whole, 10) is None
@@ -122,7 +122,7 @@ async def test_change_is_forgotten_and_the_rest_is_kept(
     assert _text(cache.cached_page(BTC, first, 10)) == _lines([60])
     assert cache.cached_page(ETH, whole, 10) is not None
     wanted = _lines([60, CHUNK_SECONDS, CHUNK_SECONDS + 60])
-    assert _text(await cache.page(BTC, whole, Order.ASC, 10)) == wanted
+    assert _text(await cache.read_page(BTC, whole, Order.ASC, 10)) == wanted
     await sql.execute("TRUNCATE prices")
     await cache.refresh()
     assert cache.cached_page(ETH, whole, 10) is None
@@ -140,13 +140,13 @@ async def test_write_is_seen_within_a_second(
     """With the channel cut, the question twice a second is enough."""
     span = TimeRange(0, CHUNK_SECONDS - 1)
     async with _kept_true(cache, servers.database_url(database_name) if notified else None):
-        await cache.page(BTC, span, Order.ASC, 10)
+        await cache.read_page(BTC, span, Order.ASC, 10)
         for slot in range(0, 300, 60):
             await store(sql, [slot])
             written_at = asyncio.get_running_loop().time()
 
             async def seen(slot: int = slot) -> bool:
-                return f"{slot}=" in _text(await cache.page(BTC, span, Order.ASC, 10))
+                return f"{slot}=" in _text(await cache.read_page(BTC, span, Order.ASC, 10))
 
             await until(seen)
             assert asyncio.get_running_loop().time() - written_at < 1
@@ -165,12 +165,12 @@ async def test_cache_is_not_trusted_when_the_database_can_not_be_asked(
         await writer.close()
         cache = ReadCache(database, TEMPLATE, MEGABYTE)
         async with _kept_true(cache, postgres.url):
-            await cache.page(BTC, span, Order.ASC, 10)
+            await cache.read_page(BTC, span, Order.ASC, 10)
             assert cache.cached_page(BTC, span, 10) is not None
             await postgres.stop()
             await until(lambda: _knows(cache, span, wanted=False))
             with pytest.raises(DatabaseUnavailable):
-                await cache.page(BTC, span, Order.ASC, 10)
+                await cache.read_page(BTC, span, Order.ASC, 10)
             await postgres.start()
             await until(lambda: _knows(cache, span, wanted=True))
         await database.close()
@@ -186,7 +186,7 @@ async def _migrate(settings: Settings, postgres: Private, logs: Path) -> None:
 async def _knows(cache: ReadCache, span: TimeRange, *, wanted: bool) -> bool:
     if wanted:
         with suppress(DatabaseUnavailable):
-            await cache.page(BTC, span, Order.ASC, 10)
+            await cache.read_page(BTC, span, Order.ASC, 10)
     return (cache.cached_page(BTC, span, 10) is not None) is wanted
 
 
@@ -197,7 +197,7 @@ async def test_space_is_bounded_and_the_least_used_goes_first(
     for chunk in range(60):
         await store(sql, range(chunk * CHUNK_SECONDS, (chunk + 1) * CHUNK_SECONDS, 300))
     for chunk in range(60):
-        await cache.page(BTC, _chunk(chunk), Order.ASC, 100)
+        await cache.read_page(BTC, _chunk(chunk), Order.ASC, 100)
         assert cache.cached_page(BTC, _chunk(0), 100) is not None
     known = [chunk for chunk in range(60) if cache.cached_page(BTC, _chunk(chunk), 100)]
     assert known[0] == 0
@@ -216,7 +216,7 @@ async def test_long_or_open_spans_are_not_for_the_cache(cache: ReadCache) -> Non
         TimeRange(None, 60),
         TimeRange(0, MAX_CHUNKS * CHUNK_SECONDS),
     ):
-        assert await cache.page(BTC, span, Order.ASC, 10) is None
+        assert await cache.read_page(BTC, span, Order.ASC, 10) is None
 
 
 async def test_however_many_wait_the_database_is_asked_once(
@@ -224,10 +224,12 @@ async def test_however_many_wait_the_database_is_asked_once(
 ) -> None:
     await store(sql, range(0, 3 * CHUNK_SECONDS, 600))
     span = TimeRange(0, 3 * CHUNK_SECONDS - 1)
-    newest = await asyncio.gather(*(cache.newest(BTC) for _ in range(50)))
+    newest = await asyncio.gather(*(cache.read_newest(BTC) for _ in range(50)))
     assert {price and price.slot for price in newest} == {3 * CHUNK_SECONDS - 600}
-    pages = await asyncio.gather(*(cache.page(BTC, span, Order.ASC, 1000) for _ in range(50)))
-    lists = await asyncio.gather(*(cache.page(BTC, UNBOUNDED, Order.DESC, 20) for _ in range(50)))
+    pages = await asyncio.gather(*(cache.read_page(BTC, span, Order.ASC, 1000) for _ in range(50)))
+    lists = await asyncio.gather(
+        *(cache.read_page(BTC, UNBOUNDED, Order.DESC, 20) for _ in range(50))
+    )
     assert len({_text(page) for page in pages}) == len({_text(page) for page in lists}) == 1
     read = [statement for statement in statements if "price_changes" not in statement]
     assert len([statement for statement in read if "string_agg" in statement]) == 1
@@ -242,19 +244,21 @@ async def test_those_who_wait_share_what_fails(
     """And who asks afterwards is not notified of it."""
     nowhere = Database(servers.database_url("nowhere"), pool_size=5)
     lost = ReadCache(nowhere, TEMPLATE, MEGABYTE)
-    found = await asyncio.gather(*(lost.newest(BTC) for _ in range(20)), return_exceptions=True)
+    found = await asyncio.gather(
+        *(lost.read_newest(BTC) for _ in range(20)), return_exceptions=True
+    )
     assert {type(error) for error in found} == {DatabaseUnavailable}
     await nowhere.close()
     lost._database = cache._database
     await store(sql, [60])
-    assert await lost.newest(BTC) is not None
+    assert await lost.read_newest(BTC) is not None
 
 
 async def test_reader_that_goes_away_leaves_the_others_waiting(
     cache: ReadCache, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [60])
-    first, second = (asyncio.create_task(cache.newest(BTC)) for _ in range(2))
+    first, second = (asyncio.create_task(cache.read_newest(BTC)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert await second is not None
@@ -267,7 +271,7 @@ async def test_question_gets_through_while_every_connection_is_in_use(
     async with AsyncExitStack() as stack:
         for _ in range(5):
             await stack.enter_async_context(database.raw_connection())
-        waiting = asyncio.create_task(cache.newest(BTC))
+        waiting = asyncio.create_task(cache.read_newest(BTC))
         await cache.refresh()
         assert cache.is_fresh
     assert await waiting is None
@@ -278,7 +282,7 @@ async def test_newest_price_is_known_at_once_after_a_write(
 ) -> None:
     """The question what changed brings it, so that nobody waits for it."""
     await store(sql, [60])
-    await cache.newest(BTC)
+    await cache.read_newest(BTC)
     await store(sql, [120])
     statements.clear()
     await cache.refresh()
@@ -289,7 +293,7 @@ async def test_newest_price_is_known_at_once_after_a_write(
     await sql.execute("DELETE FROM prices")
     await cache.refresh()
     assert cache.cached_newest(BTC) is None
-    assert await cache.newest(BTC) is None
+    assert await cache.read_newest(BTC) is None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 13, 40, 100])
@@ -300,7 +304,7 @@ async def test_newest_lines_are_the_end_of_the_table_backwards(
     slots = sorted(random.sample(range(0, 12 * CHUNK_SECONDS, 60), 41))
     await store(sql, slots)
     for _ in range(3):
-        found = await cache.page(BTC, UNBOUNDED, Order.DESC, limit)
+        found = await cache.read_page(BTC, UNBOUNDED, Order.DESC, limit)
         assert found is not None
         async with database.raw_connection() as connection:
             page = await encoded_rows.read_page(
@@ -316,8 +320,11 @@ async def test_newest_lines_that_lie_far_apart_are_not_for_the_cache(
     cache: ReadCache, sql: asyncpg.Connection
 ) -> None:
     await store(sql, range(0, 900 * CHUNK_SECONDS, 30 * CHUNK_SECONDS))
-    assert await cache.page(BTC, UNBOUNDED, Order.DESC, 20) is None
-    assert await ReadCache(cache._database, TEMPLATE, 0).page(BTC, UNBOUNDED, Order.DESC, 1) is None
+    assert await cache.read_page(BTC, UNBOUNDED, Order.DESC, 20) is None
+    assert (
+        await ReadCache(cache._database, TEMPLATE, 0).read_page(BTC, UNBOUNDED, Order.DESC, 1)
+        is None
+    )
 
 
 async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
@@ -327,7 +334,7 @@ async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
     await _shift_the_clock(sql, database_name)
     cache = ReadCache(database, TEMPLATE, MEGABYTE, clock=lambda: 0.0)  # it stands still
     await store(sql, [60, 120])
-    await cache.page(BTC, TimeRange(0, 600), Order.ASC, 10)
+    await cache.read_page(BTC, TimeRange(0, 600), Order.ASC, 10)
     await store(sql, [180])
     await sql.execute("UPDATE shifted.by SET seconds = 3601")
     async with database.transaction() as session:
@@ -335,7 +342,9 @@ async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
     assert await sql.fetchval("SELECT count(*) FROM price_changes") == 0
     await cache._refresh()
     assert cache.cached_page(BTC, TimeRange(0, 600), 10) is None
-    assert _text(await cache.page(BTC, TimeRange(0, 600), Order.ASC, 10)) == _lines([60, 120, 180])
+    assert _text(await cache.read_page(BTC, TimeRange(0, 600), Order.ASC, 10)) == _lines(
+        [60, 120, 180]
+    )
 
 
 async def _shift_the_clock(sql: asyncpg.Connection, database_name: str) -> None:
@@ -356,7 +365,7 @@ async def test_cache_is_not_trusted_after_its_machine_slept(
     now = 0.0
     cache = ReadCache(database, TEMPLATE, MEGABYTE, clock=lambda: now)
     await store(sql, [60])
-    await cache.newest(BTC)
+    await cache.read_newest(BTC)
     assert cache.cached_newest(BTC) is not None
     now += 3600
     assert cache.cached_newest(BTC) is None
@@ -381,7 +390,7 @@ async def test_page_shows_one_state_under_writers_at_full_speed(
     async with _kept_true(cache, servers.database_url(database_name)):
         writing = asyncio.create_task(write())
         while not writing.done():
-            page = await cache.page(BTC, span, Order.ASC, 10)
+            page = await cache.read_page(BTC, span, Order.ASC, 10)
             if page is not None:
                 shown = {float(line.partition("=")[2]) for line in _text(page).split(";")}
                 assert len(shown) == 1

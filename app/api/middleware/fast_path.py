@@ -78,7 +78,7 @@ class FastPathHandlers:
             return None
         price = None
         with suppress(AppError):  # which the application renders
-            price = await self._reader.newest(key)
+            price = await self._reader.read_newest(key)
         if price is None:
             return None
         second = int(self._now())
@@ -105,7 +105,7 @@ class FastPathHandlers:
         if listed is None or _accepts_gzip(scope):
             return None
         with suppress(AppError):  # which the application renders
-            page = await self._reader.page(listed.key, listed.span, listed.order, listed.limit)
+            page = await self._reader.read_page(listed.key, listed.span, listed.order, listed.limit)
             if page.count:
                 return page_answer(listed, page)
         return None

@@ -57,9 +57,9 @@ async def candles(
     """
     query = CandleQuery(key, interval, span, fill, limit)
     left = query if cursor is None else query.after(read_cursor(cursor, _scope(query)))
-    page = await runtime.candles.page(left, await runtime.reader.interval_of(key))
+    page = await runtime.candles.read_page(left, await runtime.reader.interval_seconds(key))
     if page.last is None:
-        await runtime.reader.require_known(key)
+        await runtime.reader.require_known_ticker(key)
     url = _next_url(query, page)
     headers = None if url is None else link_to(url)
     return Response(_encoded(query, page, url), media_type="application/json", headers=headers)

@@ -42,7 +42,7 @@ async def coverage(
 
     Slots that may still get their live price are left out. The bounds are inclusive.
     """
-    await runtime.reader.require_known(key)
+    await runtime.reader.require_known_ticker(key)
     (found,) = await runtime.coverage.measure(span, [key])
     listed = found.gaps if cursor is None else _beyond(found.gaps, read_cursor(cursor, str(key)))
     url = _next_url(key, span, limit, listed)

@@ -89,9 +89,9 @@ async def export_prices(
     """
     export = await runtime.exports.prepare(key, span, form)
     if export.stored is None:
-        await runtime.reader.require_known(key)
+        await runtime.reader.require_known_ticker(key)
     packed = form is not ExportFormat.PARQUET and takes_gzip(accept_encoding)
-    pieces = runtime.exports.stream(export, packed=packed)
+    pieces = runtime.exports.stream(export, gzipped=packed)
     first = await anext(pieces, b"")  # what fails before it is an answer with a status of its own
     return _File(_following(first, pieces), headers=_headers(export, packed=packed))
 

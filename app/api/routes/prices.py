@@ -84,7 +84,7 @@ async def latest_price(
     Of several tickers the prices are `items`, in the order in which they are named.
     """
     now = runtime.now()
-    found = [await runtime.reader.latest(key, now, max_age_seconds) for key in keys]
+    found = [await runtime.reader.read_latest(key, now, max_age_seconds) for key in keys]
     return _json(encode_latest(found[0]) if len(found) == 1 else encode_latest_list(found))
 
 
@@ -155,13 +155,13 @@ async def price_at(
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
     moment = floor_seconds(timestamp.at(runtime.now()))
-    price = await runtime.reader.at(key, moment, tolerance_seconds)
+    price = await runtime.reader.read_at(key, moment, tolerance_seconds)
     return _json(encode_price(price))
 
 
 async def _page(runtime: Runtime, listed: PriceList, cursor: str | None) -> Response:
     span = listed.span if cursor is None else listed.beyond(read_cursor(cursor, listed.scope))
-    page = await runtime.reader.page(listed.key, span, listed.order, listed.limit)
+    page = await runtime.reader.read_page(listed.key, span, listed.order, listed.limit)
     return _json(*page_answer(listed, page))
 
 

@@ -28,6 +28,6 @@ async def list_tickers(runtime: RuntimeDep) -> TickerListOut:
                 last=summary.last,
                 rows=summary.rows,
             )
-            for summary in await runtime.reader.tickers()
+            for summary in await runtime.reader.list_tickers()
         ]
     )

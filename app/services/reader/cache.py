@@ -1,9 +1,10 @@
-"""A cache of what one process read, in bounded memory, never staler than a second.
+"""A cache of one process in bounded memory, never staler than a second.
 
-Every write notes in its own transaction what it changed. The cache asks twice a second, and at each
-notification, what became visible since it last asked, and drops that. A read that finds the last
-answer older than a second waits for a new one. All entries were true at one moment, so a page that
-is built from them shows one state. However many readers miss the same entry, it is read once.
+Every write stores in its own transaction what it changed. The cache refreshes twice a second, and
+at each notification: it reads the changes that became visible, and invalidates their entries. If
+the last refresh began over a second ago, a read waits for a new one. All entries belong to one
+state of the database, so a page that is built from them does, too. Concurrent misses of one entry
+share a query.
 """
 
 import asyncio
@@ -33,27 +34,27 @@ PAUSE_SECONDS = 0.5
 MIN_PAUSE_SECONDS = 0.05
 MAX_READS = MAX_CHUNKS // CHUNKS_AT_ONCE + 3
 MAX_TRIES = 3
-"""To read a chunk that changes meanwhile, again and again."""
+"""Reads of a chunk that changes during each of them."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Reading:
-    """Slots that are being read from the database; stale once they changed meanwhile."""
+    """Slots that are being read from the database; stale if they change during the read."""
 
     key: TickerKey
     first: int
     last: int
     is_stale: bool = False
 
-    def note(self, change: Change) -> None:
+    def apply(self, change: Change) -> None:
         if change.overlaps(self.key, self.first, self.last):
             self.is_stale = True
 
 
 class ReadCache:
-    """The entries of one process; all were true when the last refresh began."""
+    """Caches the state of tickers, and chunks of encoded rows, as of the last refresh."""
 
     def __init__(
         self,
@@ -74,24 +75,24 @@ class ReadCache:
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether the last refresh began within a second."""
+        """Return whether the last refresh began within a second."""
         return self._clock() - self._refreshed_at < FRESH_SECONDS
 
     def cached_newest(self, key: TickerKey) -> Price | None:
-        """Give the newest price if it is cached and fresh."""
+        """Return the newest price if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
         return state and state.newest
 
     def cached_page(self, key: TickerKey, span: TimeRange, limit: int) -> EncodedPage | None:
-        """Give an ascending page if it is cached and fresh."""
+        """Return an ascending page if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
         if state is None or not self._chunks.takes(span):
             return None
         page = self._chunks.cut(key, span, limit, recordings=state.recordings)
         return page if isinstance(page, EncodedPage) else None
 
-    async def newest(self, key: TickerKey) -> Price | None:
-        """Give the newest price, read into the cache if need be; None if nothing is stored.
+    async def read_newest(self, key: TickerKey) -> Price | None:
+        """Return the newest price, reading it into the cache on a miss; None if none is stored.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
@@ -103,12 +104,12 @@ class ReadCache:
         state = self._states.get(key) or await self._load_state(key, since)
         return state.newest
 
-    async def page(
+    async def read_page(
         self, key: TickerKey, span: TimeRange, order: Order, limit: int
     ) -> EncodedPage | None:
-        """Give a page, read into the cache if need be; None where a page is not for the cache.
+        """Return a page, reading it into the cache on a miss; None if the cache does not serve it.
 
-        It is for bounded spans that are not too long, and for the newest rows.
+        It serves bounded spans that are not too long, and the newest rows.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
@@ -125,7 +126,7 @@ class ReadCache:
         )
 
     async def refresh(self) -> None:
-        """Ask what changed, and drop it; concurrent callers share one query.
+        """Invalidate what changed; concurrent callers share one query.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
@@ -137,19 +138,19 @@ class ReadCache:
         while True:
             notified.clear()
             started_at = self._clock()
-            with suppress(AppError):  # readers meanwhile get it
+            with suppress(AppError):  # readers meanwhile get the error
                 await self.refresh()
             took = self._clock() - started_at
-            # the sooner the longer it takes, for the next answer must be here within a second
+            # the longer it takes, the sooner the next one begins: it must end within a second
             await wait_for_event(notified, max(PAUSE_SECONDS - 2 * took, MIN_PAUSE_SECONDS))
 
     async def close(self) -> None:
         """Cancel the reads under way."""
         await self._flights.close()
 
-    async def _refreshed_since(self, moment: float) -> None:
-        """Wait until a refresh has ended that began no earlier than a moment."""
-        while self._refreshed_at < moment:
+    async def _refreshed_since(self, since: float) -> None:
+        """Wait for the end of a refresh that began at this time of the cache's clock, or later."""
+        while self._refreshed_at < since:
             await self._flights.join("refresh", self._refresh)
 
     async def _refresh(self) -> None:
@@ -170,7 +171,7 @@ class ReadCache:
 
     def _invalidate(self, change: Change) -> None:
         for reading in self._readings:
-            reading.note(change)
+            reading.apply(change)
         if change.key is None:
             self._states.clear()
         self._chunks.forget(change)
@@ -178,7 +179,7 @@ class ReadCache:
     async def _page(
         self, key: TickerKey, cut: Callable[[TickerState], EncodedPage | list[int] | None]
     ) -> EncodedPage | None:
-        """Cut a page out of what is known, and read before what is not."""
+        """Slice a page out of the cached chunks, after reading the missing ones."""
         since, tried = self._clock() - FRESH_SECONDS, Counter[int]()
         for _ in range(MAX_READS):
             await self._refreshed_since(since)
@@ -201,7 +202,7 @@ class ReadCache:
     def _newest_page(
         self, key: TickerKey, limit: int, state: TickerState
     ) -> EncodedPage | list[int] | None:
-        """Cut the newest lines, not looking further back than they should reach."""
+        """Slice the newest rows out of as many chunks as they should take."""
         if state.newest is None or state.oldest is None:
             return None
         interval = state.recordings[-1].interval_seconds if state.recordings else 1
@@ -229,15 +230,15 @@ class ReadCache:
     def _keep_state(self, key: TickerKey, state: TickerState) -> None:
         before = self._states.pop(key, None)
         if before is not None and before.recordings == state.recordings:
-            # chunks are judged once by each object
+            # chunks are checked once for each object
             state = state._replace(recordings=before.recordings)
-        if state.newest is not None:  # or whoever invents tickers would fill the memory
+        if state.newest is not None:  # or requests for invented tickers would fill the memory
             self._states[key] = state
 
     async def _read_chunks(
         self, key: TickerKey, numbers: Sequence[int], state: TickerState
     ) -> None:
-        """Read chunks in one go, and remember them unless they changed meanwhile."""
+        """Read chunks with one query, and cache them unless they changed meanwhile."""
         starts = [number * CHUNK_SECONDS for number in numbers]
         grid = state.recordings[-1].interval_seconds if state.recordings else 1
         with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:

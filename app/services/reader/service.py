@@ -1,4 +1,4 @@
-"""Reads of the record: a price, or a page of encoded rows, from the cache or from the table."""
+"""Reads of prices and of pages of encoded rows, from the cache or from the table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +27,13 @@ class LatestPrice:
 
     @classmethod
     def at(cls, price: Price, now: float, interval_seconds: int) -> Self:
-        """Tell how old a price is; it is stale after two intervals."""
+        """Return a price with its age; it is stale after two intervals."""
         age = max(0, int(now) - price.slot)
         return cls(price, age, age > STALE_AFTER_INTERVALS * interval_seconds)
 
 
 class PriceReader:
-    """Reads the record; a process has one."""
+    """Reads stored prices; a process has one."""
 
     def __init__(
         self,
@@ -47,25 +47,27 @@ class PriceReader:
         self._configured = frozenset(configured)
         self._interval_seconds = interval_seconds
 
-    async def page(self, key: TickerKey, span: TimeRange, order: Order, limit: int) -> EncodedPage:
+    async def read_page(
+        self, key: TickerKey, span: TimeRange, order: Order, limit: int
+    ) -> EncodedPage:
         """Read at most `limit` prices of a span, from its start or, descending, from its end.
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        page = await self._cache.page(key, span, order, limit)
+        page = await self._cache.read_page(key, span, order, limit)
         if page is not None and page.count:
             return page
         return await self._stored_page(key, span, order, limit)
 
-    async def newest(self, key: TickerKey) -> Price | None:
+    async def read_newest(self, key: TickerKey) -> Price | None:
         """Read the newest price; None if nothing is stored.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        return await self._cache.newest(key)
+        return await self._cache.read_newest(key)
 
     async def _stored_page(
         self, key: TickerKey, span: TimeRange, order: Order, limit: int
@@ -76,7 +78,7 @@ class PriceReader:
                 connection, key, span, order, limit, template=template
             )
         if page.last is None:
-            await self.require_known(key)
+            await self.require_known_ticker(key)
             return page
         end = page.last if page.has_more else span.end
         if order is Order.DESC or span.start is None or end is None:
@@ -84,13 +86,13 @@ class PriceReader:
         return replace(page, is_complete=await self._is_complete(key, page, span.start, end))
 
     async def _is_complete(self, key: TickerKey, page: EncodedPage, first: int, last: int) -> bool:
-        """Tell whether no row can be added to a page that reaches from one second to another."""
+        """Return whether no row can be added to a page of the seconds from `first` to `last`."""
         async with self._database.read() as session:
-            promised = await recordings.of_ticker(session, key)
+            recorded = await recordings.of_ticker(session, key)
         rows = EncodedChunk(b"".join(page.pieces), page.count, page.last, self._cache.template)
-        return not any(open_ranges(rows.slots(), promised, first, last))
+        return not any(open_ranges(rows.slots(), recorded, first, last))
 
-    async def latest(
+    async def read_latest(
         self, key: TickerKey, now: float, max_age_seconds: int | None = None
     ) -> LatestPrice:
         """Read the newest price with its age; `now` is the caller's clock in UNIX seconds.
@@ -100,17 +102,19 @@ class PriceReader:
             NoPriceYet: nothing is stored of it.
             PriceTooOld: its age exceeds the given one.
         """
-        price = await self.newest(key)
+        price = await self.read_newest(key)
         if price is None:
-            await self.require_known(key)
+            await self.require_known_ticker(key)
             raise NoPriceYet(f"no price of {key} is stored yet")
-        latest = LatestPrice.at(price, now, await self.interval_of(key))
+        latest = LatestPrice.at(price, now, await self.interval_seconds(key))
         if max_age_seconds is not None and latest.age_seconds > max_age_seconds:
             raise PriceTooOld(f"the newest price of {key} is {latest.age_seconds} s old")
         return latest
 
-    async def at(self, key: TickerKey, moment: int, tolerance_seconds: int | None = None) -> Price:
-        """Read the newest price at or before a moment, at most the tolerance away.
+    async def read_at(
+        self, key: TickerKey, timestamp: int, tolerance_seconds: int | None = None
+    ) -> Price:
+        """Read the newest price at or before a timestamp (UNIX seconds) within the tolerance.
 
         The default tolerance is two intervals.
 
@@ -119,17 +123,17 @@ class PriceReader:
             NoPriceNear: no price lies so near.
         """
         async with self._database.read() as session:
-            price = await prices.newest(session, key, at_or_before=moment)
+            price = await prices.newest(session, key, at_or_before=timestamp)
         if tolerance_seconds is None:
-            tolerance_seconds = STALE_AFTER_INTERVALS * await self.interval_of(key)
-        if price is None or moment - price.slot > tolerance_seconds:
-            await self.require_known(key)
-            near = f"no price of {key} within {tolerance_seconds} s before {moment}"
-            raise NoPriceNear(f"{near}; {await self._reach(key)}")
+            tolerance_seconds = STALE_AFTER_INTERVALS * await self.interval_seconds(key)
+        if price is None or timestamp - price.slot > tolerance_seconds:
+            await self.require_known_ticker(key)
+            near = f"no price of {key} within {tolerance_seconds} s before {timestamp}"
+            raise NoPriceNear(f"{near}; {await self._describe_range(key)}")
         return price
 
-    async def _reach(self, key: TickerKey) -> str:
-        """Say where what is stored of a ticker begins and ends."""
+    async def _describe_range(self, key: TickerKey) -> str:
+        """Describe the range of a ticker's stored prices."""
         async with self._database.read() as session:
             extent = (await prices.extents(session)).get(key, Extent())
         if extent.first is None or extent.last is None:
@@ -137,15 +141,15 @@ class PriceReader:
         first, last = (f"{at} ({format_utc(at)})" for at in (extent.first, extent.last))
         return f"its prices begin at {first} and end at {last}"
 
-    async def tickers(self) -> list[TickerSummary]:
-        """Tell what is stored of every ticker that is or was recorded, or of which there is any."""
+    async def list_tickers(self) -> list[TickerSummary]:
+        """Sum up what is stored of every configured, recorded or stored ticker."""
         async with self._database.read() as session:
             recorded = await recordings.newest(session)
             extents = await prices.extents(session)
         keys = sorted({*recorded, *extents, *self._configured})
         return [self._sum_up(key, recorded.get(key), extents.get(key, Extent())) for key in keys]
 
-    async def require_known(self, key: TickerKey) -> None:
+    async def require_known_ticker(self, key: TickerKey) -> None:
         """Make sure that a ticker is configured, recorded, or stored.
 
         Raises:
@@ -164,8 +168,8 @@ class PriceReader:
             return TickerSummary(key, key in self._configured, self._interval_seconds, *extent)
         return TickerSummary(key, recording.is_open, recording.interval_seconds, *extent)
 
-    async def interval_of(self, key: TickerKey) -> int:
-        """Tell at which interval a ticker is recorded, or was the last time."""
+    async def interval_seconds(self, key: TickerKey) -> int:
+        """Return the interval at which a ticker is recorded, or was recorded last."""
         if key in self._configured:
             return self._interval_seconds
         async with self._database.read() as session:
