@@ -11,7 +11,7 @@ from app.core.errors import AppError
 from app.core.exit_messages import exit_message
 from app.core.server_urls import broker_url
 from app.core.settings import Settings, load_settings
-from app.worker.configuration import configuration
+from app.worker.configuration import celery_configuration
 from app.worker.consumer import ExitCodeStep, HeartbeatStep
 from app.worker.event_loop import TaskLoop
 from app.worker.signals import SignalHandlers
@@ -36,13 +36,13 @@ def _settings_or_exit() -> Settings:
     return loaded
 
 
-# Celery warns root of pickled messages, which this application does not accept.
+# Celery warns of pickled messages if it runs as root; this application does not accept them.
 warnings.simplefilter("ignore", SecurityWarning)
 
 settings = _settings_or_exit()
 task_loop = TaskLoop(settings)
 celery = Celery("prices", amqp="app.worker.broker:Broker")
-celery.conf.update(configuration(settings))
+celery.conf.update(celery_configuration(settings))
 celery.steps["worker"].update({ExitCodeStep, HeartbeatStep})
 signal_handlers = SignalHandlers(celery, settings, task_loop)
 signal_handlers.connect()

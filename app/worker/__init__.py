@@ -1,1 +1,1 @@
-"""Celery's side: configuration, schedule, signals, event loop and heartbeat of its processes."""
+"""Beat and workers: Celery's configuration, schedule, signals, event loop and heartbeats."""

@@ -1,4 +1,4 @@
-"""Beat's scheduler: wakes are aligned to the epoch, and each round of its loop is a heartbeat."""
+"""Beat's scheduler: it sends tasks at times aligned to the epoch, and reports its liveness."""
 
 from typing import Any
 
@@ -6,52 +6,52 @@ import structlog
 from celery.beat import Scheduler, SchedulingError
 from celery.schedules import BaseSchedule, schedstate
 
-from app.worker.heartbeat import progress
+from app.worker.heartbeat import liveness
 
-MAX_NAP_SECONDS = 1.0
+MAX_SLEEP_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 class EpochAlignedSchedule(BaseSchedule):  # type: ignore[misc]  # celery ships no types
-    """Wakes once in each stretch of so many seconds since the epoch, and at once when beat starts.
+    """Is due once in each period of so many seconds since the epoch, and when beat starts.
 
-    A `timedelta` schedule would start its phase anew with every beat. A number that differs,
-    rather than one that grows, keeps a clock that is set back from silencing beat.
+    A `timedelta` schedule would restart its phase with every beat. A task is due whenever the
+    period is another one, not only a later one, so a clock that is set back does not silence beat.
     """
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
-        self._woken: int | None = None
+        self._last_period: int | None = None
 
-    def is_due(self, last_run_at: object) -> schedstate:  # noqa: ARG002  # the grid knows better
-        """Tell whether a new stretch began, and how long until the next one does."""
-        number, into = divmod(self.now().timestamp(), self.seconds)
-        is_new = number != self._woken
-        self._woken = int(number)
-        return schedstate(is_due=is_new, next=self.seconds - into)
+    def is_due(self, last_run_at: object) -> schedstate:  # noqa: ARG002  # celery's interface
+        """Return whether a new period began, and the seconds until the next one begins."""
+        period, elapsed = divmod(self.now().timestamp(), self.seconds)
+        is_due = period != self._last_period
+        self._last_period = int(period)
+        return schedstate(is_due=is_due, next=self.seconds - elapsed)
 
 
 class EpochAlignedScheduler(Scheduler):  # type: ignore[misc]  # celery ships no types
-    """Sends what is due on the grid, and looks at the clock often.
+    """Sends due tasks, and reads the clock at least once a second.
 
-    Celery's own scheduler keeps a heap of wall-clock times, which a clock that is set back stops.
+    Celery's own scheduler keeps a heap of wall-clock times, so a clock that is set back stops it.
     """
 
     def tick(self, *_: Any, **__: Any) -> float:  # noqa: ANN401  # celery passes its internals
-        """Send what is due; tell for how long there is nothing to do."""
-        naps = [MAX_NAP_SECONDS]
+        """Send due tasks; return the seconds until the next call."""
+        pauses = [MAX_SLEEP_SECONDS]
         for entry in list(self.schedule.values()):
-            progress.turn()
-            is_due, nap = entry.is_due()
+            liveness.report_main_loop()
+            is_due, pause = entry.is_due()
             if is_due:
                 self._send(entry)
-            naps.append(nap)
-        return float(min(naps))
+            pauses.append(pause)
+        return float(min(pauses))
 
     def _send(self, entry: Any) -> None:  # noqa: ANN401  # celery's entry
-        """Send one task; while the broker is away the next wake tries again."""
+        """Send one task; if the broker is away, its next period is the retry."""
         self.reserve(entry)
         try:
             self.apply_async(entry, producer=self.producer, advance=False)

@@ -1,6 +1,6 @@
-"""The way to the broker: kombu's, mended where a Redis that restarts would end a worker.
+"""Kombu's connection to the broker, fixed where a restart of Redis would end a worker.
 
-docs/adr/0018 tells what kombu does, and why it is mended here.
+docs/adr/0018 describes what kombu does, and why it is fixed here.
 """
 
 from contextlib import suppress
@@ -10,27 +10,27 @@ from celery.app import amqp
 from kombu.connection import Connection
 from kombu.transport import redis, virtual
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 
 class _Unacknowledged(redis.QoS):
-    """The messages that a channel delivered and that nobody acknowledged yet."""
+    """The messages that a channel delivered and that are not acknowledged yet."""
 
     def restore_unacked_once(self, stderr: Any = None) -> None:  # noqa: ANN401  # a stream, or None
-        """Put them back; where Redis is away, it hands them out after the visibility timeout."""
+        """Put them back; if Redis is away, it redelivers them after the visibility timeout."""
         with suppress(RedisError, OSError):
             super().restore_unacked_once(stderr)
 
 
 class _Channel(redis.Channel):
-    """A channel that its users can lose, and close, without a failure that nobody expects."""
+    """A channel that can be lost and closed without unexpected exceptions."""
 
     QoS = _Unacknowledged
 
     def close(self) -> None:
-        """Close it; what can't be said to Redis any more is left unsaid."""
+        """Close the channel, also if Redis is away."""
         try:
             super().close()
         except (RedisError, OSError):
@@ -44,16 +44,16 @@ class _Channel(redis.Channel):
         virtual.Channel.close(self)
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002  # kombu's
-        """Give what a client connects with.
+        """Return the parameters of a client's connection.
 
         Raises:
-            ConnectionLost: the channel's connection was closed, by us or by a reconnect; kombu's
-                own `AttributeError` would end the worker.
+            RedisConnectionError: the channel's connection was closed, by us or by a reconnect;
+                kombu's own `AttributeError` would end the worker.
         """
         if self.connection is None or self.connection.client is None:
-            raise ConnectionLost("the channel's connection is closed")
-        # Who uses a channel tries again by itself; the client's own tries would stop a main loop
-        # for seconds at every word to a Redis that is away.
+            raise RedisConnectionError("the channel's connection is closed")
+        # The channel's users retry themselves; retries of the client would block a main loop for
+        # seconds at every command while Redis is away.
         return {**super()._connparams(asynchronous), "retry": Retry(NoBackoff(), 0)}
 
 
@@ -62,15 +62,15 @@ class _Transport(redis.Transport):
 
 
 class _Connection(Connection):
-    """A connection that keeps its URL's scheme, and with it TLS, and uses the mended transport."""
+    """A connection that keeps its URL's scheme, and with it TLS, and uses the fixed transport."""
 
     def get_transport_cls(self) -> Any:  # noqa: ANN401  # a class of kombu's
-        """Give the transport: ours for Redis, kombu's for every other broker."""
-        kind = super().get_transport_cls()
-        return _Transport if kind is redis.Transport else kind
+        """Return the transport: ours for Redis, kombu's for every other broker."""
+        transport = super().get_transport_cls()
+        return _Transport if transport is redis.Transport else transport
 
 
 class Broker(amqp.AMQP):
-    """What Celery opens its connections by."""
+    """Makes Celery open these connections."""
 
     Connection = BrokerConnection = _Connection

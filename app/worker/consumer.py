@@ -1,4 +1,4 @@
-"""What differs from Celery's own worker: reconnecting, exit codes and heartbeats."""
+"""Changes to Celery's worker: how it reconnects, its exit code and its heartbeats."""
 
 import os
 from functools import partial
@@ -7,80 +7,82 @@ from typing import Any
 
 from celery import bootsteps
 from celery.platforms import EX_FAILURE
-from celery.worker import heartbeat, state
+from celery.worker import heartbeat as events
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.heart import Heart
 
 from app.redis.heartbeats import Heartbeat, Role
-from app.worker.heartbeat import PAUSE_SECONDS, progress, show_life, touching
+from app.worker.heartbeat import HEARTBEAT_SECONDS, liveness, start_heartbeats
 
-RECONNECTING = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
-"""Seconds between two tries to reach the broker."""
+RECONNECT_POLICY = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
+"""Kombu's retry policy, in seconds: a constant pause of one second."""
 
 
-class _Events(heartbeat.Heart):  # type: ignore[misc]  # celery ships no types
-    """Celery's own heartbeat, an event for monitors, which stops no main loop.
+class _EventSender(events.Heart):  # type: ignore[misc]  # celery ships no types
+    """Celery's own heartbeat, an event for monitors, without its retries.
 
-    With Celery's retries it would wait there for the broker, in pauses that grow to 30 s.
+    They would block the main loop while the broker is away, in pauses that grow to 30 s.
     """
 
-    def _send(self, event: str, *, retry: bool = False) -> None:  # noqa: ARG002  # celery wants one
+    def _send(self, event: str, *, retry: bool = False) -> None:  # noqa: ARG002  # celery's signature
         super()._send(event, retry=False)
 
 
-class _EventsStep(Heart):  # type: ignore[misc]  # same
+class _EventSenderStep(Heart):  # type: ignore[misc]  # same
     def start(self, c: Any) -> None:  # noqa: ANN401  # celery's consumer
-        c.heart = _Events(c.timer, c.event_dispatcher, self.heartbeat_interval)
+        c.heart = _EventSender(c.timer, c.event_dispatcher, self.heartbeat_interval)
         c.heart.start()
 
 
 class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # same
-    """A consumer whose wait for the broker is not taken for a hang."""
+    """A consumer that reconnects at a constant pace, and counts as alive while it waits."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]  # same
-        """The steps of a consumer, its heartbeat replaced."""
+        """Celery's steps, with another sender of events."""
 
         default_steps = (
             *(step for step in Consumer.Blueprint.default_steps if not step.endswith(":Heart")),
-            _EventsStep,
+            _EventSenderStep,
         )
 
     def connect(self) -> Any:  # noqa: ANN401  # kombu's connection
-        """Connect to the broker, however long it is away."""
-        with progress.waiting():
+        """Connect to the broker; wait for it as long as it is away."""
+        with liveness.waiting_for_broker():
             return super().connect()
 
     def ensure_connected(self, conn: Any) -> Any:  # noqa: ANN401  # same
-        """Try again in steady steps: kombu's own pauses grow to 30 s, in which slots get lost."""
-        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECTING)
+        """Retry with constant pauses: kombu's own grow to 30 s, in which prices would be missed."""
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_POLICY)
         return super().ensure_connected(conn)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """Take the same steps where the broker answers and refuses: Celery's own take no pause."""
+        """Pause also after the broker refused a connection; Celery would retry without a pause."""
         super().on_connection_error_before_connected(exc)
-        with progress.waiting():
-            sleep(RECONNECTING["interval_start"])
+        with liveness.waiting_for_broker():
+            sleep(RECONNECT_POLICY["interval_start"])
 
 
 class ExitCodeStep(bootsteps.Step):  # type: ignore[misc]  # celery ships no types
-    """Lets a worker end with 0 only if it was asked to; Celery means so, and forgets some ends."""
+    """Makes a worker exit with 0 only after a requested stop; Celery does after some failures."""
 
     def __init__(self, worker: Any, **_: Any) -> None:  # noqa: ANN401  # celery's worker
-        worker.exitcode = EX_FAILURE  # a stop that was asked for sets 0
+        worker.exitcode = EX_FAILURE  # a requested stop sets 0
 
 
 class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
-    """Ties the signs of life to the worker's main loop."""
+    """Sends the worker's heartbeats while its main loop runs."""
 
     requires = ("celery.worker.components:Timer",)
 
     def start(self, worker: Any) -> None:  # noqa: ANN401  # celery's worker
-        """Give signs from now on, in the worker's own name."""
-        conf = worker.app.conf
-        worker.timer.call_repeatedly(PAUSE_SECONDS, _turn)
-        sign = Heartbeat(conf.result_backend, Role.WORKER, f"{worker.hostname} (pid {os.getpid()})")
-        show_life(sign.beat, *touching(conf.heartbeat_file))
+        """Start to send heartbeats to Redis and, if there is a file, to the parent process."""
+        conf, name = worker.app.conf, f"{worker.hostname} (pid {os.getpid()})"
+        worker.timer.call_repeatedly(HEARTBEAT_SECONDS, _report_main_loop)
+        heartbeat = Heartbeat(conf.result_backend, Role.WORKER, name)
+        file = conf.heartbeat_file
+        start_heartbeats(heartbeat.beat, file.touch if file else None)
 
 
-def _turn() -> None:
-    progress.turn(is_idle=not state.reserved_requests)
+def _report_main_loop() -> None:
+    liveness.report_main_loop(is_pool_idle=not state.reserved_requests)

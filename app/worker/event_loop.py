@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from app.core.gc_tuning import tune_gc
 from app.core.settings import Settings
 from app.redis.counters import flush_counters
-from app.worker.heartbeat import PAUSE_SECONDS, progress
+from app.worker.heartbeat import HEARTBEAT_SECONDS, liveness
 
 if TYPE_CHECKING:
     from app.runtime import Runtime
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class TaskLoop:
-    """The event loop and the runtime of one worker process, opened at its first task.
+    """The event loop and the runtime of one worker process, opened by its first task.
 
-    A pooled async engine is bound to the loop that opened it, so a loop per task (`asyncio.run`)
-    fails at the second one.
+    A connection pool is bound to the event loop that opened it, so with a new loop for each task
+    (`asyncio.run`) the second task would fail.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -31,13 +31,13 @@ class TaskLoop:
         self._runtime: Runtime | None = None
 
     def run(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
-        """Run async work on this process's loop and wait for its result."""
+        """Run async work on this process's loop and return its result."""
         if self._runner is None:
             self._runner = asyncio.Runner()
         return self._runner.run(self._with_runtime(work), context=contextvars.copy_context())
 
     def close(self) -> None:
-        """Close the runtime and the loop; a process that ran nothing has nothing to close."""
+        """Close the runtime and the loop, if a task opened them."""
         runner, self._runner = self._runner, None
         if runner is not None:
             self._runtime = None
@@ -47,10 +47,10 @@ class TaskLoop:
     async def _with_runtime(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
         from app.runtime import open_runtime  # noqa: PLC0415  # heavy, and beat needs none of it
 
-        with _reporting_progress():
+        with _reporting_liveness():
             if self._runtime is None:
-                opening = open_runtime(self._settings)
-                self._runtime = await self._stack.enter_async_context(opening)
+                context = open_runtime(self._settings)
+                self._runtime = await self._stack.enter_async_context(context)
                 tune_gc()
             try:
                 return await work(self._runtime)
@@ -59,18 +59,18 @@ class TaskLoop:
 
 
 @contextmanager
-def _reporting_progress() -> Iterator[None]:
-    """Show, while a task runs, that its loop turns."""
+def _reporting_liveness() -> Iterator[None]:
+    """Report regularly, while a task runs, that its event loop is not blocked."""
     loop = asyncio.get_running_loop()
-    next_show: asyncio.Handle
+    next_report: asyncio.Handle
 
-    def show() -> None:
-        nonlocal next_show
-        progress.work()
-        next_show = loop.call_later(PAUSE_SECONDS, show)
+    def report() -> None:
+        nonlocal next_report
+        liveness.report_task_loop()
+        next_report = loop.call_later(HEARTBEAT_SECONDS, report)
 
-    next_show = loop.call_soon(show)
+    next_report = loop.call_soon(report)
     try:
         yield
     finally:
-        next_show.cancel()
+        next_report.cancel()

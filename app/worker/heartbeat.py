@@ -1,4 +1,4 @@
-"""A process's signs of life: given by threads of their own, while its main loop makes progress."""
+"""The heartbeats of beat or a worker: sent by threads, as long as the process makes progress."""
 
 import ctypes
 import mmap
@@ -6,77 +6,77 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from time import monotonic
 
 from app.core.background import run_repeatedly_in_thread
 
-PAUSE_SECONDS = 1.0
-STUCK_SECONDS = 5.0
-POOL_STUCK_SECONDS = 10.0
+HEARTBEAT_SECONDS = 1.0
+MAIN_LOOP_TIMEOUT_SECONDS = 5.0
+POOL_TIMEOUT_SECONDS = 10.0
 """A recycled child may sit on a task for up to eight seconds (seen in Celery 5.7)."""
 
 
-class Progress:
-    """Whether this process gets on: its main loop turns, and its pool works on what it is given.
+class Liveness:
+    """Whether this process makes progress: its main loop runs, and its pool works on its tasks.
 
-    A pool's children are stopped or stuck when there is work and none of them shows that it is at
-    it; one that waits for an exchange does show it, for its event loop turns.
+    The pool is stuck if it has tasks and no child reports that the event loop of a task runs; a
+    task that waits for an exchange still reports it.
     """
 
     def __init__(self) -> None:
-        self._turned_at = self._idle_at = monotonic()
-        self._is_waiting = False
-        # memory that a pool's children share with the process that forked them
-        self._worked_at = ctypes.c_double.from_buffer(mmap.mmap(-1, ctypes.sizeof(ctypes.c_double)))
+        self._main_loop_at = self._pool_idle_at = monotonic()
+        self._is_waiting_for_broker = False
+        # memory that the pool's forked children share with this process
+        self._task_loop_at = ctypes.c_double.from_buffer(
+            mmap.mmap(-1, ctypes.sizeof(ctypes.c_double))
+        )
 
     @property
-    def is_made(self) -> bool:
-        """Tell whether the process gets on, or waits for the broker."""
-        turns = monotonic() - self._turned_at < STUCK_SECONDS
-        return self._is_waiting or (turns and self._pool_works())
+    def is_alive(self) -> bool:
+        """Whether the process makes progress, or waits for the broker."""
+        is_main_loop_alive = monotonic() - self._main_loop_at < MAIN_LOOP_TIMEOUT_SECONDS
+        return self._is_waiting_for_broker or (is_main_loop_alive and self._is_pool_alive())
 
-    def turn(self, *, is_idle: bool = True) -> None:
-        """Note that the main loop turned, and whether the pool has nothing to do."""
-        self._turned_at = monotonic()
-        if is_idle:
-            self._idle_at = self._turned_at
+    def report_main_loop(self, *, is_pool_idle: bool = True) -> None:
+        """Report that the main loop runs, and whether the pool has no task."""
+        self._main_loop_at = monotonic()
+        if is_pool_idle:
+            self._pool_idle_at = self._main_loop_at
 
-    def work(self) -> None:
-        """Note that the loop of a task turned: in a child of the pool, or in the solo pool here."""
-        self._turned_at = self._worked_at.value = monotonic()
+    def report_task_loop(self) -> None:
+        """Report that a task's event loop runs, in a child of the pool or in the solo pool."""
+        self._main_loop_at = self._task_loop_at.value = monotonic()
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Excuse the main loop while it waits for the broker to come back."""
-        self._is_waiting = True
+    def waiting_for_broker(self) -> Iterator[None]:
+        """Count the process as alive while its main loop waits for the broker."""
+        self._is_waiting_for_broker = True
         try:
             yield
         finally:
-            self._is_waiting = False
-            self.turn()
+            self._is_waiting_for_broker = False
+            self.report_main_loop()
 
-    def _pool_works(self) -> bool:
-        shown = self._worked_at.value
-        # never shown: the pool's children are not forks (macOS), and write elsewhere
-        return not shown or monotonic() - max(self._idle_at, shown) < POOL_STUCK_SECONDS
-
-
-progress = Progress()
+    def _is_pool_alive(self) -> bool:
+        reported_at = self._task_loop_at.value
+        # 0: on macOS the children are not forks, and don't share the memory
+        latest = max(self._pool_idle_at, reported_at)
+        return not reported_at or monotonic() - latest < POOL_TIMEOUT_SECONDS
 
 
-def show_life(*signs: Callable[[], None]) -> None:
-    """Give signs of life from now on; each in a thread, so that none waits for another."""
-    for sign in signs:
-        run_repeatedly_in_thread("heartbeat", partial(_give, sign, threading.Event()))
+liveness = Liveness()
 
 
-def touching(heartbeat_file: Path | None) -> list[Callable[[], None]]:
-    """Give the sign for the parent process, if that waits for one."""
-    return [] if heartbeat_file is None else [heartbeat_file.touch]
+def start_heartbeats(*senders: Callable[[], None] | None) -> None:
+    """Call every sender once a second while the process is alive; None is skipped.
+
+    Each has its own thread, so that none waits for another.
+    """
+    for send in filter(None, senders):
+        run_repeatedly_in_thread("heartbeat", partial(_send_if_alive, send, threading.Event()))
 
 
-def _give(sign: Callable[[], None], nap: threading.Event) -> None:
-    if progress.is_made:
-        sign()
-    nap.wait(PAUSE_SECONDS)
+def _send_if_alive(send: Callable[[], None], pause: threading.Event) -> None:
+    if liveness.is_alive:
+        send()
+    pause.wait(HEARTBEAT_SECONDS)

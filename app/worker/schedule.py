@@ -1,4 +1,4 @@
-"""What beat sends, and when."""
+"""The tasks that beat sends, and their periods."""
 
 from app.core.settings import Settings
 from app.domain.slots import window_seconds
@@ -9,26 +9,26 @@ REPAIR_TASK = "app.tasks.repairs.repair"
 
 
 def shard_count(settings: Settings) -> int:
-    """Give the number of tasks that a tick is split into, so that several workers share it."""
+    """Return the number of tasks of one collection; several workers can share them."""
     return -(-len(settings.indices) // TICKERS_PER_SHARD)
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
-    """Give the tasks that beat sends, each with how often."""
-    # Four times an interval: one tick waits for the slot to begin, and one that is lost with its
-    # worker costs a quarter of the slot. What has its price costs one look into the database.
-    pause = window_seconds(settings.collect_interval_seconds)
+    """Build Celery's `beat_schedule`."""
+    # Four times an interval: one collection waits for the slot to begin, and one that is lost with
+    # its worker costs a quarter of the slot. If nothing is due, a collection costs one query.
+    period = window_seconds(settings.collect_interval_seconds)
     shards = shard_count(settings)
     schedule = {
-        f"collect-{shard}": _entry("app.tasks.prices.collect", pause, share=shard, shares=shards)
+        f"collect-{shard}": _entry("app.tasks.prices.collect", period, share=shard, shares=shards)
         for shard in range(shards)
     }
     schedule["check-tickers"] = _entry("app.tasks.prices.check_tickers", 3600)
     schedule["tidy"] = _entry("app.tasks.prices.tidy", 600)
     schedule["check-summaries"] = _entry("app.tasks.prices.check_summaries", 3600)
-    # Often enough that a gap is whole before anyone looks twice; most wakes find nothing missing.
-    repair_pause = min(max(settings.collect_interval_seconds, 10), 300)
-    schedule["repair"] = _entry(REPAIR_TASK, repair_pause)
+    # Frequent, so that gaps close soon; most repairs find nothing missing.
+    repair_seconds = min(max(settings.collect_interval_seconds, 10), 300)
+    schedule["repair"] = _entry(REPAIR_TASK, repair_seconds)
     return schedule
 
 

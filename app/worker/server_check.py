@@ -1,4 +1,4 @@
-"""The check of the servers that Celery's processes make before they work."""
+"""The check of PostgreSQL and Redis that beat and workers make at their start."""
 
 import asyncio
 import subprocess
@@ -10,7 +10,7 @@ from app.core.settings import Settings, load_settings
 
 
 def require_servers_or_exit(settings: Settings) -> None:
-    """End the process with one line where it could not work."""
+    """Exit with a one-line message if a server is missing or its schema is outdated."""
     from app.runtime import require_servers  # noqa: PLC0415  # heavy, and beat needs none of it
 
     try:
@@ -20,7 +20,7 @@ def require_servers_or_exit(settings: Settings) -> None:
 
 
 def require_servers_in_subprocess() -> None:
-    """Check in a process that ends: beat keeps half of its memory that only the check needs."""
+    """Check in a subprocess, so that beat does not load SQLAlchemy: it halves its memory."""
     check = subprocess.run([sys.executable, "-m", __name__], check=False)  # noqa: S603  # ours
     if check.returncode:
         raise SystemExit(check.returncode)

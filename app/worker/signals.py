@@ -1,4 +1,4 @@
-"""What Celery's processes do at their signals: logs, checks, heartbeats, the first repair."""
+"""The handlers of Celery's signals: logs, checks, heartbeats and the first repair."""
 
 import logging
 import os
@@ -21,11 +21,11 @@ from app.core.settings import Settings
 from app.domain.slots import window_seconds
 from app.redis.heartbeats import Heartbeat, Role
 from app.worker.event_loop import TaskLoop
-from app.worker.heartbeat import progress, show_life, touching
+from app.worker.heartbeat import liveness, start_heartbeats
 from app.worker.schedule import REPAIR_TASK
 from app.worker.server_check import require_servers_in_subprocess, require_servers_or_exit
 
-REPEATED_NOTICES: Final = ("CPendingDeprecationWarning", "Skipping prefetch count reduction")
+IGNORED_WARNINGS: Final = ("CPendingDeprecationWarning", "Skipping prefetch count reduction")
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +48,8 @@ class SignalHandlers:
         signals.worker_shutdown.connect(self._close)  # the solo pool sends only this one
         signals.beat_init.connect(_check_servers_in_subprocess)
         signals.beat_init.connect(self._announce_beat)
-        signals.beat_init.connect(self._start_beats_heartbeat)
-        signals.beat_embedded_init.connect(self._start_beats_heartbeat)
+        signals.beat_init.connect(self._start_beat_heartbeat)
+        signals.beat_embedded_init.connect(self._start_beat_heartbeat)
         signals.before_task_publish.connect(_add_request_id)
         signals.task_prerun.connect(_bind_log_context)
         signals.task_postrun.connect(_clear_log_context)
@@ -57,10 +57,10 @@ class SignalHandlers:
     def _set_up_logs(self, **_: object) -> None:
         configure_logs(self._settings.log_level, self._settings.log_format)
         warn_of_misspelled_settings()
-        # ticks speak for themselves
+        # the application logs its tasks itself
         quiet_loggers("celery.beat", "celery.worker.strategy", "celery.app.trace")
         for name in ("py.warnings", "celery.worker.consumer.consumer"):
-            logging.getLogger(name).addFilter(_is_news)
+            logging.getLogger(name).addFilter(_is_relevant)
 
     def _check_servers(self, **_: object) -> None:
         require_servers_or_exit(self._settings)
@@ -74,33 +74,34 @@ class SignalHandlers:
             wakes_every_seconds=window_seconds(self._settings.collect_interval_seconds),
         )
 
-    def _start_beats_heartbeat(self, **_: object) -> None:
-        progress.turn()  # from now on: the check of the servers took its time
+    def _start_beat_heartbeat(self, **_: object) -> None:
+        liveness.report_main_loop()  # because the check of the servers took some time
         name = f"{socket.gethostname()} (pid {os.getpid()})"
         heartbeat = Heartbeat(redis_url(self._settings), Role.BEAT, name)
-        show_life(heartbeat.beat, *touching(self._settings.heartbeat_file))
+        file = self._settings.heartbeat_file
+        start_heartbeats(heartbeat.beat, file.touch if file else None)
 
     def _repair_at_start(self, **_: object) -> None:
-        """Repair what was missed while no worker ran, without delaying this worker's start."""
+        """Request a repair of what was missed while no worker ran, without delaying the start."""
         threading.Thread(target=self._send_repair, name="repair at start", daemon=True).start()
 
     def _send_repair(self) -> None:
         try:
             self._celery.send_task(REPAIR_TASK, ignore_result=True, retry=False)
         except (OperationalError, RedisError, OSError) as error:
-            log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next wake sends it
+            log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next one retries
 
     def _close(self, **_: object) -> None:
         self._task_loop.close()
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Drop two notices that Celery repeats at each lost connection.
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """Drop two warnings that Celery repeats at each lost connection.
 
-    One announces the next version's default of a setting that the configuration states, the other
-    says that prefetching goes on as it was.
+    One announces a new default of a setting that the configuration sets, the other that the
+    prefetch count stays as it is.
     """
-    return not any(words in record.getMessage() for words in REPEATED_NOTICES)
+    return not any(words in record.getMessage() for words in IGNORED_WARNINGS)
 
 
 def _check_servers_in_subprocess(**_: object) -> None:
@@ -108,14 +109,14 @@ def _check_servers_in_subprocess(**_: object) -> None:
 
 
 def _load_before_fork(**_: object) -> None:
-    """Load what each child will need, and leave it alone: a page that is written to is copied."""
+    """Load what every child needs before the fork, so that they share its memory."""
     import app.clients.transport  # noqa: F401, PLC0415  # heavy, and the workers' alone
 
     tune_gc()
 
 
 def _add_request_id(headers: dict[str, object], **_: object) -> None:
-    """Add the id of the HTTP request that publishes a task."""
+    """Add the id of the current HTTP request, if any, to a task's message."""
     if request_id := get_contextvars().get(REQUEST_ID):
         headers[REQUEST_ID] = request_id
 

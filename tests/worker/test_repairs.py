@@ -103,9 +103,11 @@ async def test_repair_that_broke_tells_its_code(
 def test_beat_wakes_the_repair_about_once_an_interval(
     settings: Settings, interval: int, pause: int
 ) -> None:
-    from app.worker.configuration import configuration  # noqa: PLC0415  # Celery reads the environment
+    from app.worker.configuration import celery_configuration  # noqa: PLC0415  # Celery reads the environment
 
-    conf: Any = configuration(settings.model_copy(update={"collect_interval_seconds": interval}))
+    conf: Any = celery_configuration(
+        settings.model_copy(update={"collect_interval_seconds": interval})
+    )
     entry = conf["beat_schedule"]["repair"]
     assert (entry["task"], entry["schedule"].seconds) == ("app.tasks.repairs.repair", pause)
     assert entry["options"] == {"ignore_result": True}

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.core.settings import Settings
 from app.worker.beat import EpochAlignedScheduler
-from app.worker.configuration import configuration
+from app.worker.configuration import celery_configuration
 from tests.conftest import Servers
 
 SEVEN_SECONDS_INTO_A_MINUTE = dt.datetime(2026, 1, 16, 16, 1, 7, tzinfo=dt.UTC)
@@ -27,7 +27,9 @@ def celery(servers: Servers) -> Celery:  # noqa: ARG001  # Celery reads the envi
 def test_broker_hands_out_again_only_what_no_tick_can_still_hold(settings: Settings) -> None:
     """Elsewhere Redis delivered a task again while it ran."""
     for interval in (1, 60, 86_400):
-        conf = configuration(settings.model_copy(update={"collect_interval_seconds": interval}))
+        conf = celery_configuration(
+            settings.model_copy(update={"collect_interval_seconds": interval})
+        )
         again_after = conf["broker_transport_options"]["visibility_timeout"]
         assert again_after > conf["task_time_limit"] > interval
 
@@ -43,7 +45,7 @@ async def test_beats_messages_carry_no_time_of_its_clock(celery: Celery, redis: 
 def test_beat_wakes_on_the_grid_whenever_it_was_started(celery: Celery, settings: Settings) -> None:
     """A `timedelta` counts from beat's own start, so two beats would wake at two phases."""
     scheduler = EpochAlignedScheduler(app=celery, lazy=True)
-    conf = configuration(settings)
+    conf = celery_configuration(settings)
     scheduler.update_from_dict(conf["beat_schedule"])
     schedule = scheduler.schedule["collect-0"].schedule
     schedule.nowfun = lambda: SEVEN_SECONDS_INTO_A_MINUTE
