@@ -66,7 +66,7 @@ async def get_tickers(
     ],
     exchange: ExchangeParameter = DEFAULT_EXCHANGE,
 ) -> list[TickerKey]:
-    return [TickerKey.parse(one, exchange) for one in ticker]
+    return [TickerKey.from_input(one, exchange) for one in ticker]
 
 
 async def require_key(

@@ -53,7 +53,7 @@ def key_of(ticker: str | None) -> TickerKey | None:
     """Read a ticker that may be preceded by its exchange."""
     if ticker is None:
         return None
-    return TickerKey.parse(ticker)
+    return TickerKey.from_input(ticker)
 
 
 def split_ticker_option(ticker: str | None, exchange: str | None) -> tuple[str | None, str | None]:

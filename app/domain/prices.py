@@ -52,17 +52,23 @@ class TickerKey(NamedTuple):
     ticker: str
 
     @classmethod
-    def parse(cls, text: str, default_exchange: str = DEFAULT_EXCHANGE) -> Self:
-        """Parse `exchange:ticker`, or a ticker of the default exchange, into lower case."""
+    def from_input(cls, text: str, default_exchange: str = DEFAULT_EXCHANGE) -> Self:
+        """Parse a user's `exchange:ticker`, or ticker of the default exchange, in any case."""
         exchange, ticker = split_ticker(text)
         return cls(exchange or default_exchange.lower(), ticker)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse what `str` of a key returned; a stored ticker may contain colons."""
+        exchange, _, ticker = text.partition(":")
+        return cls(exchange, ticker)
 
     def __str__(self) -> str:
         return f"{self.exchange}:{self.ticker}"
 
 
 def split_ticker(text: str) -> tuple[str, str]:
-    """Split `exchange:ticker` in lower case; the exchange is empty where it is left out."""
+    """Split a user's `exchange:ticker` into lower case; the exchange is empty if left out."""
     exchange, _, ticker = text.lower().rpartition(":")
     return exchange, ticker
 

@@ -14,7 +14,8 @@ from app.postgres.database import Database
 from app.redis.alert_lease import STATE_KEY
 from app.redis.heartbeats import read_heartbeats
 from app.runtime import alert_lifespan, open_runtime
-from app.services import alerts, summary_check
+from app.services import summary_check
+from app.services.alerts import service as alert_service
 from app.services.summaries import SummaryService
 from app.services.summary_check import CHUNK_SECONDS, SummaryCheck
 from tests.receiver import Receiver, receiving
@@ -146,7 +147,7 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(alert_service, "CHECK_PAUSE_SECONDS", 0.05)
     told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
     await store(sql, range(0, 40 * WEEK, WEEK))
     await sql.execute(DAMAGE, 39 * WEEK)
@@ -171,7 +172,7 @@ async def test_endpoint_is_told_once_when_summaries_are_wrong_and_once_when_righ
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(alert_service, "CHECK_PAUSE_SECONDS", 0.05)
     told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
     await store(sql, [0])
     async with open_runtime(told) as runtime, alert_lifespan(runtime):
