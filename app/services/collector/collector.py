@@ -16,7 +16,7 @@ from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording, realign
-from app.domain.slots import Slot
+from app.domain.slots import LatestLivePrice, Slot
 from app.domain.timestamp_checks import ExchangeClock, changed_clocks
 from app.postgres.database import Database
 from app.redis.heartbeats import FailureStore
@@ -124,28 +124,35 @@ class Collector:
         batch_writer = BatchWriter[ObservedPrice](
             lambda samples: self._store(samples, retrier, first_slots, database_clock), len(keys)
         )
-        grace_seconds = _handover_seconds(self._interval_seconds)
         context = TickContext(
             self._interval_seconds,
             retrier,
-            grace_seconds,
+            _handover_seconds(self._interval_seconds),
             batch_writer,
             clocks,
             database_clock,
             IdleGroup(len(keys)),
         )
+        result = await self._run_tick(keys, context, latest_prices)
+        await self._save_clocks(changed_clocks(clocks, saved_clocks), context.timeout_seconds())
+        return result
+
+    async def _run_tick(
+        self,
+        keys: Sequence[TickerKey],
+        context: TickContext,
+        latest_prices: Mapping[TickerKey, LatestLivePrice],
+    ) -> CollectionResult:
         ticks = [TickerTick(key, self._exchanges[key.exchange], context) for key in keys]
         async with asyncio.TaskGroup() as group:
-            group.create_task(batch_writer.run())
+            group.create_task(context.batch_writer.run())
             for tick in ticks:
                 group.create_task(tick.run(latest_prices.get(tick.key)))
         await self._failures.record(
             {tick.key: tick.failure for tick in ticks if tick.failure},
             [tick.key for tick in ticks if tick.stored],
         )
-        result = _sum_up(ticks)
-        await self._save_clocks(changed_clocks(clocks, saved_clocks), context.timeout_seconds())
-        return result
+        return _sum_up(ticks)
 
     async def _save_clocks(
         self, clocks: Mapping[str, ExchangeClock], timeout_seconds: float
