@@ -1,17 +1,15 @@
-"""`python -m app`: the command line, and the service's processes without its weight."""
+"""`python -m app`: the service's processes, and the command line for everything else."""
 
 import sys
 
-from app.entrypoints import ROLES, start, start_exchange
+from app.entrypoints import ENTRYPOINTS, start
 
 
 def main() -> None:
-    """Run a process of the service if nothing but its name is given, else the command line."""
+    """Run an entry point if nothing but its name is given, else the command line."""
     match sys.argv[1:]:
-        case [role] if role in ROLES:
-            start(role)
-        case ["exchange", *words] if start_exchange(words):
-            pass
+        case [name] if name in ENTRYPOINTS:
+            start(name)
         case _:
             from app.cli import main as run_command  # noqa: PLC0415  # heavy
 

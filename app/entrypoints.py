@@ -1,44 +1,34 @@
-"""The service's processes, as whoever keeps them starts them: with nothing loaded needlessly.
+"""The service's processes, each started without modules that it does not need.
 
-The command line itself takes 7 MB in each of them, and what Celery's own adds another 10.
+The command line takes 9 MB of a process's memory, and Celery's own takes another 10.
 """
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Final
 
-
-@contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """Let an import find no such package, unless it is loaded."""
-    hides = package not in sys.modules
-    if hides:
-        sys.modules[package] = None  # type: ignore[assignment]  # that is how it is said
-    try:
-        yield
-    finally:
-        if hides:
-            del sys.modules[package]
+_INTERRUPTED: Final = 130
 
 
-def serve() -> None:
-    """Serve the API.
+def run_api() -> None:
+    """Serve the API until a signal ends it.
 
     Raises:
-        AppError: it could not work.
+        AppError: a setting makes no sense, or a server is missing or outdated.
     """
-    _load_logs()
+    _import_structlog_without_rich()
     import uvicorn
 
     from app.core.settings import load_settings
     from app.runtime import require_servers
 
     settings = load_settings()
+    # The application checks them, too, for plain uvicorn. But uvicorn adds lines of its own to a
+    # failure there, and restarts a worker that fails forever.
     asyncio.run(require_servers(settings, broker=False))
-    if settings.api_workers == 1:  # uvicorn itself opens the port of several
-        _require_port(settings.api_host, settings.api_port)
+    if settings.api_workers == 1:  # for several, uvicorn itself opens the port
+        _require_free_port(settings.api_host, settings.api_port)
     uvicorn.run(
         "app.main:app",
         host=settings.api_host,
@@ -49,22 +39,9 @@ def serve() -> None:
     )
 
 
-def _require_port(host: str, port: int) -> None:
-    """Make sure that the API can listen.
-
-    Raises:
-        SettingsError: it can't.
-    """
-    from app.core.errors import SettingsError
-    from app.supervisor.ports import listen_error
-
-    if why := listen_error(port, host):
-        raise SettingsError(f"API_PORT={port}: nothing can listen there on {host}: {why}")
-
-
-def work() -> None:
-    """Run a Celery worker."""
-    _load_logs()
+def run_worker() -> None:
+    """Run a Celery worker until a signal ends it."""
+    _import_structlog_without_rich()
     from app.celery_app import celery, settings
 
     worker = celery.Worker(
@@ -74,73 +51,69 @@ def work() -> None:
     sys.exit(worker.exitcode)
 
 
-def beat() -> None:
-    """Run Celery beat."""
-    _load_logs()
+def run_beat() -> None:
+    """Run Celery beat until a signal ends it."""
+    _import_structlog_without_rich()
     from app.celery_app import celery, settings
 
     celery.Beat(loglevel=settings.log_level, quiet=True).run()
 
 
-def run() -> None:
-    """Run everything here against the real exchange."""
-    from app.embedded.commands import run as run_here
+def run_stack() -> None:
+    """Run everything on this machine against the real exchange."""
+    from app.embedded.commands import run
 
-    run_here()
-
-
-def demo() -> None:
-    """Run everything here against a stand-in exchange."""
-    from app.embedded.commands import demo as run_here
-
-    run_here()
+    run()
 
 
-ROLES: Final[Mapping[str, Callable[[], None]]] = {
-    "api": serve,
-    "worker": work,
-    "beat": beat,
-    "run": run,
-    "demo": demo,
+def run_demo() -> None:
+    """Run everything on this machine against the simulated exchange."""
+    from app.embedded.commands import demo
+
+    demo()
+
+
+ENTRYPOINTS: Final[Mapping[str, Callable[[], None]]] = {
+    "api": run_api,
+    "worker": run_worker,
+    "beat": run_beat,
+    "run": run_stack,
+    "demo": run_demo,
 }
-_PORT: Final = "--port"
-_INDEX: Final = "--index"
-_INTERRUPTED: Final = 130
 
 
-def start(role: str) -> None:
-    """Run a process of the service; an error with a name ends it with one line."""
+def start(name: str) -> None:
+    """Run the entry point of this name; an AppError ends the process with one line."""
     from app.core.errors import AppError
     from app.core.exit_messages import exit_message
 
     try:
-        ROLES[role]()
+        ENTRYPOINTS[name]()
     except AppError as error:
         sys.exit(exit_message(error))
-    except KeyboardInterrupt:  # before anything handles signals, or long after
+    except KeyboardInterrupt:  # before signal handlers are installed, or after they are removed
         sys.exit(_INTERRUPTED)
 
 
-def start_exchange(words: Sequence[str]) -> bool:
-    """Run the stand-in exchange with the options that a supervisor gives it, to its end.
+def _require_free_port(host: str, port: int) -> None:
+    """Make sure that the API can listen.
 
-    Others, and what makes no sense, are the command line's: False.
+    Raises:
+        SettingsError: it can't.
     """
-    options = list(zip(words[::2], words[1::2], strict=False))
-    if len(words) % 2 or any(name not in {_PORT, _INDEX} for name, _ in options):
-        return False
-    from app.simulator import ExchangeOptions
-    from app.simulator import run as run_exchange
+    from app.core.errors import SettingsError
+    from app.supervisor.ports import listen_error
 
+    if reason := listen_error(port, host):
+        raise SettingsError(f"API_PORT={port}: nothing can listen there on {host}: {reason}")
+
+
+def _import_structlog_without_rich() -> None:
+    """Import structlog while `rich` can't be found: 7 MB for tracebacks that we do not draw."""
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # which makes its import fail
     try:
-        indices = tuple(value for name, value in options if name == _INDEX)
-        wanted = ExchangeOptions(port=int(dict(options).get(_PORT, 0)), indices=indices)
-    except ValueError:
-        return False
-    sys.exit(run_exchange(wanted))
-
-
-def _load_logs() -> None:
-    """Load structlog without rich, 7 MB for tracebacks that it is told not to draw."""
-    with _hidden("rich"):
         import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]

@@ -1,4 +1,4 @@
-"""The API process: everything put together; `app` is what uvicorn serves."""
+"""The API process; uvicorn serves `app`."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -16,7 +16,7 @@ from app.api.middleware.fast_path import FastPathHandlers
 from app.api.middleware.stack import add_middleware
 from app.api.routes import candles, coverage, exports, health, metrics, prices, tasks, tickers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
-from app.api.unknown_parameters import refuse_unknown
+from app.api.unknown_parameters import refuse_unknown_parameters
 from app.core.errors import AppError, BrokerUnavailable
 from app.core.exit_messages import exit_message, warn_of_misspelled_settings
 from app.core.gc_tuning import tuned_gc
@@ -42,15 +42,15 @@ Prices are JSON numbers with exactly the digits that the exchange sent. Errors a
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Put the API together; it opens its servers when it starts.
+    """Build the application; it connects to its servers when it starts.
 
     Raises:
         SettingsError: a setting makes no sense.
     """
-    chosen = settings or load_settings()
-    configure_logs(chosen.log_level, chosen.log_format)
+    loaded = settings or load_settings()
+    configure_logs(loaded.log_level, loaded.log_format)
     warn_of_misspelled_settings()
-    quiet_loggers("uvicorn.access")  # every request has a line of ours, with its id
+    quiet_loggers("uvicorn.access")  # AccessLogMiddleware logs every request, with its id
     app: FastAPI = FastAPIOffline(
         title="Deribit price collector",
         version=__version__,
@@ -59,18 +59,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         favicon_url="data:,",
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.settings = chosen
+    app.state.settings = loaded
     v1 = APIRouter(prefix="/api/v1")
     for module in (prices, candles, exports, tickers, coverage):
-        v1.include_router(module.router, dependencies=[Depends(refuse_unknown)])
-    v1.include_router(tasks.router)  # which looks at the key first
+        v1.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
+    v1.include_router(tasks.router)  # it checks the key before the parameters
     app.include_router(v1)
     app.include_router(health.router)
     app.include_router(metrics.router)
     _add_redirects(app)
     add_error_handlers(app)
-    _document_problems(app)
-    add_middleware(app, chosen)
+    _add_problem_schemas(app)
+    add_middleware(app, loaded)
     return app
 
 
@@ -86,7 +86,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.has_celery = False
         with ExitStack() as app.state.until_end:
             async with (
-                metrics.handed_on(runtime.redis),
+                metrics.counters_flushed(runtime.redis),
                 alert_lifespan(runtime),
                 cache_lifespan(runtime),
             ):
@@ -96,16 +96,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _warn_without_broker(runtime: Runtime) -> None:
-    """Say once that Redis is away: the API starts all the same, and serves what is stored."""
+    """Log that Redis is away; the API starts all the same and serves stored prices."""
     try:
         await ping(runtime.redis)
     except BrokerUnavailable as error:
-        lacks = "reads work; tasks, sums of metrics and signs of life wait for Redis"
-        log.warning(error.code, detail=str(error), consequence=lacks)
+        consequence = "reads work; tasks, sums of metrics and signs of life wait for Redis"
+        log.warning(error.code, detail=str(error), consequence=consequence)
 
 
 def _add_redirects(app: FastAPI) -> None:
-    """Lead short addresses to the routes; 308 keeps the method."""
+    """Redirect short addresses to the routes; 308 keeps the method."""
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:
@@ -121,13 +121,13 @@ def _add_redirects(app: FastAPI) -> None:
         app.add_api_route(path, to_v1, methods=["GET", "POST"], include_in_schema=False)
 
 
-def _document_problems(app: FastAPI) -> None:
-    """Add the shapes of problems, which no route returns by itself, to the documentation."""
-    plain = app.openapi
+def _add_problem_schemas(app: FastAPI) -> None:
+    """Add the schemas of problems to the documentation; no route names them as its response."""
+    original_openapi = app.openapi
 
     @cache
-    def with_problems() -> dict[str, Any]:
-        document = plain()
+    def openapi_with_problems() -> dict[str, Any]:
+        document = original_openapi()
         schemas = document["components"]["schemas"]
         for model in (ProblemOut, ParameterProblemOut, ParametersProblemOut):
             schemas[model.__name__] = model.model_json_schema(
@@ -136,7 +136,7 @@ def _document_problems(app: FastAPI) -> None:
             schemas[model.__name__].pop("$defs", None)
         return document
 
-    app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = openapi_with_problems  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _create_or_exit() -> FastAPI:

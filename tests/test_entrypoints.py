@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -16,10 +15,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from app.core.settings import Settings
-from app.entrypoints import start_exchange
 from app.supervisor.ports import free_port
-from app.supervisor.probes import probe_succeeds
-from app.supervisor.process_specs import exchange_spec
 from tests.processes import PROJECT, environment
 from tests.waiting import until
 
@@ -50,9 +46,6 @@ NEEDLESS = {
     "beat": {"pyarrow", "alembic"} | WEB | COMMAND_LINES | COLLECTING,
     "demo": {"sqlalchemy", "asyncpg", "aiohttp", "celery", "redis", "pyarrow", "alembic"}
     | {"structlog"}
-    | WEB
-    | COMMAND_LINES,
-    "exchange": {"pydantic", "sqlalchemy", "asyncpg", "celery", "redis", "structlog"}
     | WEB
     | COMMAND_LINES,
 }
@@ -118,23 +111,6 @@ def test_supervisor_loads_nothing_of_what_its_children_do(tmp_path: Path) -> Non
             assert b"is not free" in demo.stderr.read()
     assert "asyncio" in loaded(tmp_path)
     assert loaded(tmp_path) & NEEDLESS["demo"] == set()
-
-
-async def test_exchange_of_a_demo_loads_no_command_line(tmp_path: Path) -> None:
-    child = exchange_spec(Settings(), free_port())
-    (*_, role), options = child.argv[:4], child.argv[4:]
-    with running(role, tmp_path, {"PATH": os.environ["PATH"]}, *options):
-        assert child.ready_probe
-        await until(partial(probe_succeeds, child.ready_probe), 60)
-    assert "aiohttp" in loaded(tmp_path)
-    assert loaded(tmp_path) & NEEDLESS["exchange"] == set()
-
-
-@pytest.mark.parametrize(
-    "options", [["--port"], ["--port", "x"], ["--port", "70000"], ["--index", "?"], ["--wrong"]]
-)
-def test_exchanges_wrong_options_are_the_command_lines_to_tell(options: list[str]) -> None:
-    assert not start_exchange(options)
 
 
 async def test_workers_children_share_what_it_loaded(

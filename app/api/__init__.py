@@ -1,1 +1,1 @@
-"""HTTP: a thin skin over the services."""
+"""The HTTP API over the services."""

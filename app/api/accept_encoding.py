@@ -1,15 +1,15 @@
-"""Which encodings of an answer a client takes."""
+"""Reads the Accept-Encoding header."""
 
 import re
 from typing import Final
 
-NO_WEIGHT: Final = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
+ZERO_WEIGHT: Final = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
 
-def takes_gzip(accepted: str) -> bool:
-    """Tell whether a client asks for gzip, and not with a weight of 0."""
-    for offer in accepted.lower().split(","):
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return whether a client accepts gzip, that is names it with a weight above 0."""
+    for offer in accept_encoding.lower().split(","):
         name, _, weight = offer.partition(";")
         if name.strip() in {"gzip", "x-gzip"}:
-            return not NO_WEIGHT.fullmatch(weight)
+            return not ZERO_WEIGHT.fullmatch(weight)
     return False

@@ -1,4 +1,4 @@
-"""Keyset cursors: where a page ended, tied to the list that it belongs to."""
+"""Keyset cursors: the position where a page ended, and a digest of its list."""
 
 import base64
 import binascii
@@ -7,22 +7,22 @@ import re
 
 from app.core.errors import ParametersInvalid
 
-PAYLOAD = re.compile(r"(-?[0-9]{1,18})\.([0-9a-f]{16})")
+PAYLOAD_PATTERN = re.compile(r"(-?[0-9]{1,18})\.([0-9a-f]{16})")
 
 
-def write_cursor(position: int, scope: str) -> str:
-    """Make the cursor that leads on from a position in the list that `scope` names."""
+def encode_cursor(position: int, scope: str) -> str:
+    """Return the cursor of a position in the list that `scope` names."""
     payload = f"{position}.{_digest(scope)}"
     return base64.urlsafe_b64encode(payload.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, scope: str) -> int:
-    """Give the position that a cursor leads on from.
+def decode_cursor(cursor: str, scope: str) -> int:
+    """Return the position of a cursor.
 
     Raises:
-        ParametersInvalid: it is no cursor, or belongs to another list.
+        ParametersInvalid: it is not a cursor, or belongs to another list.
     """
-    match = PAYLOAD.fullmatch(_decode(cursor))
+    match = PAYLOAD_PATTERN.fullmatch(_decode(cursor))
     if match is None:
         raise ParametersInvalid({"cursor": "is no cursor that this service gave out"})
     if match[2] != _digest(scope):
@@ -39,5 +39,5 @@ def _decode(cursor: str) -> str:
 
 
 def _digest(scope: str) -> str:
-    """Tell lists apart; this guards against mistakes, not against malice."""
+    """Identify a list; this guards against mistakes, not against attacks."""
     return hashlib.sha256(scope.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What routes ask for: the runtime, a ticker, a right key."""
+"""Dependencies of the routes: the runtime, tickers, the API key."""
 
 import hashlib
 import hmac
@@ -15,12 +15,12 @@ from app.core.errors import KeyMissing, KeyRefused
 from app.domain.prices import DEFAULT_EXCHANGE, TickerKey
 from app.runtime import Runtime
 
-NAME = r"[A-Za-z0-9_.\-]{1,64}"
-NAME_PATTERN = f"^{NAME}$"
-KEY_PATTERN = f"^({NAME}:)?{NAME}$"
+NAME_CHARACTERS = r"[A-Za-z0-9_.\-]{1,64}"
+NAME_PATTERN = f"^{NAME_CHARACTERS}$"
+KEY_PATTERN = f"^({NAME_CHARACTERS}:)?{NAME_CHARACTERS}$"
 MAX_TICKERS = 1_000
-"""That one request may name."""
-TICKER_EXAMPLE: dict[str, Example] = {"the demo's first": {"value": "btc_usd"}}
+"""How many tickers one request may name."""
+TICKER_EXAMPLES: dict[str, Example] = {"the demo's first": {"value": "btc_usd"}}
 
 _key_header = APIKeyHeader(
     name="X-API-Key",
@@ -45,7 +45,7 @@ async def get_ticker(
         Query(
             description="The index, without regard to case.",
             pattern=NAME_PATTERN,
-            openapi_examples=TICKER_EXAMPLE,
+            openapi_examples=TICKER_EXAMPLES,
         ),
     ],
     exchange: ExchangeParameter = DEFAULT_EXCHANGE,
@@ -66,20 +66,25 @@ async def get_tickers(
     ],
     exchange: ExchangeParameter = DEFAULT_EXCHANGE,
 ) -> list[TickerKey]:
-    return [TickerKey.from_input(one, exchange) for one in ticker]
+    return [TickerKey.from_input(text, exchange) for text in ticker]
 
 
 async def require_key(
     runtime: Annotated[Runtime, Depends(get_runtime)],
     key: Annotated[str | None, Security(_key_header)] = None,
 ) -> None:
-    """Let only a right key pass; keys are compared as digests, in constant time."""
+    """Require one of the server's keys; their digests are compared in constant time.
+
+    Raises:
+        KeyMissing: the request has no key.
+        KeyRefused: its key is not one of the server's, or the server has none.
+    """
     allowed = _digests(runtime.settings.api_keys)
     if not allowed:
         raise KeyRefused("no key is set on this server: set API_KEYS to allow write requests")
     if key is None:
         raise KeyMissing("send one of the server's keys as X-API-Key")
-    given = hashlib.sha256(key.encode("latin-1")).digest()  # as a header's bytes were decoded
+    given = hashlib.sha256(key.encode("latin-1")).digest()  # headers are decoded as latin-1
     if not _is_among(given, allowed):
         raise KeyRefused("this key is not one of the server's")
 

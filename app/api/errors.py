@@ -1,4 +1,4 @@
-"""Errors as answers: `application/problem+json` (RFC 9457), from one place."""
+"""Turns errors into `application/problem+json` responses (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -26,21 +26,21 @@ log = structlog.get_logger(__name__)
 
 
 class ProblemResponse(JSONResponse):
-    """A problem, with its own media type."""
+    """A JSON response with the media type of problems."""
 
     media_type = "application/problem+json"
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let every error leave as a problem, whichever layer it came from."""
+    """Answer every error with a problem, whichever layer it came from."""
     app.add_exception_handler(AppError, _on_app_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_defect)
+    app.add_exception_handler(Exception, _on_unexpected_error)
 
 
-def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
-    """Document error answers: one entry per status, with the codes that it may carry."""
+def problem_responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses for these errors: one per status, with its error codes."""
     entries: dict[int | str, dict[str, Any]] = {}
     for status in sorted({error.status for error in errors}):
         codes = [f"`{error.code}`" for error in errors if error.status == status]
@@ -66,13 +66,13 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
 
 
 def _example(error: type[AppError]) -> dict[str, object]:
-    """Give a problem as it is answered."""
+    """Return the example of a problem."""
     body = {"type": "about:blank", "title": error.title, "status": error.status}
     if error is not ParametersInvalid:
         return {**body, "detail": error.title, "code": error.code}
     name, message = "from", "is unknown; did you mean from_dt?"
-    faults = [{"parameter": name, "message": message}]
-    return {**body, "detail": f"{name}: {message}", "code": error.code, "errors": faults}
+    errors = [{"parameter": name, "message": message}]
+    return {**body, "detail": f"{name}: {message}", "code": error.code, "errors": errors}
 
 
 async def _on_app_error(_: Request, error: Exception) -> ProblemResponse:
@@ -86,12 +86,12 @@ async def _on_app_error(_: Request, error: Exception) -> ProblemResponse:
 async def _on_invalid_request(_: Request, error: Exception) -> ProblemResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    faults = [
-        {"parameter": str(fault["loc"][1]), "message": _plain(fault)} for fault in error.errors()
+    errors = [
+        {"parameter": str(item["loc"][1]), "message": _message(item)} for item in error.errors()
     ]
-    detail = "; ".join(f"{fault['parameter']}: {fault['message']}" for fault in faults)
+    detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in errors)
     invalid = ParametersInvalid
-    return _problem(invalid.status, invalid.title, detail, invalid.code, {"errors": faults})
+    return _problem(invalid.status, invalid.title, detail, invalid.code, {"errors": errors})
 
 
 async def _on_http_error(_: Request, error: Exception) -> ProblemResponse:
@@ -102,7 +102,7 @@ async def _on_http_error(_: Request, error: Exception) -> ProblemResponse:
     return _problem(error.status_code, phrase, str(error.detail), code, headers=error.headers)
 
 
-async def _on_defect(request: Request, error: Exception) -> ProblemResponse:
+async def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
     log.error("request_broke", request_id=request.scope.get(REQUEST_ID), exc_info=error)
     return _problem(AppError.status, AppError.title, "the log tells more", AppError.code)
 
@@ -112,23 +112,23 @@ def _problem(
     title: str,
     detail: str,
     code: str,
-    more: Mapping[str, object] | None = None,
+    extra: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    sent = {**(headers or {}), **HEADERS_BY_STATUS.get(status, {})}
-    return ProblemResponse({**body, **(more or {})}, status_code=status, headers=sent)
+    all_headers = {**(headers or {}), **HEADERS_BY_STATUS.get(status, {})}
+    return ProblemResponse({**body, **(extra or {})}, status_code=status, headers=all_headers)
 
 
 def _parameter_errors(error: AppError) -> dict[str, object]:
     if not isinstance(error, ParametersInvalid):
         return {}
-    faults = [{"parameter": name, "message": text} for name, text in error.errors.items()]
-    return {"errors": faults}
+    errors = [{"parameter": name, "message": text} for name, text in error.errors.items()]
+    return {"errors": errors}
 
 
-def _plain(fault: Mapping[str, Any]) -> str:
-    _, name, *place = fault["loc"]
-    if place and fault["type"] == "string_pattern_mismatch" and "," in fault["input"]:
+def _message(item: Mapping[str, Any]) -> str:
+    _, name, *position = item["loc"]
+    if position and item["type"] == "string_pattern_mismatch" and "," in item["input"]:
         return f"give {name} several times, one name each"
-    return str(fault["msg"]).removeprefix("Value error, ")
+    return str(item["msg"]).removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""The shapes of answers, for the documentation; the database itself writes lists."""
+"""The schemas of responses, for the documentation; the database encodes lists of prices."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""How prices are written: JSON with exactly the digits that are stored."""
+"""Encodes prices as JSON with exactly the digits that are stored."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from app.services.reader import LatestPrice
 
 
 def encode_page(key: TickerKey, page: EncodedPage, next_url: str | None) -> bytes:
-    """Write a page of items around those that the database wrote."""
+    """Encode a page around the items, which the database encoded."""
     head = f'{{"exchange":"{key.exchange}","ticker":"{key.ticker}","count":{page.count},"items":['
     tail = f'],"next":{json.dumps(next_url)}}}'
     if page.count:
@@ -19,19 +19,19 @@ def encode_page(key: TickerKey, page: EncodedPage, next_url: str | None) -> byte
 
 
 def encode_price(price: Price) -> bytes:
-    """Write one price."""
+    """Encode one price."""
     return f"{{{_fields(price)}}}".encode()
 
 
 def encode_latest(latest: LatestPrice) -> bytes:
-    """Write the newest price with its age."""
+    """Encode the newest price with its age."""
     age = f'"age_seconds":{latest.age_seconds},"stale":{json.dumps(latest.is_stale)}'
     return f"{{{_fields(latest.price)},{age}}}".encode()
 
 
-def encode_latest_list(found: Sequence[LatestPrice]) -> bytes:
-    """Write the newest prices of several tickers."""
-    return b'{"items":[%b]}' % b",".join(map(encode_latest, found))
+def encode_latest_list(prices: Sequence[LatestPrice]) -> bytes:
+    """Encode the newest prices of several tickers."""
+    return b'{"items":[%b]}' % b",".join(map(encode_latest, prices))
 
 
 def _fields(price: Price) -> str:

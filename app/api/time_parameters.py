@@ -1,4 +1,4 @@
-"""Moments and periods as parameters of a request."""
+"""Timestamps and ranges of time as parameters of a request."""
 
 from typing import Annotated, Final, NamedTuple
 
@@ -14,14 +14,15 @@ from app.domain.times import (
     LAST_SECOND,
     NOW,
     TimePoint,
-    ceil_seconds,
-    floor_seconds,
     parse_time_point,
+    resolve_range,
 )
 
-FORMS: Final = "UNIX seconds, milliseconds, ISO 8601, `now`, or back from now such as `-24h`"
+TIMESTAMP_FORMATS: Final = (
+    "UNIX seconds, milliseconds, ISO 8601, `now`, or back from now such as `-24h`"
+)
 
-MomentParameter = Annotated[
+TimestampParameter = Annotated[
     TimePoint,
     PlainValidator(parse_time_point),
     WithJsonSchema(
@@ -42,47 +43,45 @@ MomentParameter = Annotated[
 ]
 
 
-class Period(NamedTuple):
-    """A period as it was asked for, and whether it moves with the clock."""
+class RequestedRange(NamedTuple):
+    """The range of time of a request, and whether it moves with the clock."""
 
-    span: TimeRange
+    time_range: TimeRange
     is_relative: bool
 
 
-async def get_period(
+async def get_requested_range(
     runtime: RuntimeDep,
     from_dt: Annotated[
-        MomentParameter | None,
+        TimestampParameter | None,
         Query(
-            description=f"The first moment, inclusive: {FORMS}; a date alone means its start.",
+            description=f"The first moment, inclusive: {TIMESTAMP_FORMATS}; a date alone means its "
+            "start.",
             openapi_examples={"a day ago": {"value": "-24h"}},
         ),
     ] = None,
     to_dt: Annotated[
-        MomentParameter | None,
+        TimestampParameter | None,
         Query(
             description="The last moment, inclusive, in the same forms.",
             openapi_examples={"now": {"value": "now"}},
         ),
     ] = None,
-) -> Period:
-    now = runtime.now()
-    start_us, end_us = (None if one is None else one.at(now) for one in (from_dt, to_dt))
-    if start_us is not None and end_us is not None and start_us > end_us:
-        raise ParametersInvalid({"from_dt": "must not be after to_dt"})
-    start = None if start_us is None else ceil_seconds(start_us)
-    end = None if end_us is None else floor_seconds(end_us)
-    return Period(
-        TimeRange(start, end), any(one is not None and one.is_relative for one in (from_dt, to_dt))
-    )
+) -> RequestedRange:
+    try:
+        time_range = resolve_range(from_dt, to_dt, runtime.now())
+    except ValueError:
+        raise ParametersInvalid({"from_dt": "must not be after to_dt"}) from None
+    points = [point for point in (from_dt, to_dt) if point is not None]
+    return RequestedRange(time_range, any(point.is_relative for point in points))
 
 
-PeriodDep = Annotated[Period, Depends(get_period)]
-"""The period that `from_dt` and `to_dt` leave."""
+RequestedRangeDep = Annotated[RequestedRange, Depends(get_requested_range)]
 
 
-async def get_span(period: PeriodDep) -> TimeRange:
-    return period.span
+async def get_time_range(requested: RequestedRangeDep) -> TimeRange:
+    return requested.time_range
 
 
-SpanDep = Annotated[TimeRange, Depends(get_span)]
+TimeRangeDep = Annotated[TimeRange, Depends(get_time_range)]
+"""The range of time from `from_dt` to `to_dt`."""

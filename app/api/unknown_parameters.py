@@ -1,4 +1,4 @@
-"""Unknown parameters are refused, for a wrong answer would be worse than none."""
+"""Refuses unknown query parameters: ignoring a misspelled one would give a wrong answer."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,59 +24,59 @@ SYNONYMS: Final[Mapping[str, str]] = {
     "venue": "exchange",
     "tolerance": "tolerance_seconds",
 }
-"""Names that other interfaces have for ours."""
-LIKENESS: Final = 0.6
+"""Names that other APIs use for our parameters."""
+MIN_SIMILARITY: Final = 0.6
 MAX_SHOWN_CHARACTERS: Final = 40
 
 
-async def refuse_unknown(request: Request) -> None:
-    """Refuse parameters that the route does not have, and single ones that come twice.
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse parameters that the route does not have, and repeated ones that it takes once.
 
     Raises:
-        ParametersInvalid: there are such; it names the nearest known one.
+        ParametersInvalid: there are such; its message names the nearest known parameter.
     """
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not route.include_in_schema:
         return
-    known = _known_of(route)
+    known = _route_parameters(route)
     given = Counter(name for name, _ in request.query_params.multi_items())
-    faults = dict(_faults(given, known))
-    if faults:
-        raise ParametersInvalid(faults)
+    errors = dict(_errors(given, known))
+    if errors:
+        raise ParametersInvalid(errors)
 
 
-def nearest(name: str, known: Mapping[str, bool]) -> str | None:
-    """Give the known parameter that a name was likely meant for."""
+def closest_parameter(name: str, known: Mapping[str, bool]) -> str | None:
+    """Return the known parameter that a name was likely meant for; None if none is close."""
     lowered = name.strip().lower().replace("-", "_")
     meant = SYNONYMS.get(lowered, lowered)
     if meant in known:
         return meant
-    return next(iter(get_close_matches(lowered, known, n=1, cutoff=LIKENESS)), None)
+    return next(iter(get_close_matches(lowered, known, n=1, cutoff=MIN_SIMILARITY)), None)
 
 
-def _faults(given: Mapping[str, int], known: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+def _errors(given: Mapping[str, int], known: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
     for name, times in given.items():
         if name not in known:
-            yield name[:MAX_SHOWN_CHARACTERS], _unknown(name, known)
+            yield name[:MAX_SHOWN_CHARACTERS], _unknown_message(name, known)
         elif times > 1 and not known[name]:
             yield name, f"is given {times} times, and may be given once"
 
 
-def _unknown(name: str, known: Mapping[str, bool]) -> str:
+def _unknown_message(name: str, known: Mapping[str, bool]) -> str:
     if not known:
         return "is unknown; there are no parameters here"
-    meant = nearest(name, known)
+    meant = closest_parameter(name, known)
     hint = f"did you mean {meant}? Known" if meant else "known"
     return f"is unknown; {hint} are {', '.join(known)}"
 
 
-def _known_of(route: APIRoute) -> Mapping[str, bool]:
-    """Name a route's parameters, and tell of each whether it may be given several times."""
-    return dict(_declared(route.dependant))
+def _route_parameters(route: APIRoute) -> Mapping[str, bool]:
+    """Return a route's parameters, and for each whether it may be repeated."""
+    return dict(_declared_parameters(route.dependant))
 
 
-def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+def _declared_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     for part in dependant.dependencies:
-        yield from _declared(part)
+        yield from _declared_parameters(part)
     for field in dependant.query_params:
         yield field.alias, get_origin(field.field_info.annotation) is list

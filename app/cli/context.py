@@ -1,4 +1,4 @@
-"""How a command gets at everything that it works with; heavy modules are imported only then."""
+"""The runtime of a command; heavy modules are imported only when it is opened."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 async def command_runtime(*, broker: bool = False, quiet: bool = False) -> AsyncIterator["Runtime"]:
     """Open the runtime for a command, whose log goes to the standard error.
 
-    `quiet` keeps what is logged at `info` back, for a command whose progress says the same.
+    `quiet` drops the log's `info` events, for a command whose own output says the same.
 
     Raises:
         SettingsError: a setting makes no sense.
-        ServersUnknown, DatabaseUnavailable, BrokerUnavailable, SchemaOutdated: it could not work.
+        ServersUnknown, DatabaseUnavailable, BrokerUnavailable, SchemaOutdated: a server is
+            missing or outdated.
     """
     from app.core.logs import configure_logs
     from app.core.settings import load_settings

@@ -1,4 +1,4 @@
-"""The command `exchange`: the stand-in for Deribit on a port of this machine."""
+"""The command `exchange`, which runs the simulated Deribit."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 _Range = tuple[float, float]
-_STEADY: _Range = (0.0, 0.0)
+_NO_JITTER: _Range = (0.0, 0.0)
 
 
 def exchange(  # noqa: PLR0913  a command line has as many options as it has
@@ -36,11 +36,11 @@ def exchange(  # noqa: PLR0913  a command line has as many options as it has
     ] = 0.0,
     clock_jitter_ms: Annotated[
         _Range, typer.Option(metavar="MIN MAX", help="Random part of it, anew for every answer.")
-    ] = _STEADY,
+    ] = _NO_JITTER,
     delay_ms: Annotated[float, typer.Option(help="Wait before every answer.")] = 0.0,
     delay_random_ms: Annotated[
         _Range, typer.Option(metavar="MIN MAX", help="Random part of it, anew for every answer.")
-    ] = _STEADY,
+    ] = _NO_JITTER,
     chart_step: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,10 +66,10 @@ def exchange(  # noqa: PLR0913  a command line has as many options as it has
             any_index=any_index,
             testnet=testnet,
             seed=seed,
-            faults=tuple(map(_fault, fault or ())),
+            faults=tuple(map(_parse_fault, fault or ())),
             clock=Spread(clock_offset_ms, clock_jitter_ms),
             delay=Spread(delay_ms, delay_random_ms),
-            chart_steps=dict(map(_chart_step, chart_step or ())),
+            chart_steps=dict(map(_parse_chart_step, chart_step or ())),
             rate_limit=rate_limit,
             burst=burst,
             tls_cert=tls_cert,
@@ -82,17 +82,17 @@ def exchange(  # noqa: PLR0913  a command line has as many options as it has
     raise typer.Exit(run(options))
 
 
-def _fault(text: str) -> dict[str, Any]:
+def _parse_fault(text: str) -> dict[str, Any]:
     try:
-        wanted = json.loads(text)
+        fault = json.loads(text)
     except ValueError:
-        wanted = None
-    if not isinstance(wanted, dict):
+        fault = None
+    if not isinstance(fault, dict):
         raise ValueError(f"fault: {text!r} is not a JSON object")  # noqa: TRY004  one kind of error
-    return wanted
+    return fault
 
 
-def _chart_step(text: str) -> tuple[str, int]:
+def _parse_chart_step(text: str) -> tuple[str, int]:
     span, _, seconds = text.partition("=")
     if not (seconds.isascii() and seconds.isdigit()):
         raise ValueError(f"chart step: {text!r} is not of the form 1d=300")

@@ -1,4 +1,4 @@
-"""The command that writes what is stored into a file."""
+"""The command `export`, which writes stored prices into a file."""
 
 import asyncio
 import os
@@ -11,20 +11,20 @@ from typing import Annotated, BinaryIO
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import FromMoment, ToMoment, span_between, split_ticker_option
+from app.cli.options import FromOption, ToOption, parse_range, split_ticker_options
 from app.domain.exports import ExportFormat
 from app.domain.prices import DEFAULT_EXCHANGE, TickerKey, TimeRange
 
-PACKED = ".gz"
+GZIP_SUFFIX = ".gz"
 
 
 def export(  # noqa: PLR0913  # a command's options are many
     *,
     ticker: Annotated[str, typer.Option(help="A ticker, such as btc_usd or exchange:ticker.")],
     exchange: Annotated[str | None, typer.Option(help="Its exchange; deribit if left out.")] = None,
-    from_: FromMoment = None,
-    to: ToMoment = None,
-    form: Annotated[
+    from_: FromOption = None,
+    to: ToOption = None,
+    format_: Annotated[
         ExportFormat | None,
         typer.Option("--format", help="By the file's name if left out, else csv."),
     ] = None,
@@ -34,53 +34,53 @@ def export(  # noqa: PLR0913  # a command's options are many
     ] = None,
 ) -> None:
     """Write every price of a ticker as CSV, NDJSON or Parquet."""
-    chosen = form or _format_of(output)
+    chosen = format_ or _format_of(output)
     if output is None and chosen is ExportFormat.PARQUET:
         raise typer.BadParameter("Parquet needs a file: --output prices.parquet")
-    named_exchange, name = split_ticker_option(ticker, exchange)
+    named_exchange, name = split_ticker_options(ticker, exchange)
     key = TickerKey(named_exchange or DEFAULT_EXCHANGE, name or "")
-    span = span_between(from_, to)
-    with _written(output) as file:
-        asyncio.run(_export(key, span, chosen, file, packed=_is_packed(output)))
+    time_range = parse_range(from_, to)
+    with _open_output(output) as file:
+        asyncio.run(_export(key, time_range, chosen, file, is_gzip=_is_gzip(output)))
 
 
 async def _export(
-    key: TickerKey, span: TimeRange, form: ExportFormat, file: BinaryIO, *, packed: bool
+    key: TickerKey, time_range: TimeRange, format_: ExportFormat, file: BinaryIO, *, is_gzip: bool
 ) -> None:
     async with command_runtime() as runtime:
-        found = await runtime.exports.prepare(key, span, form)
-        if found.stored is None:
+        selected = await runtime.exports.prepare(key, time_range, format_)
+        if selected.stored is None:
             await runtime.reader.require_known_ticker(key)
-        async with aclosing(runtime.exports.stream(found, gzipped=packed)) as pieces:
-            async for piece in pieces:
-                await asyncio.to_thread(file.write, piece)
+        async with aclosing(runtime.exports.stream(selected, gzipped=is_gzip)) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(file.write, chunk)
 
 
 @contextmanager
-def _written(path: Path | None) -> Iterator[BinaryIO]:
-    """Open the output, or a file that gets its name when it is whole."""
+def _open_output(path: Path | None) -> Iterator[BinaryIO]:
+    """Open the standard output, or a file that gets its name when it is complete."""
     if path is None:
         yield sys.stdout.buffer
         return
-    unfinished = path.with_name(f"{path.name}.part")
+    partial_file = path.with_name(f"{path.name}.part")
     try:
-        with unfinished.open("wb") as file:
+        with partial_file.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        partial_file.replace(path)
     except OSError as error:
         sys.exit(f"{path}: {error.strerror}")
     finally:
-        unfinished.unlink(missing_ok=True)
+        partial_file.unlink(missing_ok=True)
 
 
-def _is_packed(path: Path | None) -> bool:
-    return path is not None and path.suffix == PACKED
+def _is_gzip(path: Path | None) -> bool:
+    return path is not None and path.suffix == GZIP_SUFFIX
 
 
 def _format_of(path: Path | None) -> ExportFormat:
     if path is None:
         return ExportFormat.CSV
-    name = path.name.removesuffix(PACKED).rpartition(".")[2]
+    name = path.name.removesuffix(GZIP_SUFFIX).rpartition(".")[2]
     return ExportFormat(name) if name in set(ExportFormat) else ExportFormat.CSV

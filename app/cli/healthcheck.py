@@ -1,4 +1,4 @@
-"""The command `healthcheck`: whether a service of this container works."""
+"""The command `healthcheck`, which checks a service of this container."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-_ANSWER_SECONDS: Final = 5.0
-_SIGN_OF_LIFE_SECONDS: Final = 5.0
+_RESPONSE_TIMEOUT_SECONDS: Final = 5.0
+_HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
 
 
 def healthcheck(
@@ -21,7 +21,7 @@ def healthcheck(
     ] = "api",
 ) -> None:
     """Tell in one line whether a service works; end with 1 if it does not."""
-    problem = _api_problem() if service == "api" else _silence()
+    problem = _api_problem() if service == "api" else _heartbeat_problem()
     print(f"{service}: {problem or 'ok'}")
     if problem:
         raise typer.Exit(1)
@@ -32,51 +32,55 @@ def _api_problem() -> str:
     from app.supervisor.process_specs import ServiceSpecs
 
     settings = load_settings()
-    services = ServiceSpecs(settings, Path(), {"API_PORT": str(settings.api_port)})
-    return ask(services.base_url)
+    specs = ServiceSpecs(settings, Path(), {"API_PORT": str(settings.api_port)})
+    return readiness_problem(specs.base_url)
 
 
-def ask(url: str) -> str:
-    """Ask an API whether it is ready; return why it is not, else an empty string."""
+def readiness_problem(url: str) -> str:
+    """Request an API's readiness; return why it is not ready, else an empty string."""
     parts = urlsplit(url)
-    with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=_ANSWER_SECONDS)) as http:
+    with closing(
+        HTTPConnection(parts.hostname or "", parts.port, timeout=_RESPONSE_TIMEOUT_SECONDS)
+    ) as http:
         try:
             http.request("GET", "/health/ready")
-            answer = http.getresponse()
-            if answer.status == HTTPStatus.OK:
+            response = http.getresponse()
+            if response.status == HTTPStatus.OK:
                 return ""
-            return "; ".join([f"{url} answers {answer.status}", *_failing(answer.read())])
+            return "; ".join(
+                [f"{url} answers {response.status}", *_failing_checks(response.read())]
+            )
         except (OSError, HTTPException) as error:
             return f"{url} does not answer ({str(error) or type(error).__name__})"
 
 
-def _failing(body: bytes) -> list[str]:
-    """Tell which checks fail, if the body tells; another server may be listening there."""
+def _failing_checks(body: bytes) -> list[str]:
+    """Return the failing checks of a body; none if another server is listening there."""
     with suppress(ValueError, LookupError, TypeError, AttributeError):
         checks = json.loads(body)["checks"].items()
         return [f"{name}: {check['detail']}" for name, check in checks if check["status"] != "ok"]
     return []
 
 
-def _silence() -> str:
+def _heartbeat_problem() -> str:
     from app.core.settings import load_settings
 
     file = load_settings().heartbeat_file
     if file is None:
         return "HEARTBEAT_FILE is not set, so it gives no sign of life"
-    return asyncio.run(why_silent(file))
+    return asyncio.run(heartbeat_problem(file))
 
 
-async def why_silent(heartbeat_file: Path) -> str:
-    """Wait for a sign of life; return that there was none, else an empty string.
+async def heartbeat_problem(heartbeat_file: Path) -> str:
+    """Wait until the heartbeat file changes; return that it did not, else an empty string.
 
-    Only that the file changes counts: what a clock says may be wrong.
+    The file's time does not matter: a clock may be wrong.
     """
     from app.supervisor.probes import HeartbeatProbe, wait_for_probe
 
     try:
-        async with asyncio.timeout(_SIGN_OF_LIFE_SECONDS):
+        async with asyncio.timeout(_HEARTBEAT_TIMEOUT_SECONDS):
             await wait_for_probe(HeartbeatProbe(heartbeat_file))
     except TimeoutError:
-        return f"gave no sign of life for {_SIGN_OF_LIFE_SECONDS:g} s"
+        return f"gave no sign of life for {_HEARTBEAT_TIMEOUT_SECONDS:g} s"
     return ""

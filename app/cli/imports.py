@@ -1,4 +1,4 @@
-"""The command that stores what files hold."""
+"""The command `import`, which stores the prices of files."""
 
 import asyncio
 import sys
@@ -11,17 +11,17 @@ from typing import Annotated
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import split_ticker_option
-from app.cli.reports import utc
+from app.cli.options import split_ticker_options
+from app.cli.reports import utc_or_dash
 from app.domain.imports import ImportProgress, ImportRequest, ImportResult, OnProgress
 from app.domain.slots import SECONDS_PER_DAY
 
 STEPS = 1000
-"""Of a progress bar."""
+"""The steps of a progress bar."""
 
 
 class OnError(StrEnum):
-    """What a bad row does."""
+    """What happens at a bad row."""
 
     FAIL = "fail"
     SKIP = "skip"
@@ -53,17 +53,18 @@ def import_(
     seconds = interval or load_settings().collect_interval_seconds
     if SECONDS_PER_DAY % seconds:
         raise typer.BadParameter(f"--interval {seconds} does not divide a day")
-    named_exchange, name = split_ticker_option(ticker, exchange)
-    request = ImportRequest(named_exchange, name, seconds, on_error is OnError.SKIP)
+    request = ImportRequest(
+        *split_ticker_options(ticker, exchange), seconds, on_error is OnError.SKIP
+    )
     asyncio.run(_import(files, request))
 
 
 async def _import(files: Sequence[Path], request: ImportRequest) -> None:
     async with command_runtime() as runtime:
         for path in files:
-            with _showing_progress(path) as tell:
-                imported = await runtime.imports.load(path, request, tell)
-            print("\n".join(_in_words(path, imported)))
+            with _showing_progress(path) as on_progress:
+                result = await runtime.imports.load(path, request, on_progress)
+            print("\n".join(_summary_lines(path, result)))
 
 
 @contextmanager
@@ -74,24 +75,25 @@ def _showing_progress(path: Path) -> Iterator[OnProgress]:
         return
     with typer.progressbar(length=STEPS, label=path.name, file=sys.stderr) as bar:
 
-        def move(progress: ImportProgress) -> None:
+        def update(progress: ImportProgress) -> None:
             bar.update(round(STEPS * progress.share) - bar.pos)
 
-        yield move
+        yield update
         bar.update(STEPS - bar.pos)
 
 
 def _print_line(progress: ImportProgress) -> None:
-    words = f"{progress.share:.0%}: {progress.read} rows read, {progress.stored} added"
-    print(f"{progress.path}  {words}", file=sys.stderr)
+    counts = f"{progress.share:.0%}: {progress.read} rows read, {progress.stored} added"
+    print(f"{progress.path}  {counts}", file=sys.stderr)
 
 
-def _in_words(path: Path, imported: ImportResult) -> Iterator[str]:
-    counts = f"{imported.added} added, {imported.left_out} in slots that were taken"
-    yield f"{path}: {imported.read} rows, {counts}, {imported.bad} bad"
-    yield from (f"{path}:{bad.line}: {bad.fault}" for bad in imported.first_bad)
-    if unlisted := imported.bad - len(imported.first_bad):
+def _summary_lines(path: Path, result: ImportResult) -> Iterator[str]:
+    counts = f"{result.added} added, {result.left_out} in slots that were taken"
+    yield f"{path}: {result.read} rows, {counts}, {result.bad} bad"
+    yield from (f"{path}:{bad.line}: {bad.fault}" for bad in result.first_bad)
+    if unlisted := result.bad - len(result.first_bad):
         yield f"{path}: and {unlisted} more"
-    for recording in imported.promised:
+    for recording in result.promised:
         last = recording.first_slot if recording.last_slot is None else recording.last_slot
-        yield f"{recording.key}: recorded from {utc(recording.first_slot)} to {utc(last)}"
+        start, end = utc_or_dash(recording.first_slot), utc_or_dash(last)
+        yield f"{recording.key}: recorded from {start} to {end}"

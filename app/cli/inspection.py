@@ -1,30 +1,39 @@
-"""The commands that look at the record: what is missing, how good it is, whether it is sound."""
+"""The commands that inspect what is recorded: `gaps`, `report` and `verify`."""
 
 import asyncio
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, key_of, span_between
-from app.cli.reports import gap_data, gap_line, report_data, report_lines, utc
+from app.cli.options import (
+    FromOption,
+    JsonOption,
+    TickerOption,
+    ToOption,
+    parse_range,
+)
+from app.cli.reports import gap_data, gap_line, report_data, report_lines, utc_or_dash
 from app.domain.coverage import Coverage, Quality
 from app.domain.prices import TickerKey, TimeRange
+
+if TYPE_CHECKING:
+    from app.runtime import Runtime
 
 
 def gaps(
     *,
-    ticker: Ticker = None,
-    from_: FromMoment = None,
-    to: ToMoment = None,
-    as_json: AsJson = False,
+    ticker: TickerOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List every gap: its ticker, first and last slot, how many are missing, and why."""
-    coverages = asyncio.run(_look(span_between(from_, to), key_of(ticker)))
+    coverages = asyncio.run(_load_coverages(parse_range(from_, to), ticker))
     if as_json:
-        print(json.dumps([gap_data(one.key, gap) for one in coverages for gap in one.gaps]))
+        print(json.dumps([gap_data(row.key, gap) for row in coverages for gap in row.gaps]))
         return
     for coverage in coverages:
         for gap in coverage.gaps:
@@ -35,18 +44,18 @@ def gaps(
 
 def report(
     *,
-    ticker: Ticker = None,
-    from_: FromMoment = None,
-    to: ToMoment = None,
-    as_json: AsJson = False,
+    ticker: TickerOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Report on coverage and quality: what is missing, outliers, how late samples are."""
-    span = span_between(from_, to)
-    judged = asyncio.run(_judge(span, key_of(ticker)))
+    time_range = parse_range(from_, to)
+    reports = asyncio.run(_load_reports(time_range, ticker))
     if as_json:
-        print(json.dumps([report_data(*one) for one in judged]))
+        print(json.dumps([report_data(*row) for row in reports]))
         return
-    print("\n\n".join("\n".join(report_lines(*one)) for one in judged) or "nothing is recorded")
+    print("\n\n".join("\n".join(report_lines(*row)) for row in reports) or "nothing is recorded")
 
 
 def verify(
@@ -66,28 +75,38 @@ def verify(
         raise typer.Exit(1)
 
 
-async def _look(span: TimeRange, key: TickerKey | None) -> list[Coverage]:
+async def _load_coverages(time_range: TimeRange, ticker: str | None) -> list[Coverage]:
     async with command_runtime() as runtime:
-        if key is not None:
-            await runtime.reader.require_known_ticker(key)
-        return await runtime.coverage.measure(span, key and [key])
+        return await _coverages(runtime, time_range, ticker)
 
 
-async def _judge(span: TimeRange, key: TickerKey | None) -> list[tuple[Coverage, Quality]]:
+async def _load_reports(
+    time_range: TimeRange, ticker: str | None
+) -> list[tuple[Coverage, Quality]]:
     async with command_runtime() as runtime:
-        if key is not None:
-            await runtime.reader.require_known_ticker(key)
-        coverages = await runtime.coverage.measure(span, key and [key])
-        return [(one, await runtime.coverage.measure_quality(one, span)) for one in coverages]
+        coverages = await _coverages(runtime, time_range, ticker)
+        return [(one, await runtime.coverage.measure_quality(one, time_range)) for one in coverages]
+
+
+async def _coverages(
+    runtime: "Runtime", time_range: TimeRange, ticker: str | None
+) -> list[Coverage]:
+    """Load the coverage of one ticker, or of all."""
+    if ticker is None:
+        return await runtime.coverage.measure(time_range)
+    key = TickerKey.from_input(ticker)
+    await runtime.reader.require_known_ticker(key)
+    return await runtime.coverage.measure(time_range, [key])
 
 
 async def _verify(*, rebuild: bool) -> int:
     wrong = 0
     async with command_runtime() as runtime:
-        async for part in runtime.summaries.verify(rebuild=rebuild):
-            wrong += part.wrong
+        async for checked in runtime.summaries.verify(rebuild=rebuild):
+            wrong += checked.wrong
+            first, last = utc_or_dash(checked.start), utc_or_dash(checked.end)
             print(
-                f"{part.key}  {utc(part.start)}  {utc(part.end)}  {part.wrong} wrong",
+                f"{checked.key}  {first}  {last}  {checked.wrong} wrong",
                 file=sys.stderr,
             )
     return wrong

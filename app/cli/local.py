@@ -1,15 +1,13 @@
-"""The commands `run` and `demo`: everything on this machine, with nothing installed."""
+"""The commands `run` and `demo`, which run the whole service on this machine."""
+
+from app import entrypoints
 
 
 def run() -> None:
     """Run everything here: PostgreSQL, Redis, API, worker and beat, on the real exchange."""
-    from app.embedded.commands import run as run_here
-
-    run_here()
+    entrypoints.run_stack()
 
 
 def demo() -> None:
     """Run everything here against a stand-in exchange, with two days of history to look at."""
-    from app.embedded.commands import demo as demo_here
-
-    demo_here()
+    entrypoints.run_demo()

@@ -1,4 +1,4 @@
-"""The service's processes, and single steps of its work."""
+"""The commands that run a process of the service, and those that do one step of its work."""
 
 import asyncio
 import json
@@ -11,33 +11,33 @@ import typer
 from app import entrypoints
 from app.cli.context import command_runtime
 
-Watched = Annotated[
+WatchedOption = Annotated[
     bool, typer.Option("--watched", help="Start it again whenever it dies or hangs.")
 ]
 
 
-def api(*, watched: Watched = False) -> None:
+def api(*, watched: WatchedOption = False) -> None:
     """Serve the API."""
     if watched:
-        _keep("api")
+        _run_supervised("api")
     else:
-        entrypoints.serve()
+        entrypoints.run_api()
 
 
-def worker(*, watched: Watched = False) -> None:
+def worker(*, watched: WatchedOption = False) -> None:
     """Run a Celery worker."""
     if watched:
-        _keep("worker")
+        _run_supervised("worker")
     else:
-        entrypoints.work()
+        entrypoints.run_worker()
 
 
-def beat(*, watched: Watched = False) -> None:
+def beat(*, watched: WatchedOption = False) -> None:
     """Run Celery beat."""
     if watched:
-        _keep("beat")
+        _run_supervised("beat")
     else:
-        entrypoints.beat()
+        entrypoints.run_beat()
 
 
 def migrate() -> None:
@@ -51,14 +51,14 @@ def collect(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False
 ) -> None:
     """Collect every ticker once, here and now, without Celery."""
-    outcome = asyncio.run(_collect_once())
-    print(json.dumps(outcome) if as_json else _in_words(outcome))
-    if outcome["failed"]:
+    result = asyncio.run(_collect_once())
+    print(json.dumps(result) if as_json else _summary(result))
+    if result["failed"]:
         raise typer.Exit(1)
 
 
-def _keep(name: str) -> None:
-    """Run a service as the child of this process, which watches it."""
+def _run_supervised(name: str) -> None:
+    """Run a service as a supervised child of this process."""
     from app.core.exit_messages import final_message
     from app.core.settings import load_settings
     from app.supervisor.processes import CannotStart
@@ -67,7 +67,7 @@ def _keep(name: str) -> None:
     try:
         run_supervised(load_settings(), name)
     except CannotStart as error:
-        # its last words were handed on already
+        # its output was passed on already
         sys.exit(final_message(str(error).partition(":\n")[0]))
 
 
@@ -76,8 +76,8 @@ async def _collect_once() -> dict[str, Any]:
         return asdict(await runtime.collector.collect(wait=True))
 
 
-def _in_words(outcome: dict[str, Any]) -> str:
-    lines = [f"{ticker}: stored" for ticker in outcome["stored"]]
-    lines += [f"{ticker}: already there" for ticker in outcome["already"]]
-    lines += [f"{ticker}: failed, {code}" for ticker, code in outcome["failed"].items()]
+def _summary(result: dict[str, Any]) -> str:
+    lines = [f"{ticker}: stored" for ticker in result["stored"]]
+    lines += [f"{ticker}: already there" for ticker in result["already"]]
+    lines += [f"{ticker}: failed, {code}" for ticker, code in result["failed"].items()]
     return "\n".join(lines)

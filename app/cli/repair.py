@@ -1,4 +1,4 @@
-"""The command that repairs what is missing, and shows how far it is."""
+"""The command `backfill`, which fills missing prices and shows its progress."""
 
 import asyncio
 import json
@@ -11,7 +11,14 @@ from typing import Annotated
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import AsJson, FromMoment, Ticker, ToMoment, span_between, split_ticker_option
+from app.cli.options import (
+    FromOption,
+    JsonOption,
+    TickerOption,
+    ToOption,
+    parse_range,
+    split_ticker_options,
+)
 from app.domain.repairs import OnProgress, Progress, RepairRequest, RepairResult
 
 MAX_SECONDS = 600.0
@@ -19,28 +26,29 @@ MAX_SECONDS = 600.0
 
 def backfill(  # noqa: PLR0913  # a command's options are many
     *,
-    ticker: Ticker = None,
+    ticker: TickerOption = None,
     exchange: Annotated[str | None, typer.Option(help="One exchange; all if left out.")] = None,
-    from_: FromMoment = None,
-    to: ToMoment = None,
+    from_: FromOption = None,
+    to: ToOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Ask again for what the exchange could not give.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fill missing prices from the exchange's charts, here and now, without Celery."""
-    named_exchange, name = split_ticker_option(ticker, exchange)
-    request = RepairRequest(named_exchange, name, span_between(from_, to), force)
-    with _showing_progress() as tell:
-        repaired = asyncio.run(_repair(request, tell))
-    print(json.dumps(asdict(repaired)) if as_json else _in_words(repaired))
-    if repaired.failed or repaired.remaining:
+    request = RepairRequest(*split_ticker_options(ticker, exchange), parse_range(from_, to), force)
+    with _showing_progress() as on_progress:
+        result = asyncio.run(_repair(request, on_progress))
+    print(json.dumps(asdict(result)) if as_json else _summary(result))
+    if result.failed or result.remaining:
         raise typer.Exit(1)
 
 
-async def _repair(request: RepairRequest, tell: OnProgress) -> RepairResult:
+async def _repair(request: RepairRequest, on_progress: OnProgress) -> RepairResult:
     async with command_runtime(broker=True, quiet=True) as runtime:
-        return await runtime.repair.run_requested(request, seconds=MAX_SECONDS, on_progress=tell)
+        return await runtime.repair.run_requested(
+            request, seconds=MAX_SECONDS, on_progress=on_progress
+        )
 
 
 @contextmanager
@@ -51,25 +59,25 @@ def _showing_progress() -> Iterator[OnProgress]:
         return
     with typer.progressbar(length=1, label="repairing", file=sys.stderr) as bar:
 
-        def move(progress: Progress) -> None:
+        def update(progress: Progress) -> None:
             bar.length = max(1, progress.total)
             bar.update(progress.done - bar.pos)
 
-        yield move
+        yield update
 
 
 def _print_line(progress: Progress) -> None:
-    words = f"{progress.total} still to be filled"
+    line = f"{progress.total} still to be filled"
     if progress.key is not None:
-        words = (
+        line = (
             f"{progress.key} from the {progress.chart} chart: {progress.filled} filled, "
             f"{progress.unfillable} unfillable; {progress.done} of {progress.total} done"
         )
-    print(words, file=sys.stderr)
+    print(line, file=sys.stderr)
 
 
-def _in_words(repaired: RepairResult) -> str:
-    counts = {name: getattr(repaired, name) for name in ("filled", "unfillable", "remaining")}
+def _summary(result: RepairResult) -> str:
+    counts = {name: getattr(result, name) for name in ("filled", "unfillable", "remaining")}
     sums = ", ".join(f"{amount} {name}" for name, amount in counts.items())
-    failures = [f"{ticker}: failed, {code}" for ticker, code in repaired.failed.items()]
+    failures = [f"{ticker}: failed, {code}" for ticker, code in result.failed.items()]
     return "\n".join([sums, *failures])

@@ -1,51 +1,56 @@
-"""What the commands say of gaps, coverage and quality: lines for people, data for machines."""
+"""Gaps, coverage and quality as text for people and as data for `--json`."""
 
-import datetime as dt
 from collections.abc import Iterator
 
 from app.domain.coverage import Coverage, Outlier, Quality
 from app.domain.gaps import Gap
 from app.domain.prices import TickerKey
 from app.domain.slots import MICROSECONDS
+from app.domain.times import format_utc
 
 Data = dict[str, object]
 
 
-def utc(seconds: int | None) -> str:
-    """Write a moment in ISO 8601, as every command reads it."""
-    if seconds is None:
-        return "-"
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def utc_or_dash(seconds: int | None) -> str:
+    """Format UNIX seconds in ISO 8601, UTC; None becomes a dash."""
+    return "-" if seconds is None else format_utc(seconds)
 
 
 def gap_line(key: TickerKey, gap: Gap) -> str:
-    """Tell of a gap: ticker, first and last slot, how many are missing, why."""
-    return f"{key}  {utc(gap.first)}  {utc(gap.last)}  {gap.missing}  {gap.why}"
+    """Format a gap: ticker, first and last slot, number of missing slots, reason."""
+    return f"{key}  {utc_or_dash(gap.first)}  {utc_or_dash(gap.last)}  {gap.missing}  {gap.why}"
 
 
 def gap_data(key: TickerKey, gap: Gap) -> Data:
-    """Tell of a gap in the words of `GET /api/v1/coverage`."""
-    return {**key._asdict(), "from": gap.first, "to": gap.last, **_missing(gap)}
+    """Return a gap with the field names of `GET /api/v1/coverage`."""
+    return {
+        **key._asdict(),
+        "from": gap.first,
+        "to": gap.last,
+        "missing": gap.missing,
+        "reason": gap.why,
+    }
 
 
 def report_lines(coverage: Coverage, quality: Quality) -> Iterator[str]:
-    """Report on a ticker."""
+    """Format the report on a ticker."""
     tally = coverage.tally
-    yield f"{coverage.key}  {utc(tally.first)} to {utc(tally.last)}, every {_every(coverage)}"
+    first, last = utc_or_dash(tally.first), utc_or_dash(tally.last)
+    yield f"{coverage.key}  {first} to {last}, every {_format_interval(coverage)}"
     yield (
         f"  expected  {tally.expected:,} slots; stored {tally.stored:,}"
         f" ({tally.live:,} live, {tally.backfilled:,} backfilled, {tally.imported:,} imported)"
     )
-    yield f"  missing   {_missing_words(coverage)}"
-    yield f"  lateness  {_lateness_words(quality)}"
-    yield f"  outliers  {_outlier_words(quality)}"
+    yield f"  missing   {_format_missing(coverage)}"
+    yield f"  lateness  {_format_lateness(quality)}"
+    yield f"  outliers  {_format_outliers(quality)}"
     for outlier in quality.outliers:
-        yield f"            {_move_words(outlier)}"
+        yield f"            {_format_move(outlier)}"
 
 
 def report_data(coverage: Coverage, quality: Quality) -> Data:
-    """Report on a ticker, for machines; lateness in seconds, moves as fractions."""
-    tally, late = coverage.tally, quality.lateness
+    """Return the report on a ticker; lateness in seconds, moves as fractions."""
+    tally, lateness = coverage.tally, quality.lateness
     return {
         **coverage.key._asdict(),
         "from": tally.first,
@@ -59,11 +64,11 @@ def report_data(coverage: Coverage, quality: Quality) -> Data:
         "missing": tally.missing,
         "missing_by_reason": coverage.missing_by_reason(),
         "longest_gap": coverage.longest_gap,
-        "lateness_seconds": late
+        "lateness_seconds": lateness
         and {
-            "p50": late.median_us / MICROSECONDS,
-            "p99": late.p99_us / MICROSECONDS,
-            "worst": late.worst_us / MICROSECONDS,
+            "p50": lateness.median_us / MICROSECONDS,
+            "p99": lateness.p99_us / MICROSECONDS,
+            "worst": lateness.worst_us / MICROSECONDS,
         },
         "outlier_bound": quality.bound,
         "outlier_count": quality.outlier_count,
@@ -71,16 +76,12 @@ def report_data(coverage: Coverage, quality: Quality) -> Data:
     }
 
 
-def _missing(gap: Gap) -> Data:
-    return {"missing": gap.missing, "reason": gap.why}
-
-
-def _every(coverage: Coverage) -> str:
+def _format_interval(coverage: Coverage) -> str:
     interval = coverage.tally.interval_seconds
     return "-" if interval is None else f"{interval} s"
 
 
-def _missing_words(coverage: Coverage) -> str:
+def _format_missing(coverage: Coverage) -> str:
     if not coverage.gaps:
         return "nothing"
     reasons = ", ".join(f"{n:,} {why}" for why, n in sorted(coverage.missing_by_reason().items()))
@@ -89,24 +90,27 @@ def _missing_words(coverage: Coverage) -> str:
     )
 
 
-def _lateness_words(quality: Quality) -> str:
-    late = quality.lateness
-    if late is None:
+def _format_lateness(quality: Quality) -> str:
+    lateness = quality.lateness
+    if lateness is None:
         return "no live samples"
-    median, p99, worst = (us / MICROSECONDS for us in (late.median_us, late.p99_us, late.worst_us))
+    median, p99, worst = (
+        us / MICROSECONDS for us in (lateness.median_us, lateness.p99_us, lateness.worst_us)
+    )
     return (
         f"{median:.2f} s after the slot's start (median), {p99:.2f} s (p99), {worst:.2f} s (worst)"
     )
 
 
-def _outlier_words(quality: Quality) -> str:
+def _format_outliers(quality: Quality) -> str:
     if quality.bound is None:
         return "no two slots in a row to compare"
     return f"{quality.outlier_count:,} moves beyond {quality.bound:.2%} from one slot to the next"
 
 
-def _move_words(outlier: Outlier) -> str:
-    return f"{utc(outlier.slot)}  {outlier.before:f} to {outlier.price:f}  ({outlier.move:+.2%})"
+def _format_move(outlier: Outlier) -> str:
+    slot = utc_or_dash(outlier.slot)
+    return f"{slot}  {outlier.before:f} to {outlier.price:f}  ({outlier.move:+.2%})"
 
 
 def _outlier_data(outlier: Outlier) -> Data:

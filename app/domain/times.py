@@ -4,6 +4,7 @@ import datetime as dt
 import re
 from typing import Final
 
+from app.domain.prices import TimeRange
 from app.domain.slots import MICROSECONDS, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 MIN_MILLISECONDS = 100_000_000_000
@@ -82,6 +83,21 @@ def parse_timestamp_us(text: object) -> int:
     if not FIRST_SECOND <= timestamp_us // MICROSECONDS <= LAST_SECOND:
         raise ValueError(f"must lie in the years 1 to 9999; allowed are {ALLOWED}")
     return timestamp_us
+
+
+def resolve_range(start: TimePoint | None, end: TimePoint | None, now: float) -> TimeRange:
+    """Return the whole seconds from one point in time to another; None leaves an end open.
+
+    Raises:
+        ValueError: the start is after the end.
+    """
+    start_us, end_us = (None if point is None else point.at(now) for point in (start, end))
+    if start_us is not None and end_us is not None and start_us > end_us:
+        raise ValueError("the start is after the end")
+    return TimeRange(
+        None if start_us is None else ceil_seconds(start_us),
+        None if end_us is None else floor_seconds(end_us),
+    )
 
 
 def is_date(words: str) -> bool:

@@ -226,7 +226,7 @@ async def _until_end(reader: asyncio.StreamReader) -> bytes:
 async def test_client_that_reads_no_more_is_cut_off(
     raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(route, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(route, "SEND_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(exports, "MAX_CONCURRENT", 1)
     reader = await raw.ask()
     await asyncio.sleep(1.5)

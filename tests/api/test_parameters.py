@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.api.unknown_parameters import nearest
+from app.api.unknown_parameters import closest_parameter
 from tests.api.client import Answer, Api
 from tests.repositories.rows import store
 
@@ -135,6 +135,6 @@ async def test_known_parameters_pass_in_every_spelling_of_a_url(
 
 
 def test_synonym_helps_only_where_the_parameter_exists() -> None:
-    assert nearest("from", {"from_dt": False, "to_dt": False}) == "from_dt"
-    assert nearest("symbol", {"limit": False}) is None
-    assert nearest("LIMIT", {"limit": False}) == "limit"
+    assert closest_parameter("from", {"from_dt": False, "to_dt": False}) == "from_dt"
+    assert closest_parameter("symbol", {"limit": False}) is None
+    assert closest_parameter("LIMIT", {"limit": False}) == "limit"

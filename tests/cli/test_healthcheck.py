@@ -48,25 +48,28 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     """A command line in an empty folder, where no `.env` is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HEARTBEAT_FILE", raising=False)
-    monkeypatch.setattr(healthcheck, "_SIGN_OF_LIFE_SECONDS", 0.2)
+    monkeypatch.setattr(healthcheck, "_HEARTBEAT_TIMEOUT_SECONDS", 0.2)
     return CliRunner()
 
 
 def test_an_api_that_is_ready_is_healthy() -> None:
     with answering(200, {"status": "ok", "checks": {"database": OK}}) as url:
-        assert healthcheck.ask(url) == ""
+        assert healthcheck.readiness_problem(url) == ""
 
 
 def test_an_api_that_is_not_ready_says_what_is_missing() -> None:
     checks = {"database": AWAY, "broker": OK}
     with answering(503, {"status": "failing", "checks": checks}) as url:
-        assert healthcheck.ask(url) == f"{url} answers 503; database: the database is away"
+        assert (
+            healthcheck.readiness_problem(url)
+            == f"{url} answers 503; database: the database is away"
+        )
 
 
 @pytest.mark.parametrize("body", [None, [], {}, "text", {"checks": [1]}])
 def test_another_server_on_the_port_is_not_healthy(body: object) -> None:
     with answering(500, body) as url:
-        assert healthcheck.ask(url) == f"{url} answers 500"
+        assert healthcheck.readiness_problem(url) == f"{url} answers 500"
 
 
 def test_an_api_that_is_away_ends_it_with_one_line(
@@ -93,7 +96,7 @@ def test_a_healthy_api_ends_it_with_0(look: CliRunner, monkeypatch: pytest.Monke
 
 async def test_a_heartbeat_that_goes_on_is_a_sign_of_life(tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
-    looking = asyncio.create_task(healthcheck.why_silent(file))
+    looking = asyncio.create_task(healthcheck.heartbeat_problem(file))
     await asyncio.sleep(0.1)
     file.touch()
 

@@ -38,7 +38,7 @@ class Ending(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no 
 
 if __name__ == "__main__":
     from app.celery_app import celery
-    from app.entrypoints import work
+    from app.entrypoints import run_worker
 
     celery.steps["consumer"].add(Ending)
-    work()
+    run_worker()

@@ -1,1 +1,1 @@
-"""What every request passes through, whatever its route."""
+"""Middleware, which every request passes whatever its route."""

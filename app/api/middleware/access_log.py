@@ -1,4 +1,4 @@
-"""Every request gets an id, a line in the log and a place in the metrics."""
+"""Gives every request an id, a log event and a count in the metrics."""
 
 import re
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from structlog.contextvars import bound_contextvars
 from app.core.logs import REQUEST_ID
 from app.core.metrics import HTTP_REQUESTS, count
 
-HEADER = "X-Request-ID"
-SANE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+REQUEST_ID_HEADER = "X-Request-ID"
+VALID_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 UNMATCHED = "unmatched"
-ROUTE = "prices.route"
-"""Where in a scope the route is noted, in a list that every layer's copy of the scope shares."""
+ROUTE_KEY = "prices.route"
+"""The scope's key for the route's template: a list, which all copies of the scope share."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = structlog.get_logger(__name__)
 
 
 class AccessLogMiddleware:
-    """Binds the request's id, its own or a new one, and tells what became of the request."""
+    """Binds the request's id to the log, and logs and counts the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,48 +36,48 @@ class AccessLogMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = scope[REQUEST_ID] = _request_id(scope)
-        scope[ROUTE] = []
+        scope[ROUTE_KEY] = []
         status = 500
-        began = perf_counter()
+        started_at = perf_counter()
 
-        async def noting(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
         with bound_contextvars(**{REQUEST_ID: request_id}):
             try:
-                await self._app(scope, receive, noting)
+                await self._app(scope, receive, send_with_id)
             finally:
-                _tell(scope, status, perf_counter() - began)
+                _log_and_count(scope, status, perf_counter() - started_at)
 
 
 class RouteNameMiddleware:
-    """The innermost layer: what it sees is the router's own scope, which others may have copied."""
+    """Records the route's template; innermost, because others may copy the router's scope."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, and note which route it was for."""
+        """Serve one request and record its route."""
         try:
             await self._app(scope, receive, send)
         finally:
-            if ROUTE in scope:
-                scope[ROUTE].append(_route(scope))
+            if ROUTE_KEY in scope:
+                scope[ROUTE_KEY].append(_route_template(scope))
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get(HEADER, "")
-    return given if SANE_ID.fullmatch(given) else uuid4().hex
+    client_id = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    return client_id if VALID_ID.fullmatch(client_id) else uuid4().hex
 
 
-def _tell(scope: Scope, status: int, seconds: float) -> None:
-    """Count by route and known method, so that nobody can fill the metrics from outside."""
+def _log_and_count(scope: Scope, status: int, seconds: float) -> None:
+    """Count by route and known method, so that clients can't create any number of metrics."""
     method = scope["method"] if scope["method"] in METHODS else "other"
-    count(HTTP_REQUESTS, method, (scope[ROUTE] or [UNMATCHED])[0], status)
+    count(HTTP_REQUESTS, method, (scope[ROUTE_KEY] or [UNMATCHED])[0], status)
     _level(status)(
         "request_served",
         method=scope["method"],
@@ -88,7 +88,7 @@ def _tell(scope: Scope, status: int, seconds: float) -> None:
 
 
 def _level(status: int) -> Callable[..., None]:
-    """Choose the level of a request's line; during an outage warnings are summed up."""
+    """Return the log method for a status; during an outage warnings are summed up."""
     if status < HTTPStatus.BAD_REQUEST:
         return log.debug  # type: ignore[no-any-return]  # structlog's loggers are lazy
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -96,8 +96,8 @@ def _level(status: int) -> Callable[..., None]:
     return log.warning  # type: ignore[no-any-return]  # same
 
 
-def _route(scope: Scope) -> str:
-    """Give the route's template; FastAPI keeps only the part below the router's prefix."""
+def _route_template(scope: Scope) -> str:
+    """Return the whole template of the route; FastAPI's own lacks the router's prefix."""
     if "route" not in scope:
         return UNMATCHED
     path: str = scope["path"]

@@ -1,4 +1,4 @@
-"""ETags of whole answers, and 304 for a client that has the answer already."""
+"""Adds ETags to responses, and answers 304 to clients that have the current one."""
 
 from hashlib import blake2b
 from http import HTTPStatus
@@ -12,7 +12,7 @@ KEPT_IN_304 = frozenset(
 
 
 class ETagMiddleware:
-    """Gives each whole answer an ETag, and answers 304 where the client has it already."""
+    """Adds an ETag to each response that is not streamed, and answers 304 if the client has it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -27,7 +27,7 @@ class ETagMiddleware:
 
 
 class _ETagSender:
-    """Holds an answer's head back until its body tells its ETag."""
+    """Delays the start of a response until its body is there, from which the ETag is computed."""
 
     def __init__(self, send: Send, known_tags: str) -> None:
         self._send = send
@@ -45,21 +45,23 @@ class _ETagSender:
             await self._send(start)
             await self._send(message)
         else:
-            await self._answer(start, message)
+            await self._send_response(start, message)
 
-    async def _answer(self, start: Message, message: Message) -> None:
+    async def _send_response(self, start: Message, message: Message) -> None:
         headers = MutableHeaders(raw=start["headers"])
         tag = headers.setdefault("ETag", weak_etag(message.get("body", b"")))
-        headers.setdefault("Cache-Control", "no-cache")  # it may be kept, and is to be revalidated
+        headers.setdefault("Cache-Control", "no-cache")  # caches revalidate it
         if not self._known & {tag.removeprefix("W/"), "*"}:
             await self._send(start)
             await self._send(message)
             return
-        kept = [(name, value) for name, value in start["headers"] if name.decode() in KEPT_IN_304]
-        await self._send({**start, "status": 304, "headers": kept})
+        headers_of_304 = [
+            (name, value) for name, value in start["headers"] if name.decode() in KEPT_IN_304
+        ]
+        await self._send({**start, "status": 304, "headers": headers_of_304})
         await self._send({"type": "http.response.body"})
 
 
 def weak_etag(body: bytes) -> str:
-    """Give a weak validator, for compression changes the bytes and not what they say."""
+    """Return a weak validator: compression changes the bytes but not the content."""
     return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'

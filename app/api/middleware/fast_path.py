@@ -1,31 +1,31 @@
-"""The fast path: the most frequent requests are answered before they reach FastAPI.
+"""The fast path: answers the most frequent requests before they reach FastAPI.
 
-It handles `latest`, `history` and `period` in their plain form. A request with an unusual query or
-header, and every answer that is not a plain success, goes on to FastAPI, which answers the same.
+It handles `latest`, `history` and `period` in their plain form. FastAPI handles requests with other
+parameters or headers, and everything that is not a success; both give the same answers.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from itertools import count as numbers
+from itertools import count as count_up
 from typing import NamedTuple, TypeAlias
 from uuid import uuid4
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.middleware.access_log import HEADER
+from app.api.middleware.access_log import REQUEST_ID_HEADER
 from app.api.middleware.etag import weak_etag
 from app.api.pagination import (
+    DEFAULT_HISTORY_ITEMS,
     DEFAULT_ITEMS,
-    HISTORY_ITEMS,
     HISTORY_PATH,
     MAX_ITEMS,
     PERIOD_PATH,
     REVALIDATE,
     PriceList,
-    page_answer,
+    encode_page_response,
 )
 from app.api.serialization import encode_latest
 from app.core.errors import AppError
@@ -37,19 +37,24 @@ from app.services.reader import LatestPrice
 log = structlog.get_logger(__name__)
 
 LATEST_PATH = "/api/v1/prices/latest"
-REQUEST_ID_HEADER = HEADER.lower().encode()
-UNUSUAL = frozenset({b"if-none-match", b"origin", b"range", b"x-request-id"})
-"""Headers that change an answer."""
-TICKER = rb"ticker=([a-z0-9_.\-]{1,64})(?:&exchange=([a-z0-9_.\-]{1,64}))?"
-LATEST_QUERY = re.compile(TICKER)
-SECONDS = rb"([0-9]{1,7}|[0-9]{9,10})"
+RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+BYPASS_HEADERS = frozenset({b"if-none-match", b"origin", b"range", b"x-request-id"})
+"""Headers that change the answer; FastAPI handles these requests."""
+TICKER_PATTERN = rb"ticker=([a-z0-9_.\-]{1,64})(?:&exchange=([a-z0-9_.\-]{1,64}))?"
+LATEST_QUERY = re.compile(TICKER_PATTERN)
+SECONDS_PATTERN = rb"([0-9]{1,7}|[0-9]{9,10})"
 """Ten digits are seconds, never milliseconds; eight may be a date."""
-HISTORY_QUERY = re.compile(TICKER + rb"(?:&limit=([1-9][0-9]{0,4}))?")
+HISTORY_QUERY = re.compile(TICKER_PATTERN + rb"(?:&limit=([1-9][0-9]{0,4}))?")
 PERIOD_QUERY = re.compile(
-    TICKER + rb"&from_dt=" + SECONDS + rb"&to_dt=" + SECONDS + rb"(?:&limit=([1-9][0-9]{0,4}))?"
+    TICKER_PATTERN
+    + rb"&from_dt="
+    + SECONDS_PATTERN
+    + rb"&to_dt="
+    + SECONDS_PATTERN
+    + rb"(?:&limit=([1-9][0-9]{0,4}))?"
 )
 
-Answer: TypeAlias = tuple[bytes, Mapping[str, str]]
+BodyAndHeaders: TypeAlias = tuple[bytes, Mapping[str, str]]
 """A body and the headers that belong to it."""
 
 
@@ -58,7 +63,7 @@ class CachedResponse(NamedTuple):
 
     price: Price
     second: int
-    answer: Answer
+    answer: BodyAndHeaders
 
 
 class FastPathHandlers:
@@ -71,13 +76,13 @@ class FastPathHandlers:
         self._configured = {TickerKey(*index) for index in runtime.settings.indices}
         self._responses: dict[TickerKey, CachedResponse] = {}
 
-    async def latest(self, scope: Scope) -> Answer | None:
-        """Answer for the newest price of a configured ticker."""
-        key = _read_ticker(scope["query_string"])
+    async def latest(self, scope: Scope) -> BodyAndHeaders | None:
+        """BodyAndHeaders for the newest price of a configured ticker."""
+        key = _parse_latest_query(scope["query_string"])
         if key not in self._configured:
             return None
         price = None
-        with suppress(AppError):  # which the application renders
+        with suppress(AppError):  # the application answers with the error
             price = await self._reader.read_newest(key)
         if price is None:
             return None
@@ -90,28 +95,30 @@ class FastPathHandlers:
             cached = self._responses[key] = CachedResponse(price, second, answer)
         return cached.answer
 
-    async def period(self, scope: Scope) -> Answer | None:
-        """Answer with the prices of a period."""
-        return await self._page(scope, _read_period)
+    async def period(self, scope: Scope) -> BodyAndHeaders | None:
+        """BodyAndHeaders with the prices of a period."""
+        return await self._page(scope, _parse_period_query)
 
-    async def history(self, scope: Scope) -> Answer | None:
-        """Answer with the newest prices."""
-        return await self._page(scope, _read_history)
+    async def history(self, scope: Scope) -> BodyAndHeaders | None:
+        """BodyAndHeaders with the newest prices."""
+        return await self._page(scope, _parse_history_query)
 
     async def _page(
-        self, scope: Scope, read_query: Callable[[bytes], PriceList | None]
-    ) -> Answer | None:
-        listed = read_query(scope["query_string"])
-        if listed is None or _accepts_gzip(scope):
+        self, scope: Scope, parse_query: Callable[[bytes], PriceList | None]
+    ) -> BodyAndHeaders | None:
+        price_list = parse_query(scope["query_string"])
+        if price_list is None or _accepts_gzip(scope):
             return None
-        with suppress(AppError):  # which the application renders
-            page = await self._reader.read_page(listed.key, listed.span, listed.order, listed.limit)
+        with suppress(AppError):  # the application answers with the error
+            page = await self._reader.read_page(
+                price_list.key, price_list.time_range, price_list.order, price_list.limit
+            )
             if page.count:
-                return page_answer(listed, page)
+                return encode_page_response(price_list, page)
         return None
 
 
-HANDLERS: Mapping[str, Callable[[FastPathHandlers, Scope], Awaitable[Answer | None]]] = {
+HANDLERS: Mapping[str, Callable[[FastPathHandlers, Scope], Awaitable[BodyAndHeaders | None]]] = {
     LATEST_PATH: FastPathHandlers.latest,
     PERIOD_PATH: FastPathHandlers.period,
     HISTORY_PATH: FastPathHandlers.history,
@@ -119,76 +126,76 @@ HANDLERS: Mapping[str, Callable[[FastPathHandlers, Scope], Awaitable[Answer | No
 
 
 class FastPathMiddleware:
-    """Answers what the handlers can, and passes on the rest."""
+    """Answers what the handlers can, and passes the other requests on."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        mark = uuid4().hex[:16]
-        self._request_ids = (f"{mark}{number:016x}".encode() for number in numbers())
+        prefix = uuid4().hex[:16]
+        self._request_ids = (f"{prefix}{number:016x}".encode() for number in count_up())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
+        """BodyAndHeaders a request, or let the application do so."""
         try:
             answer = await _answer(scope)
         except Exception:
-            log.exception("fast_path_broke")  # the application answers, or tells the defect
+            log.exception("fast_path_broke")  # the application answers, or reports the defect
             answer = None
         if answer is None:
             await self._app(scope, receive, send)
             return
         body, headers = answer
         count(HTTP_REQUESTS, "GET", scope["path"], 200)
-        raw = [
+        raw_headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
-            (REQUEST_ID_HEADER, next(self._request_ids)),
+            (RAW_REQUEST_ID_HEADER, next(self._request_ids)),
             *((name.lower().encode(), value.encode()) for name, value in headers.items()),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send({"type": "http.response.start", "status": 200, "headers": raw_headers})
         await send({"type": "http.response.body", "body": body})
 
 
-async def _answer(scope: Scope) -> Answer | None:
+async def _answer(scope: Scope) -> BodyAndHeaders | None:
     handler = HANDLERS.get(scope.get("path", ""))
     if handler is None or scope.get("method") != "GET":
         return None
     handlers: FastPathHandlers | None = getattr(scope["app"].state, "fast_path", None)
-    if handlers is None or any(name in UNUSUAL for name, _ in scope["headers"]):
+    if handlers is None or any(name in BYPASS_HEADERS for name, _ in scope["headers"]):
         return None
     return await handler(handlers, scope)
 
 
 def _accepts_gzip(scope: Scope) -> bool:
-    """Tell whether a page is worth to be compressed."""
+    """Return whether a client accepts gzip; the application compresses the page then."""
     return any(name == b"accept-encoding" and b"gzip" in how for name, how in scope["headers"])
 
 
 @lru_cache(maxsize=1024)
-def _read_ticker(query: bytes) -> TickerKey | None:
+def _parse_latest_query(query: bytes) -> TickerKey | None:
     match = LATEST_QUERY.fullmatch(query)
-    return _key(match) if match else None
+    return _ticker_key(match) if match else None
 
 
-def _read_period(query: bytes) -> PriceList | None:
+def _parse_period_query(query: bytes) -> PriceList | None:
     match = PERIOD_QUERY.fullmatch(query)
     if match is None:
         return None
     start, end, limit = int(match[3]), int(match[4]), int(match[5] or DEFAULT_ITEMS)
     if start > end or limit > MAX_ITEMS:
         return None
-    return PriceList(PERIOD_PATH, _key(match), Order.ASC, limit, TimeRange(start, end))
+    return PriceList(PERIOD_PATH, _ticker_key(match), Order.ASC, limit, TimeRange(start, end))
 
 
-def _read_history(query: bytes) -> PriceList | None:
+def _parse_history_query(query: bytes) -> PriceList | None:
     match = HISTORY_QUERY.fullmatch(query)
     if match is None:
         return None
-    limit = int(match[3] or HISTORY_ITEMS)
+    limit = int(match[3] or DEFAULT_HISTORY_ITEMS)
     if limit > MAX_ITEMS:
         return None
-    return PriceList(HISTORY_PATH, _key(match), Order.DESC, limit)
+    return PriceList(HISTORY_PATH, _ticker_key(match), Order.DESC, limit)
 
 
-def _key(match: re.Match[bytes]) -> TickerKey:
+def _ticker_key(match: re.Match[bytes]) -> TickerKey:
     exchange = match[2].decode() if match[2] else DEFAULT_EXCHANGE
     return TickerKey(exchange, match[1].decode())

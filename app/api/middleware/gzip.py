@@ -4,7 +4,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from app.api.accept_encoding import takes_gzip
+from app.api.accept_encoding import accepts_gzip
 
 
 class WeightedGzipMiddleware(GZipMiddleware):
@@ -12,9 +12,9 @@ class WeightedGzipMiddleware(GZipMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and not takes_gzip(
+        if scope["type"] == "http" and not accepts_gzip(
             Headers(scope=scope).get("accept-encoding", "")
         ):
-            asked = [item for item in scope["headers"] if item[0] != b"accept-encoding"]
-            scope = {**scope, "headers": asked}
+            headers = [item for item in scope["headers"] if item[0] != b"accept-encoding"]
+            scope = {**scope, "headers": headers}
         await super().__call__(scope, receive, send)

@@ -1,10 +1,10 @@
-"""HEAD for every route: the answer to the same GET, without its body."""
+"""Answers HEAD for every route: as GET, without the body."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class _HeadAnswered(Exception):  # no error: it ends the work on a body nobody wants
-    """Everything that a HEAD asks for has been sent."""
+class _HeadersSent(Exception):  # not an error: it ends the work on the body
+    """The response to a HEAD is complete."""
 
 
 class HeadMiddleware:
@@ -23,9 +23,9 @@ class HeadMiddleware:
             await send(message)
             if message["type"] == "http.response.start":
                 await send({"type": "http.response.body"})
-                raise _HeadAnswered
+                raise _HeadersSent
 
         try:
             await self._app({**scope, "method": "GET"}, receive, send_head)
-        except _HeadAnswered:
+        except _HeadersSent:
             return

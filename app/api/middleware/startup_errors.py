@@ -1,4 +1,4 @@
-"""A start that fails says why in one line, where Starlette would send a traceback."""
+"""Reports a failed start in one line, where Starlette would report a traceback."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -6,19 +6,19 @@ from app.core.errors import AppError
 
 
 class StartupErrorMiddleware:
-    """Puts the failures that have a name into one line; every other one keeps its traceback."""
+    """Reports an AppError at start in one line; other errors keep their traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve, or start and stop."""
+        """Serve one request, or run the lifespan."""
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         failures: list[Message] = []
 
         async def hold_failures(message: Message) -> None:

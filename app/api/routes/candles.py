@@ -1,16 +1,16 @@
-"""The route that reads candles."""
+"""The route that serves candles."""
 
 import json
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.cursors import read_cursor, write_cursor
+from app.api.cursors import decode_cursor, encode_cursor
 from app.api.dependencies import RuntimeDep, TickerDep
-from app.api.errors import problems
-from app.api.pagination import LINKED, Cursor, Limit, link_to, page_url
+from app.api.errors import problem_responses
+from app.api.pagination import PAGE_RESPONSE, Cursor, Limit, link_header, page_url
 from app.api.schemas import CandleListOut
-from app.api.time_parameters import SpanDep
+from app.api.time_parameters import TimeRangeDep
 from app.core.errors import (
     DatabaseUnavailable,
     ParametersInvalid,
@@ -24,7 +24,9 @@ PATH = "/api/v1/prices/candles"
 router = APIRouter(
     prefix="/prices",
     tags=["prices"],
-    responses=problems(TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
+    responses=problem_responses(
+        TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated
+    ),
 )
 
 IntervalParameter = Annotated[
@@ -40,12 +42,12 @@ FillParameter = Annotated[
 ]
 
 
-@router.get("/candles", summary="Candles", response_model=CandleListOut, responses=LINKED)
+@router.get("/candles", summary="Candles", response_model=CandleListOut, responses=PAGE_RESPONSE)
 async def candles(
     runtime: RuntimeDep,
     key: TickerDep,
     interval: IntervalParameter,
-    span: SpanDep,
+    time_range: TimeRangeDep,
     limit: Limit = 1000,
     cursor: Cursor = None,
     fill: FillParameter = Fill.NONE,
@@ -55,17 +57,19 @@ async def candles(
     A candle covers all of its interval, also where that reaches beyond the period. It is closed
     when no live price can come for it any more; a repair may still fill in what was missed.
     """
-    query = CandleQuery(key, interval, span, fill, limit)
-    left = query if cursor is None else query.after(read_cursor(cursor, _scope(query)))
-    page = await runtime.candles.read_page(left, await runtime.reader.interval_seconds(key))
+    query = CandleQuery(key, interval, time_range, fill, limit)
+    remaining = (
+        query if cursor is None else query.after(decode_cursor(cursor, _cursor_scope(query)))
+    )
+    page = await runtime.candles.read_page(remaining, await runtime.reader.interval_seconds(key))
     if page.last is None:
         await runtime.reader.require_known_ticker(key)
     url = _next_url(query, page)
-    headers = None if url is None else link_to(url)
-    return Response(_encoded(query, page, url), media_type="application/json", headers=headers)
+    headers = None if url is None else link_header(url)
+    return Response(_encode_page(query, page, url), media_type="application/json", headers=headers)
 
 
-def _scope(query: CandleQuery) -> str:
+def _cursor_scope(query: CandleQuery) -> str:
     return f"{PATH} {query.key} {query.interval} {query.fill}"
 
 
@@ -80,12 +84,12 @@ def _next_url(query: CandleQuery, page: CandlePage) -> str | None:
         "to_dt": query.span.end,
         "limit": query.limit,
         "fill": query.fill.value,
-        "cursor": write_cursor(page.last, _scope(query)),
+        "cursor": encode_cursor(page.last, _cursor_scope(query)),
     }
     return page_url(PATH, parameters)
 
 
-def _encoded(query: CandleQuery, page: CandlePage, url: str | None) -> bytes:
+def _encode_page(query: CandleQuery, page: CandlePage, url: str | None) -> bytes:
     head = (
         f'{{"exchange":"{query.key.exchange}","ticker":"{query.key.ticker}",'
         f'"interval":"{query.interval}","count":{page.count},"items":['

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.accept_encoding import takes_gzip
+from app.api.accept_encoding import accepts_gzip
 from app.api.dependencies import RuntimeDep, TickerDep
-from app.api.errors import problems
-from app.api.time_parameters import SpanDep
+from app.api.errors import problem_responses
+from app.api.time_parameters import TimeRangeDep
 from app.core.errors import (
     AppError,
     DatabaseUnavailable,
@@ -24,9 +24,9 @@ from app.core.errors import (
 )
 from app.domain.exports import Export, ExportFormat
 
-STALLED_SECONDS: Final = 60.0
-"""A client that takes no piece for so long has gone."""
-PIECE_BYTES: Final = 65_536
+SEND_TIMEOUT_SECONDS: Final = 60.0
+"""A client that receives no chunk for so long is taken to be gone."""
+CHUNK_BYTES: Final = 65_536
 PARQUET_TYPE: Final = "application/vnd.apache.parquet"
 MEDIA_TYPES: Final = {
     ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
@@ -39,7 +39,7 @@ EXAMPLES: Final = {
     "application/x-ndjson": '{"exchange":"deribit","ticker":"btc_usd","timestamp":1768579260,'
     '"price":95123.45,"source":"live"}\n',
 }
-FILE: Final[dict[int | str, dict[str, Any]]] = {
+FILE_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The file, in the order of time.",
         "headers": {
@@ -61,7 +61,7 @@ FILE: Final[dict[int | str, dict[str, Any]]] = {
 router = APIRouter(
     prefix="/prices",
     tags=["prices"],
-    responses=problems(
+    responses=problem_responses(
         TickerNotFound, ParametersInvalid, TooManyExports, DatabaseUnavailable, SchemaOutdated
     ),
 )
@@ -72,13 +72,13 @@ log = structlog.get_logger(__name__)
     "/export",
     summary="The rows of a period as a file",
     response_class=StreamingResponse,
-    responses=FILE,
+    responses=FILE_RESPONSE,
 )
 async def export_prices(
     runtime: RuntimeDep,
     key: TickerDep,
-    span: SpanDep,
-    form: Annotated[
+    time_range: TimeRangeDep,
+    format_: Annotated[
         ExportFormat, Query(alias="format", description="What the file is written as.")
     ] = ExportFormat.CSV,
     accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
@@ -87,30 +87,30 @@ async def export_prices(
 
     A connection that ends early is resumed from the second after the last whole line.
     """
-    export = await runtime.exports.prepare(key, span, form)
+    export = await runtime.exports.prepare(key, time_range, format_)
     if export.stored is None:
         await runtime.reader.require_known_ticker(key)
-    packed = form is not ExportFormat.PARQUET and takes_gzip(accept_encoding)
-    pieces = runtime.exports.stream(export, gzipped=packed)
-    first = await anext(pieces, b"")  # what fails before it is an answer with a status of its own
-    return _File(_following(first, pieces), headers=_headers(export, packed=packed))
+    is_gzip = format_ is not ExportFormat.PARQUET and accepts_gzip(accept_encoding)
+    chunks = runtime.exports.stream(export, gzipped=is_gzip)
+    first = await anext(chunks, b"")  # an error before the first chunk still gets a status code
+    return _FileResponse(_in_small_chunks(first, chunks), headers=_headers(export, is_gzip=is_gzip))
 
 
-class _File(StreamingResponse):
-    """A stream that is cut off where it breaks, or where its reader reads no more."""
+class _FileResponse(StreamingResponse):
+    """A stream that ends the connection on an error, or if the client reads no more."""
 
     body_iterator: AsyncGenerator[bytes, None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream it, and let go of what it holds, however it ends."""
+        """Stream it, and close the export however the stream ends."""
         async with aclosing(self.body_iterator):
             await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
-        """Send piece by piece; without the last message, the server cuts the connection."""
+        """Send chunk by chunk; without the final message, the server closes the connection."""
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(STALLED_SECONDS):
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await send(message)
 
         try:
@@ -118,29 +118,29 @@ class _File(StreamingResponse):
         except AppError as error:
             log.warning("export_cut", code=error.code, detail=str(error))
         except TimeoutError:
-            log.info("export_abandoned", seconds=STALLED_SECONDS)
+            log.info("export_abandoned", seconds=SEND_TIMEOUT_SECONDS)
 
 
-async def _following(
+async def _in_small_chunks(
     first: bytes, rest: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    """Give everything in pieces that a slow reader takes in time."""
+    """Yield everything in chunks that a slow client receives within the timeout."""
     async with aclosing(rest):
-        for piece in _cut(first):
-            yield piece
+        for chunk in _split(first):
+            yield chunk
         async for block in rest:
-            for piece in _cut(block):
-                yield piece
+            for chunk in _split(block):
+                yield chunk
 
 
-def _cut(block: bytes) -> list[bytes]:
-    return [block[at : at + PIECE_BYTES] for at in range(0, len(block), PIECE_BYTES)]
+def _split(block: bytes) -> list[bytes]:
+    return [block[start : start + CHUNK_BYTES] for start in range(0, len(block), CHUNK_BYTES)]
 
 
-def _headers(export: Export, *, packed: bool) -> dict[str, str]:
+def _headers(export: Export, *, is_gzip: bool) -> dict[str, str]:
     headers = {
         "Content-Type": MEDIA_TYPES[export.file_format],
         "Content-Disposition": f'attachment; filename="{export.file_name}"',
         "Vary": "Accept-Encoding",
     }
-    return {**headers, "Content-Encoding": "gzip"} if packed else headers
+    return {**headers, "Content-Encoding": "gzip"} if is_gzip else headers

@@ -1,4 +1,4 @@
-"""The routes that tell whether the service works."""
+"""The routes that report whether the service works."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator, Mapping
@@ -42,58 +42,58 @@ async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
 @router.get("/collector", summary="Whether every ticker is fresh, else why", responses=FAILING)
 async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the age of every ticker's newest live price, at beat, the workers and the clocks."""
-    findings = await runtime.freshness.check(runtime.now())
-    return _health(dict(_checks(findings)), response)
+    report = await runtime.freshness.check(runtime.now())
+    return _health(dict(_collector_checks(report)), response)
 
 
-def _checks(findings: HealthReport) -> Iterator[tuple[str, CheckOut]]:
-    for ticker in findings.tickers:
+def _collector_checks(report: HealthReport) -> Iterator[tuple[str, CheckOut]]:
+    for ticker in report.tickers:
         status = "ok" if ticker.is_fresh else "failing"
-        yield str(ticker.key), CheckOut(status=status, detail=_age(ticker, findings))
+        yield str(ticker.key), CheckOut(status=status, detail=_age_detail(ticker, report))
     for name in ("database", "broker"):
-        if trouble := getattr(findings, f"{name}_trouble"):
+        if trouble := getattr(report, f"{name}_trouble"):
             yield name, CheckOut(status="failing", detail=trouble)
-    if findings.processes is not None:
-        yield "beat", _lively(findings.beat_trouble(), _beats(findings))
-        yield "worker", _lively(findings.worker_trouble(), _workers(findings))
-    if not findings.database_trouble:
-        yield "clock", _clock(findings)
+    if report.processes is not None:
+        yield "beat", _process_check(report.beat_trouble(), _beat_detail(report))
+        yield "worker", _process_check(report.worker_trouble(), _worker_detail(report))
+    if not report.database_trouble:
+        yield "clock", _clock_check(report)
 
 
-def _age(ticker: Freshness, findings: HealthReport) -> str:
+def _age_detail(ticker: Freshness, report: HealthReport) -> str:
     if ticker.age_seconds is not None:
         age = f"the newest slot is {ticker.age_seconds} s old"
-    elif findings.database_trouble:
+    elif report.database_trouble:
         age = "the age of the newest slot is unknown"
     else:
         age = "no live price is stored yet"
-    return age if ticker.is_fresh else f"{age}: {findings.reason(ticker.key)}"
+    return age if ticker.is_fresh else f"{age}: {report.reason(ticker.key)}"
 
 
-def _lively(trouble: str, otherwise: str) -> CheckOut:
-    return CheckOut(status="failing" if trouble else "ok", detail=trouble or otherwise)
+def _process_check(problem: str, ok_detail: str) -> CheckOut:
+    return CheckOut(status="failing" if problem else "ok", detail=problem or ok_detail)
 
 
-def _beats(findings: HealthReport) -> str:
-    beats = findings.processes.beats if findings.processes else {}
+def _beat_detail(report: HealthReport) -> str:
+    beats = report.processes.beats if report.processes else {}
     return f"reported {min(beats.values()):.0f} s ago" if beats else "none has reported"
 
 
-def _workers(findings: HealthReport) -> str:
-    workers = findings.processes.workers if findings.processes else {}
-    silent = findings.silent_workers()
-    words = [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items()]
+def _worker_detail(report: HealthReport) -> str:
+    workers = report.processes.workers if report.processes else {}
+    silent = report.silent_workers()
+    detail = [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items()]
     return "; ".join(
-        [f"{len(workers) - len(silent)} at work" if workers else "none has reported", *words]
+        [f"{len(workers) - len(silent)} at work" if workers else "none has reported", *detail]
     )
 
 
-def _clock(findings: HealthReport) -> CheckOut:
-    words = "; ".join(map(str, findings.clocks)) or "no live price to compare with"
-    worst = max((abs(clocks.database_seconds) for clocks in findings.clocks), default=0)
+def _clock_check(report: HealthReport) -> CheckOut:
+    detail = "; ".join(map(str, report.clocks)) or "no live price to compare with"
+    worst = max((abs(clocks.database_seconds) for clocks in report.clocks), default=0)
     if worst > WORST_CLOCK_SECONDS:
-        return CheckOut(status="failing", detail=f"{words}; beyond an hour prices are refused")
-    return CheckOut(status="ok", detail=words)
+        return CheckOut(status="failing", detail=f"{detail}; beyond an hour prices are refused")
+    return CheckOut(status="ok", detail=detail)
 
 
 async def _check(work: Awaitable[None]) -> CheckOut:
@@ -101,16 +101,16 @@ async def _check(work: Awaitable[None]) -> CheckOut:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             await work
     except (AppError, TimeoutError) as error:
-        return _failing(error)
+        return _failed_check(error)
     except Exception as error:
         log.exception("check_broke")
         return CheckOut(status="failing", detail=f"{type(error).__name__}: the log tells more")
     return CheckOut(status="ok", detail="answers")
 
 
-def _failing(error: Exception) -> CheckOut:
-    words = str(error) if isinstance(error, AppError) else "no answer in time"
-    return CheckOut(status="failing", detail=words)
+def _failed_check(error: Exception) -> CheckOut:
+    detail = str(error) if isinstance(error, AppError) else "no answer in time"
+    return CheckOut(status="failing", detail=detail)
 
 
 def _health(checks: Mapping[str, CheckOut], response: Response) -> HealthOut:

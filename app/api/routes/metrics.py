@@ -24,9 +24,9 @@ from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import SECONDS_PER_HOUR
 from app.redis.counters import flush_counters
 
-PAUSE_SECONDS = 1.0
-LOOK_TIMEOUT_SECONDS = 3.0
-SHOWN = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
+FLUSH_INTERVAL_SECONDS = 1.0
+COVERAGE_TIMEOUT_SECONDS = 3.0
+EXAMPLE = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ router = APIRouter(tags=["health"])
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,
     responses={
-        200: {"content": {"text/plain": {"schema": {"type": "string", "examples": [SHOWN]}}}}
+        200: {"content": {"text/plain": {"schema": {"type": "string", "examples": [EXAMPLE]}}}}
     },
 )
 async def metrics(runtime: RuntimeDep) -> Response:
@@ -46,58 +46,60 @@ async def metrics(runtime: RuntimeDep) -> Response:
 
     While a server is away, what is known without it, and that it is away.
     """
-    counted, findings, coverages = await asyncio.gather(
-        runtime.counter_totals.read(), runtime.freshness.check(runtime.now()), _coverages(runtime)
+    counters, report, coverages = await asyncio.gather(
+        runtime.counter_totals.read(),
+        runtime.freshness.check(runtime.now()),
+        _load_coverages(runtime),
     )
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Scrape(counted, findings, coverages))
+    registry.register(_Scrape(counters, report, coverages))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _coverages(runtime: RuntimeDep) -> Sequence[Coverage]:
-    """Look at the missing slots; none are known while the database is away."""
+async def _load_coverages(runtime: RuntimeDep) -> Sequence[Coverage]:
+    """Load the coverage of the repair's period; empty while the database is away."""
     hours = runtime.settings.backfill_lookback_hours
     since = int(runtime.now()) - hours * SECONDS_PER_HOUR
     try:
-        async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+        async with asyncio.timeout(COVERAGE_TIMEOUT_SECONDS):
             return await runtime.coverage.measure(TimeRange(since))
     except (AppError, TimeoutError):
         return ()
     except Exception:
-        log.exception("look_broke")  # the rest is told all the same
+        log.exception("coverage_broke")  # the other metrics are served all the same
         return ()
 
 
 @asynccontextmanager
-async def handed_on(redis: Redis) -> AsyncIterator[None]:
-    """Hand on what this process counts every second; its runtime does so at the end."""
+async def counters_flushed(redis: Redis) -> AsyncIterator[None]:
+    """Write this process's counters to Redis every second; its runtime does so at the end."""
 
-    async def step() -> None:
-        await asyncio.sleep(PAUSE_SECONDS)
+    async def flush_after_pause() -> None:
+        await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
         await flush_counters(redis)
 
-    handing_on = asyncio.create_task(run_repeatedly("metrics", step))
+    flushing = asyncio.create_task(run_repeatedly("metrics", flush_after_pause))
     try:
         yield
     finally:
-        handing_on.cancel()
+        flushing.cancel()
 
 
 class _Scrape(Collector):
-    """What one scrape found."""
+    """The metrics of one scrape."""
 
     def __init__(
         self,
-        counted: Mapping[CounterKey, int],
-        findings: HealthReport,
+        counters: Mapping[CounterKey, int],
+        report: HealthReport,
         coverages: Sequence[Coverage],
     ) -> None:
-        self._counted = counted
-        self._findings = findings
+        self._counter_values = counters
+        self._report = report
         self._coverages = coverages
 
     def collect(self) -> Iterable[Metric]:
-        """Give every metric with its samples."""
+        """Yield every metric with its samples."""
         yield self._up()
         yield from self._counters()
         yield self._ages()
@@ -110,14 +112,14 @@ class _Scrape(Collector):
         up = GaugeMetricFamily(
             "prices_up", "Whether a server answers this API process.", labels=("server",)
         )
-        up.add_metric(("postgres",), not self._findings.database_trouble)
-        up.add_metric(("redis",), not self._findings.broker_trouble)
+        up.add_metric(("postgres",), not self._report.database_trouble)
+        up.add_metric(("redis",), not self._report.broker_trouble)
         return up
 
     def _counters(self) -> Iterable[Metric]:
         for metric in COUNTERS:
             family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-            for sample, amount in self._counted.items():
+            for sample, amount in self._counter_values.items():
                 if sample.metric == metric.name:
                     family.add_metric(sample.values, amount)
             yield family
@@ -128,7 +130,7 @@ class _Scrape(Collector):
             "Age of the newest live price's slot, by the exchange's clock.",
             labels=("exchange", "ticker"),
         )
-        for freshness in self._findings.tickers:
+        for freshness in self._report.tickers:
             if freshness.age_seconds is not None:
                 ages.add_metric(tuple(freshness.key), freshness.age_seconds)
         return ages
@@ -150,8 +152,8 @@ class _Scrape(Collector):
             "Seconds since the newest sign of life of any beat, and of any worker.",
             labels=("process",),
         )
-        signs = self._findings.processes or ProcessStatus()
-        for process, seconds in (("beat", signs.beats), ("worker", signs.workers)):
+        processes = self._report.processes or ProcessStatus()
+        for process, seconds in (("beat", processes.beats), ("worker", processes.workers)):
             if seconds:
                 silences.add_metric((process,), min(seconds.values()))
         return silences
@@ -162,7 +164,7 @@ class _Scrape(Collector):
             "Seconds by which a clock of ours is ahead of an exchange's.",
             labels=("exchange", "clock"),
         )
-        for exchange, database, server in self._findings.clocks:
+        for exchange, database, server in self._report.clocks:
             differences.add_metric((exchange, "database"), database)
             differences.add_metric((exchange, "api"), server)
         return differences
@@ -173,6 +175,6 @@ class _Scrape(Collector):
             "Hourly summaries that differ from their rows, as far as the hourly checks found.",
             labels=("exchange", "ticker"),
         )
-        for name, found in (self._findings.processes or ProcessStatus()).checked_hours.items():
+        for name, found in (self._report.processes or ProcessStatus()).checked_hours.items():
             wrong.add_metric(TickerKey.parse(name), sum(found.values()))
         return wrong

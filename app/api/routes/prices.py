@@ -1,29 +1,29 @@
-"""The routes that read prices."""
+"""The routes that serve prices."""
 
 from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.cursors import read_cursor
+from app.api.cursors import decode_cursor
 from app.api.dependencies import RuntimeDep, TickerDep, TickersDep
-from app.api.errors import problems
+from app.api.errors import problem_responses
 from app.api.pagination import (
     ALL_PATH,
+    DEFAULT_HISTORY_ITEMS,
     DEFAULT_ITEMS,
-    HISTORY_ITEMS,
     HISTORY_PATH,
-    LINKED,
+    PAGE_RESPONSE,
     PERIOD_PATH,
     REVALIDATE,
     Cursor,
     Limit,
     PriceList,
-    page_answer,
+    encode_page_response,
 )
 from app.api.schemas import LatestPriceListOut, LatestPriceOut, PriceAtOut, PriceListOut
 from app.api.serialization import encode_latest, encode_latest_list, encode_price
-from app.api.time_parameters import FORMS, MomentParameter, PeriodDep
+from app.api.time_parameters import TIMESTAMP_FORMATS, RequestedRangeDep, TimestampParameter
 from app.core.errors import (
     DatabaseUnavailable,
     NoPriceNear,
@@ -42,7 +42,9 @@ MAX_TOLERANCE_SECONDS = 10_000_000_000
 router = APIRouter(
     prefix="/prices",
     tags=["prices"],
-    responses=problems(TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
+    responses=problem_responses(
+        TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated
+    ),
 )
 
 OrderParameter = Annotated[Order, Query(description="Oldest first or newest first.")]
@@ -53,7 +55,7 @@ Seconds = Annotated[int | None, Query(ge=0, le=MAX_TOLERANCE_SECONDS)]
     "",
     summary="Everything stored of a ticker",
     response_model=PriceListOut,
-    responses=LINKED,
+    responses=PAGE_RESPONSE,
 )
 async def list_prices(
     runtime: RuntimeDep,
@@ -63,14 +65,14 @@ async def list_prices(
     order: OrderParameter = Order.ASC,
 ) -> Response:
     """Every price stored of a ticker, page by page; the cost of a page does not grow."""
-    return await _page(runtime, PriceList(ALL_PATH, key, order, limit), cursor)
+    return await _page_response(runtime, PriceList(ALL_PATH, key, order, limit), cursor)
 
 
 @router.get(
     "/latest",
     summary="The newest price",
     response_model=LatestPriceOut | LatestPriceListOut,
-    responses=problems(TickerNotFound, NoPriceYet, PriceTooOld),
+    responses=problem_responses(TickerNotFound, NoPriceYet, PriceTooOld),
 )
 async def latest_price(
     runtime: RuntimeDep,
@@ -84,68 +86,70 @@ async def latest_price(
     Of several tickers the prices are `items`, in the order in which they are named.
     """
     now = runtime.now()
-    found = [await runtime.reader.read_latest(key, now, max_age_seconds) for key in keys]
-    return _json(encode_latest(found[0]) if len(found) == 1 else encode_latest_list(found))
+    prices = [await runtime.reader.read_latest(key, now, max_age_seconds) for key in keys]
+    return _json_response(
+        encode_latest(prices[0]) if len(prices) == 1 else encode_latest_list(prices)
+    )
 
 
 @router.get(
     "/history",
     summary="The newest prices, newest first",
     response_model=PriceListOut,
-    responses=LINKED,
+    responses=PAGE_RESPONSE,
 )
 async def price_history(
     runtime: RuntimeDep,
     key: TickerDep,
-    limit: Limit = HISTORY_ITEMS,
+    limit: Limit = DEFAULT_HISTORY_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The newest prices, newest first; `next` leads to older ones."""
-    listed = PriceList(HISTORY_PATH, key, Order.DESC, limit)
-    return await _page(runtime, listed, cursor)
+    price_list = PriceList(HISTORY_PATH, key, Order.DESC, limit)
+    return await _page_response(runtime, price_list, cursor)
 
 
 @router.get(
     "/period",
     summary="The prices of a period",
     response_model=PriceListOut,
-    responses=LINKED,
+    responses=PAGE_RESPONSE,
 )
 @router.get(
     "/filter",
     name="filter_prices",
     summary="The prices of a period, by its other name",
     response_model=PriceListOut,
-    responses=LINKED,
+    responses=PAGE_RESPONSE,
 )
 async def prices_of_period(
     runtime: RuntimeDep,
     key: TickerDep,
-    period: PeriodDep,
+    requested: RequestedRangeDep,
     limit: Limit = DEFAULT_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The prices of a period, oldest first; both bounds are inclusive, either may be left out."""
-    listed = PriceList(PERIOD_PATH, key, Order.ASC, limit, period.span)
-    answer = await _page(runtime, listed, cursor)
-    if period.is_relative:  # the same address means other rows a minute later
-        answer.headers["Cache-Control"] = REVALIDATE
-    return answer
+    price_list = PriceList(PERIOD_PATH, key, Order.ASC, limit, requested.time_range)
+    response = await _page_response(runtime, price_list, cursor)
+    if requested.is_relative:  # the same address means other rows a minute later
+        response.headers["Cache-Control"] = REVALIDATE
+    return response
 
 
 @router.get(
     "/at",
     summary="The price at a moment",
     response_model=PriceAtOut,
-    responses=problems(TickerNotFound, NoPriceNear),
+    responses=problem_responses(TickerNotFound, NoPriceNear),
 )
 async def price_at(
     runtime: RuntimeDep,
     key: TickerDep,
     timestamp: Annotated[
-        MomentParameter,
+        TimestampParameter,
         Query(
-            description=f"The moment: {FORMS}.",
+            description=f"The moment: {TIMESTAMP_FORMATS}.",
             openapi_examples={"an hour ago": {"value": "-1h"}},
         ),
     ],
@@ -154,16 +158,20 @@ async def price_at(
     ] = None,
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
-    moment = floor_seconds(timestamp.at(runtime.now()))
-    price = await runtime.reader.read_at(key, moment, tolerance_seconds)
-    return _json(encode_price(price))
+    at_second = floor_seconds(timestamp.at(runtime.now()))
+    price = await runtime.reader.read_at(key, at_second, tolerance_seconds)
+    return _json_response(encode_price(price))
 
 
-async def _page(runtime: Runtime, listed: PriceList, cursor: str | None) -> Response:
-    span = listed.span if cursor is None else listed.beyond(read_cursor(cursor, listed.scope))
-    page = await runtime.reader.read_page(listed.key, span, listed.order, listed.limit)
-    return _json(*page_answer(listed, page))
+async def _page_response(runtime: Runtime, price_list: PriceList, cursor: str | None) -> Response:
+    time_range = price_list.time_range
+    if cursor is not None:
+        time_range = price_list.range_after(decode_cursor(cursor, price_list.scope))
+    page = await runtime.reader.read_page(
+        price_list.key, time_range, price_list.order, price_list.limit
+    )
+    return _json_response(*encode_page_response(price_list, page))
 
 
-def _json(body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+def _json_response(body: bytes, headers: Mapping[str, str] | None = None) -> Response:
     return Response(body, media_type="application/json", headers=headers)

@@ -1,7 +1,6 @@
-"""The routes that start work and tell how far it is.
+"""The routes that start a task and report its status.
 
-Celery is loaded by the first request that needs it: an API that is only read from does without its
-16 MB.
+The first request that needs Celery imports it; an API without such requests saves 16 MB.
 """
 
 import asyncio
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 
-from app.api.dependencies import NAME_PATTERN, TICKER_EXAMPLE, RuntimeDep, require_key
-from app.api.errors import problems
+from app.api.dependencies import NAME_PATTERN, TICKER_EXAMPLES, RuntimeDep, require_key
+from app.api.errors import problem_responses
 from app.api.schemas import BackfillOut, CollectionOut, TaskOut, TaskStatusOut
-from app.api.time_parameters import SpanDep
-from app.api.unknown_parameters import refuse_unknown
+from app.api.time_parameters import TimeRangeDep
+from app.api.unknown_parameters import refuse_unknown_parameters
 from app.core.errors import (
     BrokerUnavailable,
     DatabaseUnavailable,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def load_celery(request: Request) -> None:
-    """Load Celery once, in a thread, so that nobody else waits for it."""
+    """Import Celery once, in a thread, so that other requests need not wait."""
     if not request.app.state.has_celery:
         await asyncio.to_thread(_import_tasks)
         from app.tasks.task_results import without_result_subscription  # noqa: PLC0415  # Celery
@@ -43,27 +42,27 @@ async def load_celery(request: Request) -> None:
 def _import_tasks() -> None:
     try:
         import app.tasks.status  # noqa: F401, PLC0415  # Celery
-    except SystemExit as error:  # of a process that Celery can't be set up in: settings changed
+    except SystemExit as error:  # Celery can't be configured: settings changed
         raise BrokerUnavailable(str(error)) from None
 
 
-KEY_FIRST = [Depends(require_key), Depends(refuse_unknown)]
+KEY_BEFORE_PARAMETERS = [Depends(require_key), Depends(refuse_unknown_parameters)]
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problems(BrokerUnavailable))
+router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problem_responses(BrokerUnavailable))
 
 
 @router.post(
     "/fetch-prices",
     summary="Collect now",
     status_code=202,
-    dependencies=[*KEY_FIRST, Depends(load_celery)],
-    responses=problems(KeyMissing, KeyRefused, ParametersInvalid),
+    dependencies=[*KEY_BEFORE_PARAMETERS, Depends(load_celery)],
+    responses=problem_responses(KeyMissing, KeyRefused, ParametersInvalid),
 )
 async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     """Start a collection of every ticker now; a slot that has its price keeps it."""
     from app.tasks.collection_requests import start_collection  # noqa: PLC0415  # Celery
 
-    return _started(await start_collection(runtime.settings, runtime.redis))
+    return _task_started(await start_collection(runtime.settings, runtime.redis))
 
 
 @router.post(
@@ -71,8 +70,8 @@ async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     name="backfill",
     summary="Repair what is missing",
     status_code=202,
-    dependencies=[*KEY_FIRST, Depends(load_celery)],
-    responses=problems(
+    dependencies=[*KEY_BEFORE_PARAMETERS, Depends(load_celery)],
+    responses=problem_responses(
         KeyMissing,
         KeyRefused,
         TickerNotFound,
@@ -83,14 +82,14 @@ async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
 )
 async def backfill(
     runtime: RuntimeDep,
-    span: SpanDep,
+    time_range: TimeRangeDep,
     *,
     ticker: Annotated[
         str | None,
         Query(
             description="The index, without regard to case; all of them if left out.",
             pattern=NAME_PATTERN,
-            openapi_examples=TICKER_EXAMPLE,
+            openapi_examples=TICKER_EXAMPLES,
         ),
     ] = None,
     exchange: Annotated[
@@ -107,23 +106,25 @@ async def backfill(
     """
     from app.tasks.repairs import start_repair  # noqa: PLC0415  # Celery
 
-    request = RepairRequest(exchange and exchange.lower(), ticker and ticker.lower(), span, force)
+    request = RepairRequest(
+        exchange and exchange.lower(), ticker and ticker.lower(), time_range, force
+    )
     await runtime.repair.require_known_ticker(request)
-    return _started(await start_repair(runtime.redis, request))
+    return _task_started(await start_repair(runtime.redis, request))
 
 
 @router.get("/fetch-prices", include_in_schema=False)
 @router.get("/backfill", include_in_schema=False)
 async def refuse_to_read_a_post() -> None:
-    """Keep a GET from being taken for the question about a task of that name."""
+    """Answer 405 instead of looking for a task of this name."""
     raise HTTPException(status_code=405, headers={"Allow": "POST"})
 
 
 @router.get(
     "/{task_id}",
     summary="How far a task is",
-    dependencies=[Depends(refuse_unknown), Depends(load_celery)],
-    responses=problems(TaskNotFound, ParametersInvalid),
+    dependencies=[Depends(refuse_unknown_parameters), Depends(load_celery)],
+    responses=problem_responses(TaskNotFound, ParametersInvalid),
 )
 async def task_status(
     runtime: RuntimeDep,
@@ -136,12 +137,12 @@ async def task_status(
     return TaskStatusOut(task_id=task_id, state=status.state, result=_result(status))
 
 
-def _started(task_id: str) -> TaskOut:
+def _task_started(task_id: str) -> TaskOut:
     return TaskOut(task_id=task_id, status_url=f"/api/v1/tasks/{task_id}")
 
 
 def _result(status: "TaskStatus") -> CollectionOut | BackfillOut | None:
     if status.result is None:
         return None
-    shape = BackfillOut if isinstance(status.result, RepairResult) else CollectionOut
-    return shape(**asdict(status.result))
+    schema = BackfillOut if isinstance(status.result, RepairResult) else CollectionOut
+    return schema(**asdict(status.result))

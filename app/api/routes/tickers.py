@@ -3,14 +3,14 @@
 from fastapi import APIRouter
 
 from app.api.dependencies import RuntimeDep
-from app.api.errors import problems
+from app.api.errors import problem_responses
 from app.api.schemas import TickerListOut, TickerOut
 from app.core.errors import DatabaseUnavailable, ParametersInvalid, SchemaOutdated
 
 router = APIRouter(
     prefix="/tickers",
     tags=["tickers"],
-    responses=problems(ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
+    responses=problem_responses(ParametersInvalid, DatabaseUnavailable, SchemaOutdated),
 )
 
 
