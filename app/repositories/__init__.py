@@ -1,1 +1,1 @@
-"""All SQL; every function takes a session and none commits."""
+"""All SQL. Functions take a session or a raw connection; none of them commits."""

@@ -1,6 +1,6 @@
-"""Candles in the database: folded and written as JSON by PostgreSQL, no object per candle.
+"""Candles in the database: aggregated and encoded as JSON by PostgreSQL, no object per candle.
 
-Those of an hour and longer come from the summaries of hours, which may outlive the rows.
+Candles of an hour and longer are built from the hourly summaries, which may outlive the rows.
 """
 
 from functools import cache
@@ -33,54 +33,54 @@ _SPARSE_PAGE = """
         FROM (
             SELECT moment, moment - moment % :width AS bucket,
                    lag(moment - moment % :width) OVER (ORDER BY moment) AS before
-            FROM source WHERE moment >= :first AND moment < :beyond
+            FROM source WHERE moment >= :first AND moment < :stop
         ) AS marked
         WHERE bucket IS DISTINCT FROM before
         ORDER BY moment OFFSET :limit LIMIT 1
     ), page AS (
-        SELECT :first AS first, coalesce((SELECT bucket FROM ending), :beyond) AS beyond,
+        SELECT :first AS first, coalesce((SELECT bucket FROM ending), :stop) AS stop,
                EXISTS (SELECT FROM ending) AS has_more
     )
 """
 # Filled candles have no holes, so the page ends by arithmetic.
 _FILLED_PAGE = """
     , page AS (
-        SELECT first, least(last, first + :limit * :width) AS beyond,
+        SELECT first, least(last, first + :limit * :width) AS stop,
                last > first + :limit * :width AS has_more
         FROM (
             SELECT greatest(
                        :first, (SELECT min(moment) - min(moment) % :width FROM source)
                    ) AS first,
-                   least(:beyond, coalesce(
+                   least(:stop, coalesce(
                        (SELECT max(moment) - max(moment) % :width + :width FROM source), 0
                    )) AS last
         ) AS outermost
     )
 """
-_FOLDED = """
-    , folded AS (
+_AGGREGATED = """
+    , aggregated AS (
         SELECT moment - moment % :width AS bucket,
                (array_agg(open ORDER BY moment))[1] AS open, max(high) AS high, min(low) AS low,
                (array_agg(close ORDER BY moment DESC))[1] AS close, sum(samples) AS samples
         FROM source
-        WHERE moment >= (SELECT first FROM page) AND moment < (SELECT beyond FROM page)
+        WHERE moment >= (SELECT first FROM page) AND moment < (SELECT stop FROM page)
         GROUP BY 1
     )
 """
-_KEPT = """
-    , folded AS (
+_SAME_AS_HOURS = """
+    , aggregated AS (
         SELECT moment AS bucket, open, high, low, close, samples
         FROM source
-        WHERE moment >= (SELECT first FROM page) AND moment < (SELECT beyond FROM page)
+        WHERE moment >= (SELECT first FROM page) AND moment < (SELECT stop FROM page)
     )
 """
 _SPARSE = """
-    , candles AS (SELECT bucket AS start, open, high, low, close, samples FROM folded)
+    , candles AS (SELECT bucket AS start, open, high, low, close, samples FROM aggregated)
 """
 # Each real candle is followed by filled ones up to the next; so is the last close before the page.
 _FILLED = """
     , known AS (
-        SELECT * FROM folded
+        SELECT * FROM aggregated
         UNION ALL
         (SELECT (SELECT first FROM page) - :width, NULL, NULL, NULL, close, 0
          FROM source WHERE moment < (SELECT first FROM page)
@@ -93,7 +93,7 @@ _FILLED = """
                CASE WHEN start = bucket OR :previous THEN close END AS close,
                CASE WHEN start = bucket THEN samples ELSE 0 END AS samples
         FROM (
-            SELECT *, lead(bucket, 1, (SELECT beyond FROM page)) OVER (ORDER BY bucket) AS following
+            SELECT *, lead(bucket, 1, (SELECT stop FROM page)) OVER (ORDER BY bucket) AS following
             FROM known
         ) AS neighbours
         CROSS JOIN LATERAL generate_series(
@@ -101,13 +101,13 @@ _FILLED = """
         ) AS start
     )
 """
-_WRITTEN = """
+_ENCODED = """
     SELECT convert_to(coalesce(string_agg(
                '{"timestamp":' || start || ',"open":' || coalesce(open::text, 'null')
                || ',"high":' || coalesce(high::text, 'null')
                || ',"low":' || coalesce(low::text, 'null')
                || ',"close":' || coalesce(close::text, 'null') || ',"samples":' || samples
-               || ',"closed":' || (start + :width <= :settled) || '}',
+               || ',"closed":' || (start + :width <= :first_open) || '}',
                ',' ORDER BY start
            ), ''), 'UTF8'),
            count(*), max(start), (SELECT has_more FROM page)
@@ -115,10 +115,10 @@ _WRITTEN = """
 """
 
 
-async def read_page(session: AsyncSession, query: CandleQuery, settled: Slot) -> CandlePage:
-    """Read a page of candles; those that end by `settled` are closed."""
+async def read_page(session: AsyncSession, query: CandleQuery, first_open: Slot) -> CandlePage:
+    """Read a page of candles; those that end by `first_open` are closed."""
     statement = _statement(query.interval, is_filled=query.fill is not Fill.NONE)
-    row = (await session.execute(statement, _parameters(query, settled))).one()
+    row = (await session.execute(statement, _parameters(query, first_open))).one()
     return CandlePage(items=row[0], count=row[1], last=row[2], has_more=row[3])
 
 
@@ -127,24 +127,24 @@ def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
     parts = (
         _HOURS if interval.seconds >= SECONDS_PER_HOUR else _ROWS,
         _FILLED_PAGE if is_filled else _SPARSE_PAGE,
-        _KEPT if interval.seconds == SECONDS_PER_HOUR else _FOLDED,
+        _SAME_AS_HOURS if interval.seconds == SECONDS_PER_HOUR else _AGGREGATED,
         _FILLED if is_filled else _SPARSE,
-        _WRITTEN,
+        _ENCODED,
     )
-    numbers = ("first", "beyond", "width", "limit", "settled")
+    numbers = ("first", "stop", "width", "limit", "first_open")
     bound = [bindparam(name, type_=BigInteger) for name in numbers]
     if is_filled:
         bound.append(bindparam("previous", type_=Boolean))
     return text("".join(parts)).bindparams(*bound)
 
 
-def _parameters(query: CandleQuery, settled: Slot) -> dict[str, object]:
+def _parameters(query: CandleQuery, first_open: Slot) -> dict[str, object]:
     return {
         **query.key._asdict(),
         "first": query.first,
-        "beyond": query.stop,
+        "stop": query.stop,
         "width": query.interval.seconds,
         "limit": query.limit,
-        "settled": settled,
+        "first_open": first_open,
         "previous": query.fill is Fill.PREVIOUS,
     }

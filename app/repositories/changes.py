@@ -1,7 +1,7 @@
-"""What transactions changed since a moment, so that what is remembered can be forgotten in time.
+"""Changes that transactions made since a snapshot, so that caches can invalidate what changed.
 
-A moment is a snapshot: the set of transactions whose work was visible. Whatever is visible now and
-was not then is new, however late it was committed; a counter would miss a slow transaction.
+A snapshot is the set of transactions that were visible. A change that is visible now and was not
+then is new, however late it was committed; a counter would miss a slow transaction.
 """
 
 from typing import NamedTuple
@@ -19,15 +19,15 @@ from app.repositories import ticker_states
 CHANNEL = "price_changes"
 """Notified by every transaction that changes prices."""
 KEPT_SECONDS = 3600
-"""A reader that did not look for so long can't trust what it remembers."""
+"""Changes are kept for so long."""
 SAFE_SECONDS = KEPT_SECONDS / 2
-"""A reader that did not look for so long, by the database's clock, takes everything as changed."""
+"""A reader with an older snapshot, by the database's clock, takes everything as changed."""
 
-_NOW = """
+_SNAPSHOT = """
     SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text,
            extract(epoch FROM statement_timestamp())::float8
 """
-# One statement, so that what changed and the tickers' states are of the same moment.
+# One statement, so that the changes and the tickers' states are of the same snapshot.
 _SINCE = f"""
     SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text,
            extract(epoch FROM statement_timestamp())::float8,
@@ -42,14 +42,14 @@ _SINCE = f"""
         GROUP BY exchange, ticker
     ) AS wanted ON true {ticker_states.JOINS}
 """  # noqa: S608  # put together from constants
-_TIDY = text("DELETE FROM price_changes WHERE noted_at < now() - make_interval(secs => :seconds)")
+_PRUNE = text("DELETE FROM price_changes WHERE noted_at < now() - make_interval(secs => :seconds)")
 
 
 class Snapshot(NamedTuple):
-    """A state of the record: which transactions were visible, since which start of the server.
+    """The visible transactions, and the start of the server that numbers them.
 
-    Another server, or a restored one, counts its transactions anew. The seconds are the database's
-    clock, for a reader's own stands still while its machine is suspended.
+    Another server, or a restored one, numbers its transactions anew. The seconds are the database's
+    clock, because a reader's own clock may stop while its machine is suspended.
     """
 
     visible: str
@@ -57,13 +57,13 @@ class Snapshot(NamedTuple):
     seconds: float
 
     def reaches(self, later: "Snapshot") -> bool:
-        """Tell whether every change from this moment to a later one is surely still noted."""
-        passed = later.seconds - self.seconds
-        return self.server_started == later.server_started and 0 <= passed <= SAFE_SECONDS
+        """Return whether all changes from this snapshot to a later one are surely still stored."""
+        elapsed = later.seconds - self.seconds
+        return self.server_started == later.server_started and 0 <= elapsed <= SAFE_SECONDS
 
 
 class ChangesSince(NamedTuple):
-    """The present moment, what became visible since an earlier one, and how it left each ticker."""
+    """The current snapshot, the changes since an earlier one, and the changed tickers' states."""
 
     snapshot: Snapshot
     changes: list[Change]
@@ -71,26 +71,26 @@ class ChangesSince(NamedTuple):
 
 
 async def read_snapshot(connection: RawConnection) -> Snapshot:
-    """Give the present moment."""
-    (row,) = await connection.fetch(_NOW)
+    """Return the current snapshot."""
+    (row,) = await connection.fetch(_SNAPSHOT)
     return Snapshot(*row)
 
 
-async def read_since(connection: RawConnection, moment: Snapshot) -> ChangesSince:
-    """Tell what became visible since a moment; everything where that is no longer known."""
-    rows = await connection.fetch(_SINCE, moment.visible)
-    present = Snapshot(*rows[0][:3])
-    if not moment.reaches(present):
-        return ChangesSince(present, [EVERYTHING], {})
-    noted = [row for row in rows if row[3]]
-    changes = [_change(*row[4:8]) for row in noted]
-    states = dict(ticker_states.read_row(row[6:]) for row in noted if row[7] is not None)
-    return ChangesSince(present, changes, states)
+async def read_since(connection: RawConnection, snapshot: Snapshot) -> ChangesSince:
+    """Read the changes since a snapshot; everything changed if they are not stored any more."""
+    rows = await connection.fetch(_SINCE, snapshot.visible)
+    current = Snapshot(*rows[0][:3])
+    if not snapshot.reaches(current):
+        return ChangesSince(current, [EVERYTHING], {})
+    changed = [row for row in rows if row[3]]
+    changes = [_change(*row[4:8]) for row in changed]
+    states = dict(ticker_states.read_row(row[6:]) for row in changed if row[7] is not None)
+    return ChangesSince(current, changes, states)
 
 
 async def prune(session: AsyncSession) -> None:
-    """Forget changes that every reader must have seen."""
-    await session.execute(_TIDY, {"seconds": KEPT_SECONDS})
+    """Delete changes that are older than `KEPT_SECONDS`."""
+    await session.execute(_PRUNE, {"seconds": KEPT_SECONDS})
 
 
 def _change(first: int, last: int, exchange: str | None, ticker: str | None) -> Change:

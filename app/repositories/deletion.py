@@ -1,4 +1,4 @@
-"""Deleting what should not be there: rows block by block, and what was promised of them."""
+"""Deletion of rows, block by block, and of recordings without rows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import MAX_SECOND, MIN_SECOND, TickerKey
 
-_CHOSEN = """
+_SELECTED = """
     exchange = :exchange AND ticker = :ticker
     AND (:start IS NULL OR timestamp >= :start) AND (:end IS NULL OR timestamp <= :end)
     AND (:source IS NULL OR source = :source)
 """
 _COUNT = f"""
     SELECT source, count(*), min(timestamp), max(timestamp) FROM prices
-    WHERE {_CHOSEN} GROUP BY source ORDER BY source
+    WHERE {_SELECTED} GROUP BY source ORDER BY source
 """  # noqa: S608  # put together from the constant above
 _DELETE = f"""
     WITH block AS MATERIALIZED (
-        SELECT timestamp AS slot FROM prices WHERE {_CHOSEN} AND timestamp > :after
+        SELECT timestamp AS slot FROM prices WHERE {_SELECTED} AND timestamp > :after
         ORDER BY timestamp LIMIT :limit
     ), gone AS (
         DELETE FROM prices USING block
@@ -36,7 +36,7 @@ _DELETE = f"""
               AND EXISTS (SELECT FROM gone WHERE slot BETWEEN first_slot AND last_slot)
         )
 """  # noqa: S608  # same
-_FORGET_EMPTY_RECORDINGS = """
+_DELETE_EMPTY_RECORDINGS = """
     DELETE FROM recordings AS known
     WHERE exchange = :exchange AND ticker = :ticker AND first_slot = ANY (:firsts)
       AND NOT EXISTS (
@@ -45,9 +45,9 @@ _FORGET_EMPTY_RECORDINGS = """
       )
     RETURNING first_slot, last_slot
 """
-_FORGET_RECORDINGS = "DELETE FROM recordings WHERE exchange = :exchange AND ticker = :ticker"
-_NOTES = ("unfillable", "repair_retries")
-_FORGET_NOTES = """
+_DELETE_RECORDINGS = "DELETE FROM recordings WHERE exchange = :exchange AND ticker = :ticker"
+_GAP_NOTE_TABLES = ("unfillable", "repair_retries")
+_DELETE_GAP_NOTES = """
     DELETE FROM {table}
     WHERE exchange = :exchange AND ticker = :ticker
       AND last_slot >= :first AND first_slot <= :last
@@ -56,9 +56,9 @@ _ALWAYS = {"first": MIN_SECOND, "last": MAX_SECOND}
 
 
 class Deleted(NamedTuple):
-    """What a block did: its last slot, None if no row was left, and who lost rows.
+    """A deleted block: its last slot, None if no row was left, and the closed recordings in it.
 
-    A closed recording that did is named by its first slot.
+    Recordings are given by their first slots.
     """
 
     last: int | None
@@ -66,7 +66,7 @@ class Deleted(NamedTuple):
 
 
 async def count_rows(session: AsyncSession, selection: Selection) -> RowCounts:
-    """Count what a selection holds."""
+    """Count the rows of a selection."""
     rows = (await session.execute(_bound(_COUNT), _parameters(selection))).all()
     if not rows:
         return RowCounts()
@@ -84,25 +84,25 @@ async def delete_block(
 
 
 async def delete_recordings(session: AsyncSession, key: TickerKey) -> None:
-    """Delete a ticker's recordings, and what is noted of its gaps."""
-    await session.execute(text(_FORGET_RECORDINGS), key._asdict())
-    await _delete_notes(session, {**key._asdict(), **_ALWAYS})
+    """Delete a ticker's recordings, and its unfillable slots and retries."""
+    await session.execute(text(_DELETE_RECORDINGS), key._asdict())
+    await _delete_gap_notes(session, {**key._asdict(), **_ALWAYS})
 
 
 async def delete_empty_recordings(
     session: AsyncSession, key: TickerKey, firsts: Sequence[int]
 ) -> None:
-    """Delete those of the closed recordings, named by their first slots, that hold no row."""
+    """Delete those closed recordings, given by their first slots, that have no rows."""
     if not firsts:
         return
     named = {**key._asdict(), "firsts": firsts}
-    for first, last in (await session.execute(text(_FORGET_EMPTY_RECORDINGS), named)).all():
-        await _delete_notes(session, {**key._asdict(), "first": first, "last": last})
+    for first, last in (await session.execute(text(_DELETE_EMPTY_RECORDINGS), named)).all():
+        await _delete_gap_notes(session, {**key._asdict(), "first": first, "last": last})
 
 
-async def _delete_notes(session: AsyncSession, reached: dict[str, object]) -> None:
-    for table in _NOTES:
-        await session.execute(text(_FORGET_NOTES.format(table=table)), reached)
+async def _delete_gap_notes(session: AsyncSession, scope: dict[str, object]) -> None:
+    for table in _GAP_NOTE_TABLES:
+        await session.execute(text(_DELETE_GAP_NOTES.format(table=table)), scope)
 
 
 def _bound(query: str) -> TextClause:

@@ -1,4 +1,4 @@
-"""Reads of encoded rows: PostgreSQL writes the text, and Python makes no object of a row."""
+"""Reads of encoded rows: PostgreSQL formats the text, so Python creates no object per row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _PAGE = """
         ORDER BY timestamp {order} LIMIT :limit + 1
     ) AS lines
 """
-# An array of starts, for PostgreSQL supposes that it is short, and keeps one plan for all.
+# With an array of starts PostgreSQL assumes that it is short, and keeps one plan for all.
 _CHUNKS = """
     SELECT start, convert_to(coalesce(text, ''), 'UTF8'), count, last, off_grid
     FROM unnest(CAST(:starts AS bigint[])) AS start CROSS JOIN LATERAL (
@@ -42,7 +42,7 @@ _CHUNKS = """
     ) AS chunk
 """
 
-# Without the row beyond the limit, so without numbers, which cost as much as the lines.
+# Without the row after the limit, so without row numbers, which cost as much as the lines.
 _BATCH = """
     SELECT convert_to(string_agg(line, :separator), 'UTF8'), max(timestamp)
     FROM (
@@ -55,7 +55,7 @@ _BATCH = """
 
 
 class EncodedBatch(NamedTuple):
-    """Rows as text, and the slot of the last one."""
+    """Rows as text, and the last one's slot."""
 
     text: bytes
     last: Slot
@@ -64,7 +64,7 @@ class EncodedBatch(NamedTuple):
 async def read_batch(
     connection: RawConnection, key: TickerKey, span: TimeRange, limit: int, template: RowTemplate
 ) -> EncodedBatch | None:
-    """Write the first prices of a span, at most `limit`; None if there are none."""
+    """Read the first prices of a span, at most `limit`; None if there are none."""
     query = _query(_BATCH, template)
     ((lines, last),) = await query.rows(
         connection, **_parameters(key, template), **_bounds(span), limit=limit
@@ -72,7 +72,7 @@ async def read_batch(
     return None if last is None else EncodedBatch(lines, Slot(last))
 
 
-async def read_page(  # noqa: PLR0913  # what a list is asked by
+async def read_page(  # noqa: PLR0913  # the parameters of a list
     connection: RawConnection,
     key: TickerKey,
     span: TimeRange,
@@ -81,7 +81,7 @@ async def read_page(  # noqa: PLR0913  # what a list is asked by
     *,
     template: RowTemplate,
 ) -> EncodedPage:
-    """Write at most `limit` prices of a span, from its start or from its end."""
+    """Read at most `limit` prices of a span, from its start or from its end."""
     query = _query(_PAGE, template, order)
     ((lines, count, last),) = await query.rows(
         connection, **_parameters(key, template), **_bounds(span), limit=limit
@@ -90,7 +90,7 @@ async def read_page(  # noqa: PLR0913  # what a list is asked by
     return EncodedPage([lines] if count else [], min(count, limit), slot, count > limit)
 
 
-async def read_chunks(  # noqa: PLR0913  # what chunks are asked by
+async def read_chunks(  # noqa: PLR0913  # the parameters of chunks
     connection: RawConnection,
     key: TickerKey,
     starts: Sequence[int],
@@ -99,9 +99,9 @@ async def read_chunks(  # noqa: PLR0913  # what chunks are asked by
     length: int,
     grid_seconds: int = 1,
 ) -> list[EncodedChunk]:
-    """Write all prices of chunks so many seconds long, which are given by ascending starts.
+    """Read all prices of chunks, given by ascending starts and a length in seconds.
 
-    Tell of each whether all its slots are multiples of the given seconds.
+    A chunk's `grid_seconds` is the given one if all its slots are multiples of it, else 1.
     """
     query = _query(_CHUNKS, template)
     rows = await query.rows(
@@ -126,7 +126,7 @@ class _Query:
 
     @classmethod
     def of(cls, query: str) -> Self:
-        """Read a query with named parameters."""
+        """Compile a query with named parameters."""
         dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's has no types
         compiled = text(query).compile(dialect=dialect)
         return cls(str(compiled), tuple(compiled.positiontup or ()))

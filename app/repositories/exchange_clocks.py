@@ -1,4 +1,4 @@
-"""Exchanges' clocks in the database: what this host believes of them, over all its processes."""
+"""Exchanges' clocks in the database, as all processes of a host share them."""
 
 from collections.abc import Mapping
 
@@ -20,14 +20,14 @@ _upsert = _insert.on_conflict_do_update(
         "noted_at": func.now(),
     },
 )
-_forget = delete(ExchangeClockRow).where(
+_delete_old = delete(ExchangeClockRow).where(
     ExchangeClockRow.noted_at < func.now() - text("interval '30 days'")
 )
 """Every start of a host leaves a row."""
 
 
 async def read_for_host(session: AsyncSession, host: str) -> dict[str, ExchangeClock]:
-    """Read what is believed on a host, by exchange."""
+    """Read the clocks of a host, by exchange."""
     rows = await session.execute(
         select(
             ExchangeClockRow.exchange,
@@ -38,13 +38,13 @@ async def read_for_host(session: AsyncSession, host: str) -> dict[str, ExchangeC
         ).where(ExchangeClockRow.host == host)
     )
     return {
-        exchange: ExchangeClock(offset, former, _doubt(doubted, since))
+        exchange: ExchangeClock(offset, former, _unconfirmed(doubted, since))
         for exchange, offset, former, doubted, since in rows
     }
 
 
 async def upsert(session: AsyncSession, host: str, clocks: Mapping[str, ExchangeClock]) -> None:
-    """Write what is believed on a host."""
+    """Save the clocks of a host."""
     for exchange, clock in sorted(clocks.items()):
         doubted, since = clock.unconfirmed or (None, None)
         row = {
@@ -56,8 +56,8 @@ async def upsert(session: AsyncSession, host: str, clocks: Mapping[str, Exchange
             "doubted_since_us": since,
         }
         await session.execute(_upsert, row)
-    await session.execute(_forget)
+    await session.execute(_delete_old)
 
 
-def _doubt(offset_us: int | None, since_us: int | None) -> UnconfirmedJump | None:
+def _unconfirmed(offset_us: int | None, since_us: int | None) -> UnconfirmedJump | None:
     return None if offset_us is None or since_us is None else UnconfirmedJump(offset_us, since_us)

@@ -1,4 +1,4 @@
-"""What there is to export: how far it reaches, and whether decimals of 38 digits hold it."""
+"""Facts about an export: its first and last slot, and whether prices fit a decimal."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,15 +12,16 @@ from app.postgres.models import PriceRow
 
 
 async def stored_range(session: AsyncSession, key: TickerKey, span: TimeRange) -> TimeRange | None:
-    """Tell the first and the last slot that is stored in a span; None if there is none."""
-    stamp = PriceRow.timestamp
-    query = select(func.min(stamp), func.max(stamp)).where(*_within(key, span))
+    """Return the first and the last stored slot of a span; None if there is none."""
+    query = select(func.min(PriceRow.timestamp), func.max(PriceRow.timestamp)).where(
+        *_within(key, span)
+    )
     ends: tuple[int | None, ...] = tuple((await session.execute(query)).one())
     return None if None in ends else TimeRange(*ends)
 
 
 async def fits_decimal(session: AsyncSession, key: TickerKey, span: TimeRange) -> bool:
-    """Tell whether Parquet's decimal holds every price of a span exactly."""
+    """Return whether Parquet's decimal holds every price of a span exactly."""
     too_fine = func.scale(PriceRow.price) > DECIMAL_SCALE
     too_large = func.abs(PriceRow.price) >= Decimal(10) ** (DECIMAL_DIGITS - DECIMAL_SCALE)
     misfit = exists().where(*_within(key, span), or_(too_fine, too_large))

@@ -15,7 +15,7 @@ from app.domain.gaps import Gap
 from app.domain.prices import MAX_SECOND, TickerKey, TimeRange
 from app.domain.slots import Slot
 
-_STRETCHES = """
+_RANGES = """
     WITH promised AS (
         SELECT exchange, ticker, interval_seconds AS step,
                greatest(first_slot, (:start + interval_seconds - 1)
@@ -24,7 +24,8 @@ _STRETCHES = """
                    last_slot, (exchange_now_us - interval_seconds * 500000::bigint)
                    / (interval_seconds * 1000000::bigint) * interval_seconds - interval_seconds
                )) AS last
-        FROM unnest(:exchanges, :tickers, :presents) AS asked (exchange, ticker, exchange_now_us)
+        FROM unnest(:exchanges, :tickers, :exchange_now_us)
+             AS requested (exchange, ticker, exchange_now_us)
         JOIN recordings USING (exchange, ticker)
     ), whole AS (
         SELECT promised.*, hour, samples, backfilled, imported
@@ -32,11 +33,11 @@ _STRETCHES = """
         WHERE hour >= first AND hour + 3600 <= last + step
           AND step <= 3600 AND grid_seconds % step = 0
           AND samples = (hour + 3599 + step) / step - (hour + step - 1) / step
-    ), stretches AS (
+    ), ranges AS (
         SELECT exchange, ticker, step, first,
                coalesce(lag(hour) OVER (
                    PARTITION BY exchange, ticker, first ORDER BY hour
-               ) + 3600, first) AS start, hour AS beyond
+               ) + 3600, first) AS start, hour AS stop
         FROM whole
         UNION ALL
         SELECT exchange, ticker, step, first,
@@ -49,19 +50,19 @@ _STRETCHES = """
 
 _FIND = """
     SELECT exchange, ticker, step, slot + step AS first, following - step AS last
-    FROM stretches CROSS JOIN LATERAL (
+    FROM ranges CROSS JOIN LATERAL (
         SELECT slot, lead(slot) OVER (ORDER BY slot) AS following
         FROM (
             SELECT (start + step - 1) / step * step - step AS slot
             UNION ALL
             SELECT timestamp FROM prices
-            WHERE exchange = stretches.exchange AND ticker = stretches.ticker
-              AND timestamp >= start AND timestamp < beyond AND timestamp % step = 0
+            WHERE exchange = ranges.exchange AND ticker = ranges.ticker
+              AND timestamp >= start AND timestamp < stop AND timestamp % step = 0
             UNION ALL
-            SELECT (beyond + step - 1) / step * step
+            SELECT (stop + step - 1) / step * step
         ) AS slots
     ) AS neighbours
-    WHERE start < beyond AND following - slot > step
+    WHERE start < stop AND following - slot > step
     ORDER BY 1, 2, 4
 """
 
@@ -79,29 +80,29 @@ _COUNT = """
         FROM whole
         UNION ALL
         SELECT exchange, ticker, NULL, NULL, NULL, 0, live, backfilled, imported
-        FROM stretches CROSS JOIN LATERAL (
+        FROM ranges CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE source = 'live') AS live,
                    count(*) FILTER (WHERE source = 'backfill') AS backfilled,
                    count(*) FILTER (WHERE source = 'import') AS imported
             FROM prices
-            WHERE exchange = stretches.exchange AND ticker = stretches.ticker
-              AND timestamp >= start AND timestamp < beyond AND timestamp % step = 0
+            WHERE exchange = ranges.exchange AND ticker = ranges.ticker
+              AND timestamp >= start AND timestamp < stop AND timestamp % step = 0
         ) AS rows
-        WHERE start < beyond
+        WHERE start < stop
     ) AS parts
     GROUP BY exchange, ticker HAVING sum(expected) > 0
 """
 
 
 async def find(
-    session: AsyncSession, presents: Mapping[TickerKey, int], span: TimeRange
+    session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], span: TimeRange
 ) -> dict[TickerKey, list[Gap]]:
-    """Find the gaps of a span, the longest runs in ascending order, by ticker.
+    """Find the gaps of a span as the longest ranges, ascending, by ticker.
 
-    `presents` tells each ticker's present in microseconds: slots of an open recording that may
-    still get their live price are no gaps. A ticker without gaps is left out.
+    `exchange_now_us` is the exchange's clock by ticker: slots of an open recording that may still
+    get their live price are no gaps. Tickers without gaps are left out.
     """
-    rows = await session.execute(_bound(_FIND), _parameters(presents, span))
+    rows = await session.execute(_bound(_FIND), _parameters(exchange_now_us, span))
     return {
         key: [Gap(Slot(row[3]), Slot(row[4]), row[2]) for row in of_key]
         for key, of_key in groupby(rows, key=lambda row: TickerKey(row[0], row[1]))
@@ -109,29 +110,29 @@ async def find(
 
 
 async def count(
-    session: AsyncSession, presents: Mapping[TickerKey, int], span: TimeRange
+    session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], span: TimeRange
 ) -> dict[TickerKey, SlotCounts]:
-    """Count what was promised and what is there; tickers without a promise are left out."""
-    rows = await session.execute(_bound(_COUNT), _parameters(presents, span))
+    """Count promised and stored slots; tickers without recordings in the span are left out."""
+    rows = await session.execute(_bound(_COUNT), _parameters(exchange_now_us, span))
     return {TickerKey(row[0], row[1]): SlotCounts(*row[2:]) for row in rows}
 
 
 def _bound(query: str) -> TextClause:
-    return text(_STRETCHES + query).bindparams(
+    return text(_RANGES + query).bindparams(
         bindparam("exchanges", type_=ARRAY(Text)),
         bindparam("tickers", type_=ARRAY(Text)),
-        bindparam("presents", type_=ARRAY(BigInteger)),
+        bindparam("exchange_now_us", type_=ARRAY(BigInteger)),
         bindparam("start", type_=BigInteger),
         bindparam("end", type_=BigInteger),
     )
 
 
-def _parameters(presents: Mapping[TickerKey, int], span: TimeRange) -> dict[str, object]:
+def _parameters(exchange_now_us: Mapping[TickerKey, int], span: TimeRange) -> dict[str, object]:
     start, end = span.bounds(min_second=0)
     return {
-        "exchanges": [key.exchange for key in presents],
-        "tickers": [key.ticker for key in presents],
-        "presents": list(presents.values()),
+        "exchanges": [key.exchange for key in exchange_now_us],
+        "tickers": [key.ticker for key in exchange_now_us],
+        "exchange_now_us": list(exchange_now_us.values()),
         "start": max(0, start),
         "end": min(end, MAX_SECOND),
     }

@@ -1,4 +1,4 @@
-"""Prices in the database: added once, found again."""
+"""Prices in the database, and the clocks that their rows imply."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import LatestLivePrice, Slot, estimate_exchange_now_us
 from app.postgres.models import HourRow, PriceRow
 
-_ADD = text(
+_INSERT = text(
     """
     INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
     SELECT * FROM unnest(:exchanges, :tickers, :timestamps, :prices, :observed, :sources)
@@ -26,7 +26,7 @@ _ADD = text(
     bindparam("sources", type_=ARRAY(Text)),
 )
 
-_DEMOTE = text(
+_MARK_AS_BACKFILL = text(
     """
     UPDATE prices SET source = 'backfill'
     FROM unnest(:exchanges, :tickers, :timestamps) AS late (exchange, ticker, slot)
@@ -38,11 +38,12 @@ _DEMOTE = text(
     bindparam("timestamps", type_=ARRAY(BigInteger)),
 )
 
-# By the hours' summaries, for a ticker may have years of rows without a live one among them.
-# Where the highest stamp is far from the clock that it was stored by, one of the two was wrong for
-# a while, and a lower row may have been stored later. Transaction ids tell, which no clock moves:
-# `age` is the smallest for the newest. Stamps are within an hour of the database's clock.
-_EDGES = text(
+# The hourly summaries find the last hour with a live row, as years of others may follow it.
+# Where the highest timestamp is far from the database's clock at that time, one of the two clocks
+# was wrong, and a lower row may have been stored later. Transaction ids tell, which no clock
+# affects: `age` is the smallest for the newest. Timestamps are within an hour of the database's
+# clock.
+_LATEST_LIVE = text(
     """
     SELECT asked.exchange, asked.ticker, newest.timestamp, newest.observed_us, newest.created_us
     FROM unnest(:exchanges, :tickers) AS asked (exchange, ticker)
@@ -77,7 +78,7 @@ _EDGES = text(
     """
 ).bindparams(bindparam("exchanges", type_=ARRAY(Text)), bindparam("tickers", type_=ARRAY(Text)))
 
-_KEYS = text(
+_STORED_TICKERS = text(
     """
     WITH RECURSIVE found AS (
         (SELECT exchange, ticker FROM prices ORDER BY exchange, ticker LIMIT 1)
@@ -91,10 +92,10 @@ _KEYS = text(
     SELECT exchange, ticker FROM found
     """
 )
-"""Leaps from ticker to ticker along the primary key, however many rows lie between."""
+"""A skip scan from ticker to ticker along the primary key."""
 
 _CLOCK = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-_HURRY = text(
+_SET_IDLE_TIMEOUT = text(
     """
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
     FROM set_config('idle_in_transaction_session_timeout', :milliseconds, true)
@@ -103,7 +104,7 @@ _HURRY = text(
 
 
 class Extent(NamedTuple):
-    """How far a ticker's rows reach: the first and the last slot, and how many there are."""
+    """The first and the last slot of a ticker's rows, and their number."""
 
     first: int | None = None
     last: int | None = None
@@ -111,16 +112,16 @@ class Extent(NamedTuple):
 
 
 class PriceId(NamedTuple):
-    """What makes a row unique."""
+    """The identity of a row."""
 
     key: TickerKey
     slot: Slot
 
 
 async def insert_new(session: AsyncSession, prices: Sequence[Price]) -> set[PriceId]:
-    """Add prices whose slots are still free; give those that were.
+    """Insert prices whose slots are still free, and return the ids of the new rows.
 
-    A row that exists stays as it is. Prices of one slot given twice count once, the first.
+    Existing rows stay unchanged. Of several prices of one slot the first one is inserted.
     """
     # in one order everywhere, or two writers with rows in common could wait for one another
     rows_in_order = sorted(prices, key=lambda price: (price.key, price.slot))
@@ -132,33 +133,33 @@ async def insert_new(session: AsyncSession, prices: Sequence[Price]) -> set[Pric
         "observed": [price.observed_us for price in rows_in_order],
         "sources": [price.source.value for price in rows_in_order],
     }
-    rows = await session.execute(_ADD, columns)
+    rows = await session.execute(_INSERT, columns)
     return {PriceId(TickerKey(row[0], row[1]), Slot(row[2])) for row in rows}
 
 
 async def mark_as_backfill(session: AsyncSession, late: Collection[PriceId]) -> None:
-    """Let live prices of this transaction count as backfilled: they come too late to be live."""
+    """Change the source of live prices of this transaction to backfill."""
     columns = {
         "exchanges": [key.exchange for key, _ in late],
         "tickers": [key.ticker for key, _ in late],
         "timestamps": [slot for _, slot in late],
     }
-    await session.execute(_DEMOTE, columns)
+    await session.execute(_MARK_AS_BACKFILL, columns)
 
 
 async def set_idle_timeout(session: AsyncSession, seconds: float) -> int:
     """Have the server roll back unless the next statement comes within so many seconds.
 
-    Gives the database's clock in microseconds.
+    Returns the database's clock in microseconds.
     """
     milliseconds = max(1, round(seconds * 1000))
-    return int(await session.scalar(_HURRY, {"milliseconds": str(milliseconds)}) or 0)
+    return int(await session.scalar(_SET_IDLE_TIMEOUT, {"milliseconds": str(milliseconds)}) or 0)
 
 
 async def newest(
     session: AsyncSession, key: TickerKey, *, at_or_before: int | None = None
 ) -> Price | None:
-    """Read the newest price, or the newest at or before a moment in UNIX seconds."""
+    """Read the newest price, or the newest one at or before a time in UNIX seconds."""
     query = (
         select(PriceRow.timestamp, PriceRow.price, PriceRow.observed_us, PriceRow.source)
         .where(PriceRow.exchange == key.exchange, PriceRow.ticker == key.ticker)
@@ -176,25 +177,23 @@ async def newest(
 async def read_latest_live(
     session: AsyncSession, keys: Iterable[TickerKey]
 ) -> tuple[int, dict[TickerKey, LatestLivePrice]]:
-    """Read the live row of each ticker that was stored last, and the database's clock in µs.
+    """Return the database's clock in microseconds, and each ticker's live row that was stored last.
 
-    It need not be the one with the highest stamp. Tickers without a live row are left out.
+    It need not be the one with the highest timestamp. Tickers without a live row are left out.
     """
-    edges = await _edges(session, keys)
-    return await database_now_us(session), edges
+    latest = await _read_latest_live(session, keys)
+    return await database_now_us(session), latest
 
 
-async def _edges(
+async def _read_latest_live(
     session: AsyncSession, keys: Iterable[TickerKey]
 ) -> dict[TickerKey, LatestLivePrice]:
-    columns = list(keys)
-    rows = await session.execute(
-        _EDGES,
-        {
-            "exchanges": [key.exchange for key in columns],
-            "tickers": [key.ticker for key in columns],
-        },
-    )
+    wanted = list(keys)
+    columns = {
+        "exchanges": [key.exchange for key in wanted],
+        "tickers": [key.ticker for key in wanted],
+    }
+    rows = await session.execute(_LATEST_LIVE, columns)
     return {
         TickerKey(row[0], row[1]): LatestLivePrice(Slot(row[2]), row[3], row[4]) for row in rows
     }
@@ -203,28 +202,28 @@ async def _edges(
 async def estimate_exchange_now(
     session: AsyncSession, keys: Iterable[TickerKey]
 ) -> dict[TickerKey, int]:
-    """Estimate the exchange's present of each ticker, in microseconds.
+    """Estimate the exchange's clock of each ticker, in microseconds.
 
-    What is read next, even as of this moment, holds every live price of a slot that is due by it.
+    Later reads of this session see every live price of the slots that are due by this clock.
     """
     wanted = list(keys)
     database_us = await database_now_us(session)  # first: a lock may keep the rest waiting
-    edges = await _edges(session, wanted)
-    return {key: estimate_exchange_now_us(edges.get(key), database_us) for key in wanted}
+    latest = await _read_latest_live(session, wanted)
+    return {key: estimate_exchange_now_us(latest.get(key), database_us) for key in wanted}
 
 
 async def database_now_us(session: AsyncSession) -> int:
-    """Read the database's clock in microseconds since the epoch."""
+    """Return the database's clock in microseconds since the epoch."""
     return int(await session.scalar(_CLOCK) or 0)
 
 
 async def stored_tickers(session: AsyncSession) -> set[TickerKey]:
-    """Name every ticker of which something is stored."""
-    return {TickerKey(*row) for row in await session.execute(_KEYS)}
+    """Return every ticker with a stored price."""
+    return {TickerKey(*row) for row in await session.execute(_STORED_TICKERS)}
 
 
 async def extents(session: AsyncSession) -> dict[TickerKey, Extent]:
-    """Tell how far the rows of every ticker reach, by the summaries of hours."""
+    """Read the extent of every ticker's rows from the hourly summaries."""
     key = (HourRow.exchange, HourRow.ticker)
     first, last = func.min(HourRow.first_slot), func.max(HourRow.last_slot)
     rows = await session.execute(

@@ -1,4 +1,4 @@
-"""How good the stored rows are: how late they were taken, and which moves are out of line."""
+"""The quality of stored rows: their lateness and unusual price moves."""
 
 from sqlalchemy import BigInteger, Integer, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,14 +8,14 @@ from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot
 
 MAX_DEVIATIONS = 30
-"""A move further from the middle than so many standard deviations is flagged.
+"""A move further from the median than so many standard deviations is flagged.
 
 In the recorded year 2017 that is one minute in five thousand.
 """
 DEVIATION_OF_MEDIAN = 1.4826
-"""A normal's standard deviation over its median deviation, which outliers hardly change."""
+"""The ratio of a normal distribution's standard deviation to its median deviation."""
 MIN_BOUND = 0.005
-"""Moves within half a percent are ordinary, however calm the rest is."""
+"""Moves within half a percent are never flagged."""
 
 _LATENESS = """
     SELECT percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (
@@ -66,12 +66,12 @@ async def measure(
     key: TickerKey,
     span: TimeRange,
     interval_seconds: int,
-    most_outliers: int,
+    max_outliers: int,
 ) -> Quality:
-    """Judge the rows of a span; moves are judged between slots that follow one another.
+    """Measure the rows of a span; only moves between adjacent slots count.
 
-    What a move is worth is its deviation from the median move, in standard deviations as the
-    median deviation estimates them.
+    A move is rated by its deviation from the median move, in standard deviations that are
+    estimated from the median deviation.
     """
     query = text(_OUTLIERS).bindparams(*_TYPES, bindparam("step", type_=Integer))
     rows = (
@@ -82,16 +82,16 @@ async def measure(
                 "step": interval_seconds,
                 "least": MIN_BOUND,
                 "factor": MAX_DEVIATIONS * DEVIATION_OF_MEDIAN,
-                "limit": most_outliers,
+                "limit": max_outliers,
             },
         )
     ).all()
-    found = [row for row in rows if row.timestamp is not None]
+    flagged = [row for row in rows if row.timestamp is not None]
     return Quality(
         await _lateness(session, key, span),
         bound=rows[0].bound if rows else None,
-        outlier_count=found[0].flagged if found else 0,
-        outliers=[Outlier(Slot(row[2]), row[3], row[4], row[5]) for row in found],
+        outlier_count=flagged[0].flagged if flagged else 0,
+        outliers=[Outlier(Slot(row[2]), row[3], row[4], row[5]) for row in flagged],
     )
 
 

@@ -20,12 +20,12 @@ _COLUMNS = (
     RecordingRow.first_slot,
     RecordingRow.last_slot,
 )
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:recordings', 0))")
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:recordings', 0))")
 
 
 async def lock_recordings(session: AsyncSession) -> None:
     """Wait until no other transaction changes recordings; held until this one ends."""
-    await session.execute(_ONE_AT_A_TIME)
+    await session.execute(_LOCK)
 
 
 async def newest(session: AsyncSession) -> dict[TickerKey, Recording]:
@@ -50,22 +50,22 @@ async def of_ticker(session: AsyncSession, key: TickerKey) -> list[Recording]:
 
 
 async def upsert(session: AsyncSession, recordings: Iterable[Recording]) -> None:
-    """Write recordings over those that began in the same slot; empty ones are removed."""
+    """Insert or update recordings, identified by their first slot; delete empty ones."""
     for recording in recordings:
         if recording.is_empty:
-            await session.execute(delete(RecordingRow).where(*_same(recording)))
+            await session.execute(delete(RecordingRow).where(*_matches(recording)))
         else:
             await session.execute(_upsert, _columns(recording))
 
 
 async def extend_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
-    """Let open recordings begin in these slots where they began later.
+    """Move the start of open recordings back to these slots.
 
-    One stays as it is where an earlier recording promises the slot, for they never overlap.
+    A recording stays unchanged where an earlier one includes the slot, as they must not overlap.
     """
     for key, slot in slots.items():
         earlier = aliased(RecordingRow)
-        promised = exists().where(
+        is_promised = exists().where(
             earlier.exchange == key.exchange,
             earlier.ticker == key.ticker,
             earlier.last_slot >= slot,
@@ -77,7 +77,7 @@ async def extend_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -
                 RecordingRow.ticker == key.ticker,
                 RecordingRow.last_slot.is_(None),
                 RecordingRow.first_slot > slot,
-                ~promised,
+                ~is_promised,
             )
             .values(first_slot=slot)
         )
@@ -93,7 +93,7 @@ _upsert = _insert.on_conflict_do_update(
 )
 
 
-def _same(recording: Recording) -> tuple[ColumnElement[bool], ...]:
+def _matches(recording: Recording) -> tuple[ColumnElement[bool], ...]:
     return (
         RecordingRow.exchange == recording.key.exchange,
         RecordingRow.ticker == recording.key.ticker,

@@ -1,11 +1,11 @@
-"""The summaries of hours beside what the rows say, to compare and to write anew."""
+"""The hourly summaries compared with the rows that they summarize, and rebuilt from them."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.prices import TickerKey, TimeRange
 
-_COUNTED = """
+_FROM_ROWS = """
     SELECT exchange, ticker, timestamp - timestamp % 3600 AS hour,
            (array_agg(price ORDER BY timestamp))[1] AS open, max(price) AS high, min(price) AS low,
            (array_agg(price ORDER BY timestamp DESC))[1] AS close,
@@ -20,7 +20,7 @@ _COUNTED = """
 
 _WRONG = f"""
     SELECT count(*)
-    FROM ({_COUNTED}) AS counted
+    FROM ({_FROM_ROWS}) AS counted
     FULL JOIN (
         SELECT * FROM price_hours
         WHERE exchange = :exchange AND ticker = :ticker AND hour BETWEEN :start AND :end
@@ -28,7 +28,7 @@ _WRONG = f"""
     WHERE counted.* IS DISTINCT FROM kept.*
 """  # noqa: S608  # put together from the constant above
 
-_EXTENT = text(
+_STORED_RANGE = text(
     """
     SELECT min(first) - min(first) % 3600, max(last) FROM (
         SELECT min(timestamp) AS first, max(timestamp) AS last
@@ -45,26 +45,26 @@ _CLEAR = text(
     WHERE exchange = :exchange AND ticker = :ticker AND hour BETWEEN :start AND :end
     """
 )
-_WRITE = text(f"INSERT INTO price_hours {_COUNTED}")
-_NO_WRITERS = text("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
+_WRITE = text(f"INSERT INTO price_hours {_FROM_ROWS}")
+_LOCK_OUT_WRITERS = text("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def stored_range(session: AsyncSession, key: TickerKey) -> TimeRange:
-    """Tell from which full hour to which second there are rows or summaries; open if none."""
-    return TimeRange(*(await session.execute(_EXTENT, key._asdict())).one())
+    """Return the hour of the first and the second of the last row or summary; open if none."""
+    return TimeRange(*(await session.execute(_STORED_RANGE, key._asdict())).one())
 
 
 async def count_wrong(session: AsyncSession, key: TickerKey, start: int, end: int) -> int:
-    """Count the hours between two full hours, the last exclusive, that differ from their rows."""
+    """Count the summaries from one full hour to another (exclusive) that differ from their rows."""
     return int(await session.scalar(text(_WRONG), _parameters(key, start, end)) or 0)
 
 
 async def rebuild(session: AsyncSession, key: TickerKey, start: int, end: int) -> None:
-    """Write the summaries between two full hours, the last exclusive, from their rows.
+    """Rebuild the summaries from one full hour to another (exclusive) from their rows.
 
-    Writers wait until the transaction ends, so the stretch should be short.
+    Writers wait until the transaction ends, so the range should be short.
     """
-    await session.execute(_NO_WRITERS)
+    await session.execute(_LOCK_OUT_WRITERS)
     await session.execute(_CLEAR, _parameters(key, start, end))
     await session.execute(_WRITE, _parameters(key, start, end))
 

@@ -1,4 +1,4 @@
-"""The state of a ticker: its newest price, its oldest slot and its recordings, in one read."""
+"""The state of a ticker: its newest price, oldest slot and recordings, in one query."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from app.domain.ticker_state import TickerState
 from app.postgres.database import RawConnection
 
 COLUMNS = "newest.timestamp, price, observed_us, source, oldest.timestamp, promised"
-"""What `read_row` reads after the ticker's key."""
+"""The columns that `read_row` expects after the ticker's key."""
 JOINS = """
     LEFT JOIN LATERAL (
         SELECT timestamp, price, observed_us, source FROM prices
@@ -28,7 +28,7 @@ JOINS = """
         FROM recordings WHERE exchange = wanted.exchange AND ticker = wanted.ticker
     ) AS promises ON true
 """
-"""Joins the states of the tickers in `wanted`."""
+"""Joins that add the states to the tickers of `wanted`."""
 SOURCES = frozenset(Source)
 _READ = f"""
     SELECT exchange, ticker, {COLUMNS}
@@ -37,18 +37,18 @@ _READ = f"""
 
 
 async def read(connection: RawConnection, key: TickerKey) -> TickerState:
-    """Read the state of a ticker; all of it is empty for one of which nothing is known."""
+    """Read the state of a ticker; it is empty if the ticker is unknown."""
     (row,) = await connection.fetch(_READ, *key)
     return read_row(row)[1]
 
 
 def read_row(row: Sequence[Any]) -> tuple[TickerKey, TickerState]:
-    """Make a ticker and its state of a row: the key, then `COLUMNS`."""
+    """Convert a row of the key and `COLUMNS` to a ticker and its state."""
     exchange, ticker, slot, price, observed_us, source, oldest, promised = row
     key = TickerKey(exchange, ticker)
     recordings = tuple(_recording(key, *promise) for promise in promised or ())
     if slot is None or source not in SOURCES:
-        return key, TickerState(recordings=recordings)  # an odd row of old spoils its ticker alone
+        return key, TickerState(recordings=recordings)  # an invalid old row affects its ticker only
     newest = Price(key, Slot(slot), price, observed_us, Source(source))
     return key, TickerState(newest, Slot(oldest), recordings)
 
