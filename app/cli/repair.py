@@ -19,7 +19,7 @@ from app.cli.options import (
     parse_range,
     split_ticker_options,
 )
-from app.domain.repairs import OnProgress, Progress, RepairRequest, RepairResult
+from app.domain.repairs import OnProgress, RepairProgress, RepairRequest, RepairResult
 
 MAX_SECONDS = 600.0
 
@@ -59,14 +59,14 @@ def _showing_progress() -> Iterator[OnProgress]:
         return
     with typer.progressbar(length=1, label="repairing", file=sys.stderr) as bar:
 
-        def update(progress: Progress) -> None:
+        def update(progress: RepairProgress) -> None:
             bar.length = max(1, progress.total)
             bar.update(progress.done - bar.pos)
 
         yield update
 
 
-def _print_line(progress: Progress) -> None:
+def _print_line(progress: RepairProgress) -> None:
     line = f"{progress.total} still to be filled"
     if progress.key is not None:
         line = (

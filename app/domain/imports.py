@@ -1,4 +1,4 @@
-"""Imports: what the rows of a file must be to be taken for prices."""
+"""Imports: how rows of a file are parsed and validated."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,22 +20,22 @@ NAME: Final = re.compile(r"[a-z0-9_.\-]{1,64}")
 PLAIN_SECONDS: Final = re.compile(r"[0-9]{1,7}|[0-9]{9,11}")
 """Eight digits may be a date."""
 PLAIN_PRICE: Final = re.compile(r"(?![0.]*$)[0-9]{1,12}(?:\.[0-9]{1,40})?")
-"""What nearly all are, and what needs no closer look: their lengths keep them in bounds."""
+"""The format of nearly all prices; its lengths keep them within the limits."""
 ANY_PRICE: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
-MICROSECOND_STAMP: Final = re.compile(r"[0-9]{1,18}")
+PLAIN_MICROSECONDS: Final = re.compile(r"[0-9]{1,18}")
 MAX_SHOWN_CHARACTERS: Final = 40
 MAX_NUMBER_CHARACTERS: Final = 100
 
 
 class BadRow(NamedTuple):
-    """A row that can't be imported: its line in the file, and what is wrong with it."""
+    """A row that can't be imported: its line in the file, and its fault."""
 
     line: int
     fault: str
 
 
 class ImportProgress(NamedTuple):
-    """How far a file is: the share that is done, from 0 to 1, and rows read and stored."""
+    """The progress of an import: the part done, from 0 to 1, and the rows read and stored."""
 
     path: Path
     share: float
@@ -48,7 +48,7 @@ OnProgress: TypeAlias = Callable[[ImportProgress], object]
 
 @dataclass(slots=True)
 class ImportResult:
-    """What an import did: rows read, added and bad, the first of the bad, and what is promised."""
+    """The result of an import: rows read, added and bad, the first bad ones, and new recordings."""
 
     read: int = 0
     added: int = 0
@@ -58,15 +58,15 @@ class ImportResult:
 
     @property
     def left_out(self) -> int:
-        """Count the good rows whose slot was taken, by a stored row or by an earlier one."""
+        """Return the number of good rows whose slot already had a row."""
         return self.read - self.bad - self.added
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """How files are to be read; names are what a file without such a column is of.
+    """How to import a file; the exchange and ticker are for files without such columns.
 
-    Moments are put on the grid of the interval. Bad rows end an import unless they are skipped.
+    Timestamps are rounded down to slots of the interval. Bad rows end an import unless skipped.
     """
 
     exchange: str | None
@@ -75,10 +75,10 @@ class ImportRequest:
     skips_bad_rows: bool = False
 
 
-class Latest(NamedTuple):
-    """The latest moment that a row may be of, in microseconds: now, or earlier by ticker.
+class LatestTimestamps(NamedTuple):
+    """The latest allowed timestamp of a row, in microseconds: now, or earlier for some tickers.
 
-    The keys are as a row is staged: the exchange, a comma, the ticker.
+    The keys are formatted as in staged rows: the exchange, a comma, the ticker.
     """
 
     now_us: int
@@ -88,27 +88,27 @@ class Latest(NamedTuple):
     def of_recordings(
         cls,
         database_us: int,
-        presents: Mapping[TickerKey, int],
+        exchange_now_us: Mapping[TickerKey, int],
         recordings: Iterable[Recording],
         interval_seconds: int,
     ) -> Self:
-        """Give the end of the last due slot of every ticker that is recorded now."""
+        """Limit tickers that are being recorded to the end of their last due slot."""
         due = {}
         for recording in recordings:
             if recording.is_open:
                 step = max(interval_seconds, recording.interval_seconds)
-                end = last_due_slot(presents[recording.key], step) + step
+                end = last_due_slot(exchange_now_us[recording.key], step) + step
                 due[",".join(recording.key)] = end * MICROSECONDS - 1
-        return cls(max(database_us, *presents.values(), 0), due)
+        return cls(max(database_us, *exchange_now_us.values(), 0), due)
 
     def of(self, key: str) -> int:
-        """Give the latest moment of a ticker's row."""
+        """Return the latest allowed timestamp of a ticker, in microseconds."""
         return min(self.now_us, self.by_ticker.get(key, self.now_us))
 
 
 @dataclass(frozen=True, slots=True)
 class RowParser:
-    """Where the columns of a file are, and what its rows must keep to."""
+    """Parses the rows of a file with known columns."""
 
     width: int
     timestamp: int
@@ -117,11 +117,11 @@ class RowParser:
     ticker: int | None
     observed: int | None
     request: ImportRequest
-    latest: "Latest"
+    latest: LatestTimestamps
 
     @classmethod
-    def of(cls, columns: Sequence[str], request: ImportRequest, latest: "Latest") -> Self:
-        """Find the columns by their names; moments after the latest one are bad.
+    def of(cls, columns: Sequence[str], request: ImportRequest, latest: LatestTimestamps) -> Self:
+        """Find the columns by their names; rows after the latest timestamp are bad.
 
         Raises:
             ValueError: one is missing, or there twice.
@@ -130,14 +130,14 @@ class RowParser:
         if twice := next((name for name in KNOWN_COLUMNS if names.count(name) > 1), None):
             raise ValueError(f"it has the column {twice} twice")
         at = {name: names.index(name) for name in names}
-        stamp = next((at[name] for name in TIMESTAMP_NAMES if name in at), None)
-        if stamp is None or "price" not in at:
+        timestamp = next((at[name] for name in TIMESTAMP_NAMES if name in at), None)
+        if timestamp is None or "price" not in at:
             raise ValueError("the first line must name the columns `timestamp` and `price`")
         if "ticker" not in at and request.ticker is None:
             raise ValueError("it has no column `ticker`: name one with --ticker")
         return cls(
             width=len(names),
-            timestamp=stamp,
+            timestamp=timestamp,
             price=at["price"],
             exchange=at.get("exchange"),
             ticker=at.get("ticker"),
@@ -147,34 +147,35 @@ class RowParser:
         )
 
     def read(self, fields: Sequence[str]) -> str:
-        """Give a row as it is staged: exchange, ticker, slot, moment, price, stamp.
+        """Parse a row into a staged line: exchange, ticker, slot, timestamp, price, observed time.
 
         Raises:
-            ValueError: it makes no sense.
+            ValueError: it is invalid.
         """
         if len(fields) != self.width:
             raise ValueError(f"has {len(fields)} columns instead of {self.width}")
         key = self._key(fields)
-        moment_us = self._moment(fields[self.timestamp], key)
-        slot = floor_slot(moment_us, self.request.interval_seconds)
+        timestamp_us = self._parse_timestamp(fields[self.timestamp], key)
+        slot = floor_slot(timestamp_us, self.request.interval_seconds)
         price = read_price(fields[self.price])
-        observed = "" if self.observed is None else _stamp(fields[self.observed])
-        return f"{key},{slot},{moment_us},{price},{observed}"
+        observed = "" if self.observed is None else _validate_observed(fields[self.observed])
+        return f"{key},{slot},{timestamp_us},{price},{observed}"
 
-    def read_alike(self, rows: Sequence[Sequence[str]]) -> list[str] | None:
-        """Give rows as `read` does, at a third of the cost; None if one needs a closer look.
+    def read_plain(self, rows: Sequence[Sequence[str]]) -> list[str] | None:
+        """Parse rows like `read` at a third of the cost; None if one needs full validation.
 
-        They are of one ticker, in plain seconds and plain digits, and tell no exchange's stamp.
+        The rows must be of one ticker, in plain seconds and digits, without observed times.
         """
         if self.observed is not None or {len(fields) for fields in rows} != {self.width}:
             return None
-        stamps = [fields[self.timestamp] for fields in rows]
+        timestamps = [fields[self.timestamp] for fields in rows]
         prices = [fields[self.price] for fields in rows]
         if not (
-            all(map(PLAIN_SECONDS.fullmatch, stamps)) and all(map(PLAIN_PRICE.fullmatch, prices))
+            all(map(PLAIN_SECONDS.fullmatch, timestamps))
+            and all(map(PLAIN_PRICE.fullmatch, prices))
         ):
             return None
-        seconds = list(map(int, stamps))
+        seconds = list(map(int, timestamps))
         keys = {self._own_names(fields) for fields in rows}
         if len(keys) > 1:
             return None
@@ -190,31 +191,31 @@ class RowParser:
         ]
 
     def _own_names(self, fields: Sequence[str]) -> tuple[str | None, str | None]:
-        """Give the names that a row has for its exchange and its ticker."""
+        """Return the row's own exchange and ticker, None without such a column."""
         return (
             None if self.exchange is None else fields[self.exchange],
             None if self.ticker is None else fields[self.ticker],
         )
 
     def _key(self, fields: Sequence[str]) -> str:
-        return _names(self.request.exchange, self.request.ticker, *self._own_names(fields))
+        return _names_of_row(self.request.exchange, self.request.ticker, *self._own_names(fields))
 
-    def _moment(self, text: str, key: str) -> int:
-        moment_us = _moment(text)
-        if moment_us < 0:
+    def _parse_timestamp(self, text: str, key: str) -> int:
+        timestamp_us = _parse_timestamp(text)
+        if timestamp_us < 0:
             raise ValueError(f"timestamp {_shown(text)} lies before 1970")
-        if moment_us > self.latest.now_us:
+        if timestamp_us > self.latest.now_us:
             raise ValueError(f"timestamp {_shown(text)} lies in the future")
-        if moment_us > self.latest.of(key):
+        if timestamp_us > self.latest.of(key):
             raise ValueError(
                 f"timestamp {_shown(text)} lies after the last slot that is due: "
                 "its live price may still come"
             )
-        return moment_us
+        return timestamp_us
 
 
 def read_price(text: str) -> str:
-    """Give a price with the digits that it has, without an exponent.
+    """Validate a price and return its exact digits, without an exponent.
 
     Raises:
         ValueError: it is no number above 0 and up to 10^12, or has too many decimals.
@@ -233,7 +234,7 @@ def read_price(text: str) -> str:
     return f"{price:f}"
 
 
-def _moment(text: str) -> int:
+def _parse_timestamp(text: str) -> int:
     if PLAIN_SECONDS.fullmatch(text):
         return int(text) * MICROSECONDS
     try:
@@ -243,18 +244,22 @@ def _moment(text: str) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _names(
+def _names_of_row(
     wanted_exchange: str | None,
     wanted_ticker: str | None,
     exchange: str | None,
     ticker: str | None,
 ) -> str:
-    """Settle the exchange and the ticker of a row: its own, or else the wanted ones."""
-    own = _agreed("exchange", exchange, wanted_exchange) or DEFAULT_EXCHANGE
-    return f"{own},{_agreed('ticker', ticker, wanted_ticker)}"
+    """Return the exchange and ticker of a row, joined by a comma: its own, or else the wanted ones.
+
+    Raises:
+        ValueError: a name is invalid, or differs from the wanted one.
+    """
+    own = _own_or_wanted("exchange", exchange, wanted_exchange) or DEFAULT_EXCHANGE
+    return f"{own},{_own_or_wanted('ticker', ticker, wanted_ticker)}"
 
 
-def _agreed(column: str, own: str | None, wanted: str | None) -> str | None:
+def _own_or_wanted(column: str, own: str | None, wanted: str | None) -> str | None:
     if own is None:
         return wanted
     name = own.strip().lower()
@@ -265,8 +270,8 @@ def _agreed(column: str, own: str | None, wanted: str | None) -> str | None:
     return name
 
 
-def _stamp(text: str) -> str:
-    if text and not MICROSECOND_STAMP.fullmatch(text):
+def _validate_observed(text: str) -> str:
+    if text and not PLAIN_MICROSECONDS.fullmatch(text):
         raise ValueError(f"observed_us {_shown(text)} is no whole number of microseconds")
     return text
 

@@ -1,4 +1,4 @@
-"""Repairs: what is wished for, what came of it, and how far one is."""
+"""Repairs: requests, plans, progress and results."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
@@ -11,16 +11,16 @@ from app.domain.retries import Retry
 
 UNBOUNDED: Final = TimeRange()
 REPAIR_LOCK: Final = "prices:repair"
-"""The advisory lock of whoever repairs, or must not be repaired behind."""
+"""The advisory lock of repairs, and of what must not run during one."""
 EVERY_TICKER: Final = "*"
-"""In `failed`: the repair as a whole broke."""
+"""The key in `failed` of a repair that failed as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairRequest:
-    """What to repair: of which tickers, over which span; forced, what was refused is asked again.
+    """Which tickers to repair over which span; None means all of them.
 
-    What is left out means all of them, and since the beginning of the recordings.
+    With `force`, unfillable slots are requested again.
     """
 
     exchange: str | None = None
@@ -29,16 +29,16 @@ class RepairRequest:
     force: bool = False
 
     def covers(self, key: TickerKey) -> bool:
-        """Tell whether a ticker is meant."""
+        """Return whether a ticker is to be repaired."""
         return self.exchange in {None, key.exchange} and self.ticker in {None, key.ticker}
 
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """What a repair did, in slots: those that were missing are filled, unfillable or remaining.
+    """The result of a repair in slots: missing ones are filled, unfillable or remaining.
 
-    Unfillable are those that the exchange can't give, now or when it was asked; what remains is
-    worth another repair. Error codes stand by ticker.
+    The exchange can't supply unfillable slots; remaining ones may be filled by another repair.
+    `failed` maps tickers to error codes.
     """
 
     filled: int = 0
@@ -49,9 +49,10 @@ class RepairResult:
 
 @dataclass(frozen=True, slots=True)
 class TickerRun:
-    """What one run over a ticker's gaps came to.
+    """The result of one run over a ticker's gaps.
 
-    A run that was not `ended` by itself ran out of time; `code` names what it failed with last.
+    A run that is not `ended` ran out of time. `code` is that of its last error; `passes` tells
+    whether a retry may help.
     """
 
     seconds: float
@@ -59,14 +60,14 @@ class TickerRun:
     ended: bool = False
     code: str | None = None
     passes: bool = True
-    """Whether such a failure may pass by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRepair:
-    """A repair that was requested and is carried out in slices; `settled` tickers are done.
+    """A requested repair, which runs in slices; `settled` tickers are done.
 
-    `since_us` is the database's clock at its first slice, `seconds` how long it was worked on.
+    `since_us` is the database's clock at its first slice, `seconds` the time spent on it so far.
+    The field names are persisted.
     """
 
     id: str
@@ -81,9 +82,9 @@ class QueuedRepair:
     result: RepairResult | None = None
 
     def after(
-        self, runs: Mapping[TickerKey, TickerRun], seconds: float, most_trouble_seconds: float
+        self, runs: Mapping[TickerKey, TickerRun], seconds: float, max_trouble_seconds: float
     ) -> "QueuedRepair":
-        """Give what it is after a slice; a ticker whose trouble lasts is given up on."""
+        """Return it after another slice; a ticker that failed for too long is settled, too."""
         settled, trouble, failed = set(self.settled), {**self.trouble_seconds}, {**self.failed}
         for key, run in runs.items():
             name = str(key)
@@ -94,7 +95,7 @@ class QueuedRepair:
                 trouble[name] = trouble.get(name, 0) + run.seconds
             if run.code is None and run.ended:
                 settled.add(name)
-            if run.code and (not run.passes or trouble[name] >= most_trouble_seconds):
+            if run.code and (not run.passes or trouble[name] >= max_trouble_seconds):
                 settled.add(name)
         return replace(
             self,
@@ -105,26 +106,25 @@ class QueuedRepair:
             failed=failed,
         )
 
-    def ended(self, missing: "RepairPlan", refused: int, taken: int) -> "QueuedRepair":
-        """Give it with its result; `missing` is what its last slice set out with.
+    def ended(self, plan: "RepairPlan", unfillable: int, filled: int) -> "QueuedRepair":
+        """Return it with its result; `plan` is that of its last slice.
 
-        A ticker failed only if it still had open gaps then: others may have filled them.
+        A ticker failed only if it had open gaps then, as others may have filled them.
         """
-        failed = {
-            key.ticker: self.failed[str(key)] for key in missing.open if str(key) in self.failed
-        }
-        unfillable, remaining = missing.given_up + refused, missing.total - refused - taken
-        return replace(self, result=RepairResult(self.filled, unfillable, remaining, failed))
+        failed = {key.ticker: self.failed[str(key)] for key in plan.open if str(key) in self.failed}
+        remaining = plan.total - unfillable - filled
+        result = RepairResult(self.filled, plan.given_up + unfillable, remaining, failed)
+        return replace(self, result=result)
 
     def broken(self, code: str) -> "QueuedRepair":
-        """Give it as one that broke as a whole."""
+        """Return it as failed as a whole."""
         return replace(self, result=RepairResult(filled=self.filled, failed={EVERY_TICKER: code}))
 
 
-class Progress(NamedTuple):
-    """How far a repair is: the slots it set out to repair and those decided; the chunk just done.
+class RepairProgress(NamedTuple):
+    """The progress of a repair: its slots in total and done, and the chunk that was just done.
 
-    The first of a repair has no chunk.
+    The first report of a repair has no chunk.
     """
 
     total: int
@@ -135,41 +135,43 @@ class Progress(NamedTuple):
     unfillable: int = 0
 
 
-OnProgress: TypeAlias = Callable[[Progress], None]
-"""Hears how far a repair is."""
+OnProgress: TypeAlias = Callable[[RepairProgress], None]
+"""A callback for the progress of a repair."""
 
 
 class RepairPlan:
-    """What a repair set out with, by ticker: `open` gaps, and how many slots were given up.
+    """The `open` gaps of a repair by ticker, and the number of slots that were given up.
 
-    Of `retries`, those that are not due are left out of the open gaps, and count as missing.
+    With `waits`, gaps whose retry is not due yet are not open, but count as missing.
     """
 
-    def __init__(  # noqa: PLR0913  # all that one look found
+    def __init__(  # noqa: PLR0913  # all that the planner reads
         self,
-        found: Mapping[TickerKey, Sequence[Gap]],
-        presents: Mapping[TickerKey, int],
+        gaps: Mapping[TickerKey, Sequence[Gap]],
+        exchange_now_us: Mapping[TickerKey, int],
         database_us: int,
         retries: Mapping[TickerKey, Sequence[Retry]],
         *,
         forced: bool,
         waits: bool,
     ) -> None:
-        of_each = {key: [gap for gap in run if gap.reason is None] for key, run in found.items()}
-        self.total = sum(map(count_slots, of_each.values()))
-        self.given_up = sum(map(count_slots, found.values())) - self.total
+        fillable = {
+            key: [gap for gap in of_key if gap.reason is None] for key, of_key in gaps.items()
+        }
+        self.total = sum(map(count_slots, fillable.values()))
+        self.given_up = sum(map(count_slots, gaps.values())) - self.total
         if waits:
-            for key, runs in retries.items():
-                later = [run for run in runs if run.next_us > database_us]
-                of_each[key] = subtract(of_each.get(key, []), later)
-        self.open = {key: run for key, run in of_each.items() if run}
-        self.presents = presents
+            for key, of_key in retries.items():
+                not_due = [retry for retry in of_key if retry.next_us > database_us]
+                fillable[key] = subtract(fillable.get(key, []), not_due)
+        self.open = {key: of_key for key, of_key in fillable.items() if of_key}
+        self.exchange_now_us = exchange_now_us
         self.database_us = database_us
         self.retries = retries
         self.forced = forced
 
     def without(self, names: Collection[str]) -> "RepairPlan":
-        """Give the same but for the open gaps of some tickers."""
-        rest = copy(self)
-        rest.open = {key: run for key, run in self.open.items() if str(key) not in names}
-        return rest
+        """Return the same plan without the open gaps of some tickers."""
+        plan = copy(self)
+        plan.open = {key: gaps for key, gaps in self.open.items() if str(key) not in names}
+        return plan

@@ -20,7 +20,7 @@ from app.domain.imports import (
     ImportProgress,
     ImportRequest,
     ImportResult,
-    Latest,
+    LatestTimestamps,
     OnProgress,
     RowParser,
 )
@@ -68,13 +68,15 @@ class ImportService:
         await self._record(ranges, request.interval_seconds, result)
         return result
 
-    async def _latest_importable(self, interval_seconds: int) -> Latest:
+    async def _latest_importable(self, interval_seconds: int) -> LatestTimestamps:
         """Return up to when rows may be imported: slots that are not due are left to collection."""
         async with self._database.read() as session:
             known = await recordings.newest(session)
             database_us = await prices.database_now_us(session)
             exchange_now_us = await prices.estimate_exchange_now(session, known)
-        return Latest.of_recordings(database_us, exchange_now_us, known.values(), interval_seconds)
+        return LatestTimestamps.of_recordings(
+            database_us, exchange_now_us, known.values(), interval_seconds
+        )
 
     async def _record(
         self, ranges: Iterable[StagedRange], interval_seconds: int, result: ImportResult
@@ -96,7 +98,7 @@ class _Reader:
 
     path: Path
     request: ImportRequest
-    latest: Latest
+    latest: LatestTimestamps
     result: ImportResult
     parser: RowParser = field(init=False)
     file: PriceFile = field(init=False)
@@ -117,7 +119,7 @@ class _Reader:
             rows = list(islice(self.file.rows, MAX_ROWS_PER_READ))
         if not rows:
             return None
-        good = self.parser.read_alike(rows)
+        good = self.parser.read_plain(rows)
         if good is None:
             good = list(self._good_rows(rows))
         self.line += len(rows)

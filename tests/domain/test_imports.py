@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.imports import ImportRequest, Latest, RowParser, read_price
+from app.domain.imports import ImportRequest, LatestTimestamps, RowParser, read_price
 
-LATEST = Latest(2_000_000_000_000_000, {})
+LATEST = LatestTimestamps(2_000_000_000_000_000, {})
 PLAIN = ("timestamp", "price")
 FULL = ("price", "source", "ticker", "timestamp", "exchange", "observed_us")
 
@@ -79,7 +79,7 @@ def test_file_that_does_not_say_its_ticker_needs_one() -> None:
 def test_row_that_makes_no_sense_is_told(row: list[str], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         _sheet().read(row)
-    assert _sheet().read_alike([row]) is None
+    assert _sheet().read_plain([row]) is None
 
 
 def test_names_that_differ_from_the_wanted_ones_are_told() -> None:
@@ -113,16 +113,16 @@ PRICES = st.one_of(
 )
 def test_rows_read_alike_are_what_each_would_be(rows: list[tuple[str, str]], interval: int) -> None:
     sheet = _sheet(interval=interval)
-    alike = sheet.read_alike(rows)
+    alike = sheet.read_plain(rows)
     if alike is not None:
         assert alike == [sheet.read(row) for row in rows]
 
 
 def test_plain_rows_are_read_alike() -> None:
-    assert _sheet().read_alike([["60", "1.50"], ["119", "2"]]) == [
+    assert _sheet().read_plain([["60", "1.50"], ["119", "2"]]) == [
         "deribit,btc_usd,60,60000000,1.50,",
         "deribit,btc_usd,60,119000000,2,",
     ]
     columns = ("exchange", "ticker", "timestamp", "price", "source")
     of_two = [["deribit", ticker, "60", "1", "live"] for ticker in ("btc_usd", "eth_usd")]
-    assert _sheet(columns, None).read_alike(of_two) is None
+    assert _sheet(columns, None).read_plain(of_two) is None

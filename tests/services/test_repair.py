@@ -12,7 +12,7 @@ import pytest
 from app.core.errors import RepairRunning, TickerNotFound
 from app.core.settings import Settings
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.repairs import Progress, RepairRequest, RepairResult
+from app.domain.repairs import RepairProgress, RepairRequest, RepairResult
 from app.postgres.database import Database
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange, index_mean
@@ -344,7 +344,7 @@ async def test_every_chunk_is_reported(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     await record(sql, exchange, [10, 90], seconds=2 * 3_600)
-    reports: list[Progress] = []
+    reports: list[RepairProgress] = []
     await runtime.repair.run_requested(RepairRequest(), on_progress=reports.append)
     assert [(one.total, one.done, one.chart, one.filled) for one in reports] == [
         (2, 0, "", 0),

@@ -8,12 +8,12 @@ from app.core.retry import Retrier
 from app.domain.charts import FillResult
 from app.domain.gaps import count_slots
 from app.domain.prices import TickerKey
-from app.domain.repairs import OnProgress, Progress
+from app.domain.repairs import OnProgress, RepairProgress
 
 log = structlog.get_logger(__name__)
 
 
-def ignore_progress(_: Progress) -> None:
+def ignore_progress(_: RepairProgress) -> None:
     """Ignore the progress of a repair."""
 
 
@@ -42,7 +42,7 @@ class ProgressReporter:
         self._total_slots = total_slots
         self._decided_slots = 0
         self._on_progress = on_progress
-        on_progress(Progress(total_slots, 0))
+        on_progress(RepairProgress(total_slots, 0))
 
     def report(self, key: TickerKey, chart: str, result: FillResult) -> None:
         """Report what was stored of a chart, whose name is empty for an unlisted ticker."""
@@ -51,5 +51,5 @@ class ProgressReporter:
         level = log.info if filled or unfillable else log.debug
         level("gap_filled", ticker=str(key), chart=chart, filled=filled, unfillable=unfillable)
         self._on_progress(
-            Progress(self._total_slots, self._decided_slots, key, chart, filled, unfillable)
+            RepairProgress(self._total_slots, self._decided_slots, key, chart, filled, unfillable)
         )

@@ -60,7 +60,7 @@ class TickerRepair:
         self._exchange = exchange
         self._context = context
         self._is_listed = is_listed
-        self._exchange_now = ExtrapolatedClock(context.plan.presents[key])
+        self._exchange_now = ExtrapolatedClock(context.plan.exchange_now_us[key])
 
     async def run(self) -> None:
         """Fill what the charts give as long as there is time; errors end up in `failure`."""
@@ -92,7 +92,7 @@ class TickerRepair:
 
     async def _fill(self) -> None:
         plan, charts = self._context.plan, self._exchange.chart_ranges
-        gaps, exchange_now_us = plan.open[self.key], plan.presents[self.key]
+        gaps, exchange_now_us = plan.open[self.key], plan.exchange_now_us[self.key]
         known = plan.retries.get(self.key, [])
         if not self._is_listed:
             await self._refuse_unlisted(gaps)
