@@ -1,4 +1,4 @@
-"""Clients of any address, at a real gate; peers that say what no exchange would."""
+"""Clients of any address with a real rate limiter, and servers that send given bytes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,12 +23,12 @@ Speak: TypeAlias = Callable[..., Awaitable[Speaker]]
 
 @asynccontextmanager
 async def connected(redis: Redis, base_url: str, **more: object) -> AsyncIterator[Exchange]:
-    """Open a client at a gate that is wide open."""
+    """Open a client at a limiter that is wide open."""
     settings = Settings.model_validate({"deribit_base_url": base_url, **more})
-    gate = DistributedRateLimiter(redis, "test", rate=100_000, permits=100, lease_seconds=30)
-    async with open_exchanges(settings, gate) as exchanges:
+    limiter = DistributedRateLimiter(redis, "test", rate=100_000, permits=100, lease_seconds=30)
+    async with open_exchanges(settings, limiter) as exchanges:
         yield exchanges[settings.deribit_name]
-    await gate.close()
+    await limiter.close()
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from app.core.metrics import EXCHANGE_REQUESTS, drain
 from app.core.settings import Settings
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.simulator import Exchange as StandIn
-from tests.clients.gates import MakeGate, Relay, gates_at
+from tests.clients.rate_limiters import MakeLimiter, Relay, limiters_at
 from tests.conftest import Servers
 
 
 @pytest.fixture
-async def make_gate(servers: Servers) -> AsyncIterator[MakeGate]:
-    async with gates_at(servers.redis_url) as make:
+async def make_limiter(servers: Servers) -> AsyncIterator[MakeLimiter]:
+    async with limiters_at(servers.redis_url) as make:
         yield make
 
 
@@ -24,9 +24,9 @@ def _counted() -> list[tuple[str, ...]]:
     return [sample.values for sample in drain() if sample.metric == EXCHANGE_REQUESTS.name]
 
 
-async def _fail(gate: DistributedRateLimiter, exchange: StandIn, error: type[Exception]) -> None:
+async def _fail(limiter: DistributedRateLimiter, exchange: StandIn, error: type[Exception]) -> None:
     settings = Settings.model_validate({"deribit_base_url": exchange.api_url})
-    async with open_exchanges(settings, gate) as exchanges:
+    async with open_exchanges(settings, limiter) as exchanges:
         with pytest.raises(error):
             await exchanges[settings.deribit_name].fetch_index_price("btc_usd")
 
@@ -44,21 +44,21 @@ async def test_request_that_was_made_is_counted_by_its_outcome(
 
 
 async def test_request_that_a_wait_holds_off_is_not_counted(
-    make_gate: MakeGate, exchange: StandIn
+    make_limiter: MakeLimiter, exchange: StandIn
 ) -> None:
-    gate = make_gate()
-    await gate.pause_requests(3600)
+    limiter = make_limiter()
+    await limiter.pause_requests(3600)
     drain()
-    await _fail(gate, exchange, ExchangeRateLimited)
+    await _fail(limiter, exchange, ExchangeRateLimited)
     assert (_counted(), len(exchange.requests)) == ([], 0)
 
 
 async def test_request_that_an_absent_redis_holds_off_is_not_counted(
-    make_gate: MakeGate, servers: Servers, exchange: StandIn
+    make_limiter: MakeLimiter, servers: Servers, exchange: StandIn
 ) -> None:
     relay = Relay(servers.redis_url)
     await relay.open()
     await relay.cut()
     drain()
-    await _fail(make_gate(relay.url), exchange, BrokerUnavailable)
+    await _fail(make_limiter(relay.url), exchange, BrokerUnavailable)
     assert (_counted(), len(exchange.requests)) == ([], 0)

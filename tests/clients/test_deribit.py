@@ -19,8 +19,8 @@ from app.core.errors import (
 )
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
-from tests.clients.asking import failure
 from tests.clients.conftest import Connect, Speak
+from tests.clients.failing import failure
 from tests.clients.wire import envelope, http
 
 

@@ -7,8 +7,8 @@ import pytest
 from app.clients import Exchange
 from app.core.errors import AnswerMalformed, PriceRefused
 from app.simulator import Exchange as StandIn
-from tests.clients.asking import failure
 from tests.clients.conftest import Connect
+from tests.clients.failing import failure
 
 
 async def test_quote_is_what_the_exchange_sent(client: Exchange, exchange: StandIn) -> None:

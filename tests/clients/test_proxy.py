@@ -13,9 +13,9 @@ from app.core.errors import ExchangeError, ExchangeUnavailable, ExchangeUnreacha
 from app.core.retry import Retrier
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
-from tests.clients.asking import failure
 from tests.clients.certificates import Certificate
 from tests.clients.conftest import Connect, Speak, connected
+from tests.clients.failing import failure
 from tests.clients.wire import ProxyServer, Speaker, envelope, http
 
 LOGIN = "maria:pä ss/w@rd:1"

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
 from app.domain.prices import TickerKey
 from app.redis.heartbeats import FAILURES_KEY, FailureStore, Heartbeat, Role, read_heartbeats
-from tests.clients.gates import Relay
+from tests.clients.rate_limiters import Relay
 from tests.conftest import Servers
 
 BTC = TickerKey("deribit", "btc_usd")

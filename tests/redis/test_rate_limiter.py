@@ -1,4 +1,4 @@
-"""The gate on a real Valkey: two workers together, workers that are lost, requests that give up."""
+"""The rate limiter on a real Valkey: two workers, lost workers, and requests that give up."""
 
 import asyncio
 import random
@@ -12,15 +12,15 @@ from redis.asyncio import Redis
 
 from app.core.errors import BrokerUnavailable, ExchangeRateLimited
 from app.redis.rate_limiter import DistributedRateLimiter
-from tests.clients.gates import (
+from tests.clients.processes import PROJECT
+from tests.clients.rate_limiters import (
     GUARD_SECONDS,
-    MakeGate,
+    MakeLimiter,
     cancel,
-    gates_at,
+    limiters_at,
     pass_through,
     until_waiting,
 )
-from tests.clients.processes import PROJECT
 from tests.conftest import Servers
 from tests.waiting import until
 
@@ -28,10 +28,10 @@ BUCKET, PERMITS = "prices:gate:test:bucket", "prices:gate:test:places"
 
 
 @pytest.fixture
-async def make_gate(servers: Servers, redis: Redis) -> AsyncIterator[MakeGate]:
-    """Open gates on a Valkey that is empty."""
+async def make_limiter(servers: Servers, redis: Redis) -> AsyncIterator[MakeLimiter]:
+    """Open limiters on a Valkey that is empty."""
     assert await redis.dbsize() == 0
-    async with gates_at(servers.redis_url) as make:
+    async with limiters_at(servers.redis_url) as make:
         yield make
 
 
@@ -65,8 +65,8 @@ class House:
     def __init__(self) -> None:
         self.most = self.present = 0
 
-    async def visit(self, gate: DistributedRateLimiter, steps: int = 20) -> None:
-        async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
+    async def visit(self, limiter: DistributedRateLimiter, steps: int = 20) -> None:
+        async with asyncio.timeout(GUARD_SECONDS), limiter.acquire():
             self.present += 1
             self.most = max(self.most, self.present)
             try:
@@ -76,19 +76,21 @@ class House:
                 self.present -= 1
 
 
-async def test_rate_holds_over_two_workers_together(make_gate: MakeGate, redis: Redis) -> None:
+async def test_rate_holds_over_two_workers_together(
+    make_limiter: MakeLimiter, redis: Redis
+) -> None:
     rate, requests = 100, 160
-    gates = [make_gate(rate=rate) for _ in range(2)]
+    limiters = [make_limiter(rate=rate) for _ in range(2)]
     begun = await redis_time(redis)
-    await asyncio.gather(*(pass_through(gates[number % 2]) for number in range(requests)))
+    await asyncio.gather(*(pass_through(limiters[number % 2]) for number in range(requests)))
     elapsed = await redis_time(redis) - begun
     assert requests <= rate + elapsed * rate + 1  # a burst of one second's rate, then the rate
 
 
-async def test_burst_is_at_most_one_seconds_rate(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(rate=5)
+async def test_burst_is_at_most_one_seconds_rate(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(rate=5)
     begun = await redis_time(redis)
-    visits = [asyncio.create_task(pass_through(gate)) for _ in range(20)]
+    visits = [asyncio.create_task(pass_through(limiter)) for _ in range(20)]
     await asyncio.wait(visits, return_when=asyncio.FIRST_COMPLETED)
     admitted = sum(visit.done() for visit in visits)
     elapsed = await redis_time(redis) - begun
@@ -96,47 +98,49 @@ async def test_burst_is_at_most_one_seconds_rate(make_gate: MakeGate, redis: Red
     await cancel(*visits)
 
 
-async def test_idle_time_saves_up_no_more_than_the_burst(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(rate=3)
+async def test_idle_time_saves_up_no_more_than_the_burst(
+    make_limiter: MakeLimiter, redis: Redis
+) -> None:
+    limiter = make_limiter(rate=3)
     await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "0"})  # idle since 1970
-    await pass_through(gate)
+    await pass_through(limiter)
     assert float(await redis.hget(BUCKET, "tokens") or 0) <= 2
 
 
-async def test_clock_that_went_back_stops_nobody(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(rate=1_000)
+async def test_clock_that_went_back_stops_nobody(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(rate=1_000)
     await redis.hset(BUCKET, mapping={"tokens": "1", "at_us": "9" * 16})
-    await pass_through(gate)
-    await pass_through(gate)
+    await pass_through(limiter)
+    await pass_through(limiter)
 
 
-async def test_rate_below_one_admits_one_at_a_time(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(rate=0.01)
-    await pass_through(gate)
-    waiter = asyncio.create_task(pass_through(gate))
-    await until_waiting(gate, 1)
+async def test_rate_below_one_admits_one_at_a_time(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(rate=0.01)
+    await pass_through(limiter)
+    waiter = asyncio.create_task(pass_through(limiter))
+    await until_waiting(limiter, 1)
     await asyncio.wait([waiter], timeout=0.05)
     assert not waiter.done()
     assert float(await redis.hget(BUCKET, "tokens") or 0) < 1
     await cancel(waiter)
 
 
-async def test_places_hold_over_two_workers_together(make_gate: MakeGate) -> None:
-    gates = [make_gate(permits=3) for _ in range(2)]
+async def test_places_hold_over_two_workers_together(make_limiter: MakeLimiter) -> None:
+    limiters = [make_limiter(permits=3) for _ in range(2)]
     house = House()
-    await asyncio.gather(*(house.visit(gates[number % 2]) for number in range(40)))
+    await asyncio.gather(*(house.visit(limiters[number % 2]) for number in range(40)))
     assert house.most == 3
 
 
-async def test_processes_that_wait_share_the_places(make_gate: MakeGate) -> None:
+async def test_processes_that_wait_share_the_places(make_limiter: MakeLimiter) -> None:
     order: list[str] = []
 
-    async def visit(gate: DistributedRateLimiter, who: str) -> None:
-        async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
+    async def visit(limiter: DistributedRateLimiter, who: str) -> None:
+        async with asyncio.timeout(GUARD_SECONDS), limiter.acquire():
             order.append(who)
             await asyncio.sleep(0.05)
 
-    early, late = make_gate(permits=8), make_gate(permits=8)
+    early, late = make_limiter(permits=8), make_limiter(permits=8)
     visits = [asyncio.create_task(visit(early, "early")) for _ in range(80)]
     await until_waiting(early, 72)
     visits += [asyncio.create_task(visit(late, "late")) for _ in range(80)]
@@ -144,20 +148,20 @@ async def test_processes_that_wait_share_the_places(make_gate: MakeGate) -> None
     assert order[:80].count("late") > 30, "who came later had to wait for the other's end"
 
 
-async def test_place_is_given_back_after_an_error(make_gate: MakeGate) -> None:
-    gate = make_gate(permits=1)
+async def test_place_is_given_back_after_an_error(make_limiter: MakeLimiter) -> None:
+    limiter = make_limiter(permits=1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
-            async with gate.acquire():
+            async with limiter.acquire():
                 raise ZeroDivisionError
 
 
-async def test_requests_are_admitted_in_their_order(make_gate: MakeGate) -> None:
-    gate = make_gate(permits=2)
+async def test_requests_are_admitted_in_their_order(make_limiter: MakeLimiter) -> None:
+    limiter = make_limiter(permits=2)
     order: list[int] = []
 
     async def visit(number: int) -> None:
-        async with gate.acquire():
+        async with limiter.acquire():
             order.append(number)
 
     await asyncio.gather(*map(visit, range(50)))
@@ -166,32 +170,32 @@ async def test_requests_are_admitted_in_their_order(make_gate: MakeGate) -> None
 
 @pytest.mark.parametrize("permits", [1_000, 10_000])
 async def test_thousand_waiting_requests_ask_together(
-    permits: int, make_gate: MakeGate, redis: Redis
+    permits: int, make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gate = make_gate(permits=permits)
-    await pass_through(gate)  # loads the script
+    limiter = make_limiter(permits=permits)
+    await pass_through(limiter)  # loads the script
     await redis.config_resetstat()
-    await asyncio.gather(*(pass_through(gate) for _ in range(1_000)))
+    await asyncio.gather(*(pass_through(limiter) for _ in range(1_000)))
     assert await script_calls(redis) <= 3
 
 
 async def test_many_requests_beyond_the_places_ask_in_batches(
-    make_gate: MakeGate, redis: Redis
+    make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gate = make_gate(permits=50)
-    await pass_through(gate)
+    limiter = make_limiter(permits=50)
+    await pass_through(limiter)
     await redis.config_resetstat()
-    await asyncio.gather(*(pass_through(gate) for _ in range(200)))
+    await asyncio.gather(*(pass_through(limiter) for _ in range(200)))
     assert await script_calls(redis) < 20
 
 
 async def test_process_that_holds_every_place_hardly_asks(
-    make_gate: MakeGate, redis: Redis
+    make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gate = make_gate(permits=1)
-    async with gate.acquire():
-        waiting = asyncio.create_task(pass_through(gate))
-        await until_waiting(gate, 1)
+    limiter = make_limiter(permits=1)
+    async with limiter.acquire():
+        waiting = asyncio.create_task(pass_through(limiter))
+        await until_waiting(limiter, 1)
         await redis.config_resetstat()
         began = await redis_time(redis)
         await until(lambda: asked(redis, 10))
@@ -200,12 +204,12 @@ async def test_process_that_holds_every_place_hardly_asks(
     assert seconds > 10 * 0.04, "it asks to keep its precedence, and no more"
 
 
-async def test_nothing_is_left_behind(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(permits=4)
-    await asyncio.gather(*(pass_through(gate) for _ in range(40)))
-    await gate.close()
+async def test_nothing_is_left_behind(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(permits=4)
+    await asyncio.gather(*(pass_through(limiter) for _ in range(40)))
+    await limiter.close()
     assert await redis.zcard(PERMITS) == 0
-    assert not gate._queue.waiting
+    assert not limiter._queue.waiting
 
 
 HOLD = """
@@ -215,8 +219,8 @@ from app.redis.client import open_redis
 
 async def main():
     limits = {"rate": 1000, "permits": 1, "lease_seconds": 0.5}
-    gate = DistributedRateLimiter(open_redis(sys.argv[1]), "test", **limits)
-    async with gate.acquire():
+    limiter = DistributedRateLimiter(open_redis(sys.argv[1]), "test", **limits)
+    async with limiter.acquire():
         print("in", flush=True)
         await asyncio.sleep(60)
 
@@ -225,7 +229,7 @@ asyncio.run(main())
 
 
 async def test_place_of_a_killed_worker_comes_back_with_its_lease(
-    make_gate: MakeGate, redis: Redis, servers: Servers
+    make_limiter: MakeLimiter, redis: Redis, servers: Servers
 ) -> None:
     worker = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", HOLD, servers.redis_url),
@@ -237,132 +241,132 @@ async def test_place_of_a_killed_worker_comes_back_with_its_lease(
     ends_at_us = await lease_end_us(redis)
     worker.kill()
     await worker.communicate()
-    async with asyncio.timeout(GUARD_SECONDS), make_gate(permits=1).acquire():
+    async with asyncio.timeout(GUARD_SECONDS), make_limiter(permits=1).acquire():
         assert await redis_time(redis) * 1_000_000 >= ends_at_us
 
 
 async def test_lease_lies_on_valkeys_clock(
-    make_gate: MakeGate, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    make_limiter: MakeLimiter, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = make_gate(lease_seconds=7)
+    limiter = make_limiter(lease_seconds=7)
     monkeypatch.setattr(time, "time", lambda: 12_345.0)
     monkeypatch.setattr(time, "time_ns", lambda: 12_345 * 10**9)
     before = await redis_time(redis)
-    async with gate.acquire():
+    async with limiter.acquire():
         ends_at_us = await lease_end_us(redis)
     after = await redis_time(redis)
     assert before + 7 - 0.001 <= ends_at_us / 1_000_000 <= after + 7 + 0.001
 
 
 async def test_cancelled_waiter_leaves_the_others_their_turn(
-    make_gate: MakeGate, redis: Redis
+    make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gate = make_gate(permits=1)
-    async with gate.acquire():
-        visits = [asyncio.create_task(pass_through(gate)) for _ in range(3)]
-        await until_waiting(gate, 3)
+    limiter = make_limiter(permits=1)
+    async with limiter.acquire():
+        visits = [asyncio.create_task(pass_through(limiter)) for _ in range(3)]
+        await until_waiting(limiter, 3)
         await cancel(visits[1])
     await asyncio.gather(visits[0], visits[2])
-    await gate.close()
+    await limiter.close()
     assert await redis.zcard(PERMITS) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_cancelling_at_any_moment_leaks_no_place(
-    seed: int, make_gate: MakeGate, redis: Redis
+    seed: int, make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    dice = random.Random(seed)  # noqa: S311  # no secret
-    gate = make_gate(permits=3)
+    rng = random.Random(seed)  # noqa: S311  # no secret
+    limiter = make_limiter(permits=3)
     house = House()
-    visits = [asyncio.create_task(house.visit(gate, dice.randrange(5))) for _ in range(60)]
-    for visit in dice.sample(visits, 30):
-        await asyncio.sleep(dice.choice([0, 0, 0.001]))
+    visits = [asyncio.create_task(house.visit(limiter, rng.randrange(5))) for _ in range(60)]
+    for visit in rng.sample(visits, 30):
+        await asyncio.sleep(rng.choice([0, 0, 0.001]))
         visit.cancel()
     results = await asyncio.gather(*visits, return_exceptions=True)
     assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
     assert house.most <= 3
-    await gate.close()
+    await limiter.close()
     assert await redis.zcard(PERMITS) == 0
 
 
 async def test_waiter_cancelled_during_the_call_gives_its_place_back(
-    make_gate: MakeGate, redis: Redis
+    make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gate = make_gate(permits=1)
-    await pass_through(gate)
-    await gate.close()
-    lost = asyncio.create_task(pass_through(gate))
+    limiter = make_limiter(permits=1)
+    await pass_through(limiter)
+    await limiter.close()
+    lost = asyncio.create_task(pass_through(limiter))
     await asyncio.sleep(0)  # it waits
     await asyncio.sleep(0)  # the script is on its way
     await cancel(lost)
-    await pass_through(gate)
-    await gate.close()
+    await pass_through(limiter)
+    await limiter.close()
     assert await redis.zcard(PERMITS) == 0
 
 
-async def test_flushed_server_stops_nobody(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(permits=2)
-    async with gate.acquire():
+async def test_flushed_server_stops_nobody(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(permits=2)
+    async with limiter.acquire():
         await redis.flushall()
         await redis.script_flush()
-        await pass_through(gate)
-    await pass_through(gate)
+        await pass_through(limiter)
+    await pass_through(limiter)
 
 
-async def test_more_turns_than_places_stop_nobody(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(permits=1)
-    async with gate.acquire():
-        gate._held.add("given by a server that forgot the other")
+async def test_more_turns_than_places_stop_nobody(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(permits=1)
+    async with limiter.acquire():
+        limiter._held.add("given by a server that forgot the other")
         await redis.flushall()
         await redis.config_resetstat()
-        waiting = asyncio.create_task(pass_through(gate))
+        waiting = asyncio.create_task(pass_through(limiter))
         await until(lambda: script_calls(redis))
-        gate._release("given by a server that forgot the other")
+        limiter._release("given by a server that forgot the other")
     await waiting
 
 
-async def test_closed_gate_turns_away_who_waits(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(permits=1)
-    async with gate.acquire():
-        waiter = asyncio.create_task(pass_through(gate))
-        await until_waiting(gate, 1)
-        await gate.close()
+async def test_closed_gate_turns_away_who_waits(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(permits=1)
+    async with limiter.acquire():
+        waiter = asyncio.create_task(pass_through(limiter))
+        await until_waiting(limiter, 1)
+        await limiter.close()
         with pytest.raises(BrokerUnavailable, match="closed"):
             await waiter
-    await gate.close()
+    await limiter.close()
     assert await redis.zcard(PERMITS) == 0
 
 
 async def test_gates_of_two_exchanges_know_nothing_of_each_other(
-    make_gate: MakeGate, redis: Redis
+    make_limiter: MakeLimiter, redis: Redis
 ) -> None:
     other = DistributedRateLimiter(redis, "other", rate=1, permits=1, lease_seconds=30)
-    async with make_gate(rate=1, permits=1).acquire():
+    async with make_limiter(rate=1, permits=1).acquire():
         await pass_through(other)
     await other.close()
 
 
 async def test_wait_that_the_exchange_asks_for_holds_in_every_process(
-    make_gate: MakeGate, redis: Redis
+    make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    one, other = make_gate(), make_gate()
+    one, other = make_limiter(), make_limiter()
     await one.pause_requests(600)
     await other.pause_requests(5)  # a shorter one does not end it
-    for gate in (one, other):
+    for limiter in (one, other):
         with pytest.raises(ExchangeRateLimited) as refused:
-            await pass_through(gate)
+            await pass_through(limiter)
         assert 590 < (refused.value.retry_after_seconds or 0) <= 600
     await redis.flushdb()  # what Redis forgets is asked anew
     await pass_through(other)
 
 
-async def test_wait_that_is_over_is_forgotten(make_gate: MakeGate) -> None:
-    gate = make_gate()
-    await gate.pause_requests(0.05)
+async def test_wait_that_is_over_is_forgotten(make_limiter: MakeLimiter) -> None:
+    limiter = make_limiter()
+    await limiter.pause_requests(0.05)
 
     async def admitted() -> bool:
         try:
-            await pass_through(gate)
+            await pass_through(limiter)
         except ExchangeRateLimited:
             return False
         return True
@@ -370,9 +374,9 @@ async def test_wait_that_is_over_is_forgotten(make_gate: MakeGate) -> None:
     await until(admitted)
 
 
-async def test_wait_is_an_hour_at_most(make_gate: MakeGate) -> None:
-    gate = make_gate()
-    await gate.pause_requests(86_400)
+async def test_wait_is_an_hour_at_most(make_limiter: MakeLimiter) -> None:
+    limiter = make_limiter()
+    await limiter.pause_requests(86_400)
     with pytest.raises(ExchangeRateLimited) as refused:
-        await pass_through(gate)
+        await pass_through(limiter)
     assert 3_590 < (refused.value.retry_after_seconds or 0) <= 3_600

@@ -1,4 +1,4 @@
-"""Requests that give way at the gate: never in the way of the others, and never stuck."""
+"""Low-priority requests of the rate limiter: they never delay others, and are never stuck."""
 
 import asyncio
 import random
@@ -8,7 +8,13 @@ import pytest
 from redis.asyncio import Redis
 
 from app.redis.rate_limiter import DistributedRateLimiter
-from tests.clients.gates import GUARD_SECONDS, MakeGate, cancel, gates_at, until_waiting
+from tests.clients.rate_limiters import (
+    GUARD_SECONDS,
+    MakeLimiter,
+    cancel,
+    limiters_at,
+    until_waiting,
+)
 from tests.conftest import Servers
 from tests.waiting import until
 
@@ -17,16 +23,16 @@ WAITING = "prices:gate:test:waiting"
 
 
 @pytest.fixture
-async def make_gate(servers: Servers, redis: Redis) -> AsyncIterator[MakeGate]:
-    """Open gates on a Valkey that is empty."""
+async def make_limiter(servers: Servers, redis: Redis) -> AsyncIterator[MakeLimiter]:
+    """Open limiters on a Valkey that is empty."""
     assert await redis.dbsize() == 0
-    async with gates_at(servers.redis_url) as make:
+    async with limiters_at(servers.redis_url) as make:
         yield make
 
 
-async def hold(gate: DistributedRateLimiter, *, low_priority: bool = True) -> None:
+async def hold(limiter: DistributedRateLimiter, *, low_priority: bool = True) -> None:
     """Take a place and keep it."""
-    async with gate.acquire(low_priority=low_priority):
+    async with limiter.acquire(low_priority=low_priority):
         await asyncio.Event().wait()
 
 
@@ -45,21 +51,23 @@ async def settled(redis: Redis) -> None:
 
 @pytest.mark.parametrize(("permits", "taken"), [(1, 1), (2, 1), (3, 1), (8, 4), (9, 4)])
 async def test_half_of_the_places_stay_free(
-    permits: int, taken: int, make_gate: MakeGate, redis: Redis
+    permits: int, taken: int, make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gates = [make_gate(permits=permits) for _ in range(2)]
-    repairs = [asyncio.create_task(hold(gates[number % 2])) for number in range(20)]
+    limiters = [make_limiter(permits=permits) for _ in range(2)]
+    repairs = [asyncio.create_task(hold(limiters[number % 2])) for number in range(20)]
     await settled(redis)
     assert await redis.zcard(PERMITS) == taken
     if permits > 1:
-        async with asyncio.timeout(1), gates[0].acquire():
+        async with asyncio.timeout(1), limiters[0].acquire():
             pass
     await cancel(*repairs)
 
 
 @pytest.mark.parametrize("rate", [2, 5, 10, 11.5])
-async def test_half_of_the_burst_stays_free(rate: float, make_gate: MakeGate, redis: Redis) -> None:
-    repairs = [asyncio.create_task(hold(make_gate(rate=rate))) for _ in range(20)]
+async def test_half_of_the_burst_stays_free(
+    rate: float, make_limiter: MakeLimiter, redis: Redis
+) -> None:
+    repairs = [asyncio.create_task(hold(make_limiter(rate=rate))) for _ in range(20)]
     await until(lambda: redis.zcard(PERMITS))
     for _ in range(10):
         assert float(await redis.hget(BUCKET, "tokens") or 0) >= min(rate / 2, rate - 1) - 0.001
@@ -69,23 +77,23 @@ async def test_half_of_the_burst_stays_free(rate: float, make_gate: MakeGate, re
 
 @pytest.mark.parametrize("rate", [0.5, 1, 1.1, 1.5])
 async def test_burst_of_one_still_lets_them_pass(
-    rate: float, make_gate: MakeGate, redis: Redis
+    rate: float, make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gate = make_gate(rate=rate)
+    limiter = make_limiter(rate=rate)
     async with asyncio.timeout(GUARD_SECONDS):
-        async with gate.acquire(low_priority=True):
+        async with limiter.acquire(low_priority=True):
             pass
         await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "0"})  # idle since 1970
-        async with gate.acquire(low_priority=True):
+        async with limiter.acquire(low_priority=True):
             pass
 
 
-async def test_who_waits_elsewhere_goes_first(make_gate: MakeGate, redis: Redis) -> None:
-    here, there = (make_gate(rate=4) for _ in range(2))
+async def test_who_waits_elsewhere_goes_first(make_limiter: MakeLimiter, redis: Redis) -> None:
+    here, there = (make_limiter(rate=4) for _ in range(2))
     order: list[str] = []
 
-    async def visit(gate: DistributedRateLimiter, *, low_priority: bool) -> None:
-        async with gate.acquire(low_priority=low_priority):
+    async def visit(limiter: DistributedRateLimiter, *, low_priority: bool) -> None:
+        async with limiter.acquire(low_priority=low_priority):
             order.append("repair" if low_priority else "live")
 
     await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "9" * 16})
@@ -96,59 +104,63 @@ async def test_who_waits_elsewhere_goes_first(make_gate: MakeGate, redis: Redis)
     assert order == ["live"] * 4 + ["repair"]
 
 
-async def test_who_waits_in_the_same_process_goes_first(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(rate=1)
+async def test_who_waits_in_the_same_process_goes_first(
+    make_limiter: MakeLimiter, redis: Redis
+) -> None:
+    limiter = make_limiter(rate=1)
     await redis.hset(BUCKET, mapping={"tokens": "0.9", "at_us": "9" * 16})
-    repair = asyncio.create_task(hold(gate))
-    async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
+    repair = asyncio.create_task(hold(limiter))
+    async with asyncio.timeout(GUARD_SECONDS), limiter.acquire():
         assert not repair.done()
         assert await redis.zcard(PERMITS) == 1
     await cancel(repair)
 
 
 async def test_precedence_of_a_clock_that_went_back_is_void(
-    make_gate: MakeGate, redis: Redis
+    make_limiter: MakeLimiter, redis: Redis
 ) -> None:
-    gate = make_gate(rate=1_000)
+    limiter = make_limiter(rate=1_000)
     await redis.zadd(WAITING, {"another process": float("9" * 16)})
-    async with asyncio.timeout(GUARD_SECONDS), gate.acquire(low_priority=True):
+    async with asyncio.timeout(GUARD_SECONDS), limiter.acquire(low_priority=True):
         pass
 
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_repairs_never_starve_live_requests(
-    seed: int, make_gate: MakeGate, redis: Redis
+    seed: int, make_limiter: MakeLimiter, redis: Redis
 ) -> None:
     """However many repairs wait and hold, a live burst up to the reserve is admitted at once."""
-    dice = random.Random(seed)  # noqa: S311  # no secret
-    rate, permits = dice.choice([4, 9, 20]), dice.choice([2, 5, 8])
-    gates = [make_gate(rate=rate, permits=permits) for _ in range(3)]
-    repairs = [asyncio.create_task(hold(dice.choice(gates))) for _ in range(30)]
-    await asyncio.sleep(dice.uniform(0, 0.3))
+    rng = random.Random(seed)  # noqa: S311  # no secret
+    rate, permits = rng.choice([4, 9, 20]), rng.choice([2, 5, 8])
+    limiters = [make_limiter(rate=rate, permits=permits) for _ in range(3)]
+    repairs = [asyncio.create_task(hold(rng.choice(limiters))) for _ in range(30)]
+    await asyncio.sleep(rng.uniform(0, 0.3))
     burst = min(rate // 2, permits // 2)
-    live = [asyncio.create_task(hold(dice.choice(gates), low_priority=False)) for _ in range(burst)]
-    await until(lambda: asyncio.sleep(0, not any(gate._queue.waiting for gate in gates)), 0.2)
+    live = [
+        asyncio.create_task(hold(rng.choice(limiters), low_priority=False)) for _ in range(burst)
+    ]
+    await until(lambda: asyncio.sleep(0, not any(one._queue.waiting for one in limiters)), 0.2)
     assert await redis.zcard(PERMITS) <= permits
     await cancel(*live, *repairs)
 
 
-async def test_repairs_all_pass_in_the_end(make_gate: MakeGate) -> None:
-    gates = [make_gate(rate=200, permits=3) for _ in range(2)]
+async def test_repairs_all_pass_in_the_end(make_limiter: MakeLimiter) -> None:
+    limiters = [make_limiter(rate=200, permits=3) for _ in range(2)]
 
     async def visit(number: int) -> None:
-        async with gates[number % 2].acquire(low_priority=number % 3 > 0):
+        async with limiters[number % 2].acquire(low_priority=number % 3 > 0):
             await asyncio.sleep(0)
 
     async with asyncio.timeout(GUARD_SECONDS):
         await asyncio.gather(*map(visit, range(120)))
 
 
-async def test_closed_gate_turns_away_repairs_too(make_gate: MakeGate, redis: Redis) -> None:
-    gate = make_gate(permits=1)
-    repairs = [asyncio.create_task(hold(gate)) for _ in range(3)]
-    await until(lambda: asyncio.sleep(0, len(gate._low_priority_queue.waiting) == 2))
-    await gate.close()
-    assert not gate._low_priority_queue.waiting
+async def test_closed_gate_turns_away_repairs_too(make_limiter: MakeLimiter, redis: Redis) -> None:
+    limiter = make_limiter(permits=1)
+    repairs = [asyncio.create_task(hold(limiter)) for _ in range(3)]
+    await until(lambda: asyncio.sleep(0, len(limiter._low_priority_queue.waiting) == 2))
+    await limiter.close()
+    assert not limiter._low_priority_queue.waiting
     await cancel(*repairs)
-    await gate.close()
+    await limiter.close()
     assert await redis.zcard(PERMITS) == 0

@@ -11,16 +11,16 @@ from redis.asyncio import Redis
 import app.redis.client
 from app.core.errors import BrokerUnavailable
 from app.redis.client import map_redis_errors, open_redis, ping
-from tests.clients.gates import MakeGate, Relay, gates_at, pass_through, until_waiting
+from tests.clients.rate_limiters import MakeLimiter, Relay, limiters_at, pass_through, until_waiting
 from tests.conftest import Servers
 from tests.postgres.private import private_valkey
 
 
 @pytest.fixture
-async def make_gate(servers: Servers, redis: Redis) -> AsyncIterator[MakeGate]:
-    """Open gates on a Valkey that is empty."""
+async def make_limiter(servers: Servers, redis: Redis) -> AsyncIterator[MakeLimiter]:
+    """Open limiters on a Valkey that is empty."""
     assert await redis.dbsize() == 0
-    async with gates_at(servers.redis_url) as make:
+    async with limiters_at(servers.redis_url) as make:
         yield make
 
 
@@ -33,16 +33,16 @@ async def relay(servers: Servers) -> AsyncIterator[Relay]:
 
 
 async def test_server_that_is_away_is_one_error_and_back_again_none(
-    make_gate: MakeGate, relay: Relay
+    make_limiter: MakeLimiter, relay: Relay
 ) -> None:
-    gate = make_gate(relay.url)
-    await pass_through(gate)
+    limiter = make_limiter(relay.url)
+    await pass_through(limiter)
     await relay.cut()
     for _ in range(2):
         with pytest.raises(BrokerUnavailable, match="Redis does not answer"):
-            await pass_through(gate)
+            await pass_through(limiter)
     await relay.open()
-    await pass_through(gate)
+    await pass_through(limiter)
 
 
 @pytest.mark.parametrize("is_pipeline", [False, True])
@@ -81,40 +81,40 @@ async def test_refused_login_is_said(tmp_path: Path, login: str) -> None:
 
 
 async def test_every_waiter_hears_that_the_server_is_away(
-    make_gate: MakeGate, relay: Relay
+    make_limiter: MakeLimiter, relay: Relay
 ) -> None:
-    gate = make_gate(relay.url, permits=1)
-    async with gate.acquire():
-        visits = [asyncio.create_task(pass_through(gate)) for _ in range(5)]
-        await until_waiting(gate, 5)
+    limiter = make_limiter(relay.url, permits=1)
+    async with limiter.acquire():
+        visits = [asyncio.create_task(pass_through(limiter)) for _ in range(5)]
+        await until_waiting(limiter, 5)
         await relay.cut()
         errors = await asyncio.gather(*visits, return_exceptions=True)
     assert {type(error) for error in errors} == {BrokerUnavailable}
     assert len(set(map(id, errors))) == 5  # each raises its own, with its own traceback
-    assert not gate._queue.waiting
+    assert not limiter._queue.waiting
 
 
 async def test_server_that_is_silent_is_away(
-    make_gate: MakeGate, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    make_limiter: MakeLimiter, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.redis.client, "SOCKET_TIMEOUT_SECONDS", 0.2)
     relay.is_mute = True
     with pytest.raises(BrokerUnavailable):
-        await pass_through(make_gate(relay.url))
+        await pass_through(make_limiter(relay.url))
 
 
 async def test_error_that_nobody_waits_for_is_not_reported(
-    make_gate: MakeGate, relay: Relay
+    make_limiter: MakeLimiter, relay: Relay
 ) -> None:
     reported: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, report: reported.append(report))
-    gate = make_gate(relay.url)
+    limiter = make_limiter(relay.url)
     await relay.cut()
 
     async def visit() -> None:
         async with asyncio.TaskGroup() as group:  # the first failure cancels the others
             for _ in range(5):
-                group.create_task(pass_through(gate))
+                group.create_task(pass_through(limiter))
 
     with pytest.raises(ExceptionGroup):
         await visit()

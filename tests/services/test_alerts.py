@@ -19,7 +19,7 @@ from app.domain.prices import TickerKey
 from app.redis.alert_lease import STATE_KEY, AlertLease
 from app.runtime import alert_lifespan, open_runtime
 from app.services.alerts import AlertService, sender, service
-from tests.clients.gates import Relay
+from tests.clients.rate_limiters import Relay
 from tests.conftest import Servers
 from tests.receiver import Receiver, receiving
 from tests.waiting import until

@@ -15,7 +15,7 @@ from tests.conftest import set_phase
 from tests.postgres.private import Private, private_valkey
 from tests.processes import Process, Processes
 from tests.waiting import until
-from tests.worker.ending import WAYS
+from tests.worker.ending_worker import WAYS
 
 INTERVAL = 2
 POOLS = ["prefork", "solo"]
@@ -102,7 +102,7 @@ async def test_a_redis_that_refuses_writes_ends_no_worker(
 async def test_an_end_that_nobody_asked_for_is_an_exit_code_other_than_0(
     processes: Processes, how: str
 ) -> None:
-    worker = processes.start("tests.worker.ending", how)
+    worker = processes.start("tests.worker.ending_worker", how)
     assert await asyncio.to_thread(worker.popen.wait, 60) == 1, worker.output
 
 

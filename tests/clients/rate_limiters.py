@@ -1,4 +1,4 @@
-"""Gates as workers open them, who passes through them, and a way to Valkey that can be cut."""
+"""Rate limiters as workers open them, and a relay to Valkey that can be cut."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,15 +11,15 @@ from tests.clients.wire import pour
 
 GUARD_SECONDS = 20
 """Only so that a defect fails instead of hanging."""
-MakeGate: TypeAlias = Callable[..., DistributedRateLimiter]
+MakeLimiter: TypeAlias = Callable[..., DistributedRateLimiter]
 
 
 @asynccontextmanager
-async def gates_at(redis_url: str) -> AsyncIterator[MakeGate]:
-    """Open gates, each with a connection of its own; wide ones unless limits are given."""
+async def limiters_at(redis_url: str) -> AsyncIterator[MakeLimiter]:
+    """Open limiters, each with a connection of its own; wide ones unless limits are given."""
     async with AsyncExitStack() as stack:
 
-        def open_gate(url: str = redis_url, **limits: float) -> DistributedRateLimiter:
+        def open_limiter(url: str = redis_url, **limits: float) -> DistributedRateLimiter:
             client = open_redis(url)
             stack.push_async_callback(client.aclose)
             chosen: dict[str, Any] = {
@@ -28,20 +28,20 @@ async def gates_at(redis_url: str) -> AsyncIterator[MakeGate]:
                 "lease_seconds": 30,
                 **limits,
             }
-            gate = DistributedRateLimiter(client, "test", **chosen)
-            stack.push_async_callback(gate.close)
-            return gate
+            limiter = DistributedRateLimiter(client, "test", **chosen)
+            stack.push_async_callback(limiter.close)
+            return limiter
 
-        yield open_gate
+        yield open_limiter
 
 
-async def until_waiting(gate: DistributedRateLimiter, number: int) -> None:
-    while len(gate._queue.waiting) < number:  # noqa: ASYNC110  # no event tells of it
+async def until_waiting(limiter: DistributedRateLimiter, number: int) -> None:
+    while len(limiter._queue.waiting) < number:  # noqa: ASYNC110  # no event tells of it
         await asyncio.sleep(0)
 
 
-async def pass_through(gate: DistributedRateLimiter) -> None:
-    async with asyncio.timeout(GUARD_SECONDS), gate.acquire():
+async def pass_through(limiter: DistributedRateLimiter) -> None:
+    async with asyncio.timeout(GUARD_SECONDS), limiter.acquire():
         await asyncio.sleep(0)
 
 

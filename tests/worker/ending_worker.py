@@ -1,4 +1,4 @@
-"""A worker that comes to an end which nobody asked for: `python -m tests.worker.ending HOW`."""
+"""A worker that ends without being asked to: `python -m tests.worker.ending_worker HOW`."""
 
 import sys
 from collections.abc import Callable
