@@ -1,4 +1,4 @@
-"""Chunks: lines of every ticker by two hours, in bounded space."""
+"""A cache of encoded rows in chunks of two hours, with bounded memory."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,37 +14,37 @@ from app.domain.slots import Slot
 
 CHUNK_SECONDS: Final = 2 * 3600
 MAX_CHUNKS: Final = 31 * 12
-"""A longer span is read from the database, a page at a time."""
+"""Longer spans are not cached, but read from the database a page at a time."""
 CHUNKS_AT_ONCE: Final = 13
-"""A day's, wherever it begins."""
+"""The chunks that a day can touch."""
 LINE_BYTES, CHUNK_BYTES = 8, 600
-"""What a chunk weighs beside its text: where each line lies, once it was cut, and the objects."""
+"""The memory of a chunk beside its text: an offset per line, and its objects."""
 
 Recordings = tuple[Recording, ...]
 
 
 @dataclass(slots=True)
 class _Chunk:
-    """Encoded rows, and where rows may still be added, by the recordings last asked with."""
+    """Encoded rows, and the ranges where rows may still be added according to some recordings."""
 
     lines: EncodedChunk
-    judged_by: Recordings | None = None
-    open: Sequence[Range] = ()
+    checked_recordings: Recordings | None = None
+    open_ranges: Sequence[Range] = ()
 
     @property
-    def weight(self) -> int:
-        """Tell how many bytes it takes."""
+    def size_bytes(self) -> int:
+        """Return its memory in bytes."""
         return len(self.lines.text) + LINE_BYTES * self.lines.count + CHUNK_BYTES
 
     def is_complete(self, number: int, recordings: Recordings, first: int, last: int) -> bool:
-        """Tell whether no row can be added from one second to another."""
-        if self.judged_by is not recordings:
-            self.open = () if self._is_whole(number, recordings) else self._open(number, recordings)
-            self.judged_by = recordings
-        return not any(start <= last and first <= end for start, end in self.open)
+        """Return whether no row can be added from the first to the last second."""
+        if self.checked_recordings is not recordings:
+            self.open_ranges = self._find_open_ranges(number, recordings)
+            self.checked_recordings = recordings
+        return not any(start <= last and first <= end for start, end in self.open_ranges)
 
-    def _is_whole(self, number: int, recordings: Recordings) -> bool:
-        """Tell by the number of rows alone whether each slot of one recording is there."""
+    def _has_every_slot(self, number: int, recordings: Recordings) -> bool:
+        """Return whether the number of rows shows that the newest recording lacks none here."""
         if not recordings:
             return False
         newest, first = recordings[-1], number * CHUNK_SECONDS
@@ -56,51 +56,53 @@ class _Chunk:
             and self.lines.grid_seconds % step == 0
         )
 
-    def _open(self, number: int, recordings: Recordings) -> Sequence[Range]:
+    def _find_open_ranges(self, number: int, recordings: Recordings) -> Sequence[Range]:
+        if self._has_every_slot(number, recordings):
+            return ()
         first = number * CHUNK_SECONDS
         slots = self.lines.slots()
         return tuple(open_ranges(slots, recordings, first, first + CHUNK_SECONDS - 1))
 
 
-class Chunks:
-    """Chunks by ticker and number, the least used dropped first."""
+class ChunkCache:
+    """An LRU cache of chunks by ticker and number."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._most_bytes = max_bytes
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._chunks: OrderedDict[tuple[TickerKey, int], _Chunk] = OrderedDict()
 
-    def takes(self, span: TimeRange) -> bool:
-        """Tell whether a span is kept here: it has two ends, which are not too far apart."""
-        if span.start is None or span.end is None or not self._most_bytes:
+    def can_hold(self, span: TimeRange) -> bool:
+        """Return whether a span is cacheable: bounded at both ends, and not too long."""
+        if span.start is None or span.end is None or not self._max_bytes:
             return False
         return len(_numbers(span)) <= MAX_CHUNKS
 
-    def keep(self, key: TickerKey, numbers: Sequence[int], found: Sequence[EncodedChunk]) -> None:
-        """Keep what was read of these chunks."""
-        for number, lines in zip(numbers, found, strict=True):
+    def put(self, key: TickerKey, numbers: Sequence[int], chunks: Sequence[EncodedChunk]) -> None:
+        """Add chunks, and evict the least recently used ones if there is no room."""
+        for number, lines in zip(numbers, chunks, strict=True):
             self._drop((key, number))
             chunk = self._chunks[key, number] = _Chunk(lines)
-            self._bytes += chunk.weight
-        while self._bytes > self._most_bytes and len(self._chunks) > CHUNKS_AT_ONCE:
+            self._bytes += chunk.size_bytes
+        while self._bytes > self._max_bytes and len(self._chunks) > CHUNKS_AT_ONCE:
             self._drop(next(iter(self._chunks)))
 
-    def forget(self, change: Change) -> None:
-        """Drop the chunks that a change touches."""
+    def invalidate(self, change: Change) -> None:
+        """Remove the chunks that a change overlaps."""
         if change.key is None:
             self._chunks.clear()
             self._bytes = 0
             return
-        touched = range(change.first // CHUNK_SECONDS, change.last // CHUNK_SECONDS + 1)
-        if len(touched) > len(self._chunks):
-            known = [chunk for chunk in self._chunks if chunk[1] in touched]
+        affected = range(change.first // CHUNK_SECONDS, change.last // CHUNK_SECONDS + 1)
+        if len(affected) > len(self._chunks):
+            cached = [chunk for chunk in self._chunks if chunk[1] in affected]
         else:
-            known = [(change.key, number) for number in touched]
-        for key, number in known:
+            cached = [(change.key, number) for number in affected]
+        for key, number in cached:
             if key == change.key:
                 self._drop((key, number))
 
-    def cut(
+    def slice(
         self,
         key: TickerKey,
         span: TimeRange,
@@ -108,36 +110,36 @@ class Chunks:
         order: Order = Order.ASC,
         recordings: Recordings = (),
     ) -> EncodedPage | list[int]:
-        """Cut the first lines out of a span, or the last ones; or name the chunks to read before.
+        """Return a page of the first or last lines of a span, or the numbers of missing chunks.
 
-        Whether the page is complete is judged by the recordings.
+        The recordings determine whether the page is complete.
         """
         numbers = _numbers(span)
-        page = _Page(span, limit, order)
-        for place, number in enumerate(numbers if order is Order.ASC else reversed(numbers)):
+        page = _PageBuilder(span, limit, order)
+        for index, number in enumerate(numbers if order is Order.ASC else reversed(numbers)):
             chunk = self._chunks.get((key, number))
             if chunk is None:
-                return self._absent(key, numbers, place, order)
+                return self._missing(key, numbers, index, order)
             self._chunks.move_to_end((key, number))
             if not page.add(number, chunk, is_inside=numbers.start < number < numbers.stop - 1):
-                return page.ended(recordings, has_more=True)
-        return page.ended(recordings, has_more=False)
+                return page.build(recordings, has_more=True)
+        return page.build(recordings, has_more=False)
 
-    def _absent(self, key: TickerKey, numbers: range, place: int, order: Order) -> list[int]:
-        """Name the next chunks that are not here, as many as are read at once."""
+    def _missing(self, key: TickerKey, numbers: range, index: int, order: Order) -> list[int]:
+        """Return the next missing chunks, as many as are read at once."""
         ordered = numbers if order is Order.ASC else numbers[::-1]
-        following = ordered[place : place + CHUNKS_AT_ONCE]
+        following = ordered[index : index + CHUNKS_AT_ONCE]
         return sorted(number for number in following if (key, number) not in self._chunks)
 
-    def _drop(self, place: tuple[TickerKey, int]) -> None:
-        chunk = self._chunks.pop(place, None)
+    def _drop(self, position: tuple[TickerKey, int]) -> None:
+        chunk = self._chunks.pop(position, None)
         if chunk is not None:
-            self._bytes -= chunk.weight
+            self._bytes -= chunk.size_bytes
 
 
 @dataclass(slots=True)
-class _Page:
-    """A page that is being put together, chunk by chunk, in the order asked for."""
+class _PageBuilder:
+    """Builds a page chunk by chunk in the requested order."""
 
     span: TimeRange
     limit: int
@@ -149,33 +151,33 @@ class _Page:
     last: Slot | None = None
 
     def add(self, number: int, chunk: _Chunk, *, is_inside: bool) -> bool:
-        """Add what of a chunk belongs to the page; tell whether all of it was taken."""
+        """Add a chunk's lines to the page; return whether all lines within the span fit."""
         lines = chunk.lines
-        first, beyond = (0, lines.count) if is_inside else lines.index_range(self.span)
-        taken = min(beyond - first, self.limit - self.count)
-        is_all = taken == beyond - first
+        first, stop = (0, lines.count) if is_inside else lines.index_range(self.span)
+        count = min(stop - first, self.limit - self.count)
+        fits = count == stop - first
         self.chunks.append((number, chunk))
-        if not taken:
-            return is_all
+        if not count:
+            return fits
         if self.order is Order.ASC:
-            self.pieces.append(lines.slice(first, first + taken))
-            self.last = lines.slot(first + taken - 1)
+            self.pieces.append(lines.slice(first, first + count))
+            self.last = lines.slot(first + count - 1)
         else:
-            first = beyond - taken
-            self.pieces.append(lines.slice_reversed(first, beyond))
+            first = stop - count
+            self.pieces.append(lines.slice_reversed(first, stop))
             self.last = lines.slot(first)
-        self.tags.append(f"{lines.tag}:{first}:{taken}")
-        self.count += taken
-        return is_all
+        self.tags.append(f"{lines.tag}:{first}:{count}")
+        self.count += count
+        return fits
 
-    def ended(self, recordings: Recordings, *, has_more: bool) -> EncodedPage:
-        """Give the page."""
+    def build(self, recordings: Recordings, *, has_more: bool) -> EncodedPage:
+        """Return the page."""
         tag = " ".join(self.tags)
         is_complete = self._is_complete(recordings, has_more=has_more)
         return EncodedPage(self.pieces, self.count, self.last, has_more, tag, is_complete)
 
     def _is_complete(self, recordings: Recordings, *, has_more: bool) -> bool:
-        """Tell whether no row can be added from the span's start to its end or the last line."""
+        """Return whether no row can be added from the span's start to its end or the last line."""
         first, last = self.span.start, self.last if has_more else self.span.end
         if not recordings or not self.count or first is None or last is None:
             return False

@@ -26,7 +26,7 @@ class Column(StrEnum):
 
 @dataclass(frozen=True)
 class RowTemplate:
-    """How a row is written: its parts, the slot first; no part contains the separator."""
+    """The format of a row: its parts, the slot first; no part contains the separator."""
 
     parts: tuple[str | Column, ...]
     separator: str
@@ -74,11 +74,11 @@ class EncodedChunk:
 
     @cached_property
     def tag(self) -> str:
-        """Give a digest of the text."""
+        """Return a digest of the text."""
         return sha256(self.text).hexdigest()[:TAG_DIGITS]
 
     def index_range(self, span: TimeRange) -> tuple[int, int]:
-        """Give the index of a span's first line, and the one after its last."""
+        """Return the index of a span's first line, and the one after its last."""
         if self.last is None:
             return 0, 0
         lines = range(self.count)
@@ -90,7 +90,7 @@ class EncodedChunk:
         return first, max(first, stop)
 
     def slice(self, first: int, stop: int) -> bytes:
-        """Give the text of the lines from one index to another, the last exclusive."""
+        """Return the text of the lines from one index to another (exclusive)."""
         if first >= stop:
             return b""
         if (first, stop) == (0, self.count):
@@ -100,18 +100,18 @@ class EncodedChunk:
         ]
 
     def slice_reversed(self, first: int, stop: int) -> bytes:
-        """Give the same text as `slice`, the last line first."""
+        """Return the same lines as `slice` in reversed order."""
         separator = self.template.separator_bytes
         return separator.join(reversed(self.slice(first, stop).split(separator)))
 
     def slots(self) -> list[int]:
-        """Read the slot of every line; it takes as long as reading ten chunks otherwise does."""
+        """Parse the slot of every line; this is ten times as slow as slicing a chunk."""
         after_slot, separator = self.template.after_slot, self.template.separator_bytes
         lines = self.text.split(separator) if self.count else []
         return [int(line.partition(after_slot)[0]) for line in lines]
 
     def slot(self, index: int) -> Slot:
-        """Give a line's slot."""
+        """Return a line's slot."""
         if index == self.count - 1 and self.last is not None:
             return self.last
         start = self._starts[index]
@@ -119,7 +119,7 @@ class EncodedChunk:
 
     @cached_property
     def _starts(self) -> "array[int]":
-        """Where each line begins, and where one after the last would."""
+        """The offset of each line, and of one after the last."""
         separator = self.template.separator_bytes
         steps = map(len(separator).__add__, map(len, self.text.split(separator)))
         return array("l", accumulate(steps, initial=0))

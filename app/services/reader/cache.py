@@ -21,7 +21,7 @@ from app.core.errors import AppError
 from app.core.event_wait import wait_for_event
 from app.core.single_flight import SingleFlight
 from app.domain.changes import EVERYTHING, Change
-from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Chunks
+from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, ChunkCache
 from app.domain.encoded_rows import EncodedPage, RowTemplate
 from app.domain.prices import MAX_SECOND, MIN_SECOND, UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
@@ -65,7 +65,7 @@ class ReadCache:
     ) -> None:
         self._database = database
         self.template = template
-        self._chunks = Chunks(max_bytes)
+        self._chunks = ChunkCache(max_bytes)
         self._states: dict[TickerKey, TickerState] = {}
         self._readings: set[_Reading] = set()
         self._position: Snapshot | None = None
@@ -86,9 +86,9 @@ class ReadCache:
     def cached_page(self, key: TickerKey, span: TimeRange, limit: int) -> EncodedPage | None:
         """Return an ascending page if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
-        if state is None or not self._chunks.takes(span):
+        if state is None or not self._chunks.can_hold(span):
             return None
-        page = self._chunks.cut(key, span, limit, recordings=state.recordings)
+        page = self._chunks.slice(key, span, limit, recordings=state.recordings)
         return page if isinstance(page, EncodedPage) else None
 
     async def read_newest(self, key: TickerKey) -> Price | None:
@@ -117,12 +117,12 @@ class ReadCache:
         if order is Order.DESC:
             newest = partial(self._newest_page, key, limit)
             return await self._page(key, newest) if span == UNBOUNDED else None
-        if not self._chunks.takes(span):
+        if not self._chunks.can_hold(span):
             return None
         if (page := self.cached_page(key, span, limit)) is not None:
             return page
         return await self._page(
-            key, lambda state: self._chunks.cut(key, span, limit, recordings=state.recordings)
+            key, lambda state: self._chunks.slice(key, span, limit, recordings=state.recordings)
         )
 
     async def refresh(self) -> None:
@@ -174,7 +174,7 @@ class ReadCache:
             reading.apply(change)
         if change.key is None:
             self._states.clear()
-        self._chunks.forget(change)
+        self._chunks.invalidate(change)
 
     async def _page(
         self, key: TickerKey, cut: Callable[[TickerState], EncodedPage | list[int] | None]
@@ -208,9 +208,9 @@ class ReadCache:
         interval = state.recordings[-1].interval_seconds if state.recordings else 1
         furthest = limit * interval + CHUNKS_AT_ONCE * CHUNK_SECONDS
         span = TimeRange(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
-        if not self._chunks.takes(span):
+        if not self._chunks.can_hold(span):
             return None
-        found = self._chunks.cut(key, span, limit, Order.DESC)
+        found = self._chunks.slice(key, span, limit, Order.DESC)
         if isinstance(found, list) or found.has_more or span.start == state.oldest:
             return found
         return None
@@ -248,7 +248,7 @@ class ReadCache:
                 )
             await self.refresh()
         if not reading.is_stale:
-            self._chunks.keep(key, numbers, found)
+            self._chunks.put(key, numbers, found)
 
     @contextmanager
     def _reading(self, key: TickerKey, first: int, last: int) -> Iterator[_Reading]:
