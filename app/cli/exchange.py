@@ -50,13 +50,13 @@ def exchange(  # noqa: PLR0913  a command line has as many options as it has
     rate_limit: Annotated[
         float | None, typer.Option(help="Requests a second above which 10028 is the answer.")
     ] = None,
-    burst: Annotated[int, typer.Option(help="Requests at once that the rate limit admits.")] = 100,
+    burst: Annotated[int, typer.Option(help="Requests at once that the rate limit allows.")] = 100,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate, to serve https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print every request.")] = False,
 ) -> None:
     """Run a stand-in for Deribit that replays real prices and can be told to fail."""
-    from app.simulator import ExchangeOptions, Spread, run
+    from app.simulator import ExchangeOptions, JitteredMilliseconds, run
 
     try:
         options = ExchangeOptions(
@@ -67,8 +67,8 @@ def exchange(  # noqa: PLR0913  a command line has as many options as it has
             testnet=testnet,
             seed=seed,
             faults=tuple(map(_parse_fault, fault or ())),
-            clock=Spread(clock_offset_ms, clock_jitter_ms),
-            delay=Spread(delay_ms, delay_random_ms),
+            clock=JitteredMilliseconds(clock_offset_ms, clock_jitter_ms),
+            delay=JitteredMilliseconds(delay_ms, delay_random_ms),
             chart_steps=dict(map(_parse_chart_step, chart_step or ())),
             rate_limit=rate_limit,
             burst=burst,

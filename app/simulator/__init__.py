@@ -1,4 +1,4 @@
-"""A stand-in for Deribit: the same methods on a port of this machine, and faults on demand."""
+"""Simulates Deribit: the same methods on a port of this machine, and faults on demand."""
 
 from app.simulator.fault_kinds import FaultError
 from app.simulator.faults import Fault
@@ -7,16 +7,16 @@ from app.simulator.prices import index_mean, index_price, index_prices
 from app.simulator.process import run, serve
 from app.simulator.request_log import RequestRecord
 from app.simulator.server import Exchange
-from app.simulator.timings import Spread
+from app.simulator.timings import JitteredMilliseconds
 
 __all__ = [
     "Exchange",
     "ExchangeOptions",
     "Fault",
     "FaultError",
+    "JitteredMilliseconds",
     "OptionError",
     "RequestRecord",
-    "Spread",
     "index_mean",
     "index_price",
     "index_prices",

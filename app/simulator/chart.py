@@ -27,7 +27,7 @@ def chart(name: str, span: str, step: int, now: int) -> str:
     return "[" + ",".join(_points(name, span, step, now)) + "]"
 
 
-def check_chart_step(span: str, step: object) -> None:
+def validate_chart_step(span: str, step: object) -> None:
     """Refuse a range that isn't Deribit's, and a step that isn't whole seconds."""
     if span not in DEFAULT_STEPS:
         raise ValueError(f"chart step: {span!r} is none of {', '.join(DEFAULT_STEPS)}")

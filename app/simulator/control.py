@@ -13,7 +13,7 @@ from aiohttp import web
 from app.simulator.faults import Fault
 from app.simulator.handler import RequestHandler
 from app.simulator.json_rpc import dumps
-from app.simulator.timings import Spread
+from app.simulator.timings import JitteredMilliseconds
 
 CONTROL_PATH: Final = "/control/"
 
@@ -69,7 +69,7 @@ async def serve_control(handler: RequestHandler, request: web.BaseRequest) -> we
     except ValueError as error:
         status, answer = HTTPStatus.BAD_REQUEST, {"error": str(error)}
     response = web.Response(text=dumps(answer), status=status, content_type="application/json")
-    if handler.listener.down:
+    if handler.listener.is_down:
         response.force_close()  # the outage left this connection for its answer alone
     return response
 
@@ -85,9 +85,9 @@ def _state(request: ControlRequest) -> dict[str, Any]:
         "prices": handler.market.pinned,
         "faults": _faults(request),
         "requests": {
-            "total": handler.record.total,
-            "in_flight": handler.record.in_flight,
-            "overflowed": handler.record.overflowed,
+            "total": handler.request_log.total,
+            "in_flight": handler.request_log.in_flight,
+            "overflowed": handler.request_log.overflowed,
         },
     }
 
@@ -97,7 +97,7 @@ def _add_fault(request: ControlRequest) -> dict[str, Any]:
 
 
 def _faults(request: ControlRequest) -> list[dict[str, Any]]:
-    return [fault.as_json() for fault in request.handler.faults.in_force()]
+    return [fault.as_json() for fault in request.handler.faults.active()]
 
 
 def _clear_faults(request: ControlRequest) -> list[dict[str, Any]]:
@@ -122,13 +122,17 @@ def _found(fault: Fault | None, request: ControlRequest) -> Fault:
 
 def _set_clock(request: ControlRequest) -> dict[str, Any]:
     request.only("offset_ms", "jitter_ms")
-    request.handler.clock = Spread(request.number("offset_ms"), request.range("jitter_ms"))
+    request.handler.clock = JitteredMilliseconds(
+        request.number("offset_ms"), request.range("jitter_ms")
+    )
     return _clock_state(request.handler)
 
 
 def _set_delay(request: ControlRequest) -> dict[str, Any]:
     request.only("fixed_ms", "random_ms")
-    request.handler.set_delay(Spread(request.number("fixed_ms"), request.range("random_ms")))
+    request.handler.set_delay(
+        JitteredMilliseconds(request.number("fixed_ms"), request.range("random_ms"))
+    )
     return _delay_state(request.handler)
 
 
@@ -151,8 +155,8 @@ def _unpin_price(request: ControlRequest) -> dict[str, str]:
 
 def _requests(request: ControlRequest) -> dict[str, Any]:
     record, limit = (
-        request.handler.record,
-        request.query.get("limit", str(request.handler.record.limit)),
+        request.handler.request_log,
+        request.query.get("limit", str(request.handler.request_log.limit)),
     )
     if not (limit.isascii() and limit.isdigit()):
         raise ValueError(f"limit: {limit!r} is not a count")
@@ -164,12 +168,12 @@ def _requests(request: ControlRequest) -> dict[str, Any]:
 
 
 def _clear_requests(request: ControlRequest) -> dict[str, Any]:
-    request.handler.record.clear()
+    request.handler.request_log.clear()
     return {"total": 0}
 
 
 def _summary(request: ControlRequest) -> dict[str, Any]:
-    return request.handler.record.summary()
+    return request.handler.request_log.summary()
 
 
 _ROUTES: Final[Mapping[str, Mapping[str, Action]]] = {

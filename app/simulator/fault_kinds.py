@@ -26,9 +26,9 @@ class Field:
     meaning: str
     default: object = None
 
-    def value(self, name: str, wanted: Mapping[str, Any]) -> object:
+    def value(self, name: str, description: Mapping[str, Any]) -> object:
         """Return the field's value in a description; raise FaultError if it won't do."""
-        value = wanted.get(name, self.default)
+        value = description.get(name, self.default)
         if value is _REQUIRED:
             raise FaultError(f"{name}: missing; it is {self.meaning}")
         if value is not self.default and not self.check(value):
@@ -39,18 +39,18 @@ class Field:
 Fields: TypeAlias = Mapping[str, Field]
 
 
-def parse(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def parse(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a Fault from its description; raise FaultError on the first flaw."""
-    kind = wanted.get("kind")
+    kind = description.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise FaultError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
     scope, details = (_DOWN_SCOPE, {}) if kind == "down" else (_SCOPE, KINDS[kind])
-    for name in wanted:
+    for name in description:
         if name not in {"kind", *scope, *details}:
             takes = ", ".join([*details, *scope])
             raise FaultError(f"{name}: not a field of {kind!r}, which takes {takes}")
-    fields: dict[str, Any] = {name: field.value(name, wanted) for name, field in scope.items()}
-    fields["details"] = {name: field.value(name, wanted) for name, field in details.items()}
+    fields: dict[str, Any] = {name: field.value(name, description) for name, field in scope.items()}
+    fields["details"] = {name: field.value(name, description) for name, field in details.items()}
     return {**fields, "kind": kind, "method": _method(kind, fields.get("method"))}
 
 

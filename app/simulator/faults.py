@@ -25,12 +25,12 @@ class Fault:
     hits: int = 0
 
     @property
-    def over(self) -> bool:
+    def has_ended(self) -> bool:
         """Say whether the fault has ended by itself."""
         late = self.seconds is not None and time.monotonic() >= self.added_at + self.seconds
         return late or (self.times is not None and self.hits >= self.times)
 
-    def concerns(self, method: str, index: str | None) -> bool:
+    def matches(self, method: str, index: str | None) -> bool:
         """Say whether a request is one that this fault may hit."""
         meant = self.method in (None, method) and self.index in (None, index)
         return meant and self.kind != "down"  # which hits the socket, not a request
@@ -59,24 +59,24 @@ class FaultRegistry:
     _faults: dict[int, Fault] = field(default_factory=dict)
     _last_id: int = 0
 
-    def add(self, wanted: Mapping[str, Any]) -> Fault:
+    def add(self, description: Mapping[str, Any]) -> Fault:
         """Add a fault from its description; raise FaultError if it makes no sense."""
-        fields = parse(wanted)
+        fields = parse(description)
         self._last_id += 1
         fault = self._faults[self._last_id] = Fault(id=self._last_id, **fields)
         return fault
 
     def pick(self, method: str, index: str | None) -> Fault | None:
         """Return the fault that hits a request, if any, and count the hit."""
-        for fault in self.in_force():
-            if fault.concerns(method, index) and self._strikes(fault):
+        for fault in self.active():
+            if fault.matches(method, index) and self._draw(fault):
                 fault.hits += 1
                 return fault
         return None
 
     def get(self, fault_id: int) -> Fault | None:
         """Return a fault in force by its id."""
-        return next((fault for fault in self.in_force() if fault.id == fault_id), None)
+        return next((fault for fault in self.active() if fault.id == fault_id), None)
 
     def remove(self, fault_id: int) -> Fault | None:
         """Remove a fault and return it; None if none of that id is in force."""
@@ -88,11 +88,13 @@ class FaultRegistry:
         """Remove every fault."""
         self._faults.clear()
 
-    def in_force(self) -> list[Fault]:
+    def active(self) -> list[Fault]:
         """Return the faults that have not ended yet, and forget the others."""
         if self._faults:
-            self._faults = {key: fault for key, fault in self._faults.items() if not fault.over}
+            self._faults = {
+                key: fault for key, fault in self._faults.items() if not fault.has_ended
+            }
         return list(self._faults.values())
 
-    def _strikes(self, fault: Fault) -> bool:
+    def _draw(self, fault: Fault) -> bool:
         return fault.probability >= 1 or self.rng.random() < fault.probability

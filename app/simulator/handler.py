@@ -1,4 +1,4 @@
-"""The handler: takes a request, decides what it gets, and notes both in the record."""
+"""Handles requests: picks the fault, computes the answer, and logs both."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from app.simulator.json_rpc import RpcError, envelope
 from app.simulator.listener import Listener
 from app.simulator.methods import METHODS, Market
 from app.simulator.rate_limit import RateLimit
-from app.simulator.request_log import Record, RequestRecord
-from app.simulator.responses import Answer, Sending, deliver, whole
-from app.simulator.rpc_requests import Call, read_call
-from app.simulator.timings import Spread, check_delay, true_time_us
+from app.simulator.request_log import RequestLog, RequestRecord
+from app.simulator.responses import Answer, FaultyDelivery, plain_response, respond_with_fault
+from app.simulator.rpc_requests import RpcRequest, parse_request
+from app.simulator.timings import JitteredMilliseconds, now_us, validate_delay
 
 _TOO_MANY_REQUESTS: Final = 10028
 _METHOD_NOT_FOUND: Final = -32601
@@ -33,86 +33,86 @@ class RequestHandler:
     rng: Random
     listener: Listener
     testnet: bool = False
-    clock: Spread = field(default_factory=Spread)
-    delay: Spread = field(default_factory=Spread)
+    clock: JitteredMilliseconds = field(default_factory=JitteredMilliseconds)
+    delay: JitteredMilliseconds = field(default_factory=JitteredMilliseconds)
     limit: RateLimit | None = None
-    record: Record = field(default_factory=Record)
+    request_log: RequestLog = field(default_factory=RequestLog)
 
     def add_fault(
-        self, wanted: Mapping[str, Any], last: asyncio.BaseProtocol | None = None
+        self, description: Mapping[str, Any], last: asyncio.BaseProtocol | None = None
     ) -> Fault:
         """Put a fault in force; an outage leaves the connection `last` alone."""
-        fault = self.faults.add(wanted)
+        fault = self.faults.add(description)
         if fault.kind == "down" and fault.seconds is not None:
-            self.listener.go_down(fault.seconds, last)
+            self.listener.start_outage(fault.seconds, last)
         return fault
 
-    def set_delay(self, delay: Spread) -> None:
+    def set_delay(self, delay: JitteredMilliseconds) -> None:
         """Let every answer wait; a delay into the past is refused."""
-        check_delay(delay)
+        validate_delay(delay)
         self.delay = delay
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request to one of the public methods."""
-        received_us = true_time_us()
-        call = await read_call(request)
-        entry = self.record.open(request.method, call.method, call.params, received_us)
+        received_us = now_us()
+        rpc = await parse_request(request)
+        entry = self.request_log.start(request.method, rpc.method, rpc.params, received_us)
         try:
-            return await self._reply(request, call, entry)
+            return await self._reply(request, rpc, entry)
         finally:
-            self.record.close()
+            self.request_log.finish()
 
     async def _reply(
-        self, request: web.BaseRequest, call: Call, entry: RequestRecord
+        self, request: web.BaseRequest, rpc: RpcRequest, entry: RequestRecord
     ) -> web.StreamResponse:
         shift_us = self.clock.draw_us(self.rng)
-        fault = self.faults.pick(call.method, entry.index)
+        fault = self.faults.pick(rpc.method, entry.index)
         if delay_us := self.delay.draw_us(self.rng):
-            await self.listener.pause(delay_us / 1_000_000)
-        answer = self._answer(call, fault, entry.received_us + shift_us, true_time_us() + shift_us)
+            await self.listener.sleep(delay_us / 1_000_000)
+        answer = self._answer(rpc, fault, entry.received_us + shift_us, now_us() + shift_us)
         if fault is None:
-            response: web.StreamResponse = whole(answer)
+            response: web.StreamResponse = plain_response(answer)
         else:
             entry.fault = fault.id
-            sending = Sending(request, answer, fault.details, self.listener.pause)
-            response = await deliver(fault, sending)
-        _note(entry, answer)
+            delivery = FaultyDelivery(request, answer, fault.details, self.listener.sleep)
+            response = await respond_with_fault(fault, delivery)
+        _log_answer(entry, answer)
         return response
 
-    def _answer(self, call: Call, fault: Fault | None, us_in: int, us_out: int) -> Answer:
+    def _answer(self, rpc: RpcRequest, fault: Fault | None, us_in: int, us_out: int) -> Answer:
         """Compute the answer; the price in it is the one at its usOut."""
         price = None
         try:
-            self._refuse(call, fault)
-            kind, text = "result", METHODS[call.method](self.market, call.params, us_out)
+            self._refuse(rpc, fault)
+            kind, text = "result", METHODS[rpc.method](self.market, rpc.params, us_out)
             status: int = HTTPStatus.OK
-            if call.method == PRICE_METHOD:
-                price = self.market.price_text(call.params["index_name"], us_out)
+            if rpc.method == PRICE_METHOD:
+                price = self.market.price_text(rpc.params["index_name"], us_out)
         except RpcError as error:
             kind, text, status = "error", error.text(), error.status
         members = envelope(kind, text, us_in, us_out, testnet=self.testnet)
-        if call.request_id is not None:
-            members["id"] = call.request_id
+        if rpc.request_id is not None:
+            members["id"] = rpc.request_id
         return Answer(members, status, price)
 
-    def _refuse(self, call: Call, fault: Fault | None) -> None:
+    def _refuse(self, rpc: RpcRequest, fault: Fault | None) -> None:
         """Raise the error that a fault, the rate limit or the call itself demands."""
         if fault is not None and fault.kind == "error":
             raise RpcError(**fault.details)
-        if self.limit is not None and not self.limit.admits():
+        if self.limit is not None and not self.limit.allows():
             raise RpcError(_TOO_MANY_REQUESTS)
-        if call.error is not None:
-            raise call.error
-        if call.method not in METHODS:
+        if rpc.error is not None:
+            raise rpc.error
+        if rpc.method not in METHODS:
             raise RpcError(_METHOD_NOT_FOUND)
 
 
-def _note(entry: RequestRecord, answer: Answer) -> None:
-    """Record what was sent, if anything was."""
+def _log_answer(entry: RequestRecord, answer: Answer) -> None:
+    """RequestLog what was sent, if anything was."""
     if not answer.status:
         return
     us_out = answer.members.get("usOut")
-    entry.answered_us = true_time_us()
+    entry.answered_us = now_us()
     entry.status = answer.status
     entry.us_out = None if us_out is None else int(us_out)
     entry.price = answer.price

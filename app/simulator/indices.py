@@ -38,7 +38,7 @@ class Indices:
         return name in self._served or (self.any_name and NAME.fullmatch(name) is not None)
 
 
-def listed(extra: Collection[str], *, any_name: bool) -> Indices:
+def load_indices(extra: Collection[str], *, any_name: bool) -> Indices:
     """Return the recorded lists with further names in each of them."""
     sections = _sections()
     priced, spot, derivative = (sections[title] for title in ("priced", "spot", "derivative"))

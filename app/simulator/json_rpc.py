@@ -76,7 +76,7 @@ def envelope(kind: str, text: str, us_in: int, us_out: int, *, testnet: bool) ->
     }
 
 
-def write(members: Members) -> str:
+def encode(members: Members) -> str:
     """Write members as a JSON object."""
     return "{" + ",".join([f'"{name}":{text}' for name, text in members.items()]) + "}"
 

@@ -35,7 +35,7 @@ class Listener:
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
-    def down(self) -> bool:
+    def is_down(self) -> bool:
         """Say whether connections are refused for now."""
         return bool(self._outages)
 
@@ -60,12 +60,12 @@ class Listener:
         finally:
             await self._runner.cleanup()
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         """Wait, but not beyond the exchange's end."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), seconds)
 
-    def go_down(self, seconds: float, last: asyncio.BaseProtocol | None = None) -> None:
+    def start_outage(self, seconds: float, last: asyncio.BaseProtocol | None = None) -> None:
         """Refuse connections for some time and drop those there are, all but `last`."""
         outage = asyncio.create_task(self._outage(seconds, last))
         self._outages.add(outage)
@@ -77,7 +77,7 @@ class Listener:
             for connection in self._server.connections:
                 if connection is not last:
                     connection.force_close()
-            await self.pause(seconds)
+            await self.sleep(seconds)
             if not self._closing.is_set():
                 await self._listen()
 

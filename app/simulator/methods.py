@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from app.simulator.chart import DAY, DEFAULT_STEPS, LAUNCH, chart, check_chart_step
+from app.simulator.chart import DAY, DEFAULT_STEPS, LAUNCH, chart, validate_chart_step
 from app.simulator.indices import Indices
 from app.simulator.json_rpc import RpcError, dumps, invalid
 from app.simulator.prices import curve
@@ -41,7 +41,7 @@ class Market:
     def set_chart_steps(self, steps: Mapping[str, Any]) -> None:
         """Change the steps of some ranges, in seconds."""
         for span, step in steps.items():
-            check_chart_step(span, step)
+            validate_chart_step(span, step)
         self.chart_steps.update(steps)
 
 

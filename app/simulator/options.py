@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.simulator.chart import check_chart_step
+from app.simulator.chart import validate_chart_step
 from app.simulator.fault_kinds import parse
 from app.simulator.indices import NAME
-from app.simulator.timings import Spread, check_delay
+from app.simulator.timings import JitteredMilliseconds, validate_delay
 
 
 class OptionError(ValueError):
@@ -26,8 +26,8 @@ class ExchangeOptions:
     testnet: bool = False
     seed: int | None = None
     faults: tuple[Mapping[str, Any], ...] = ()
-    clock: Spread = field(default_factory=Spread)
-    delay: Spread = field(default_factory=Spread)
+    clock: JitteredMilliseconds = field(default_factory=JitteredMilliseconds)
+    delay: JitteredMilliseconds = field(default_factory=JitteredMilliseconds)
     chart_steps: Mapping[str, int] = field(default_factory=dict)
     rate_limit: float | None = None  # requests a second
     burst: int = 100
@@ -44,9 +44,9 @@ class ExchangeOptions:
         _require(self.burst > 0, "burst: must be above 0")
         _require(bool(self.tls_cert) == bool(self.tls_key), "tls-cert and tls-key go together")
         try:
-            check_delay(self.delay)
+            validate_delay(self.delay)
             for span, step in self.chart_steps.items():
-                check_chart_step(span, step)
+                validate_chart_step(span, step)
             for fault in self.faults:
                 parse(fault)
         except ValueError as error:

@@ -1,7 +1,7 @@
-"""What an index is worth at a moment: a pure function of its name and the UNIX second.
+"""The price of an index: a pure function of its name and the UNIX second.
 
-The recording is replayed forth and back without end. Minute closes are its corners, the seconds
-between them lie on straight lines. Everything is computed in integers, so every machine and every
+The recording is replayed forwards and backwards without end. Prices between two minute closes are
+interpolated linearly. Everything is computed in integers, so every machine and every
 restart agrees to the last digit.
 """
 

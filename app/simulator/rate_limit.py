@@ -17,7 +17,7 @@ class RateLimit:
         """Start with a full pool."""
         self._credit = self.burst
 
-    def admits(self) -> bool:
+    def allows(self) -> bool:
         """Take one request's credit, or say that there is none."""
         now = time.monotonic()
         refill = (now - self._refilled_at) * self.per_second

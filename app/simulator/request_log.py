@@ -1,4 +1,4 @@
-"""The record of what was asked of the exchange and what it sent."""
+"""The log of the requests to the exchange and of its answers."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +34,7 @@ class RequestRecord:
 
 
 @dataclass(slots=True)
-class Record:
+class RequestLog:
     """The latest requests, oldest first; what no longer fits is only counted."""
 
     limit: int = 200_000
@@ -51,7 +51,7 @@ class Record:
         """Say whether requests were dropped since the record was cleared."""
         return self.total > len(self.requests)
 
-    def open(
+    def start(
         self, http_method: str, method: str, params: Mapping[str, Any], received_us: int
     ) -> RequestRecord:
         """Enter a request that has arrived."""
@@ -63,7 +63,7 @@ class Record:
         self.requests.append(request)
         return request
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Note that a request has ended, answered or not."""
         self.in_flight -= 1
 
@@ -87,16 +87,18 @@ class Record:
             "by_status": dict(Counter(str(request.status) for request in requests)),
             "in_flight": self.in_flight,
             "max_in_flight": max((request.in_flight for request in requests), default=0),
-            "max_started_in_a_second": _densest(request.received_us for request in requests),
+            "max_started_in_a_second": _max_in_one_second(
+                request.received_us for request in requests
+            ),
         }
 
 
-def _densest(times_us: Iterable[int]) -> int:
+def _max_in_one_second(times_us: Iterable[int]) -> int:
     """Return the most times that lie within any window of one second."""
-    return max(_windows(sorted(times_us)), default=0)
+    return max(_window_counts(sorted(times_us)), default=0)
 
 
-def _windows(times_us: list[int]) -> Iterator[int]:
+def _window_counts(times_us: list[int]) -> Iterator[int]:
     first = 0
     for last, time_us in enumerate(times_us):
         while time_us - times_us[first] >= _SECOND_US:

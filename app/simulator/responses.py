@@ -1,4 +1,4 @@
-"""What leaves the exchange: an answer, or the wreck that a fault makes of it."""
+"""The responses of the exchange, whole or as a fault changes them."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from aiohttp import web
 
 from app.simulator.faults import Fault
-from app.simulator.json_rpc import Members, write
+from app.simulator.json_rpc import Members, encode
 from app.simulator.methods import price_result
 
 _JSON: Final = {"Content-Type": "application/json"}
@@ -25,7 +25,7 @@ _NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 @dataclass(slots=True)
 class Answer:
-    """An answer about to be sent; status 0 says that none was."""
+    """An answer to be sent; status 0 means that none was sent."""
 
     members: Members
     status: int = HTTPStatus.OK
@@ -33,39 +33,39 @@ class Answer:
 
     def body(self) -> bytes:
         """Write the envelope."""
-        return write(self.members).encode()
+        return encode(self.members).encode()
 
     def drop(self, status: int) -> None:
-        """Take back the envelope; something else goes out under this status, or nothing."""
+        """Discard the envelope: something else is sent with this status, or nothing with 0."""
         self.members, self.status, self.price = {}, status, None
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """An answer on its way, and the fault that awaits it."""
+class FaultyDelivery:
+    """An answer, the request that it is for, and the details of the fault that changes it."""
 
     request: web.BaseRequest
     answer: Answer
     details: Mapping[str, Any]
-    pause: Callable[[float], Awaitable[None]]  # ends early when the exchange closes
+    sleep: Callable[[float], Awaitable[None]]  # ends early when the exchange closes
 
 
 Change: TypeAlias = Callable[[Answer, Mapping[str, Any]], None]
-Delivery: TypeAlias = Callable[[Sending], Awaitable[web.StreamResponse]]
+RespondFunction: TypeAlias = Callable[[FaultyDelivery], Awaitable[web.StreamResponse]]
 
 
-def whole(answer: Answer) -> web.Response:
+def plain_response(answer: Answer) -> web.Response:
     """Send an answer as it is."""
     return web.Response(body=answer.body(), status=answer.status, headers=_JSON)
 
 
-async def deliver(fault: Fault, sending: Sending) -> web.StreamResponse:
+async def respond_with_fault(fault: Fault, delivery: FaultyDelivery) -> web.StreamResponse:
     """Send an answer the way a fault wants it sent."""
     if change := _CHANGES.get(fault.kind):
-        change(sending.answer, sending.details)
-    if delivery := _DELIVERIES.get(fault.kind):
-        return await delivery(sending)
-    return whole(sending.answer)
+        change(delivery.answer, delivery.details)
+    if respond := _RESPONSES.get(fault.kind):
+        return await respond(delivery)
+    return plain_response(delivery.answer)
 
 
 def _without(member: str) -> Change:
@@ -104,79 +104,81 @@ def _stamp(answer: Answer, details: Mapping[str, Any]) -> None:
     answer.members["usDiff"] = str(us_out - int(answer.members["usIn"]))
 
 
-async def _html(sending: Sending) -> web.StreamResponse:
-    return _instead(sending, _PAGE, _HTML)
+async def _html(delivery: FaultyDelivery) -> web.StreamResponse:
+    return _replace_response(delivery, _PAGE, _HTML)
 
 
-async def _empty(sending: Sending) -> web.StreamResponse:
-    return _instead(sending, b"", {})
+async def _empty(delivery: FaultyDelivery) -> web.StreamResponse:
+    return _replace_response(delivery, b"", {})
 
 
-async def _redirect(sending: Sending) -> web.StreamResponse:
-    return _instead(sending, b"", {"Location": sending.details["location"]})
+async def _redirect(delivery: FaultyDelivery) -> web.StreamResponse:
+    return _replace_response(delivery, b"", {"Location": delivery.details["location"]})
 
 
-async def _not_object(sending: Sending) -> web.StreamResponse:
-    return _instead(sending, sending.details["body"].encode(), _JSON)
+async def _not_object(delivery: FaultyDelivery) -> web.StreamResponse:
+    return _replace_response(delivery, delivery.details["body"].encode(), _JSON)
 
 
-def _instead(sending: Sending, body: bytes, headers: Mapping[str, str]) -> web.Response:
-    status = sending.details.get("status", sending.answer.status)
-    sending.answer.drop(status)
+def _replace_response(
+    delivery: FaultyDelivery, body: bytes, headers: Mapping[str, str]
+) -> web.Response:
+    status = delivery.details.get("status", delivery.answer.status)
+    delivery.answer.drop(status)
     return web.Response(body=body, status=status, headers=headers)
 
 
-async def _cut(sending: Sending) -> web.StreamResponse:
+async def _cut(delivery: FaultyDelivery) -> web.StreamResponse:
     """Send half the JSON as if it were all of it."""
-    body = sending.answer.body()
-    return web.Response(body=body[: len(body) // 2], status=sending.answer.status, headers=_JSON)
+    body = delivery.answer.body()
+    return web.Response(body=body[: len(body) // 2], status=delivery.answer.status, headers=_JSON)
 
 
-async def _cut_connection(sending: Sending) -> web.StreamResponse:
+async def _cut_connection(delivery: FaultyDelivery) -> web.StreamResponse:
     """Promise the whole body and close the connection after half of it."""
-    body = sending.answer.body()
+    body = delivery.answer.body()
     headers = _JSON | {"Content-Length": str(len(body))}
-    response = web.StreamResponse(status=sending.answer.status, headers=headers)
-    await response.prepare(sending.request)
+    response = web.StreamResponse(status=delivery.answer.status, headers=headers)
+    await response.prepare(delivery.request)
     await response.write(body[: len(body) // 2])
-    if sending.request.transport is not None:
-        sending.request.transport.close()
+    if delivery.request.transport is not None:
+        delivery.request.transport.close()
     return response
 
 
-async def _stall(sending: Sending) -> web.StreamResponse:
+async def _stall(delivery: FaultyDelivery) -> web.StreamResponse:
     """Stay silent, or send a head that never ends, then drop the connection."""
-    sending.answer.drop(0)
-    left = sending.details["stall_seconds"]
-    if sending.details["drip"]:
-        left = await _drip(sending, left)
-    await sending.pause(left)
-    return _abort(sending)
+    delivery.answer.drop(0)
+    left = delivery.details["stall_seconds"]
+    if delivery.details["drip"]:
+        left = await _drip(delivery, left)
+    await delivery.sleep(left)
+    return _abort(delivery)
 
 
-async def _drip(sending: Sending, left: float) -> float:
+async def _drip(delivery: FaultyDelivery, left: float) -> float:
     """Send one header after the other; return the seconds that are left for silence."""
     line = b"HTTP/1.1 200 OK\r\n"
-    while left > _DRIP_SECONDS and sending.request.transport is not None:
-        sending.request.transport.write(line)
-        await sending.pause(_DRIP_SECONDS)
+    while left > _DRIP_SECONDS and delivery.request.transport is not None:
+        delivery.request.transport.write(line)
+        await delivery.sleep(_DRIP_SECONDS)
         line, left = b"X-Drip: drop\r\n", left - _DRIP_SECONDS
     return left
 
 
-async def _reset(sending: Sending) -> web.StreamResponse:
+async def _reset(delivery: FaultyDelivery) -> web.StreamResponse:
     """Drop the connection with a TCP reset."""
-    sending.answer.drop(0)
-    if sending.request.transport is not None:
-        peer = sending.request.transport.get_extra_info("socket")
+    delivery.answer.drop(0)
+    if delivery.request.transport is not None:
+        peer = delivery.request.transport.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    return _abort(sending)
+    return _abort(delivery)
 
 
-def _abort(sending: Sending) -> web.StreamResponse:
+def _abort(delivery: FaultyDelivery) -> web.StreamResponse:
     """Drop the connection; aiohttp finds nobody to send the returned response to."""
-    if sending.request.transport is not None:
-        sending.request.transport.abort()
+    if delivery.request.transport is not None:
+        delivery.request.transport.abort()
     return web.Response()
 
 
@@ -195,7 +197,7 @@ _CHANGES: Final[Mapping[str, Change]] = MappingProxyType(
         "without_jsonrpc": _without("jsonrpc"),
     }
 )
-_DELIVERIES: Final[Mapping[str, Delivery]] = MappingProxyType(
+_RESPONSES: Final[Mapping[str, RespondFunction]] = MappingProxyType(
     {
         "html": _html,
         "empty": _empty,

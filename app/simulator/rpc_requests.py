@@ -1,4 +1,4 @@
-"""What a client asks: a method with named parameters, read from a URL or a JSON-RPC body."""
+"""Parses requests: a method with named parameters, from a URL or a JSON-RPC body."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _LARGEST_BODY: Final = 32_000
 
 
 @dataclass(slots=True)
-class Call:
+class RpcRequest:
     """One request, as far as it could be understood."""
 
     method: str  # without "public/"; other scopes keep theirs
@@ -24,17 +24,17 @@ class Call:
     error: RpcError | None = None
 
 
-async def read_call(request: web.BaseRequest) -> Call:
+async def parse_request(request: web.BaseRequest) -> RpcRequest:
     """Read a request to a method's path or to the bare root; a bad one bears its error."""
     path = request.path[len(API_PATH) :].strip("/")
     if request.method == "GET" and not request.body_exists:
-        return Call(path.removeprefix(_PUBLIC), dict(request.query))
-    call = Call(path.removeprefix(_PUBLIC))
+        return RpcRequest(path.removeprefix(_PUBLIC), dict(request.query))
+    rpc = RpcRequest(path.removeprefix(_PUBLIC))
     try:
-        _read_body(call, await _body(request))
+        _read_body(rpc, await _body(request))
     except RpcError as error:
-        call.error = error
-    return call
+        rpc.error = error
+    return rpc
 
 
 async def _body(request: web.BaseRequest) -> bytes:
@@ -46,7 +46,7 @@ async def _body(request: web.BaseRequest) -> bytes:
     return bytes(body)
 
 
-def _read_body(call: Call, body: bytes) -> None:
+def _read_body(rpc: RpcRequest, body: bytes) -> None:
     """Fill a call from a JSON-RPC body; the path's method comes before the body's."""
     try:
         message = json.loads(body)
@@ -55,12 +55,12 @@ def _read_body(call: Call, body: bytes) -> None:
     if not isinstance(message, dict):
         raise RpcError(11050, data={"reason": "batches are not supported"})
     method, params = message.get("method"), message.get("params", {})
-    if not call.method and isinstance(method, str):
-        call.method = method.removeprefix(_PUBLIC)
-    call.request_id = _request_id(message)
+    if not rpc.method and isinstance(method, str):
+        rpc.method = method.removeprefix(_PUBLIC)
+    rpc.request_id = _request_id(message)
     if not isinstance(params, dict):
         raise RpcError(11050, data={"reason": "params must be an object", "param": "params"})
-    call.params = params
+    rpc.params = params
 
 
 def _request_id(message: Mapping[str, Any]) -> str:

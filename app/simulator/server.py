@@ -1,4 +1,4 @@
-"""The stand-in exchange: one port with Deribit's public methods and a control API."""
+"""The simulated exchange: one port with Deribit's public methods and a control API."""
 
 import logging
 import ssl
@@ -13,14 +13,14 @@ from app.simulator.chart import DEFAULT_STEPS
 from app.simulator.control import CONTROL_PATH, serve_control
 from app.simulator.faults import Fault, FaultRegistry
 from app.simulator.handler import RequestHandler
-from app.simulator.indices import listed
+from app.simulator.indices import load_indices
 from app.simulator.listener import Listener
 from app.simulator.methods import Market
 from app.simulator.options import ExchangeOptions, OptionError
 from app.simulator.rate_limit import RateLimit
 from app.simulator.request_log import RequestRecord
 from app.simulator.rpc_requests import API_PATH
-from app.simulator.timings import Spread
+from app.simulator.timings import JitteredMilliseconds
 
 _PUBLIC_METHODS: Final = frozenset({"GET", "POST"})
 _log = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ class Exchange:
         self._listener = Listener(
             self._serve, self.options.host, self.options.port, _tls(self.options)
         )
-        self._desk = _desk(self.options, self._listener)
+        self._handler = _build_handler(self.options, self._listener)
 
     async def __aenter__(self) -> Self:
         await self._listener.open()
         for fault in self.options.faults:
-            self._desk.add_fault(fault)
+            self._handler.add_fault(fault)
         return self
 
     async def __aexit__(
@@ -69,56 +69,56 @@ class Exchange:
     @property
     def requests(self) -> Sequence[RequestRecord]:
         """Return the record of the requests to the public methods, oldest first."""
-        return self._desk.record.requests
+        return self._handler.request_log.requests
 
     def clear_requests(self) -> None:
         """Forget the requests so far."""
-        self._desk.record.clear()
+        self._handler.request_log.clear()
 
     def summary(self) -> dict[str, Any]:
         """Return the record's counts, as the control API does."""
-        return self._desk.record.summary()
+        return self._handler.request_log.summary()
 
     def add_fault(self, kind: str, **fields: object) -> Fault:
         """Put a fault in force; raise FaultError if it makes no sense."""
-        return self._desk.add_fault({"kind": kind, **fields})
+        return self._handler.add_fault({"kind": kind, **fields})
 
     def remove_fault(self, fault_id: int) -> None:
         """Remove a fault; one that ended by itself is no error."""
-        self._desk.faults.remove(fault_id)
+        self._handler.faults.remove(fault_id)
 
     def clear_faults(self) -> None:
         """Remove every fault."""
-        self._desk.faults.clear()
+        self._handler.faults.clear()
 
     def pin_price(self, index: str, text: str) -> None:
         """Send this JSON text as the price of an index."""
-        self._desk.market.pin(index, text)
+        self._handler.market.pin(index, text)
 
     def unpin_price(self, index: str) -> None:
         """Send the price of an index as it is again."""
-        self._desk.market.pinned.pop(index, None)
+        self._handler.market.pinned.pop(index, None)
 
     def set_clock(
         self, offset_ms: float = 0.0, jitter_ms: tuple[float, float] = (0.0, 0.0)
     ) -> None:
         """Shift the exchange's clock, by a random part anew for every answer."""
-        self._desk.clock = Spread(offset_ms, jitter_ms)
+        self._handler.clock = JitteredMilliseconds(offset_ms, jitter_ms)
 
     def set_delay(self, fixed_ms: float = 0.0, random_ms: tuple[float, float] = (0.0, 0.0)) -> None:
         """Let every answer wait before it is computed."""
-        self._desk.set_delay(Spread(fixed_ms, random_ms))
+        self._handler.set_delay(JitteredMilliseconds(fixed_ms, random_ms))
 
     def set_chart_steps(self, **steps: int) -> None:
         """Change the steps of chart ranges, in seconds."""
-        self._desk.market.set_chart_steps(steps)
+        self._handler.market.set_chart_steps(steps)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if (path + "/").startswith(API_PATH + "/") and request.method in _PUBLIC_METHODS:
-            response = await self._desk.serve(request)
+            response = await self._handler.serve(request)
         elif path.startswith(CONTROL_PATH):
-            response = await serve_control(self._desk, request)
+            response = await serve_control(self._handler, request)
         else:
             response = web.json_response({"error": f"{request.method} {path}"}, status=404)
         if self.options.verbose:
@@ -126,10 +126,10 @@ class Exchange:
         return response
 
 
-def _desk(options: ExchangeOptions, listener: Listener) -> RequestHandler:
+def _build_handler(options: ExchangeOptions, listener: Listener) -> RequestHandler:
     rng = Random(options.seed)  # noqa: S311  it throws faults and keeps no secret
     market = Market(
-        listed(options.indices, any_name=options.any_index),
+        load_indices(options.indices, any_name=options.any_index),
         {**DEFAULT_STEPS, **options.chart_steps},
     )
     limit = None if options.rate_limit is None else RateLimit(options.rate_limit, options.burst)

@@ -8,13 +8,13 @@ from typing import Final
 _MAX_MS: Final = 1e12  # 31 years
 
 
-def true_time_us() -> int:
+def now_us() -> int:
     """Return the machine's time in microseconds since the epoch."""
     return time.time_ns() // 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class JitteredMilliseconds:
     """A number of milliseconds: a fixed part and a random one, drawn anew for every answer."""
 
     fixed_ms: float = 0.0
@@ -36,7 +36,7 @@ class Spread:
         return round((self.fixed_ms + drawn) * 1_000)
 
 
-def check_delay(delay: Spread) -> None:
+def validate_delay(delay: JitteredMilliseconds) -> None:
     """Refuse a delay into the past."""
     shortest = delay.fixed_ms + delay.random_ms[0]
     if shortest < 0:

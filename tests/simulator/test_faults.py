@@ -12,7 +12,7 @@ import pytest
 
 from app.simulator import Exchange, ExchangeOptions, FaultError, fault_kinds, index_price
 from app.simulator.fault_kinds import KINDS
-from app.simulator.responses import _CHANGES, _DELIVERIES
+from app.simulator.responses import _CHANGES, _RESPONSES
 from tests.simulator.asking import Client, until
 
 PRICE = b"GET /api/v2/public/get_index_price?index_name=btc_usd HTTP/1.1\r\nHost: exchange\r\n\r\n"
@@ -302,7 +302,7 @@ async def test_faulty_answer_to_post_keeps_its_id(exchange: Exchange, client: Cl
 
 
 def test_every_kind_does_something_and_is_documented() -> None:
-    assert set(KINDS) == {*_CHANGES, *_DELIVERIES, "error", "down"}
+    assert set(KINDS) == {*_CHANGES, *_RESPONSES, "error", "down"}
     readme = (Path(fault_kinds.__file__).parent / "README.md").read_text("utf-8")
     assert [kind for kind in KINDS if f"`{kind}`" not in readme] == []
 

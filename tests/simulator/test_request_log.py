@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.simulator import Exchange
-from app.simulator.request_log import Record
+from app.simulator.request_log import RequestLog
 from tests.simulator.asking import Client
 
 
 def test_record_keeps_the_latest_and_says_that_it_overflowed() -> None:
-    record = Record(limit=3)
+    record = RequestLog(limit=3)
     for number in range(5):
-        record.open("GET", "get_time", {}, number)
+        record.start("GET", "get_time", {}, number)
     assert [request.received_us for request in record.requests] == [2, 3, 4]
     assert (record.total, record.overflowed) == (5, True)
     record.clear()
@@ -22,9 +22,9 @@ def test_record_keeps_the_latest_and_says_that_it_overflowed() -> None:
 
 @given(times=st.lists(st.integers(0, 5_000_000), max_size=40))
 def test_densest_second_is_found(times: list[int]) -> None:
-    record = Record()
+    record = RequestLog()
     for time_us in times:
-        record.open("GET", "get_time", {}, time_us)
+        record.start("GET", "get_time", {}, time_us)
     windows = [sum(start <= time < start + 1_000_000 for time in times) for start in times]
     assert record.summary()["max_started_in_a_second"] == max(windows, default=0)
 
