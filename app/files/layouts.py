@@ -1,4 +1,4 @@
-"""How a row is laid out in the text formats: items of a JSON list, CSV, NDJSON."""
+"""The text formats of a row: item of a JSON list, CSV and NDJSON."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,39 +13,39 @@ JSON_ITEM: Final = RowTemplate(
     (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE),
     separator=f"{ITEM_END},{ITEM_START}",
 )
-"""Items of a list, without the first one's start and the last one's end.
+"""Items of a list, without the start of the first and the end of the last one.
 
-The database writes them, so that no object is made of a row.
+The database formats them, so that Python creates no object per row.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class TextLayout:
-    """A text file: its head, and what each line begins with, holds and ends with."""
+    """The format of a text file: its header, and each line's start, columns and end."""
 
-    head: str
+    header: str
     start: str
-    line: tuple[str | Column, ...]
+    columns: tuple[str | Column, ...]
     end: str
 
     @property
-    def lines(self) -> RowTemplate:
-        """Give the lines as the database writes them, without the first start and the last end."""
-        return RowTemplate(self.line, self.end + self.start)
+    def template(self) -> RowTemplate:
+        """Return the template of lines without the first one's start and the last one's end."""
+        return RowTemplate(self.columns, self.end + self.start)
 
-    def whole(self, lines: bytes) -> bytes:
-        """Give lines that came without the first start and the last end."""
+    def complete(self, lines: bytes) -> bytes:
+        """Add the start of the first and the end of the last line."""
         return self.start.encode() + lines + self.end.encode()
 
 
 def csv_layout(key: TickerKey) -> TextLayout:
-    """Lay out CSV; no field needs quotes."""
-    line = (Column.TIMESTAMP, ",", Column.PRICE, ",", Column.SOURCE)
-    return TextLayout(",".join(COLUMNS) + "\n", f"{key.exchange},{key.ticker},", line, "\n")
+    """Return the layout of CSV; no field needs quotes."""
+    columns = (Column.TIMESTAMP, ",", Column.PRICE, ",", Column.SOURCE)
+    return TextLayout(",".join(COLUMNS) + "\n", f"{key.exchange},{key.ticker},", columns, "\n")
 
 
 def ndjson_layout(key: TickerKey) -> TextLayout:
-    """Lay out a JSON object a line."""
+    """Return the layout of NDJSON, one object per line."""
     start = f'{{"exchange":"{key.exchange}","ticker":"{key.ticker}","timestamp":'
-    line = (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE)
-    return TextLayout("", start, line, '"}\n')
+    columns = (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE)
+    return TextLayout("", start, columns, '"}\n')

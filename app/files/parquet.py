@@ -1,6 +1,6 @@
-"""Parquet files of prices, written and read a piece at a time.
+"""Parquet files of prices, written and read in chunks.
 
-pyarrow takes time and memory to import, so only what needs it does.
+pyarrow takes time and memory to import, so only the functions that need it do.
 """
 
 import io
@@ -10,12 +10,11 @@ from typing import Any, BinaryIO, Final
 
 from app.domain.exports import COLUMNS, DECIMAL_DIGITS, DECIMAL_SCALE
 
-"""Of a price as a decimal."""
 ROWS_AT_ONCE: Final = 20_000
 
 
 class ParquetWriter:
-    """Makes a Parquet file of CSV lines without a head; the bytes come out as they are ready."""
+    """Converts CSV lines without a header to Parquet, and returns bytes as they are ready."""
 
     def __init__(self, *, has_decimals: bool) -> None:
         import pyarrow as pa  # noqa: PLC0415  # heavy
@@ -24,11 +23,11 @@ class ParquetWriter:
         price = pa.decimal128(DECIMAL_DIGITS, DECIMAL_SCALE) if has_decimals else pa.string()
         types = {"timestamp": pa.int64(), "price": price}
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
-        self._made = _Outlet()
-        self._writer = pq.ParquetWriter(self._made, self._schema, compression="zstd")
+        self._output = _BytesQueue()
+        self._writer = pq.ParquetWriter(self._output, self._schema, compression="zstd")
 
     def add(self, lines: bytes) -> bytes:
-        """Add lines as a group of rows; give what is ready of the file."""
+        """Add lines as a row group, and return the next bytes of the file."""
         import pyarrow.csv as pc  # noqa: PLC0415  # heavy
 
         table = pc.read_csv(
@@ -37,36 +36,38 @@ class ParquetWriter:
             convert_options=pc.ConvertOptions(column_types=self._schema),
         )
         self._writer.write_table(table)
-        return self._made.taken()
+        return self._output.drain()
 
     def finish(self) -> bytes:
-        """End the file; give the rest of it."""
+        """Finish the file, and return its last bytes."""
         self._writer.close()
-        return self._made.taken()
+        return self._output.drain()
 
 
 def read_columns(file: BinaryIO, known: Collection[str]) -> list[str]:
-    """Name those columns of a Parquet file that are known, by names in lower case.
+    """Return the names of a Parquet file's known columns; case is ignored.
 
     Raises:
-        ValueError: it is none, or one of them holds lists and the like.
+        ValueError: it is no Parquet file, or one of them is nested.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415  # heavy
     from pyarrow import types  # noqa: PLC0415  # heavy
 
     fields = pq.ParquetFile(file).schema_arrow
-    found = [field for field in fields if field.name.strip().lower() in known]
-    for field in found:
+    columns = [field for field in fields if field.name.strip().lower() in known]
+    for field in columns:
         if types.is_nested(field.type):
-            raise ValueError(f"its column {field.name} holds {_shown(field.type)}, not one value")
-    return [field.name for field in found]
+            raise ValueError(
+                f"its column {field.name} holds {_type_name(field.type)}, not one value"
+            )
+    return [field.name for field in columns]
 
 
 def read_rows(file: BinaryIO, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Give these columns of every row as text; decimals come without zeros at their end.
+    """Yield these columns of every row as text; decimals have no trailing zeros.
 
     Raises:
-        ValueError: the file is broken, or a column has no text.
+        ValueError: the file is broken, or a column can't be converted to text.
     """
     import pyarrow.parquet as pq  # noqa: PLC0415  # heavy
 
@@ -75,7 +76,7 @@ def read_rows(file: BinaryIO, columns: Sequence[str]) -> Iterator[tuple[str, ...
         yield from zip(*texts, strict=True)
 
 
-def _shown(kind: object) -> str:
+def _type_name(kind: object) -> str:
     return str(kind).partition("<")[0]
 
 
@@ -89,24 +90,24 @@ def _texts(name: str, column: Any) -> list[str]:  # noqa: ANN401  # an array of 
         raise ValueError(f"its column {name} can't be read: {error}") from None
     if pa.types.is_decimal(column.type) and column.type.scale > 0:
         if pc.any(pc.match_substring(texts, "E")).as_py():  # as Arrow writes small ones
-            return [_plain(price) for price in column.to_pylist()]
+            return [_format_decimal(price) for price in column.to_pylist()]
         texts = pc.utf8_rtrim(pc.utf8_rtrim(texts, "0"), ".")
     filled: list[str] = texts.fill_null("").to_pylist()
     return filled
 
 
-def _plain(price: Decimal | None) -> str:
+def _format_decimal(price: Decimal | None) -> str:
     if price is None:
         return ""
     text = f"{price:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-class _Outlet(io.RawIOBase):
-    """A file that gives away what was written to it."""
+class _BytesQueue(io.RawIOBase):
+    """A writable file whose content is taken from memory with `drain`."""
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []
+        self._pieces: list[bytes] = []
         self._position = 0
 
     def writable(self) -> bool:
@@ -117,11 +118,11 @@ class _Outlet(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401  # any buffer
         piece = bytes(data)
-        self._held.append(piece)
+        self._pieces.append(piece)
         self._position += len(piece)
         return len(piece)
 
-    def taken(self) -> bytes:
-        made = b"".join(self._held)
-        self._held.clear()
-        return made
+    def drain(self) -> bytes:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data

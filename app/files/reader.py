@@ -1,4 +1,4 @@
-"""Files of prices, CSV or Parquet, gzipped or not: rows of text with their numbers."""
+"""Files of prices, CSV or Parquet, gzipped or not, read as rows of text."""
 
 import csv
 import gzip
@@ -17,15 +17,15 @@ from app.files.parquet import read_columns, read_rows
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 PARQUET_MAGIC: Final = b"PAR1"
-BROKEN: Final = (EOFError, OSError, ValueError, zlib.error)
-"""What reading a broken file raises."""
+READ_ERRORS: Final = (EOFError, OSError, ValueError, zlib.error)
+"""The exceptions of reading a broken file."""
 
 Rows = Iterator[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class PriceFile:
-    """An open file: its columns, its rows (blank ones are empty), and how far it is read."""
+    """An open file of prices: its columns, its rows (blank ones are empty), and its progress."""
 
     columns: Sequence[str]
     rows: Rows
@@ -34,14 +34,14 @@ class PriceFile:
     raw: BinaryIO
 
     @property
-    def share(self) -> float:
-        """Tell which part of it is read, from 0 to 1."""
+    def fraction_read(self) -> float:
+        """Return the part of the file that is read, from 0 to 1."""
         return self.raw.tell() / max(1, self.size)
 
 
 @contextmanager
 def open_prices(path: Path) -> Iterator[PriceFile]:
-    """Open a file of prices, whichever kind it is.
+    """Open a file of prices; its format is detected.
 
     Raises:
         OSError, ValueError: it can't be read.
@@ -53,14 +53,14 @@ def open_prices(path: Path) -> Iterator[PriceFile]:
             plain = cast("BinaryIO", stack.enter_context(gzip.open(raw)))
         is_parquet = _begins_with(plain, PARQUET_MAGIC)
         if is_parquet and plain is not raw:
-            plain = stack.enter_context(_unpacked(plain))
+            plain = stack.enter_context(_decompressed(plain))
         size = path.stat().st_size
         if is_parquet:
             columns = read_columns(plain, KNOWN_COLUMNS)
             yield PriceFile(columns, read_rows(plain, columns), 1, size, raw)
         else:
             text = stack.enter_context(io.TextIOWrapper(plain, "utf-8-sig", errors="replace"))
-            yield PriceFile(_fields(text.readline()), map(_fields, text), 2, size, raw)
+            yield PriceFile(_split_line(text.readline()), map(_split_line, text), 2, size, raw)
 
 
 def _begins_with(file: BinaryIO, magic: bytes) -> bool:
@@ -69,15 +69,15 @@ def _begins_with(file: BinaryIO, magic: bytes) -> bool:
     return begins
 
 
-def _unpacked(packed: BinaryIO) -> BinaryIO:
-    """Unpack into a file, for Parquet is read from its end."""
+def _decompressed(compressed: BinaryIO) -> BinaryIO:
+    """Decompress into a temporary file, because Parquet is read from its end."""
     file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
-    shutil.copyfileobj(packed, file)
+    shutil.copyfileobj(compressed, file)
     return file
 
 
-def _fields(line: str) -> Sequence[str]:
-    """Take a line apart; one line is one row, so that a stray quote costs no more than that."""
+def _split_line(line: str) -> Sequence[str]:
+    """Split a line; each line is one row, so a stray quote spoils only its own line."""
     line = line.strip()
     if '"' not in line:
         return line.split(",") if line else ()

@@ -143,7 +143,7 @@ def _query(query: str, template: RowTemplate, order: Order = Order.ASC) -> _Quer
 
 
 def _row_expression(template: RowTemplate) -> str:
-    """Give the SQL expression of a row; its fixed parts are parameters."""
+    """Return the SQL expression of a row; its fixed parts are parameters."""
     return " || ".join(
         f"CAST({part if isinstance(part, Column) else f':part_{number}'} AS text)"
         for number, part in enumerate(template.parts)

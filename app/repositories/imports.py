@@ -1,4 +1,4 @@
-"""The stage of an import: a file's rows, from which they are stored in the order of time."""
+"""The staging table of an import: holds a file's rows, and inserts them in the order of time."""
 
 import io
 from collections.abc import Mapping
@@ -16,51 +16,52 @@ from app.domain.slots import Slot
 INDEX_TIMEOUT_SECONDS: Final = 3600.0
 """Sorting a file of a hundred million rows takes minutes."""
 
-_BEGIN = text(
+_CREATE = text(
     """
     CREATE TEMPORARY TABLE staged (
-        exchange text, ticker text, slot bigint, moment_us bigint, price numeric, observed_us bigint
+        exchange text, ticker text, slot bigint, timestamp_us bigint,
+        price numeric, observed_us bigint
     )
     """
 )
-_SETTLE = """
+_BUILD_INDEX = """
     CREATE INDEX ON staged ({columns});
     ANALYZE staged
 """
-_COLUMNS = "exchange, ticker, slot, moment_us"
-_COLUMNS_OF_ONE_TICKER = "slot, moment_us"
-"""Sorted in a third of the time."""
-_RUNS = text(
+_COLUMNS = "exchange, ticker, slot, timestamp_us"
+_COLUMNS_OF_ONE_TICKER = "slot, timestamp_us"
+"""Takes a third of the time to sort."""
+_STAGED_RANGES = text(
     """
     SELECT exchange, ticker, first, last, EXISTS (
-        SELECT FROM prices WHERE exchange = runs.exchange AND ticker = runs.ticker
+        SELECT FROM prices WHERE exchange = ranges.exchange AND ticker = ranges.ticker
         AND timestamp BETWEEN first AND last
     )
     FROM (
         SELECT exchange, ticker, min(slot) AS first, max(slot) AS last
         FROM staged GROUP BY 1, 2 ORDER BY 1, 2
-    ) AS runs
+    ) AS ranges
     """
 )
-_ADD = """
+_INSERT = """
     WITH block AS MATERIALIZED (
         SELECT DISTINCT ON (slot) slot, price, coalesce(observed_us, slot * 1000000) AS observed_us
         FROM staged
         WHERE exchange = :exchange AND ticker = :ticker AND slot > :after
-        ORDER BY slot, moment_us LIMIT :limit
+        ORDER BY slot, timestamp_us LIMIT :limit
     ), added AS (
         INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
-        SELECT :exchange, :ticker, slot, price, observed_us, 'import' FROM block {among}
+        SELECT :exchange, :ticker, slot, price, observed_us, 'import' FROM block {on_conflict}
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM added), (SELECT max(slot) FROM block)
 """
-_ADD_ALL = _ADD.format(among="")
-_ADD_AMONG = _ADD.format(among="ON CONFLICT DO NOTHING")
+_INSERT_ALL = _INSERT.format(on_conflict="")
+_INSERT_NEW = _INSERT.format(on_conflict="ON CONFLICT DO NOTHING")
 
 
 class StagedRange(NamedTuple):
-    """The first and the last slot that is staged of a ticker; whether prices lie among them."""
+    """A ticker's first and last staged slot, and whether prices between them are already stored."""
 
     key: TickerKey
     first: Slot
@@ -68,60 +69,60 @@ class StagedRange(NamedTuple):
     has_stored_prices: bool
 
     def fraction_before(self, slot: int) -> float:
-        """Tell which part of it ends with a slot, from 0 to 1."""
+        """Return which part of the range ends with a slot, from 0 to 1."""
         return (slot - self.first + 1) / (self.last - self.first + 1)
 
 
 class InsertedBlock(NamedTuple):
-    """What a block did: how many rows it added, and its last slot; None if nothing was left."""
+    """An inserted block: the number of new rows, and its last slot; None if nothing was left."""
 
     added: int
     last: Slot | None
 
 
 class StagingTable:
-    """Holds the rows of one file in a temporary table of the session."""
+    """A temporary table of the session with the rows of one file."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def create(self) -> None:
-        """Make the table."""
-        await self._session.execute(_BEGIN)
+        """Create the table."""
+        await self._session.execute(_CREATE)
 
     async def copy_rows(self, rows: bytes) -> None:
-        """Add rows, given as lines of comma-separated columns."""
+        """Copy rows into the table, given as lines of comma-separated columns."""
         driver = await self._driver()
         await driver.copy_to_table("staged", source=io.BytesIO(rows), format="csv")
 
     async def build_index(self) -> list[StagedRange]:
-        """Sort the rows, once all are there; tell how far they reach."""
-        rows = (await self._session.execute(_RUNS)).all()
+        """Build the index once all rows are copied, and return the range of each ticker."""
+        rows = (await self._session.execute(_STAGED_RANGES)).all()
         columns = _COLUMNS_OF_ONE_TICKER if len(rows) == 1 else _COLUMNS
         driver = await self._driver()
-        await driver.execute(_SETTLE.format(columns=columns), timeout=INDEX_TIMEOUT_SECONDS)
+        await driver.execute(_BUILD_INDEX.format(columns=columns), timeout=INDEX_TIMEOUT_SECONDS)
         return [
             StagedRange(TickerKey(row[0], row[1]), Slot(row[2]), Slot(row[3]), row[4])
             for row in rows
         ]
 
-    async def insert_block(self, run: StagedRange, after: int, limit: int) -> InsertedBlock:
-        """Store the next slots of a run in one transaction; the earliest row of a slot wins.
+    async def insert_block(self, staged: StagedRange, after: int, limit: int) -> InsertedBlock:
+        """Insert the next slots of a range in one transaction; the earliest row of a slot wins.
 
-        A price that is there stays as it is.
+        Stored prices stay unchanged.
         """
-        block = {**run.key._asdict(), "after": after, "limit": limit}
-        if not run.has_stored_prices:  # a third faster
-            with suppress(IntegrityError):  # something is there by now
-                return await self._add(_ADD_ALL, block)
-        return await self._add(_ADD_AMONG, block)
+        block = {**staged.key._asdict(), "after": after, "limit": limit}
+        if not staged.has_stored_prices:  # a third faster
+            with suppress(IntegrityError):  # a price was stored meanwhile
+                return await self._insert(_INSERT_ALL, block)
+        return await self._insert(_INSERT_NEW, block)
 
-    async def _add(self, query: str, block: Mapping[str, object]) -> InsertedBlock:
+    async def _insert(self, query: str, block: Mapping[str, object]) -> InsertedBlock:
         added, last = (await self._session.execute(_bound(query), block)).one()
         return InsertedBlock(added, None if last is None else Slot(last))
 
     async def _driver(self) -> Any:  # noqa: ANN401  # asyncpg ships no types
-        """Give the connection itself, for SQLAlchemy knows no COPY."""
+        """Return the driver's connection, because SQLAlchemy has no COPY."""
         connection = await self._session.connection()
         return (await connection.get_raw_connection()).driver_connection
 

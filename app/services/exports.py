@@ -73,7 +73,7 @@ class ExportService:
                 return self._parquet(export)
 
     async def _text(self, export: Export, layout: TextLayout) -> AsyncGenerator[bytes, None]:
-        head = layout.head.encode()
+        head = layout.header.encode()
         async with aclosing(self._batches(export, layout, ROWS_PER_BATCH)) as batches:
             async for batch in batches:
                 yield head + batch
@@ -101,12 +101,12 @@ class ExportService:
                 return None
             async with self._connections, self._database.raw_connection() as connection:
                 batch = await encoded_rows.read_batch(
-                    connection, export.key, rest, size, layout.lines
+                    connection, export.key, rest, size, layout.template
                 )
             if batch is None:
                 return None
             rest = TimeRange(batch.last + 1, rest.end)
-            return layout.whole(batch.text)
+            return layout.complete(batch.text)
 
         return prefetch(read_next)
 

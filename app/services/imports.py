@@ -25,7 +25,7 @@ from app.domain.imports import (
     RowParser,
 )
 from app.domain.recordings import Recording, subtract_recordings
-from app.files.reader import BROKEN, PriceFile, open_prices
+from app.files.reader import READ_ERRORS, PriceFile, open_prices
 from app.postgres.database import Database
 from app.repositories import prices, recordings
 from app.repositories.imports import StagedRange, StagingTable
@@ -154,7 +154,7 @@ async def _copy_to_staging(
         async with aclosing(prefetch(lambda: asyncio.to_thread(reader.read_block))) as blocks:
             async for block in blocks:
                 await staging_table.copy_rows(block)
-                fraction = READING_FRACTION * file.share
+                fraction = READING_FRACTION * file.fraction_read
                 on_progress(ImportProgress(reader.path, fraction, reader.result.read, stored=0))
 
 
@@ -182,5 +182,5 @@ def _file_errors(path: Path) -> Iterator[None]:
     """Map the errors of a broken file to ImportRefused."""
     try:
         yield
-    except BROKEN as error:
+    except READ_ERRORS as error:
         raise ImportRefused(f"{path}: {error}") from error
