@@ -367,14 +367,12 @@ async def test_tickers_whose_turn_comes_too_late_fail_before_the_next_tick(
 async def test_jump_of_the_exchanges_clock_is_not_believed_and_ends_when_it_does(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
 ) -> None:
-    """The rate limit is high, so that no attempt ends by waiting for it."""
-    changes = {"collect_interval_seconds": 2, "exchange_requests_per_second": 100}
     exchange.set_clock()
-    async with configured(settings, **changes) as runtime:
+    async with configured(settings, collect_interval_seconds=2) as runtime:
         assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
         exchange.set_clock(1000 * off_seconds)
         await until(lambda: _refused(runtime))
-    async with configured(settings, **changes) as restarted:
+    async with configured(settings, collect_interval_seconds=2) as restarted:
         assert await _refused(restarted)
         exchange.set_clock()
         await until(lambda: _collected(restarted))

@@ -22,6 +22,9 @@ from app.repositories.live import ObservedPrice
 MAX_QUOTES = 6
 """Quotes that a tick may fetch per ticker: two are usual, more only when a clock jumps."""
 
+PERMIT_MARGIN_SECONDS = 0.05
+"""Time for a permit of the rate limiter, on top of the grace."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -38,8 +41,8 @@ class TickContext(NamedTuple):
     idle_group: IdleGroup
 
     def timeout_seconds(self) -> float:
-        """Return how long a request that begins now may take: to the deadline, and the grace."""
-        return max(0, self.retrier.remaining_seconds) + self.grace_seconds
+        """Return how long a request that begins now may take: to the deadline, and some grace."""
+        return max(0, self.retrier.remaining_seconds) + self.grace_seconds + PERMIT_MARGIN_SECONDS
 
 
 class TickerTick:
