@@ -13,6 +13,7 @@ NO_ANSWER_IN_TIME = "no answer in time"
 DOES_NOT_ANSWER = "PostgreSQL does not answer"
 STATEMENT_ENDED = "PostgreSQL ended a statement"
 """How the words begin in which app/db/faults.py tells these two troubles."""
+NO_REASON = "nothing reported a failure: the logs of beat and worker tell more"
 DISK_FULL = "database_full"
 WORST_CLOCK_SECONDS = 55 * 60
 """A stamp an hour away from the database's clock is refused; this warns before."""
@@ -105,7 +106,7 @@ class Findings:
 
     def reason(self, key: TickerKey) -> str:
         """Tell in words why a ticker is stale; what all the rest depends on comes first."""
-        return next(filter(None, self._reasons(key)), "unknown: look at the worker's log")
+        return next(filter(None, self._reasons(key)), NO_REASON)
 
     def _reasons(self, key: TickerKey) -> Iterator[str]:
         failures = self._lasting_failures()

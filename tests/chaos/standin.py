@@ -56,6 +56,11 @@ class StandIn:
         except aiohttp.ClientConnectionError:
             return False
 
+    async def requests_seen(self) -> int:
+        """Count the questions of any kind, whoever asked them."""
+        summary = await self._order("GET", "requests/summary")
+        return int(sum(summary["by_method"].values()))
+
     async def charts_asked(self) -> int:
         """Count the questions for the chart, whoever asked them."""
         summary = await self._order("GET", "requests/summary")

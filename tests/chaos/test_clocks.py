@@ -54,7 +54,7 @@ async def test_a_jump_of_the_exchanges_clock_leaves_nothing_in_the_future(
     stack: Stack, exchange: StandIn, begin: Begin
 ) -> None:
     scenario = await begin(stack)
-    async with scenario.fault(says="stamp_refused"):
+    async with scenario.fault(says="exchange_stamp_refused"):
         await exchange.move_clock(AHEAD_SECONDS)
         await asyncio.sleep(LASTS_SECONDS)
         gaps = json.loads(await stack.command("gaps", "--json"))

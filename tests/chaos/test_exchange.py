@@ -15,6 +15,9 @@ from tests.waiting import until
 LASTS_SECONDS = 20
 """A tick retries for one interval of 6 s."""
 STALLED_SLOTS = 5
+SPARE_SECONDS = 2
+ASKED_AT_ONCE = 1
+"""A question for the other ticker may have been under way."""
 WRONG_PRICES = ("-5", "NaN", '"text"')
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -47,12 +50,28 @@ async def test_slots_lost_while_the_exchange_fails_come_back(
     assert {ticker for ticker, _ in findings.lost} == {"btc_usd", "eth_usd"}
 
 
+@pytest.mark.chaos("exchange asks to wait", seconds=75)
+async def test_exchange_that_asks_to_wait_is_left_alone_meanwhile(
+    stack: Stack, exchange: StandIn, begin: Begin
+) -> None:
+    scenario = await begin(stack)
+    async with scenario.fault(says="exchange_rate_limited"):
+        wait = {"code": 10028, "data": {"wait": LASTS_SECONDS}}
+        await exchange.misbehave("error", **wait, times=1)
+        await until(exchange.is_well)  # the fault hit, and is over: nothing keeps us but the wait
+        before = await exchange.requests_seen()
+        await asyncio.sleep(LASTS_SECONDS - SPARE_SECONDS)
+        assert await exchange.requests_seen() - before <= ASKED_AT_ONCE
+    findings = await scenario.whole()
+    assert {ticker for ticker, _ in findings.lost} == {"btc_usd", "eth_usd"}
+
+
 @pytest.mark.chaos("exchange prices one ticker wrongly", seconds=75)
 async def test_wrong_prices_of_one_ticker_are_never_stored_and_cost_no_other_ticker(
     stack: Stack, exchange: StandIn, begin: Begin
 ) -> None:
     scenario = await begin(stack)
-    async with scenario.fault(says="price_refused|answer_malformed"):
+    async with scenario.fault(says="exchange_(price_refused|answer_malformed)"):
         for price in WRONG_PRICES:
             lasts = LASTS_SECONDS / len(WRONG_PRICES)
             await exchange.misbehave("price", price=price, index="btc_usd", seconds=lasts)

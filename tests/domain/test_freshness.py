@@ -7,6 +7,7 @@ import pytest
 from app.domain.freshness import (
     DOES_NOT_ANSWER,
     NO_ANSWER_IN_TIME,
+    NO_REASON,
     STATEMENT_ENDED,
     Clocks,
     Failure,
@@ -42,9 +43,9 @@ def test_silence_is_half_an_interval_within_bounds(interval: int, seconds: float
 
 
 CASES = [
-    (findings(), "unknown: look at the worker's log"),
+    (findings(), NO_REASON),
     (with_signs(beats={"a": 95.4, "b": 400}), "beat has been silent for 95 s"),
-    (with_signs(beats={"a": 95, "b": 29}), "unknown: look at the worker's log"),
+    (with_signs(beats={"a": 95, "b": 29}), NO_REASON),
     (with_signs(beats={}), "no beat has reported"),
     (with_signs(workers={"b": 40}), "no worker has reported for 40 s"),
     (with_signs(workers={}), "no worker has reported"),
@@ -52,10 +53,10 @@ CASES = [
         with_signs(failures={str(BTC): MAINTENANCE}),
         "exchange_maintenance (11051 system_maintenance) since 120 s",
     ),
-    (with_signs(failures={"deribit:eth_usd": MAINTENANCE}), "unknown: look at the worker's log"),
+    (with_signs(failures={"deribit:eth_usd": MAINTENANCE}), NO_REASON),
     (
         with_signs(failures={str(BTC): MAINTENANCE._replace(noted_seconds=121)}),
-        "unknown: look at the worker's log",
+        NO_REASON,
     ),
     (with_signs(failures={"deribit:eth_usd": FULL}), "the database refuses writes: disk full"),
     (findings(signs=None, broker_trouble="Redis"), "the broker is away"),
