@@ -108,15 +108,19 @@ async def open_runtime(
         redis = open_redis(redis_url(settings))
         stack.push_async_callback(redis.aclose)
         stack.push_async_callback(flush_counters, redis)
-        rate_limiter = DistributedRateLimiter(
-            redis,
-            settings.deribit_name,
-            rate=settings.exchange_requests_per_second,
-            permits=settings.exchange_connections,
-            lease_seconds=settings.request_timeout_seconds + LEASE_MARGIN_SECONDS,
-        )
-        stack.push_async_callback(rate_limiter.close)
-        exchanges = await stack.enter_async_context(open_exchanges(settings, rate_limiter))
+
+        def rate_limiter_of(exchange: str) -> DistributedRateLimiter:
+            rate_limiter = DistributedRateLimiter(
+                redis,
+                exchange,
+                rate=settings.exchange_requests_per_second,
+                permits=settings.exchange_connections,
+                lease_seconds=settings.request_timeout_seconds + LEASE_MARGIN_SECONDS,
+            )
+            stack.push_async_callback(rate_limiter.close)
+            return rate_limiter
+
+        exchanges = await stack.enter_async_context(open_exchanges(settings, rate_limiter_of))
         keys = tuple(TickerKey(*index) for index in settings.indices)
         interval = settings.collect_interval_seconds
         repair_queue = RepairQueue(redis)

@@ -1,15 +1,19 @@
 """Clients of exchanges and of the webhook; `open_exchanges` creates those of the exchanges."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from app.clients.base import Exchange, RateLimiter
 from app.clients.deribit.client import DeribitClient
+from app.core.errors import SettingsError
 from app.core.settings import Settings
 
 if TYPE_CHECKING:
     from app.clients.transport import HttpResponse, Transport
+
+
+ExchangeFactory: TypeAlias = Callable[[Settings, RateLimiter, "LazyTransport"], Exchange]
 
 
 class LazyTransport:
@@ -33,14 +37,51 @@ class LazyTransport:
         return await self._transport.get(url, params)
 
 
+def known_exchanges(settings: Settings) -> Mapping[str, ExchangeFactory]:
+    """Return the registry: a client of each exchange, by the name in the record."""
+    return {settings.deribit_name: DeribitClient}
+
+
+def require_known_exchanges(settings: Settings) -> None:
+    """Check that there is a client of every exchange in `TICKERS`.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    known = known_exchanges(settings)
+    unknown = sorted({exchange for exchange, _ in settings.indices} - known.keys())
+    if unknown:
+        tickers = ",".join(settings.tickers)
+        raise SettingsError(
+            f"TICKERS={tickers}: unknown exchange {', '.join(unknown)}; known is {', '.join(known)}"
+        )
+
+
 @asynccontextmanager
 async def open_exchanges(
-    settings: Settings, rate_limiter: RateLimiter
+    settings: Settings, rate_limiter_of: Callable[[str], RateLimiter]
 ) -> AsyncIterator[Mapping[str, Exchange]]:
-    """Open a client of every configured exchange, by name; a process needs this once."""
+    """Open a client of every exchange in `TICKERS`, by name; a process needs this once.
+
+    `rate_limiter_of` returns the rate limiter of the named exchange.
+
+    Raises:
+        SettingsError: there is no client of one.
+    """
+    require_known_exchanges(settings)
+    factories = known_exchanges(settings)
     async with AsyncExitStack() as stack:
-        deribit = DeribitClient(settings, rate_limiter, LazyTransport(settings, stack))
-        yield {deribit.name: deribit}
+        yield {
+            name: factories[name](settings, rate_limiter_of(name), LazyTransport(settings, stack))
+            for name in dict.fromkeys(exchange for exchange, _ in settings.indices)
+        }
 
 
-__all__ = ["DeribitClient", "Exchange", "RateLimiter", "open_exchanges"]
+__all__ = [
+    "DeribitClient",
+    "Exchange",
+    "RateLimiter",
+    "known_exchanges",
+    "open_exchanges",
+    "require_known_exchanges",
+]

@@ -163,16 +163,6 @@ class Settings(BaseSettings):
         return value and SecretStr(normalize_redis_url(value.get_secret_value(), *others))
 
     @model_validator(mode="after")
-    def _known_exchange(self) -> Self:
-        unknown = {exchange for exchange, _ in self.indices} - {self.deribit_name}
-        if unknown:
-            raise ValueError(
-                f"TICKERS={','.join(self.tickers)}: unknown exchange {', '.join(sorted(unknown))}; "
-                f"known is {self.deribit_name}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _credentials_need_a_proxy(self) -> Self:
         if self.proxy_url is None and (self.proxy_username or self.proxy_password):
             raise ValueError("PROXY_USERNAME and PROXY_PASSWORD need PROXY_URL")

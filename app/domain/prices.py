@@ -1,5 +1,6 @@
 """Prices: as an exchange quotes them, and as they are stored."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -71,6 +72,13 @@ def split_ticker(text: str) -> tuple[str, str]:
     """Split a user's `exchange:ticker` into lower case; the exchange is empty if left out."""
     exchange, _, ticker = text.lower().rpartition(":")
     return exchange, ticker
+
+
+def short_names(keys: Iterable[TickerKey]) -> dict[TickerKey, str]:
+    """Name tickers for a result: without the exchange where all are of the same one."""
+    distinct = tuple(dict.fromkeys(keys))
+    is_one_exchange = len({key.exchange for key in distinct}) == 1
+    return {key: key.ticker if is_one_exchange else str(key) for key in distinct}
 
 
 class Quote(NamedTuple):

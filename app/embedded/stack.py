@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app import __version__
+from app.clients import require_known_exchanges
 from app.core.errors import SettingsError
 from app.core.settings import Settings, load_settings
 from app.embedded.data_dir import KEY_FILE, api_key, locked_data_dir, write_server_urls
@@ -45,7 +46,7 @@ def run(
         SettingsError: a setting makes no sense here, or the machine lacks a server.
         CannotStart: something can't start; everything was stopped again.
     """
-    data_dir = load_settings(**_unset(SERVER_SETTINGS)).data_dir.resolve()
+    data_dir = _load_known(**_unset(SERVER_SETTINGS)).data_dir.resolve()
     # locking removes a stale servers.env, before the settings are read
     with locked_data_dir(data_dir) as lock:
         settings = load_settings()
@@ -67,7 +68,7 @@ def demo(
     """
     unset = _unset((*SERVER_SETTINGS, *UNSET_IN_DEMO))
     placeholder = exchange_url(free_port())  # the real port is known once the directory is
-    data_dir = load_settings(**unset, deribit_base_url=placeholder).data_dir.resolve() / "demo"
+    data_dir = _load_known(**unset, deribit_base_url=placeholder).data_dir.resolve() / "demo"
     with locked_data_dir(data_dir) as lock:
         port = load_or_choose_port(data_dir / "exchange.port")
         settings = load_settings(**unset, deribit_base_url=exchange_url(port), data_dir=data_dir)
@@ -168,6 +169,12 @@ class Stack:
                 f"The exchange can't be reached ({problem}). The collector keeps trying; "
                 "`make demo` shows everything with a stand-in exchange."
             )
+
+
+def _load_known(**overrides: object) -> Settings:
+    settings = load_settings(**overrides)
+    require_known_exchanges(settings)
+    return settings
 
 
 def _environment(settings: Settings, data_dir: Path, output: TerminalOutput) -> dict[str, str]:

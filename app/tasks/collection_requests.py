@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
+from app.domain.prices import TickerKey, short_names
 from app.services.collector import CollectionResult
 from app.tasks.prices import collect
 from app.tasks.task_results import ShardResult, shard_task_id, start_task
@@ -23,7 +24,7 @@ async def start_collection(settings: Settings, redis: "Redis") -> str:
 
 def merge_results(settings: Settings, shards: Sequence[ShardResult]) -> CollectionResult:
     """Merge the results of a collection's shards; of one that broke, every ticker failed."""
-    tickers = [ticker for _, ticker in settings.indices]
+    tickers = list(short_names([TickerKey(*index) for index in settings.indices]).values())
     merged = CollectionResult()
     for number, shard in enumerate(shards):
         result = _parse_result(shard, tickers[number :: len(shards)])

@@ -26,7 +26,7 @@ async def connected(redis: Redis, base_url: str, **more: object) -> AsyncIterato
     """Open a client at a limiter that is wide open."""
     settings = Settings.model_validate({"deribit_base_url": base_url, **more})
     limiter = DistributedRateLimiter(redis, "test", rate=100_000, permits=100, lease_seconds=30)
-    async with open_exchanges(settings, limiter) as exchanges:
+    async with open_exchanges(settings, lambda _: limiter) as exchanges:
         yield exchanges[settings.deribit_name]
     await limiter.close()
 

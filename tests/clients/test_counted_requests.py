@@ -26,7 +26,7 @@ def _counted() -> list[tuple[str, ...]]:
 
 async def _fail(limiter: DistributedRateLimiter, exchange: StandIn, error: type[Exception]) -> None:
     settings = Settings.model_validate({"deribit_base_url": exchange.api_url})
-    async with open_exchanges(settings, limiter) as exchanges:
+    async with open_exchanges(settings, lambda _: limiter) as exchanges:
         with pytest.raises(error):
             await exchanges[settings.deribit_name].fetch_index_price("btc_usd")
 

@@ -224,12 +224,6 @@ def test_ticker_with_and_without_its_exchange_is_one_index() -> None:
     assert settings.indices == (("deribit", "btc_usd"), ("deribit", "eth_usd"))
 
 
-def test_unknown_exchange_is_refused_by_name() -> None:
-    assert complaint(tickers="btc_usd,other:btc_usd") == (
-        "TICKERS=btc_usd,other:btc_usd: unknown exchange other; known is deribit"
-    )
-
-
 @pytest.mark.parametrize(
     "text", ["", " , ,", "btc usd", "a:b:c", ":btc_usd", "deribit:", "btc/usd"]
 )

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.prices import Price, Quote, Source, TickerKey
+from app.domain.prices import Price, Quote, Source, TickerKey, short_names
 
 BTC = TickerKey("deribit", "btc_usd")
 
@@ -26,3 +26,9 @@ def test_quote_lands_in_the_slot_of_its_stamp(price: Decimal, stamp_us: int, sec
 def test_ticker_is_written_with_its_exchange() -> None:
     assert str(BTC) == "deribit:btc_usd"
     assert min(TickerKey("other", "a"), BTC) == BTC
+
+
+def test_result_names_the_exchange_only_where_there_are_several() -> None:
+    btc, other = TickerKey("deribit", "btc_usd"), TickerKey("kraken", "btc_usd")
+    assert short_names([btc]) == {btc: "btc_usd"}
+    assert short_names([btc, other, btc]) == {btc: "deribit:btc_usd", other: "kraken:btc_usd"}

@@ -14,7 +14,7 @@ from app.core.clocks import ExtrapolatedClock, host_id
 from app.core.errors import CollectionRunning, DatabaseFull
 from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
-from app.domain.prices import TickerKey
+from app.domain.prices import TickerKey, short_names
 from app.domain.recordings import Recording, realign
 from app.domain.slots import LatestLivePrice, Slot
 from app.domain.timestamp_checks import ExchangeClock, changed_clocks
@@ -60,6 +60,7 @@ class Collector:
         self._keys = keys
         self._interval_seconds = interval_seconds
         self._failures = failures
+        self._names = short_names(keys)
 
     async def collect(
         self, shard: int = 0, shards: int = 1, *, wait: bool = False
@@ -98,7 +99,10 @@ class Collector:
         Raises:
             ExchangeError: the exchange gave no usable answer.
         """
-        names = {name: await client.fetch_index_names() for name, client in self._exchanges.items()}
+        names = {
+            name: await self._exchanges[name].fetch_index_names()
+            for name in {key.exchange for key in self._keys}
+        }
         return [key for key in self._keys if key.ticker not in names[key.exchange]]
 
     def _new_retrier(self) -> Retrier:
@@ -152,7 +156,7 @@ class Collector:
             {tick.key: tick.failure for tick in ticks if tick.failure},
             [tick.key for tick in ticks if tick.stored],
         )
-        return _sum_up(ticks)
+        return _sum_up(ticks, self._names)
 
     async def _save_clocks(
         self, clocks: Mapping[str, ExchangeClock], timeout_seconds: float
@@ -223,11 +227,11 @@ def _handover_seconds(interval_seconds: int) -> float:
     return min(MAX_HANDOVER_SECONDS, interval_seconds / 10)
 
 
-def _sum_up(ticks: Sequence[TickerTick]) -> CollectionResult:
+def _sum_up(ticks: Sequence[TickerTick], names: Mapping[TickerKey, str]) -> CollectionResult:
     result = CollectionResult(
-        stored=[tick.key.ticker for tick in ticks if tick.stored],
-        already=[tick.key.ticker for tick in ticks if not (tick.stored or tick.failure)],
-        failed={tick.key.ticker: tick.failure.code for tick in ticks if tick.failure},
+        stored=[names[tick.key] for tick in ticks if tick.stored],
+        already=[names[tick.key] for tick in ticks if not (tick.stored or tick.failure)],
+        failed={names[tick.key]: tick.failure.code for tick in ticks if tick.failure},
     )
     level = log.warning if result.failed else log.info if result.stored else log.debug
     level("prices_collected", **{name: getattr(result, name) for name in result.__slots__})

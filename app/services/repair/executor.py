@@ -10,7 +10,7 @@ import structlog
 
 from app.clients import Exchange
 from app.core.errors import AppError
-from app.domain.prices import TickerKey
+from app.domain.prices import TickerKey, short_names
 from app.domain.repairs import OnProgress, RepairPlan, RepairResult
 from app.postgres.database import Database
 from app.services.repair.progress import ProgressReporter, TimeBudget, ignore_progress
@@ -92,11 +92,12 @@ async def _run_each(repairs: Iterator[TickerRepair]) -> None:
 def _sum_up(plan: RepairPlan, repairs: Sequence[TickerRepair]) -> RepairResult:
     """Sum up what became of the missing slots, and log it."""
     refused = sum(repair.refused for repair in repairs)
+    names = short_names(repair.key for repair in repairs)
     result = RepairResult(
         filled=sum(repair.filled for repair in repairs),
         unfillable=plan.given_up + refused,
         remaining=plan.total - refused - sum(repair.priced for repair in repairs),
-        failed={repair.key.ticker: repair.failure for repair in repairs if repair.failure},
+        failed={names[repair.key]: repair.failure for repair in repairs if repair.failure},
     )
     level = log.warning if result.failed else log.info if result.filled or refused else log.debug
     level("prices_repaired", **{name: getattr(result, name) for name in result.__slots__})
