@@ -1,0 +1,54 @@
+"""Each import contract fails when an import that it forbids is planted."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+PLANTED = {
+    "Every import points down": ("core/logs.py", "import app.services.candles"),
+    "Services do not know one another": ("services/candles.py", "import app.services.exports"),
+    "Exchange clients never touch the database": (
+        "clients/price_parsing.py",
+        "import app.postgres.database",
+    ),
+    "The domain is the standard library only": ("domain/slots.py", "import pydantic"),
+    "SQLAlchemy lives in postgres and repositories": ("services/candles.py", "import sqlalchemy"),
+    "FastAPI lives in api and main": ("services/candles.py", "import fastapi"),
+    "aiohttp lives in clients and in the simulator": ("services/candles.py", "import aiohttp"),
+    "Celery lives in celery_app, worker and tasks": ("services/candles.py", "import celery"),
+    "pyarrow lives in files": ("services/candles.py", "import pyarrow"),
+    "The simulator shares no code with the client that it tests": (
+        "simulator/chart.py",
+        "import app.core.logs",
+    ),
+}
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize("contract", PLANTED)
+def test_planted_import_breaks_its_contract(contract: str, tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    module, line = PLANTED[contract]
+    with (tmp_path / "app" / module).open("a") as source:
+        source.write(f"\n{line}\n")
+    checked = subprocess.run(  # noqa: S603  # our own tool
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 1, checked.stdout
+    assert f"{contract} BROKEN" in checked.stdout
+
+
+@pytest.mark.accept
+def test_every_contract_has_a_planted_import() -> None:
+    lines = (PROJECT / "pyproject.toml").read_text().partition("[tool.importlinter]")[2]
+    names = {line.partition('"')[2].rstrip('"') for line in lines.splitlines() if "name =" in line}
+    assert names == set(PLANTED)
