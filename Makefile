@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 # they measure ratios, or use ports of their own
-ALONE := $(addprefix tests/accept/,test_candles.py test_compose.py test_exports.py test_gaps.py test_imports.py)
+ALONE := $(addprefix tests/acceptance/,test_candles.py test_compose.py test_exports.py test_gaps.py test_imports.py)
 CODE := app tests benchmarks alembic
 
 help: ## Print what there is
@@ -36,7 +36,7 @@ chaos: $(VENV)/.dev ## Break everything, with real faults in real processes, and
 	@$(BIN)/pytest tests/chaos -m chaos -p no:randomly -n 6 --dist worksteal
 
 prove: $(VENV)/.dev ## Put known defects back, one by one, and see that their tests turn red
-	@$(BIN)/python -m tests.prove.run
+	@$(BIN)/python -m tests.mutation.run
 
 bench: $(VENV)/.dev ## Measure it beside others, as a table of ratios (BENCH=--short: within a minute)
 	@$(BIN)/python -m benchmarks $(BENCH)

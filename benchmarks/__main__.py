@@ -12,28 +12,38 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import bulk, candles, crowds, footprint, imports, reads, sizes, ticks, truth
+from benchmarks import (
+    bulk,
+    candles,
+    concurrency,
+    footprint,
+    imports,
+    reads,
+    sizes,
+    staleness,
+    ticks,
+)
+from benchmarks.environment import Environment, start_environment
 from benchmarks.machine import LOAD_CORE, describe, pinned
 from benchmarks.processes import PROJECT, Broken
 from benchmarks.results import Result, markdown, missed, plain, table
 from benchmarks.scale import LONG, SHORT, Scale
-from benchmarks.stand import Stand, standing
 
-Measure = Callable[[Stand], Iterator[Result]]
+Measure = Callable[[Environment], Iterator[Result]]
 
 EVERYTHING: Final[Mapping[str, Measure]] = {
     "reads": reads.measure,
-    "crowds": crowds.measure,
+    "concurrency": concurrency.measure,
     "sizes": sizes.measure,
     "bulk": bulk.measure,
     "candles": candles.measure,
     "imports": imports.measure,
     "ticks": ticks.measure,
-    "truth": truth.measure,
+    "staleness": staleness.measure,
 }
 APART: Final[Mapping[str, Callable[[], Iterator[Result]]]] = {"footprint": footprint.measure}
 """What starts its own servers, and is measured while no others run."""
-IN_SHORT: Final = ("reads", "bulk", "candles", "truth")
+IN_SHORT: Final = ("reads", "bulk", "candles", "staleness")
 NEEDED: Final = ("wrk", "victoria-metrics")
 PAGE: Final = PROJECT / "docs/performance.md"
 FIGURES: Final = PROJECT / "docs/performance.json"
@@ -93,10 +103,10 @@ def _measure(scale: Scale, names: Sequence[str], start: float) -> list[Result]:
         note(name, APART[name]())
     if not EVERYTHING.keys() & names:
         return results
-    with pinned(LOAD_CORE), standing(scale, tell) as stand:
+    with pinned(LOAD_CORE), start_environment(scale, tell) as environment:
         for name in (name for name in names if name in EVERYTHING):
-            note(name, EVERYTHING[name](stand))
-        results.append(Result("memory of the API at the end", stand.api.megabytes, "MB"))
+            note(name, EVERYTHING[name](environment))
+        results.append(Result("memory of the API at the end", environment.api.megabytes, "MB"))
     return results
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks import load
+from benchmarks.environment import TICKERS, Environment, serving_api
 from benchmarks.processes import Broken, Server
 from benchmarks.results import RATIO, Result, middle, rate, seconds
-from benchmarks.stand import TICKERS, Stand, serving_api
 
 PAGE_ITEMS: Final = 10_000
 LAST_PAGE: Final = 100
@@ -24,30 +24,30 @@ _COPY: Final = (
 )
 
 
-def measure(stand: Stand) -> Iterator[Result]:
+def measure(environment: Environment) -> Iterator[Result]:
     """Export everything from a process that did nothing before, and page through everything."""
-    with serving_api(stand.directory, "exporting", stand.env) as api:
-        yield from _export(stand, api)
-    yield from _pages(stand)
+    with serving_api(environment.directory, "exporting", environment.env) as api:
+        yield from _export(environment, api)
+    yield from _pages(environment)
 
 
-def _export(stand: Stand, api: Server) -> Iterator[Result]:
-    ours, theirs = stand.directory / "ours.csv", stand.directory / "theirs.csv"
+def _export(environment: Environment, api: Server) -> Iterator[Result]:
+    ours, theirs = environment.directory / "ours.csv", environment.directory / "theirs.csv"
     ticker = TICKERS[0]
     url = f"{api.url}/api/v1/prices/export?ticker={ticker}&format=csv"
     copy = _COPY.format(ticker=ticker, file=theirs)
-    _download(f"{url}&from_dt={stand.newest}", str(ours))  # what is imported at first use
+    _download(f"{url}&from_dt={environment.newest}", str(ours))  # what is imported at first use
     with api.watched() as megabytes:
         taken = load.medians(
-            stand.scale,
+            environment.scale,
             {
                 "ours": lambda: _download(url, str(ours)),
-                "psql": lambda: stand.sql.seconds(copy),
+                "psql": lambda: environment.sql.seconds(copy),
             },
         )
     if ours.read_bytes() != theirs.read_bytes():
         raise Broken("the export and psql's COPY differ")
-    rows = stand.scale.rows
+    rows = environment.scale.rows
     detail = f"{rows:,} rows in {seconds(taken['ours'])}, psql COPY in {seconds(taken['psql'])}"
     yield Result(
         "export as CSV, of psql COPY", taken["psql"] / taken["ours"], RATIO, detail, at_least=0.7
@@ -68,13 +68,13 @@ def _download(url: str, path: str) -> float:
     return time.perf_counter() - start
 
 
-def _pages(stand: Stand) -> Iterator[Result]:
+def _pages(environment: Environment) -> Iterator[Result]:
     path = f"/api/v1/prices?ticker={TICKERS[0]}&limit={PAGE_ITEMS}"
-    first, last = stand.api.url + path, ""
-    pages = min(LAST_PAGE, stand.scale.rows // PAGE_ITEMS)
+    first, last = environment.api.url + path, ""
+    pages = min(LAST_PAGE, environment.scale.rows // PAGE_ITEMS)
     for _ in range(pages - 1):
-        last = stand.api.url + _get(stand.api.url + path)[1]
-        path = last.removeprefix(stand.api.url)
+        last = environment.api.url + _get(environment.api.url + path)[1]
+        path = last.removeprefix(environment.api.url)
     taken: dict[str, list[float]] = {first: [], last: []}
     for _ in range(PAGE_ROUNDS):
         for url, times in taken.items():

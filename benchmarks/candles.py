@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks import load
+from benchmarks.environment import BIG, TICKERS, Environment
 from benchmarks.processes import Broken
 from benchmarks.results import RATIO, Result, seconds
 from benchmarks.scale import DAY_MINUTES, MINUTE
-from benchmarks.stand import BIG, TICKERS, Stand
 
 AS_FAST: Final = 5.0
 YEAR_DAYS: Final = 365
@@ -26,28 +26,30 @@ GROUP BY 1 ORDER BY 1
 """
 
 
-def measure(stand: Stand) -> Iterator[Result]:
+def measure(environment: Environment) -> Iterator[Result]:
     """Read candles of as long as is stored, at most of a year, and of ten years."""
-    days = min(YEAR_DAYS, stand.scale.rows // DAY_MINUTES - 1)
-    yield _compare(stand, f"{days} days of 1h candles", TICKERS[0], ("1h", 3600), days)
-    if stand.scale.is_long:
-        yield _compare(stand, "ten years of 1d candles", BIG, ("1d", 86_400), YEAR_DAYS * 10)
+    days = min(YEAR_DAYS, environment.scale.rows // DAY_MINUTES - 1)
+    yield _compare(environment, f"{days} days of 1h candles", TICKERS[0], ("1h", 3600), days)
+    if environment.scale.is_long:
+        yield _compare(environment, "ten years of 1d candles", BIG, ("1d", 86_400), YEAR_DAYS * 10)
 
 
-def _compare(stand: Stand, name: str, ticker: str, interval: tuple[str, int], days: int) -> Result:
+def _compare(
+    environment: Environment, name: str, ticker: str, interval: tuple[str, int], days: int
+) -> Result:
     word, width = interval
-    end = stand.newest - stand.newest % 86_400
+    end = environment.newest - environment.newest % 86_400
     first, last = end - days * DAY_MINUTES * MINUTE, end - MINUTE
     statement = _FROM_MINUTES.format(width=width, ticker=ticker, first=first, last=last)
     url = (
-        f"{stand.api.url}/api/v1/prices/candles?ticker={ticker}&interval={word}"
+        f"{environment.api.url}/api/v1/prices/candles?ticker={ticker}&interval={word}"
         f"&from_dt={first}&to_dt={last}&limit=10000"
     )
     expected = days * 86_400 // width
     _get(url, expected)  # to warm up
     taken = load.medians(
-        stand.scale,
-        {"ours": lambda: _get(url, expected), "sql": lambda: stand.sql.seconds(statement)},
+        environment.scale,
+        {"ours": lambda: _get(url, expected), "sql": lambda: environment.sql.seconds(statement)},
     )
     detail = f"{seconds(taken['ours'])}, from minutes {seconds(taken['sql'])}"
     ratio = taken["sql"] / taken["ours"]

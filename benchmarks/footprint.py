@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from benchmarks.processes import MEGABYTE, START_SECONDS, Broken, environment, python
+from benchmarks.processes import MEGABYTE, START_SECONDS, Broken, process_environment, python
 from benchmarks.results import Result
 
 MAX_MEGABYTES: Final = 400
@@ -66,7 +66,10 @@ def _demo() -> Iterator[psutil.Process]:
     log = directory / "demo.log"
     with log.open("wb") as output:
         demo = subprocess.Popen(
-            python("app", "demo"), env=environment(env), stdout=output, stderr=subprocess.STDOUT
+            python("app", "demo"),
+            env=process_environment(env),
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         _await_start(demo, log)

@@ -10,10 +10,10 @@ from typing import Final
 
 from benchmarks import load
 from benchmarks.database import Sql
+from benchmarks.environment import Environment
 from benchmarks.processes import python, run
 from benchmarks.results import RATIO, Result, seconds
 from benchmarks.scale import MINUTE
-from benchmarks.stand import Stand
 
 RECORDED: Final = (
     Path(__file__).resolve().parents[2] / "shared/recording/btc_usd_1m_2017_bitfinex.csv.gz"
@@ -25,20 +25,20 @@ _COLUMNS: Final = "(exchange, ticker, timestamp, price, observed_us, source)"
 _PLAIN: Final = "CREATE TABLE plain (LIKE prices INCLUDING ALL)"
 
 
-def measure(stand: Stand) -> Iterator[Result]:
+def measure(environment: Environment) -> Iterator[Result]:
     """Import a year into an empty record, and once more into the full one."""
-    stand.sql.ask(f"CREATE DATABASE {DATABASE}")
-    sql = stand.sql.named(DATABASE)
-    sql.migrate(stand.directory)
+    environment.sql.ask(f"CREATE DATABASE {DATABASE}")
+    sql = environment.sql.named(DATABASE)
+    sql.migrate(environment.directory)
     sql.ask(_PLAIN)
-    file, rows = stand.directory / "year.csv", stand.directory / "year-rows.csv"
+    file, rows = environment.directory / "year.csv", environment.directory / "year-rows.csv"
     count = _write_files(file, rows)
     taken = load.medians(
-        stand.scale,
+        environment.scale,
         {
             "copy": lambda: _copy(sql, "prices", rows),
             "plain": lambda: _copy(sql, "plain", rows),
-            "ours": lambda: _import_anew(stand, sql, file),
+            "ours": lambda: _import_anew(environment, sql, file),
         },
     )
     detail = f"{count:,} rows in {seconds(taken['ours'])}, COPY in {seconds(taken['copy'])}"
@@ -55,19 +55,19 @@ def measure(stand: Stand) -> Iterator[Result]:
         RATIO,
         f"COPY in {seconds(taken['plain'])}",
     )
-    yield Result("rows a second import adds", _import(stand, sql, file), "", at_most=0)
+    yield Result("rows a second import adds", _import(environment, sql, file), "", at_most=0)
 
 
-def _import_anew(stand: Stand, sql: Sql, file: Path) -> float:
+def _import_anew(environment: Environment, sql: Sql, file: Path) -> float:
     sql.ask("TRUNCATE prices, recordings", "CHECKPOINT")
     start = time.perf_counter()
-    _import(stand, sql, file)
+    _import(environment, sql, file)
     return time.perf_counter() - start
 
 
-def _import(stand: Stand, sql: Sql, file: Path) -> int:
+def _import(environment: Environment, sql: Sql, file: Path) -> int:
     """Run the command as a user does, and give how many rows it says that it added."""
-    env = {"DATABASE_URL": sql.url, "REDIS_URL": stand.redis_url}
+    env = {"DATABASE_URL": sql.url, "REDIS_URL": environment.redis_url}
     said = run(*python("app", "import", "--ticker", "btc_usd", str(file)), env=env)
     return int(re.findall(r"(\d+) added", said)[-1])
 

@@ -80,7 +80,11 @@ def serving(
     """
     with log.open("wb") as output, pinned(core):
         process = subprocess.Popen(
-            command, env=environment(env), cwd=log.parent, stdout=output, stderr=subprocess.STDOUT
+            command,
+            env=process_environment(env),
+            cwd=log.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         _await_port(process, port, log)
@@ -96,7 +100,7 @@ def run(*command: str, env: Mapping[str, str] | None = None, cwd: Path | None = 
         Broken: it failed.
     """
     ran = subprocess.run(
-        command, env=environment(env), cwd=cwd, capture_output=True, text=True, check=False
+        command, env=process_environment(env), cwd=cwd, capture_output=True, text=True, check=False
     )
     if ran.returncode:
         raise Broken(f"{' '.join(command)[:200]}: {(ran.stderr or ran.stdout)[-2000:]}")
@@ -108,7 +112,7 @@ def python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
 
 
-def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+def process_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give an environment with the project's code and none of the developer's settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**kept, "PYTHONPATH": str(PROJECT), **(more or {})}

@@ -7,11 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from benchmarks import load
-from benchmarks.load import Question
-from benchmarks.processes import Broken
-from benchmarks.results import RATIO, Result, rate
-from benchmarks.scale import DAY_MINUTES, MINUTE
-from benchmarks.stand import (
+from benchmarks.environment import (
     BASELINE_LATEST,
     BASELINE_PERIOD,
     LATEST,
@@ -20,8 +16,12 @@ from benchmarks.stand import (
     TICKERS,
     VICTORIA_LATEST,
     VICTORIA_PERIOD,
-    Stand,
+    Environment,
 )
+from benchmarks.load import Question
+from benchmarks.processes import Broken
+from benchmarks.results import RATIO, Result, rate
+from benchmarks.scale import DAY_MINUTES, MINUTE
 
 DAYS: Final = 30
 SHORTEST: Final = 60
@@ -44,40 +44,41 @@ ORDER BY timestamp LIMIT 1440;
 """
 
 
-def day_question(stand: Stand, days: int = DAYS) -> Question:
+def day_question(environment: Environment, days: int = DAYS) -> Question:
     """Ask for any day out of the last ones."""
-    first = stand.days_back(days)
-    return Question(TICKERS, first, _starts(stand, first))
+    first = environment.days_back(days)
+    return Question(TICKERS, first, _starts(environment, first))
 
 
-def any_question(stand: Stand, shortest: int = SHORTEST) -> Question:
+def any_question(environment: Environment, shortest: int = SHORTEST) -> Question:
     """Ask for any stretch of everything stored."""
-    return Question(TICKERS, stand.first, _starts(stand, stand.first), shortest)
+    return Question(TICKERS, environment.first, _starts(environment, environment.first), shortest)
 
 
-def measure(stand: Stand) -> Iterator[Result]:
+def measure(environment: Environment) -> Iterator[Result]:
     """Measure every read."""
-    require_same_answers(stand)
-    yield from _latest(stand)
-    yield from _day(stand)
-    yield from _history(stand)
-    yield from _stretch(stand)
-    yield from _cold(stand)
-    yield from _database(stand)
+    require_same_answers(environment)
+    yield from _latest(environment)
+    yield from _day(environment)
+    yield from _history(environment)
+    yield from _stretch(environment)
+    yield from _cold(environment)
+    yield from _database(environment)
 
 
-def require_same_answers(stand: Stand) -> None:
+def require_same_answers(environment: Environment) -> None:
     """Make sure that a day is the same from every server.
 
     Raises:
         Broken: one of them tells another story.
     """
-    span = {"ticker": TICKERS[0], "from": stand.first, "to": stand.first + 86_340}
+    span = {"ticker": TICKERS[0], "from": environment.first, "to": environment.first + 86_340}
     ours = [
-        (item["timestamp"], item["price"]) for item in _got(stand, "api", PERIOD, span)["items"]
+        (item["timestamp"], item["price"])
+        for item in _got(environment, "api", PERIOD, span)["items"]
     ]
-    usual = _got(stand, "baseline", BASELINE_PERIOD, span)
-    series = _got(stand, "victoria", VICTORIA_PERIOD, span)["data"]["result"][0]["values"]
+    usual = _got(environment, "baseline", BASELINE_PERIOD, span)
+    series = _got(environment, "victoria", VICTORIA_PERIOD, span)["data"]["result"][0]["values"]
     if len(ours) != DAY_MINUTES:
         raise Broken(f"a day has {len(ours)} rows")
     if ours != [(item["timestamp"], float(item["price"])) for item in usual]:
@@ -86,72 +87,75 @@ def require_same_answers(stand: Stand) -> None:
         raise Broken("VictoriaMetrics answers something else")
 
 
-def _latest(stand: Stand) -> Iterator[Result]:
+def _latest(environment: Environment) -> Iterator[Result]:
     urls = {
-        "ours": stand.api.url + LATEST,
-        "VictoriaMetrics": stand.victoria.url + VICTORIA_LATEST,
-        "bare": stand.bare.url + "/?{ticker}",
-        "baseline": stand.baseline.url + BASELINE_LATEST,
+        "ours": environment.api.url + LATEST,
+        "VictoriaMetrics": environment.victoria.url + VICTORIA_LATEST,
+        "bare": environment.asgi_floor.url + "/?{ticker}",
+        "baseline": environment.baseline.url + BASELINE_LATEST,
     }
-    seen = load.rates(stand.scale, urls, Question(TICKERS, stand.newest))
+    seen = load.rates(environment.scale, urls, Question(TICKERS, environment.newest))
     yield versus("latest, of VictoriaMetrics", seen, "VictoriaMetrics", 1.0)
     yield versus("latest, of the bare function", seen, "bare", 0.5)
     yield versus("latest, of the baseline", seen, "baseline", 10)
     yield _honest("latest", seen["baseline"], seen["bare"])
 
 
-def _day(stand: Stand) -> Iterator[Result]:
-    question = day_question(stand)
+def _day(environment: Environment) -> Iterator[Result]:
+    question = day_question(environment)
     urls = {
-        "ours": stand.api.url + PERIOD,
-        "VictoriaMetrics": stand.victoria.url + VICTORIA_PERIOD,
-        "baseline": stand.baseline.url + BASELINE_PERIOD,
-        "bare": stand.bare.url + "/?{ticker}",
+        "ours": environment.api.url + PERIOD,
+        "VictoriaMetrics": environment.victoria.url + VICTORIA_PERIOD,
+        "baseline": environment.baseline.url + BASELINE_PERIOD,
+        "bare": environment.asgi_floor.url + "/?{ticker}",
     }
-    seen = load.rates(stand.scale, urls, question)
+    seen = load.rates(environment.scale, urls, question)
     yield versus(f"a day of {DAYS}, of VictoriaMetrics", seen, "VictoriaMetrics", 1.0)
     yield versus(f"a day of {DAYS}, of the baseline", seen, "baseline", 30)
     yield _honest("day", seen["baseline"], seen["bare"])
 
 
-def _history(stand: Stand) -> Iterator[Result]:
+def _history(environment: Environment) -> Iterator[Result]:
     """Ask for the newest thousand, beside a day, which is half as long again."""
     answers = {
-        "ours": (stand.api.url + NEWEST, Question(TICKERS)),
-        "a day": (stand.api.url + PERIOD, day_question(stand)),
+        "ours": (environment.api.url + NEWEST, Question(TICKERS)),
+        "a day": (environment.api.url + PERIOD, day_question(environment)),
     }
 
     def measure(name: str) -> float:
-        return load.ask(*answers[name], stand.scale.seconds).per_second
+        return load.ask(*answers[name], environment.scale.seconds).per_second
 
-    seen = load.medians(stand.scale, {name: partial(measure, name) for name in answers})
+    seen = load.medians(environment.scale, {name: partial(measure, name) for name in answers})
     yield versus(f"history of 1,000, of a day of {DAYS}", seen, "a day", 0.4)
 
 
-def _stretch(stand: Stand) -> Iterator[Result]:
+def _stretch(environment: Environment) -> Iterator[Result]:
     """Ask for more than the memory holds: any start, any length, either ticker."""
     urls = {
-        "ours": stand.api.url + PERIOD,
-        "VictoriaMetrics": stand.victoria.url + VICTORIA_PERIOD,
-        "baseline": stand.baseline.url + BASELINE_PERIOD,
+        "ours": environment.api.url + PERIOD,
+        "VictoriaMetrics": environment.victoria.url + VICTORIA_PERIOD,
+        "baseline": environment.baseline.url + BASELINE_PERIOD,
     }
-    seen = load.rates(stand.scale, urls, any_question(stand))
+    seen = load.rates(environment.scale, urls, any_question(environment))
     yield versus("any stretch of all, of VictoriaMetrics", seen, "VictoriaMetrics", None)
     yield versus("any stretch of all, of the baseline", seen, "baseline", None)
 
 
-def _cold(stand: Stand) -> Iterator[Result]:
-    urls = {"ours": stand.cold.url + PERIOD, "baseline": stand.baseline.url + BASELINE_PERIOD}
-    seen = load.rates(stand.scale, urls, any_question(stand, DAY_MINUTES))
+def _cold(environment: Environment) -> Iterator[Result]:
+    urls = {
+        "ours": environment.cold.url + PERIOD,
+        "baseline": environment.baseline.url + BASELINE_PERIOD,
+    }
+    seen = load.rates(environment.scale, urls, any_question(environment, DAY_MINUTES))
     yield versus("a cold day of all, of the baseline", seen, "baseline", 10)
 
 
-def _database(stand: Stand) -> Iterator[Result]:
+def _database(environment: Environment) -> Iterator[Result]:
     """Ask PostgreSQL itself."""
-    first = stand.days_back(DAYS)
-    script = _DAY_ROWS.format(first=first, starts=_starts(stand, first))
-    row = stand.sql.per_second(_NEWEST_ROW, stand.scale.seconds)
-    day = stand.sql.per_second(script, stand.scale.seconds)
+    first = environment.days_back(DAYS)
+    script = _DAY_ROWS.format(first=first, starts=_starts(environment, first))
+    row = environment.sql.per_second(_NEWEST_ROW, environment.scale.seconds)
+    day = environment.sql.per_second(script, environment.scale.seconds)
     yield Result("PostgreSQL alone: newest row", row, "/s", "pgbench, one client, prepared")
     yield Result("PostgreSQL alone: a day's rows", day, "/s", "pgbench, one client, prepared")
 
@@ -170,13 +174,13 @@ def _honest(what: str, baseline: float, bare: float) -> Result:
     return Result(name, baseline / bare / expected, RATIO, detail, at_least=1 / STRAW)
 
 
-def _starts(stand: Stand, first: int) -> int:
-    return (stand.newest - first) // MINUTE - DAY_MINUTES + 2
+def _starts(environment: Environment, first: int) -> int:
+    return (environment.newest - first) // MINUTE - DAY_MINUTES + 2
 
 
-def _got(stand: Stand, server: str, template: str, span: dict[str, Any]) -> Any:  # noqa: ANN401  # JSON
+def _got(environment: Environment, server: str, template: str, span: dict[str, Any]) -> Any:  # noqa: ANN401  # JSON
     path = template
     for name, value in span.items():
         path = path.replace(f"{{{name}}}", str(value))
-    with urllib.request.urlopen(getattr(stand, server).url + path) as answer:
+    with urllib.request.urlopen(getattr(environment, server).url + path) as answer:
         return json.load(answer)

@@ -22,7 +22,7 @@ from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import prices
-from benchmarks.stand import TAIL, TIDE
+from benchmarks.environment import TAIL, TIDE
 
 TIDE_ROWS: Final = 240
 START: Final = 1_600_000_020

@@ -128,7 +128,7 @@ async def test_writers_beside_one_another_are_all_counted(
 async def test_summaries_are_right_whatever_is_stated_beside_one_another(
     servers: Servers, database_name: str
 ) -> None:
-    """`tests/accept/test_statements.py` goes on for longer."""
+    """`tests/acceptance/test_statements.py` goes on for longer."""
     seed = SystemRandom().randrange(10**9)
     await run_beside_one_another(
         lambda: asyncpg.connect(servers.plain_url(database_name)), seed, 200

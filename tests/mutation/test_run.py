@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prove.run import PROVEN, Report, _judge, _run_tests, main
+from tests.mutation.run import PROVEN, Report, _judge, _run_tests, main
 
 TESTS = """
 import pytest

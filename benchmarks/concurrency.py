@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from benchmarks import load
+from benchmarks.environment import LATEST, PERIOD, TICKERS, Environment
 from benchmarks.load import Load, Question
 from benchmarks.reads import any_question, day_question
 from benchmarks.results import RATIO, Result, rate
-from benchmarks.stand import LATEST, PERIOD, TICKERS, Stand
 
 CROWDS: Final = (120, 500)
 LASTING: Final = 4
@@ -25,20 +25,20 @@ UPDATE prices SET price = price WHERE (exchange, ticker, timestamp) IN (
 """  # noqa: S608  # constants
 
 
-def measure(stand: Stand) -> Iterator[Result]:
+def measure(environment: Environment) -> Iterator[Result]:
     """Ask over many connections: for the newest price, for days, for what is not in memory."""
     asked = {
-        LATEST_ONE: (stand.api.url + LATEST, Question(TICKERS)),
-        CHANGING: (stand.api.url + LATEST, Question(TICKERS)),
-        BARE: (stand.bare.url + "/?{ticker}", Question(TICKERS)),
-        "a day": (stand.api.url + PERIOD, day_question(stand)),
-        "any stretch": (stand.api.url + PERIOD, any_question(stand)),
+        LATEST_ONE: (environment.api.url + LATEST, Question(TICKERS)),
+        CHANGING: (environment.api.url + LATEST, Question(TICKERS)),
+        BARE: (environment.asgi_floor.url + "/?{ticker}", Question(TICKERS)),
+        "a day": (environment.api.url + PERIOD, day_question(environment)),
+        "any stretch": (environment.api.url + PERIOD, any_question(environment)),
     }
     for connections in CROWDS:
         seen: dict[str, Load] = {}
         for name, (url, question) in asked.items():
-            with _changing(stand, is_changing=name is CHANGING):
-                seconds = stand.scale.seconds * LASTING
+            with _changing(environment, is_changing=name is CHANGING):
+                seconds = environment.scale.seconds * LASTING
                 seen[name] = load.ask(url, question, seconds, connections)
             yield _errors(f"{name}, {connections} connections: errors", seen[name])
         for name in (LATEST_ONE, CHANGING):
@@ -57,13 +57,13 @@ def _longest(name: str, seen: Load, bare: Load) -> Result:
 
 
 @contextmanager
-def _changing(stand: Stand, *, is_changing: bool) -> Iterator[None]:
+def _changing(environment: Environment, *, is_changing: bool) -> Iterator[None]:
     """Write the newest prices anew meanwhile, as they are."""
     ended = threading.Event()
 
     def change() -> None:
         while not ended.wait(CHANGE_EVERY_SECONDS):
-            stand.sql.ask(_CHANGE.format(since=stand.newest - 3600))
+            environment.sql.ask(_CHANGE.format(since=environment.newest - 3600))
 
     writer = threading.Thread(target=change)
     if is_changing:

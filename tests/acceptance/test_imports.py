@@ -15,7 +15,7 @@ from app.core.settings import Settings
 from app.domain.imports import ImportRequest, ImportResult
 from app.postgres.database import Database
 from app.services.imports import ImportService
-from tests.accept.test_gaps import RECORDED
+from tests.acceptance.test_gaps import RECORDED
 from tests.processes import Processes
 
 pytestmark = pytest.mark.accept

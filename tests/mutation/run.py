@@ -1,6 +1,6 @@
 """Puts known defects back, one by one, each into a copy of the code, and wants its tests red.
 
-`make prove` runs it over all of them; `python -m tests.prove.run 07 39-cursor` over those whose
+`make prove` runs it over all of them; `python -m tests.mutation.run 07 39-cursor` over those whose
 names begin so.
 """
 
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.prove.catalog import PROJECT, Defect, apply, read_defects
+from tests.mutation.catalog import PROJECT, Defect, apply, read_defects
 
 AT_ONCE = 2
 GREEN_SECONDS = 600

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.judging import Answer, Commit, Judgement, judge
+from benchmarks.consistency import Answer, Commit, Judgement, judge
 
 COMMITS = [Commit("tide", 1, 10.0, 10.1), Commit("tide", 2, 11.0, 11.1)]
 

@@ -10,8 +10,8 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from app.core.settings import Settings
-from tests.accept.test_api import answers
-from tests.accept.test_gaps import _FILL, MILLION, START
+from tests.acceptance.test_api import answers
+from tests.acceptance.test_gaps import _FILL, MILLION, START
 from tests.api.test_outages import free_port
 from tests.conftest import Servers
 from tests.processes import Processes

@@ -97,7 +97,7 @@ async def test_api_keeps_its_own_document_in_thousands_of_cases(
         subprocess.run,
         command,
         cwd=PROJECT,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.accept.fuzzing"},
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.acceptance.fuzzing"},
         capture_output=True,
         text=True,
         check=False,

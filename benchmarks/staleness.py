@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import aiohttp
 
-from benchmarks.judging import Answer, Commit, Judgement, judge
-from benchmarks.processes import Broken, environment, python
+from benchmarks.consistency import Answer, Commit, Judgement, judge
+from benchmarks.environment import TAIL, TIDE, Environment
+from benchmarks.processes import Broken, process_environment, python
 from benchmarks.results import Result
-from benchmarks.stand import TAIL, TIDE, Stand
 from benchmarks.writer import TIDE_ROWS, slot_of
 
 READERS: Final = 2
@@ -31,15 +31,17 @@ _CUT: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE quer
 _EMPTY: Final = f"DELETE FROM prices WHERE ticker IN ('{TIDE}', '{TAIL}')"  # noqa: S608  # constants
 
 
-def measure(stand: Stand) -> Iterator[Result]:
+def measure(environment: Environment) -> Iterator[Result]:
     """Check answers under writers: told of writes, and with the channel cut again and again."""
     for name, is_cut in (("told of writes", False), ("channel cut", True)):
-        stand.sql.ask(_EMPTY)
+        environment.sql.ask(_EMPTY)
         time.sleep(2 * LATE_SECONDS)  # what was there before may be answered for a second
-        log = stand.directory / "commits.json"
-        answers = asyncio.run(_check(stand, log, is_cut=is_cut))
+        log = environment.directory / "commits.json"
+        answers = asyncio.run(_check(environment, log, is_cut=is_cut))
         commits = [Commit(**json.loads(line)) for line in log.read_text().splitlines()]
-        yield from _results(name, judge(answers, commits), len(commits), stand.scale.truth_seconds)
+        yield from _results(
+            name, judge(answers, commits), len(commits), environment.scale.truth_seconds
+        )
 
 
 def _results(name: str, seen: Judgement, commits: int, seconds: int) -> Iterator[Result]:
@@ -52,10 +54,13 @@ def _results(name: str, seen: Judgement, commits: int, seconds: int) -> Iterator
     yield Result(f"{name}: answers that never were true", seen.invented, "", at_most=0)
 
 
-async def _check(stand: Stand, log: Path, *, is_cut: bool) -> Sequence[Answer]:
+async def _check(environment: Environment, log: Path, *, is_cut: bool) -> Sequence[Answer]:
     """Read as long as the writer writes, and a little longer than an answer may be late."""
     answers: list[Answer] = []
-    async with aiohttp.ClientSession(stand.api.url) as session, _writing(stand, log) as writer:
+    async with (
+        aiohttp.ClientSession(environment.api.url) as session,
+        _writing(environment, log) as writer,
+    ):
         readers = [
             asyncio.create_task(read)
             for _ in range(READERS)
@@ -66,9 +71,9 @@ async def _check(stand: Stand, log: Path, *, is_cut: bool) -> Sequence[Answer]:
             )
         ]
         if is_cut:
-            readers.append(asyncio.create_task(_cut_forever(stand)))
+            readers.append(asyncio.create_task(_cut_forever(environment)))
         _, complaint = await asyncio.wait_for(
-            writer.communicate(), stand.scale.truth_seconds + LEFT_SECONDS
+            writer.communicate(), environment.scale.truth_seconds + LEFT_SECONDS
         )
         if writer.returncode:
             raise Broken(f"the writer failed: {complaint.decode(errors='replace')[-2000:]}")
@@ -82,10 +87,14 @@ async def _check(stand: Stand, log: Path, *, is_cut: bool) -> Sequence[Answer]:
 
 
 @asynccontextmanager
-async def _writing(stand: Stand, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = python("benchmarks.writer", stand.sql.url, str(log), str(stand.scale.truth_seconds))
+async def _writing(
+    environment: Environment, log: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    command = python(
+        "benchmarks.writer", environment.sql.url, str(log), str(environment.scale.truth_seconds)
+    )
     process = await asyncio.create_subprocess_exec(
-        *command, env=environment(), stderr=subprocess.PIPE
+        *command, env=process_environment(), stderr=subprocess.PIPE
     )
     try:
         yield process
@@ -145,8 +154,8 @@ def _version(price: float) -> int:
     return int(price) if price == int(price) else -1
 
 
-async def _cut_forever(stand: Stand) -> None:
+async def _cut_forever(environment: Environment) -> None:
     """End every connection that listens, as soon as it is back."""
     while True:
-        await asyncio.to_thread(stand.sql.ask, _CUT)
+        await asyncio.to_thread(environment.sql.ask, _CUT)
         await asyncio.sleep(CUT_EVERY_SECONDS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prove.catalog import LIST, PROJECT, Defect, apply, read_defects
+from tests.mutation.catalog import LIST, PROJECT, Defect, apply, read_defects
 
 DEFECTS = read_defects()
 SEEN_ELSEWHERE = range(1, 24)

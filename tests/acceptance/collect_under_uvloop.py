@@ -1,4 +1,4 @@
-"""One tick under uvloop, as a process of its own: `python -m tests.accept.collect_under_uvloop`."""
+"""One tick under uvloop: `python -m tests.acceptance.collect_under_uvloop`."""
 
 import sys
 from dataclasses import asdict

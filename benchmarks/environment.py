@@ -1,4 +1,4 @@
-"""The stand: every server that is measured, started once, with the same rows in each."""
+"""The environment: every server that is measured, started once, with the same rows in each."""
 
 import shutil
 import tempfile
@@ -40,7 +40,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class Environment:
     """Running servers, and what is stored in them."""
 
     scale: Scale
@@ -51,7 +51,7 @@ class Stand:
     api: Server
     cold: Server
     baseline: Server
-    bare: Server
+    asgi_floor: Server
     victoria: Server
     env: Mapping[str, str]
     """The settings of an API."""
@@ -67,7 +67,7 @@ class Stand:
 
 
 @contextmanager
-def standing(scale: Scale, tell: Tell) -> Iterator[Stand]:
+def start_environment(scale: Scale, tell: Tell) -> Iterator[Environment]:
     """Start every server and fill it; end all of them and remove what they wrote."""
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
     directory.chmod(0o755)  # PostgreSQL's own user enters it
@@ -78,7 +78,7 @@ def standing(scale: Scale, tell: Tell) -> Iterator[Stand]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(scale: Scale, directory: Path, stack: ExitStack, tell: Tell) -> Stand:
+def _start(scale: Scale, directory: Path, stack: ExitStack, tell: Tell) -> Environment:
     with pinned(SERVER_CORE):
         embedded = stack.enter_context(embedded_servers(directory))
     sql, newest = Sql(embedded.database_url), now()
@@ -94,7 +94,7 @@ def _start(scale: Scale, directory: Path, stack: ExitStack, tell: Tell) -> Stand
     tell("copying the rows to VictoriaMetrics")
     for ticker in TICKERS:
         rows.copy_to_victoria(sql, victoria.url, ticker)
-    return Stand(
+    return Environment(
         scale=scale,
         directory=directory,
         sql=sql,
@@ -105,7 +105,7 @@ def _start(scale: Scale, directory: Path, stack: ExitStack, tell: Tell) -> Stand
             serving_api(directory, "cold", {**env, "READ_MEMORY_MEGABYTES": str(COLD_MEGABYTES)})
         ),
         baseline=stack.enter_context(_uvicorn(directory, "baseline", env)),
-        bare=stack.enter_context(_uvicorn(directory, "bare", env)),
+        asgi_floor=stack.enter_context(_uvicorn(directory, "asgi_floor", env)),
         victoria=victoria,
         env=env,
     )
@@ -135,7 +135,7 @@ def _uvicorn(directory: Path, name: str, env: dict[str, str]) -> Iterator[Server
     port = free_port()
     quiet = ("--no-access-log", "--log-level", "warning")
     command = python("uvicorn", f"benchmarks.{name}:app", "--port", str(port), *quiet)
-    if name == "bare":
+    if name == "asgi_floor":
         command = (*command, "--lifespan", "off")
     with serving(port, directory / f"{name}.log", *command, env=env) as server:
         yield server

@@ -90,7 +90,7 @@ async def test_collection_goes_through_the_proxy(
             worker = processes.worker("--loglevel=debug", env={**env, "LOG_LEVEL": "debug"})
             processes.beat(env=env)
             await until(lambda: sql.fetchval("SELECT count(*) >= 6 FROM prices"), 40)
-            uvloop = processes.start("tests.accept.collect_under_uvloop", env=env)
+            uvloop = processes.start("tests.acceptance.collect_under_uvloop", env=env)
             assert await asyncio.to_thread(uvloop.popen.wait, 30) == 0, uvloop.output
         passed = (tmp_path / "proxy.log").read_text()
         assert passed.count("CONNECT 127.0.0.1" if scheme == "https" else "GET http://") >= 1
