@@ -70,9 +70,14 @@ class FailureStore:
         self._lasts_ms = round(failure_lasts_seconds(interval_seconds) * MILLISECONDS)
 
     async def record(
-        self, failed: Mapping[TickerKey, AppError], stored: Collection[TickerKey] = ()
+        self,
+        failed: Mapping[TickerKey, AppError],
+        stored: Collection[TickerKey] = (),
+        failing_seconds: Mapping[TickerKey, float] | None = None,
     ) -> None:
         """Record failures, and delete those of tickers that were stored.
+
+        `failing_seconds` says for how long each has been failing, if not just now.
 
         A failure that is recorded again in time keeps its start, whatever its code is now. While
         Redis does not answer, nothing is recorded.
@@ -83,23 +88,26 @@ class FailureStore:
                 if recovered:
                     await self._redis.hdel(FAILURES_KEY, *recovered)
                 if failed:
-                    await self._record({str(key): error for key, error in failed.items()})
+                    await self._record(failed, failing_seconds or {})
 
-    async def _record(self, failed: Mapping[str, AppError]) -> None:
+    async def _record(
+        self, failed: Mapping[TickerKey, AppError], failing_seconds: Mapping[TickerKey, float]
+    ) -> None:
         # Two steps need no script: nobody else collects these tickers meanwhile.
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.time()
-            pipeline.hmget(FAILURES_KEY, list(failed))
+            pipeline.hmget(FAILURES_KEY, list(map(str, failed)))
             (seconds, micros), known = await pipeline.execute()
             now_ms = seconds * MILLISECONDS + micros // MILLISECONDS
-            for (name, error), text in zip(failed.items(), known, strict=True):
+            for (key, error), text in zip(failed.items(), known, strict=True):
+                began_ms = now_ms - round(failing_seconds.get(key, 0) * MILLISECONDS)
                 failure = {
                     "code": error.code,
                     "detail": str(error),
-                    "since_ms": self._start_ms(text, now_ms),
+                    "since_ms": min(began_ms, self._start_ms(text, now_ms)),
                     "noted_ms": now_ms,
                 }
-                pipeline.hset(FAILURES_KEY, name, json.dumps(failure))
+                pipeline.hset(FAILURES_KEY, str(key), json.dumps(failure))
             pipeline.pexpire(FAILURES_KEY, self._lasts_ms)
             await pipeline.execute()
 

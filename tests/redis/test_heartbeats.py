@@ -125,3 +125,13 @@ async def test_ticker_that_is_stored_again_has_no_failure(
 
 async def test_failure_can_not_be_noted_while_redis_is_away() -> None:
     await FailureStore(Redis.from_url("redis://127.0.0.1:1/0"), 60).record({BTC: TIMEOUT})
+
+
+async def test_failure_began_with_the_first_failed_fetch(
+    redis: Redis, failures: FailureStore
+) -> None:
+    await failures.record({BTC: TIMEOUT}, failing_seconds={BTC: 50})
+    await failures.record({BTC: TIMEOUT}, failing_seconds={BTC: 10})
+    (failure,) = (await read_heartbeats(redis)).failures.values()
+    assert failure.since_seconds >= 50
+    assert failure.last_seconds < 10

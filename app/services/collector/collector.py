@@ -155,6 +155,7 @@ class Collector:
         await self._failures.record(
             {tick.key: tick.failure for tick in ticks if tick.failure},
             [tick.key for tick in ticks if tick.stored],
+            {tick.key: tick.failing_seconds for tick in ticks},
         )
         return _sum_up(ticks, self._names)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
+from time import monotonic
 from typing import NamedTuple
 
 import structlog
@@ -52,9 +52,15 @@ class TickerTick:
         self.key = key
         self.stored = 0
         self.failure: AppError | None = None
+        self._failing_since: float | None = None
         self._exchange = exchange
         self._context = context
         self._interval_seconds = context.interval_seconds
+
+    @property
+    def failing_seconds(self) -> float:
+        """For how long every fetch has failed."""
+        return 0 if self._failing_since is None else monotonic() - self._failing_since
 
     async def run(self, latest: LatestLivePrice | None) -> None:
         """Store every slot that is due after the latest live price; errors end up in `failure`."""
@@ -109,7 +115,16 @@ class TickerTick:
         verifier = TimestampVerifier(
             clock, exchange_now, context.database_clock, self._interval_seconds
         )
-        fetch = partial(verifier.fetch_verified, self._fetch)
+
+        async def fetch() -> Quote:
+            try:
+                quote = await verifier.fetch_verified(self._fetch)
+            except AppError:
+                self._failing_since = self._failing_since or monotonic()
+                raise
+            self._failing_since = None
+            return quote
+
         return await context.retrier.call(fetch, ticker=str(self.key))
 
     async def _fetch(self) -> Quote:
