@@ -52,10 +52,11 @@ class TaskLoop:
                 context = open_runtime(self._settings)
                 self._runtime = await self._stack.enter_async_context(context)
                 tune_gc()
+            runtime = self._runtime  # `close` drops it while a task is being cancelled
             try:
-                return await work(self._runtime)
+                return await work(runtime)
             finally:
-                await flush_counters(self._runtime.redis)
+                await flush_counters(runtime.redis)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Tasks in a worker process: one event loop, failures that show, a backlog that costs little."""
 
 import asyncio
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,10 @@ from redis.asyncio import Redis
 
 from app.core.errors import CollectionFailed
 from app.core.settings import Settings
+from app.runtime import Runtime
 from app.services.collector import CollectionResult
 from app.simulator import Exchange
+from app.worker.event_loop import TaskLoop
 from tests.processes import Processes
 from tests.waiting import until
 
@@ -23,7 +27,6 @@ BOTH = ["btc_usd", "eth_usd"]
 def celery_app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module, with a worker process's loop of the test's own."""
     from app import celery_app as module  # noqa: PLC0415  # Celery reads the environment
-    from app.worker.event_loop import TaskLoop  # noqa: PLC0415  # same
 
     monkeypatch.setattr(module, "settings", settings)
     monkeypatch.setattr(module, "task_loop", TaskLoop(settings))
@@ -43,6 +46,28 @@ async def test_tasks_of_a_worker_process_share_its_connections(celery_app: Modul
         CollectionResult(already=BOTH),
         CollectionResult(already=BOTH),
     ]
+
+
+def test_worker_that_is_ended_during_a_task_closes_without_a_trace(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Celery's children raise SystemExit in their handler of SIGTERM."""
+
+    def exit_now(*_: object) -> None:
+        raise SystemExit
+
+    async def sleep_and_be_ended(_: Runtime) -> None:
+        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGUSR1)
+        await asyncio.sleep(30)
+
+    task_loop, before = TaskLoop(settings), signal.signal(signal.SIGUSR1, exit_now)
+    try:
+        with pytest.raises(SystemExit):
+            task_loop.run(sleep_and_be_ended)
+        task_loop.close()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert caplog.records == []
 
 
 @pytest.mark.usefixtures("celery_app")
