@@ -39,7 +39,7 @@ ExchangeParameter = Annotated[
 ]
 
 
-async def get_ticker(
+async def parse_ticker_key(
     ticker: Annotated[
         str,
         Query(
@@ -53,7 +53,7 @@ async def get_ticker(
     return TickerKey(exchange.lower(), ticker.lower())
 
 
-async def get_tickers(
+async def parse_ticker_keys(
     ticker: Annotated[
         list[Annotated[str, StringConstraints(pattern=KEY_PATTERN)]],
         Query(
@@ -99,6 +99,6 @@ def _is_among(given: bytes, digests: Sequence[bytes]) -> bool:
     return sum(hmac.compare_digest(given, digest) for digest in digests) > 0
 
 
-TickersDep = Annotated[list[TickerKey], Depends(get_tickers)]
+TickersDep = Annotated[list[TickerKey], Depends(parse_ticker_keys)]
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
-TickerDep = Annotated[TickerKey, Depends(get_ticker)]
+TickerDep = Annotated[TickerKey, Depends(parse_ticker_key)]

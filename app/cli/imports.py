@@ -88,7 +88,7 @@ def _print_line(progress: ImportProgress) -> None:
 
 
 def _summary_lines(path: Path, result: ImportResult) -> Iterator[str]:
-    counts = f"{result.added} added, {result.left_out} in slots that were taken"
+    counts = f"{result.added} added, {result.already_stored} in slots that were taken"
     yield f"{path}: {result.read} rows, {counts}, {result.bad} bad"
     yield from (f"{path}:{bad.line}: {bad.fault}" for bad in result.first_bad)
     if unlisted := result.bad - len(result.first_bad):

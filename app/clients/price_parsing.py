@@ -19,11 +19,12 @@ def parse_price(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise AnswerMalformed("a price that is no number")
     price = Decimal(value)
-    if not 0 < price <= MAX_PRICE or _decimal_places(price) > MAX_DECIMAL_PLACES:
+    is_in_range = price.is_finite() and 0 < price <= MAX_PRICE
+    if not is_in_range or _decimal_places(price) > MAX_DECIMAL_PLACES:
         raise PriceRefused(f"a price of {str(value)[:MAX_SHOWN_CHARACTERS]}")
     return price
 
 
 def _decimal_places(price: Decimal) -> int:
     exponent = price.as_tuple().exponent
-    return -exponent if isinstance(exponent, int) else 0  # a str for NaN, which JSON lacks
+    return -exponent if isinstance(exponent, int) else 0  # a str for NaN

@@ -60,13 +60,21 @@ class FillResult(NamedTuple):
     pending: list[Gap]
 
 
+class GapsByReach(NamedTuple):
+    """Gaps that are older than a chart range, and those that it may cover."""
+
+    beyond: list[Gap]
+    within: list[Gap]
+
+
 def split_by_reach(
     gaps: Iterable[Gap], chart_range: ChartRange, exchange_now_us: int
-) -> tuple[list[Gap], list[Gap]]:
-    """Split gaps into slots that are older than a chart range, and those that it may cover."""
+) -> GapsByReach:
+    """Split gaps by the reach of a chart range."""
     if chart_range.reach_seconds is None:
-        return [], list(gaps)
-    return split_at(gaps, exchange_now_us - chart_range.reach_seconds * MICROSECONDS)
+        return GapsByReach([], list(gaps))
+    oldest_us = exchange_now_us - chart_range.reach_seconds * MICROSECONDS
+    return GapsByReach(*split_at(gaps, oldest_us))
 
 
 def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool) -> FillResult:

@@ -57,7 +57,7 @@ class ImportResult:
     promised: list[Recording] = field(default_factory=list)
 
     @property
-    def left_out(self) -> int:
+    def already_stored(self) -> int:
         """Return the number of good rows whose slot already had a row."""
         return self.read - self.bad - self.added
 

@@ -107,7 +107,7 @@ _ENCODED = """
                || ',"high":' || coalesce(high::text, 'null')
                || ',"low":' || coalesce(low::text, 'null')
                || ',"close":' || coalesce(close::text, 'null') || ',"samples":' || samples
-               || ',"closed":' || (start + :width <= :first_open) || '}',
+               || ',"closed":' || (start + :width <= :open_from) || '}',
                ',' ORDER BY start
            ), ''), 'UTF8'),
            count(*), max(start), (SELECT has_more FROM page)
@@ -115,10 +115,10 @@ _ENCODED = """
 """
 
 
-async def read_page(session: AsyncSession, query: CandleQuery, first_open: Slot) -> CandlePage:
-    """Read a page of candles; those that end by `first_open` are closed."""
+async def read_page(session: AsyncSession, query: CandleQuery, open_from: Slot) -> CandlePage:
+    """Read a page of candles; those that end by `open_from` are closed."""
     statement = _statement(query.interval, is_filled=query.fill is not Fill.NONE)
-    row = (await session.execute(statement, _parameters(query, first_open))).one()
+    row = (await session.execute(statement, _parameters(query, open_from))).one()
     return CandlePage(items=row[0], count=row[1], last=row[2], has_more=row[3])
 
 
@@ -131,20 +131,20 @@ def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
         _FILLED if is_filled else _SPARSE,
         _ENCODED,
     )
-    numbers = ("first", "stop", "width", "limit", "first_open")
+    numbers = ("first", "stop", "width", "limit", "open_from")
     bound = [bindparam(name, type_=BigInteger) for name in numbers]
     if is_filled:
         bound.append(bindparam("previous", type_=Boolean))
     return text("".join(parts)).bindparams(*bound)
 
 
-def _parameters(query: CandleQuery, first_open: Slot) -> dict[str, object]:
+def _parameters(query: CandleQuery, open_from: Slot) -> dict[str, object]:
     return {
         **query.key._asdict(),
         "first": query.first,
         "stop": query.stop,
         "width": query.interval.seconds,
         "limit": query.limit,
-        "first_open": first_open,
+        "open_from": open_from,
         "previous": query.fill is Fill.PREVIOUS,
     }

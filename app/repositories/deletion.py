@@ -55,19 +55,19 @@ _DELETE_GAP_NOTES = """
 _ALWAYS = {"first": MIN_SECOND, "last": MAX_SECOND}
 
 
-class Deleted(NamedTuple):
+class DeletedBlock(NamedTuple):
     """A deleted block: its last slot, None if no row was left, and the closed recordings in it.
 
     Recordings are given by their first slots.
     """
 
     last: int | None
-    recordings: Sequence[int]
+    closed_recordings: Sequence[int]
 
 
 async def count_rows(session: AsyncSession, selection: Selection) -> RowCounts:
     """Count the rows of a selection."""
-    rows = (await session.execute(_bound(_COUNT), _parameters(selection))).all()
+    rows = (await session.execute(_with_types(_COUNT), _parameters(selection))).all()
     if not rows:
         return RowCounts()
     by_source = {row[0]: row[1] for row in rows}
@@ -76,11 +76,11 @@ async def count_rows(session: AsyncSession, selection: Selection) -> RowCounts:
 
 async def delete_block(
     session: AsyncSession, selection: Selection, after: int, limit: int
-) -> Deleted:
+) -> DeletedBlock:
     """Delete the next rows of a selection."""
     parameters = {**_parameters(selection), "after": after, "limit": limit}
-    last, firsts = (await session.execute(_bound(_DELETE), parameters)).one()
-    return Deleted(last, firsts)
+    last, firsts = (await session.execute(_with_types(_DELETE), parameters)).one()
+    return DeletedBlock(last, firsts)
 
 
 async def delete_recordings(session: AsyncSession, key: TickerKey) -> None:
@@ -105,7 +105,7 @@ async def _delete_gap_notes(session: AsyncSession, scope: dict[str, object]) -> 
         await session.execute(text(_DELETE_GAP_NOTES.format(table=table)), scope)
 
 
-def _bound(query: str) -> TextClause:
+def _with_types(query: str) -> TextClause:
     return text(query).bindparams(
         bindparam("start", type_=BigInteger),
         bindparam("end", type_=BigInteger),

@@ -102,7 +102,7 @@ async def find(
     `exchange_now_us` is the exchange's clock by ticker: slots of an open recording that may still
     get their live price are no gaps. Tickers without gaps are left out.
     """
-    rows = await session.execute(_bound(_FIND), _parameters(exchange_now_us, span))
+    rows = await session.execute(_with_types(_FIND), _parameters(exchange_now_us, span))
     return {
         key: [Gap(Slot(row[3]), Slot(row[4]), row[2]) for row in of_key]
         for key, of_key in groupby(rows, key=lambda row: TickerKey(row[0], row[1]))
@@ -113,11 +113,11 @@ async def count(
     session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], span: TimeRange
 ) -> dict[TickerKey, SlotCounts]:
     """Count promised and stored slots; tickers without recordings in the span are left out."""
-    rows = await session.execute(_bound(_COUNT), _parameters(exchange_now_us, span))
+    rows = await session.execute(_with_types(_COUNT), _parameters(exchange_now_us, span))
     return {TickerKey(row[0], row[1]): SlotCounts(*row[2:]) for row in rows}
 
 
-def _bound(query: str) -> TextClause:
+def _with_types(query: str) -> TextClause:
     return text(_RANGES + query).bindparams(
         bindparam("exchanges", type_=ARRAY(Text)),
         bindparam("tickers", type_=ARRAY(Text)),

@@ -118,7 +118,7 @@ class StagingTable:
         return await self._insert(_INSERT_NEW, block)
 
     async def _insert(self, query: str, block: Mapping[str, object]) -> InsertedBlock:
-        added, last = (await self._session.execute(_bound(query), block)).one()
+        added, last = (await self._session.execute(_with_types(query), block)).one()
         return InsertedBlock(added, None if last is None else Slot(last))
 
     async def _driver(self) -> Any:  # noqa: ANN401  # asyncpg ships no types
@@ -128,7 +128,7 @@ class StagingTable:
 
 
 @cache
-def _bound(query: str) -> TextClause:
+def _with_types(query: str) -> TextClause:
     return text(query).bindparams(
         bindparam("exchange", type_=Text),
         bindparam("ticker", type_=Text),

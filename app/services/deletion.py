@@ -76,5 +76,7 @@ class DeletionService:
                 session, selection, after, MAX_ROWS_PER_TRANSACTION
             )
             if not selection.is_whole:
-                await deletion.delete_empty_recordings(session, selection.key, deleted.recordings)
+                await deletion.delete_empty_recordings(
+                    session, selection.key, deleted.closed_recordings
+                )
         return deleted.last

@@ -68,18 +68,18 @@ async def respond_with_fault(fault: Fault, delivery: FaultyDelivery) -> web.Stre
     return plain_response(delivery.answer)
 
 
-def _without(member: str) -> Change:
+def _remove_member(member: str) -> Change:
     def change(answer: Answer, _details: Mapping[str, Any]) -> None:
         answer.members.pop(member, None)
 
     return change
 
 
-def _price(answer: Answer, details: Mapping[str, Any]) -> None:
+def _set_given_price(answer: Answer, details: Mapping[str, Any]) -> None:
     _set_price(answer, details["price"])
 
 
-def _price_as_text(answer: Answer, _details: Mapping[str, Any]) -> None:
+def _set_price_as_text(answer: Answer, _details: Mapping[str, Any]) -> None:
     _set_price(answer, json.dumps(answer.price))
 
 
@@ -89,34 +89,34 @@ def _set_price(answer: Answer, text: str) -> None:
         answer.members["result"] = price_result(text)
 
 
-def _testnet(answer: Answer, _details: Mapping[str, Any]) -> None:
+def _set_testnet(answer: Answer, _details: Mapping[str, Any]) -> None:
     answer.members["testnet"] = "true"
 
 
-def _id(answer: Answer, details: Mapping[str, Any]) -> None:
+def _add_id_to_get(answer: Answer, details: Mapping[str, Any]) -> None:
     answer.members.setdefault("id", str(details["request_id"]))
 
 
-def _stamp(answer: Answer, details: Mapping[str, Any]) -> None:
+def _shift_timestamp(answer: Answer, details: Mapping[str, Any]) -> None:
     """Move usOut alone; usDiff keeps telling the difference."""
     us_out = int(answer.members["usOut"]) + round(details["off_seconds"] * 1_000_000)
     answer.members["usOut"] = str(us_out)
     answer.members["usDiff"] = str(us_out - int(answer.members["usIn"]))
 
 
-async def _html(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _respond_with_html(delivery: FaultyDelivery) -> web.StreamResponse:
     return _replace_response(delivery, _PAGE, _HTML)
 
 
-async def _empty(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _respond_with_nothing(delivery: FaultyDelivery) -> web.StreamResponse:
     return _replace_response(delivery, b"", {})
 
 
-async def _redirect(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _respond_with_redirect(delivery: FaultyDelivery) -> web.StreamResponse:
     return _replace_response(delivery, b"", {"Location": delivery.details["location"]})
 
 
-async def _not_object(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _respond_with_other_json(delivery: FaultyDelivery) -> web.StreamResponse:
     return _replace_response(delivery, delivery.details["body"].encode(), _JSON)
 
 
@@ -128,13 +128,13 @@ def _replace_response(
     return web.Response(body=body, status=status, headers=headers)
 
 
-async def _cut(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _respond_with_half_the_json(delivery: FaultyDelivery) -> web.StreamResponse:
     """Send half the JSON as if it were all of it."""
     body = delivery.answer.body()
     return web.Response(body=body[: len(body) // 2], status=delivery.answer.status, headers=_JSON)
 
 
-async def _cut_connection(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _close_after_half_the_body(delivery: FaultyDelivery) -> web.StreamResponse:
     """Promise the whole body and close the connection after half of it."""
     body = delivery.answer.body()
     headers = _JSON | {"Content-Length": str(len(body))}
@@ -146,17 +146,17 @@ async def _cut_connection(delivery: FaultyDelivery) -> web.StreamResponse:
     return response
 
 
-async def _stall(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _stall_then_drop(delivery: FaultyDelivery) -> web.StreamResponse:
     """Stay silent, or send a head that never ends, then drop the connection."""
     delivery.answer.drop(0)
     left = delivery.details["stall_seconds"]
     if delivery.details["drip"]:
-        left = await _drip(delivery, left)
+        left = await _send_endless_headers(delivery, left)
     await delivery.sleep(left)
-    return _abort(delivery)
+    return _drop_connection(delivery)
 
 
-async def _drip(delivery: FaultyDelivery, left: float) -> float:
+async def _send_endless_headers(delivery: FaultyDelivery, left: float) -> float:
     """Send one header after the other; return the seconds that are left for silence."""
     line = b"HTTP/1.1 200 OK\r\n"
     while left > _DRIP_SECONDS and delivery.request.transport is not None:
@@ -166,16 +166,16 @@ async def _drip(delivery: FaultyDelivery, left: float) -> float:
     return left
 
 
-async def _reset(delivery: FaultyDelivery) -> web.StreamResponse:
+async def _drop_with_tcp_reset(delivery: FaultyDelivery) -> web.StreamResponse:
     """Drop the connection with a TCP reset."""
     delivery.answer.drop(0)
     if delivery.request.transport is not None:
         peer = delivery.request.transport.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    return _abort(delivery)
+    return _drop_connection(delivery)
 
 
-def _abort(delivery: FaultyDelivery) -> web.StreamResponse:
+def _drop_connection(delivery: FaultyDelivery) -> web.StreamResponse:
     """Drop the connection; aiohttp finds nobody to send the returned response to."""
     if delivery.request.transport is not None:
         delivery.request.transport.abort()
@@ -184,28 +184,28 @@ def _abort(delivery: FaultyDelivery) -> web.StreamResponse:
 
 _CHANGES: Final[Mapping[str, Change]] = MappingProxyType(
     {
-        "price": _price,
-        "wrong_type": _price_as_text,
-        "stamp": _stamp,
-        "testnet": _testnet,
-        "id_on_get": _id,
-        "missing_result": _without("result"),
-        "without_us_in": _without("usIn"),
-        "without_us_out": _without("usOut"),
-        "without_us_diff": _without("usDiff"),
-        "without_testnet": _without("testnet"),
-        "without_jsonrpc": _without("jsonrpc"),
+        "price": _set_given_price,
+        "wrong_type": _set_price_as_text,
+        "stamp": _shift_timestamp,
+        "testnet": _set_testnet,
+        "id_on_get": _add_id_to_get,
+        "missing_result": _remove_member("result"),
+        "without_us_in": _remove_member("usIn"),
+        "without_us_out": _remove_member("usOut"),
+        "without_us_diff": _remove_member("usDiff"),
+        "without_testnet": _remove_member("testnet"),
+        "without_jsonrpc": _remove_member("jsonrpc"),
     }
 )
 _RESPONSES: Final[Mapping[str, RespondFunction]] = MappingProxyType(
     {
-        "html": _html,
-        "empty": _empty,
-        "redirect": _redirect,
-        "not_object": _not_object,
-        "cut": _cut,
-        "cut_connection": _cut_connection,
-        "stall": _stall,
-        "reset": _reset,
+        "html": _respond_with_html,
+        "empty": _respond_with_nothing,
+        "redirect": _respond_with_redirect,
+        "not_object": _respond_with_other_json,
+        "cut": _respond_with_half_the_json,
+        "cut_connection": _close_after_half_the_body,
+        "stall": _stall_then_drop,
+        "reset": _drop_with_tcp_reset,
     }
 )

@@ -77,7 +77,7 @@ async def test_a_real_year_is_imported_nearly_as_fast_as_copied(
     assert copied / loaded >= 0.35, f"{copied:.2f} s copied, {loaded:.2f} s imported"
 
     again = await _load(database, YEAR)
-    assert (again.read, again.added, again.left_out) == (ROWS, 0, ROWS)
+    assert (again.read, again.added, again.already_stored) == (ROWS, 0, ROWS)
     assert again.promised == []
 
 

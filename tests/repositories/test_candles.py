@@ -47,9 +47,9 @@ def _query(
     return CandleQuery(BTC, interval, span, fill, limit)
 
 
-async def _page(database: Database, query: CandleQuery, first_open: Slot = NOW) -> CandlePage:
+async def _page(database: Database, query: CandleQuery, open_from: Slot = NOW) -> CandlePage:
     async with database.read() as session:
-        return await candles.read_page(session, query, first_open)
+        return await candles.read_page(session, query, open_from)
 
 
 def _read(page: CandlePage) -> list[Candle]:
@@ -57,12 +57,12 @@ def _read(page: CandlePage) -> list[Candle]:
     return [Candle(**item) for item in items]
 
 
-async def _joined(database: Database, query: CandleQuery, first_open: Slot = NOW) -> list[Candle]:
+async def _joined(database: Database, query: CandleQuery, open_from: Slot = NOW) -> list[Candle]:
     """Read page by page; each but the last is full, and none is empty after a first one."""
     found: list[Candle] = []
     left = query
     while True:
-        page = await _page(database, left, first_open)
+        page = await _page(database, left, open_from)
         read = _read(page)
         assert page.count == len(read) <= query.limit
         assert page.last == (read[-1].timestamp if read else None)
@@ -74,22 +74,22 @@ async def _joined(database: Database, query: CandleQuery, first_open: Slot = NOW
         left = left.after(read[-1].timestamp)
 
 
-def _folded(rows: Mapping[int, Decimal], width: int, first_open: int) -> dict[int, Candle]:
+def _folded(rows: Mapping[int, Decimal], width: int, open_from: int) -> dict[int, Candle]:
     """Fold rows into candles, in plain words."""
     buckets: dict[int, list[Decimal]] = {}
     for slot in sorted(rows):
         buckets.setdefault(slot // width * width, []).append(rows[slot])
     return {
         start: Candle(
-            start, held[0], max(held), min(held), held[-1], len(held), start + width <= first_open
+            start, held[0], max(held), min(held), held[-1], len(held), start + width <= open_from
         )
         for start, held in buckets.items()
     }
 
 
-def _expected(rows: Mapping[int, Decimal], query: CandleQuery, first_open: int) -> list[Candle]:
+def _expected(rows: Mapping[int, Decimal], query: CandleQuery, open_from: int) -> list[Candle]:
     width = query.interval.seconds
-    real = _folded(rows, width, first_open)
+    real = _folded(rows, width, open_from)
     starts: Iterable[int] = sorted(real)
     if query.fill is not Fill.NONE and real:
         starts = range(min(real), max(real) + 1, width)
@@ -100,7 +100,7 @@ def _expected(rows: Mapping[int, Decimal], query: CandleQuery, first_open: int) 
         if candle is None:
             filling = close if query.fill is Fill.PREVIOUS else None
             four = (filling, filling, filling, filling)
-            candle = Candle(start, *four, 0, start + width <= first_open)
+            candle = Candle(start, *four, 0, start + width <= open_from)
         else:
             close = candle.close
         if _is_within(start, query.span):
@@ -164,10 +164,10 @@ async def test_sql_folds_what_brute_force_folds(
     await store(sql, [100], ticker="eth_usd")
     for _ in range(2):
         await _fill_at_random(sql, random)
-        rows, first_open = await _stored(sql), Slot(random.randrange(8 * 24) * 3600)
+        rows, open_from = await _stored(sql), Slot(random.randrange(8 * 24) * 3600)
         for query in _random_queries(random):
-            found = await _joined(database, query, first_open)
-            assert found == _expected(rows, query, first_open), query
+            found = await _joined(database, query, open_from)
+            assert found == _expected(rows, query, open_from), query
 
 
 @pytest.mark.parametrize("fill", Fill)
@@ -263,7 +263,7 @@ async def test_page_reads_little_more_than_its_rows(
         for span in (EVERYTHING, TimeRange(1_500_000)):
             query = _query(interval, span, fill, 10)
             read = await _rows_read(
-                database, sql, partial(candles.read_page, query=query, first_open=NOW)
+                database, sql, partial(candles.read_page, query=query, open_from=NOW)
             )
             assert 40 <= read <= most
 

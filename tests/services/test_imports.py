@@ -69,7 +69,7 @@ async def test_second_import_adds_nothing(
     path = _csv(tmp_path / "a.csv", [(T0 + 60 * number, number + 1) for number in range(9)])
     await _load(database, path)
     again = await _load(database, path)
-    assert (again.read, again.added, again.left_out, again.promised) == (9, 0, 9, [])
+    assert (again.read, again.added, again.already_stored, again.promised) == (9, 0, 9, [])
     assert await _recorded(sql) == [(T0, T0 + 480, 60)]
 
 
@@ -79,7 +79,7 @@ async def test_what_is_stored_stays(
     await store(sql, [T0 + 60], price="7.5")
     path = _csv(tmp_path / "a.csv", [(T0, 1), (T0 + 60, 2), (T0 + 120, 3)])
     imported = await _load(database, path)
-    assert (imported.added, imported.left_out) == (2, 1)
+    assert (imported.added, imported.already_stored) == (2, 1)
     assert await _stored(sql) == [(T0, "1"), (T0 + 60, "7.5"), (T0 + 120, "3")]
 
 
@@ -129,7 +129,7 @@ async def test_bad_rows_are_skipped_and_listed_if_asked(
     text = path.read_text().replace("\n,\n", '\n\n"1,2\n')
     path.write_text(text)
     imported = await _load(database, path, SKIPPING)
-    assert (imported.read, imported.added, imported.bad, imported.left_out) == (32, 1, 31, 0)
+    assert (imported.read, imported.added, imported.bad, imported.already_stored) == (32, 1, 31, 0)
     assert imported.first_bad[0] == BadRow(3, "has 1 columns instead of 2")
     assert imported.first_bad[1] == BadRow(4, "price 'bad' is no number")
     assert len(imported.first_bad) == 20
@@ -271,7 +271,7 @@ async def test_import_that_was_cut_off_is_done_again(
         await ImportService(database).load(path, WISH, cut_off)
     assert len(await _stored(sql)) == 4
     imported = await _load(database, path)
-    assert (imported.added, imported.left_out) == (5, 4)
+    assert (imported.added, imported.already_stored) == (5, 4)
     assert await _recorded(sql) == [(T0, T0 + 480, 60)]
 
 
