@@ -108,7 +108,7 @@ class RequestHandler:
 
 
 def _log_answer(entry: RequestRecord, answer: Answer) -> None:
-    """RequestLog what was sent, if anything was."""
+    """Log what was sent, if anything was."""
     if not answer.status:
         return
     us_out = answer.members.get("usOut")

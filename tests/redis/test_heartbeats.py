@@ -1,4 +1,4 @@
-"""ProcessStatus of life and failures, on Redis's clock."""
+"""Heartbeats and failures, on Redis's clock."""
 
 import asyncio
 

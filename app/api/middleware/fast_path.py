@@ -77,13 +77,14 @@ class FastPathHandlers:
         self._responses: dict[TickerKey, CachedResponse] = {}
 
     async def latest(self, scope: Scope) -> BodyAndHeaders | None:
-        """BodyAndHeaders for the newest price of a configured ticker."""
+        """Answer with the newest price of a configured ticker."""
         key = _parse_latest_query(scope["query_string"])
         if key not in self._configured:
             return None
-        price = None
-        with suppress(AppError):  # the application answers with the error
-            price = await self._reader.read_newest(key)
+        price = self._reader.cached_newest(key)
+        if price is None:
+            with suppress(AppError):  # the application answers with the error
+                price = await self._reader.read_newest(key)
         if price is None:
             return None
         second = int(self._now())
@@ -96,11 +97,11 @@ class FastPathHandlers:
         return cached.answer
 
     async def period(self, scope: Scope) -> BodyAndHeaders | None:
-        """BodyAndHeaders with the prices of a period."""
+        """Answer with the prices of a period."""
         return await self._page(scope, _parse_period_query)
 
     async def history(self, scope: Scope) -> BodyAndHeaders | None:
-        """BodyAndHeaders with the newest prices."""
+        """Answer with the newest prices."""
         return await self._page(scope, _parse_history_query)
 
     async def _page(
@@ -134,7 +135,7 @@ class FastPathMiddleware:
         self._request_ids = (f"{prefix}{number:016x}".encode() for number in count_up())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """BodyAndHeaders a request, or let the application do so."""
+        """Answer a request, or let the application do so."""
         try:
             answer = await _answer(scope)
         except Exception:

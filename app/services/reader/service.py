@@ -61,6 +61,10 @@ class PriceReader:
             return page
         return await self._stored_page(key, span, order, limit)
 
+    def cached_newest(self, key: TickerKey) -> Price | None:
+        """Return the newest price if it is cached and fresh."""
+        return self._cache.cached_newest(key)
+
     async def read_newest(self, key: TickerKey) -> Price | None:
         """Read the newest price; None if nothing is stored.
 
