@@ -9,7 +9,7 @@ from app.core.event_wait import wait_for_event
 
 T = TypeVar("T")
 
-GATHER_SECONDS: Final = 0.25
+GATHER_SECONDS: Final = 0.05
 
 
 class BatchWriter(Generic[T]):
