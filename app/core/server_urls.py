@@ -1,5 +1,7 @@
 """URLs of the servers, for processes that import no more than they need."""
 
+from pydantic import SecretStr
+
 from app.core.errors import ServersUnknown
 from app.core.settings import Settings
 
@@ -10,12 +12,7 @@ def database_url(settings: Settings) -> str:
     Raises:
         ServersUnknown: none is configured.
     """
-    if settings.database_url is None:
-        raise ServersUnknown(
-            "no database is known: start the embedded one with `make run`, or set DATABASE_URL "
-            "(beside `make demo`: DATA_DIR=.data/demo)"
-        )
-    return settings.database_url.get_secret_value()
+    return _require_url(settings.database_url, "database", "DATABASE_URL")
 
 
 def redis_url(settings: Settings) -> str:
@@ -24,12 +21,7 @@ def redis_url(settings: Settings) -> str:
     Raises:
         ServersUnknown: none is configured.
     """
-    if settings.redis_url is None:
-        raise ServersUnknown(
-            "no Redis is known: start the embedded one with `make run`, or set REDIS_URL "
-            "(beside `make demo`: DATA_DIR=.data/demo)"
-        )
-    return settings.redis_url.get_secret_value()
+    return _require_url(settings.redis_url, "Redis", "REDIS_URL")
 
 
 def broker_url(settings: Settings) -> str:
@@ -41,3 +33,12 @@ def broker_url(settings: Settings) -> str:
     if settings.celery_broker_url is None:
         return redis_url(settings)
     return settings.celery_broker_url.get_secret_value()
+
+
+def _require_url(url: SecretStr | None, server: str, setting: str) -> str:
+    if url is None:
+        raise ServersUnknown(
+            f"no {server} is known: start the embedded one with `make run`, or set {setting} "
+            "(beside `make demo`: DATA_DIR=.data/demo)"
+        )
+    return url.get_secret_value()

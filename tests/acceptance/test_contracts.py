@@ -1,13 +1,12 @@
 """Each import contract fails when an import that it forbids is planted."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.test_architecture import PROJECT, lint_imports
+
 PLANTED = {
     "Every import points down": ("core/logs.py", "import app.services.candles"),
     "Services do not know one another": ("services/candles.py", "import app.services.exports"),
@@ -36,13 +35,7 @@ def test_planted_import_breaks_its_contract(contract: str, tmp_path: Path) -> No
     module, line = PLANTED[contract]
     with (tmp_path / "app" / module).open("a") as source:
         source.write(f"\n{line}\n")
-    checked = subprocess.run(  # noqa: S603  # our own tool
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    checked = lint_imports(tmp_path)
     assert checked.returncode == 1, checked.stdout
     assert f"{contract} BROKEN" in checked.stdout
 
