@@ -111,8 +111,3 @@ class AlertState:
         reason = self.stale.pop(str(key))
         text = f"{key} is fresh again: {age_text}"
         return Alert("ticker_recovered", *key, age, reason, at, text)
-
-
-def alert_payload(alert: Alert) -> Mapping[str, object]:
-    """Return the JSON object that is sent."""
-    return asdict(alert)

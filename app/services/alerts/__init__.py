@@ -5,7 +5,6 @@ with the lease alerts. docs/adr/0010 tells why the API does it, and what happens
 endpoint is away.
 """
 
-from app.services.alerts.sender import Endpoint
 from app.services.alerts.service import AlertService
 
-__all__ = ["AlertService", "Endpoint"]
+__all__ = ["AlertService"]

@@ -1,15 +1,19 @@
 """Sending alerts to the webhook, in order, with retries and a rate limit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import structlog
 
 from app.core.background import run_repeatedly
 from app.core.event_wait import wait_for_event
 from app.core.metrics import ALERTS, count
-from app.domain.alerts import Alert, alert_payload
+from app.domain.alerts import Alert
+
+if TYPE_CHECKING:
+    from app.clients.webhook import Webhook
 
 FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
@@ -18,22 +22,18 @@ BURST_CALLS = 5
 log = structlog.get_logger(__name__)
 
 
-class Endpoint(Protocol):
-    """Where alerts are sent to."""
-
-    async def post(self, body: Mapping[str, object]) -> str:
-        """Post a body; return why it was not accepted, or an empty string."""
-        ...
-
-
 class AlertSender:
-    """Sends the pending alerts one after the other, in a task that ends with the last one."""
+    """Sends the pending alerts one after the other, in a task that ends with the last one.
 
-    def __init__(self, endpoint: Endpoint, on_sent: Callable[[], Awaitable[None]]) -> None:
-        self._endpoint = endpoint
+    It makes one call a second at most, after a burst of a few.
+    """
+
+    def __init__(self, webhook: "Webhook", on_sent: Callable[[], Awaitable[None]]) -> None:
+        self._webhook = webhook
         self._on_sent = on_sent
         self._pending: list[Alert] = []
-        self._rate_limit = _RateLimit()
+        self._clock = asyncio.get_running_loop().time
+        self._reserved_until = self._clock()
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
@@ -54,7 +54,7 @@ class AlertSender:
     async def _send_all(self) -> None:
         retry_seconds = FIRST_RETRY_SECONDS
         while self._has_more():
-            await wait_for_event(self._closing, self._rate_limit.reserve_seconds())
+            await wait_for_event(self._closing, self._reserve_call())
             if not self._has_more():
                 return
             if await self._send(self._pending[0]):
@@ -67,7 +67,7 @@ class AlertSender:
         return bool(self._pending) and not self._closing.is_set()
 
     async def _send(self, alert: Alert) -> bool:
-        if error := await self._endpoint.post(alert_payload(alert)):
+        if error := await self._webhook.post(asdict(alert)):
             log.warning("alert_not_delivered", alert=alert.text, detail=error)
             count(ALERTS, alert.event, "failed")
             return False
@@ -78,16 +78,8 @@ class AlertSender:
         await self._on_sent()
         return True
 
-
-class _RateLimit:
-    """Allows one call a second, and a burst of a few."""
-
-    def __init__(self) -> None:
-        self._clock = asyncio.get_running_loop().time
-        self._reserved_until = self._clock()
-
-    def reserve_seconds(self) -> float:
-        """Reserve a call; return how long to wait before making it."""
+    def _reserve_call(self) -> float:
+        """Reserve a call; return how many seconds to wait before making it."""
         now = self._clock()
         self._reserved_until = max(self._reserved_until, now) + 1
         return max(0.0, self._reserved_until - now - BURST_CALLS)

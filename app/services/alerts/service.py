@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 from app.core.background import run_repeatedly
 from app.core.errors import BrokerUnavailable
@@ -11,8 +12,11 @@ from app.core.metrics import ALERTS, count
 from app.domain.alerts import AlertState
 from app.domain.freshness import HealthReport, ProcessStatus
 from app.redis.alert_lease import AlertLease
-from app.services.alerts.sender import AlertSender, Endpoint
+from app.services.alerts.sender import AlertSender
 from app.services.alerts.status_evaluator import StatusEvaluator
+
+if TYPE_CHECKING:
+    from app.clients.webhook import Webhook
 
 CHECK_PAUSE_SECONDS = 1.0
 CHECKS_BEFORE_TAKEOVER = 3
@@ -27,7 +31,7 @@ class AlertService:
         check: Callable[[], Awaitable[HealthReport]],
         now: Callable[[], float],
         lease: AlertLease,
-        endpoint: Endpoint,
+        webhook: "Webhook",
     ) -> None:
         self._check = check
         self._now = now
@@ -35,7 +39,7 @@ class AlertService:
         self._state = AlertState()
         self._saved_state: str | None = None
         self._evaluator = StatusEvaluator()
-        self._sender = AlertSender(endpoint, self._save_state)
+        self._sender = AlertSender(webhook, self._save_state)
         self._is_leader = False
         self._free_checks = 0
         self._closing = asyncio.Event()
