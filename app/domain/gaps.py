@@ -42,6 +42,11 @@ class Gap(NamedTuple):
         return (self.last - self.first) // self.interval_seconds + 1
 
     @property
+    def is_pending(self) -> bool:
+        """Return whether the exchange may still be able to fill it: nothing says otherwise."""
+        return self.reason is None
+
+    @property
     def why(self) -> str:
         """Return the reason as text; `pending` without one."""
         return PENDING if self.reason is None else self.reason.value

@@ -1,15 +1,13 @@
 """Repairs: requests, plans, progress and results."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
-from app.domain.gaps import Gap, count_slots, subtract
-from app.domain.prices import TickerKey, TimeRange
+from app.domain.gaps import Gap
+from app.domain.prices import UNBOUNDED, TickerKey, TimeRange
 from app.domain.retries import Retry
 
-UNBOUNDED: Final = TimeRange()
 REPAIR_LOCK: Final = "prices:repair"
 """The advisory lock of repairs, and of what must not run during one."""
 EVERY_TICKER: Final = "*"
@@ -106,15 +104,14 @@ class QueuedRepair:
             failed=failed,
         )
 
-    def ended(self, plan: "RepairPlan", unfillable: int, filled: int) -> "QueuedRepair":
-        """Return it with its result; `plan` is that of its last slice.
+    def ended(self, last: RepairResult, unfinished: Collection[TickerKey]) -> "QueuedRepair":
+        """Return it with its result; `last` is that of its last slice.
 
         A ticker failed only if it had open gaps then, as others may have filled them.
         """
-        failed = {key.ticker: self.failed[str(key)] for key in plan.open if str(key) in self.failed}
-        remaining = plan.total - unfillable - filled
-        result = RepairResult(self.filled, plan.given_up + unfillable, remaining, failed)
-        return replace(self, result=result)
+        names = {str(key): key.ticker for key in unfinished}
+        failed = {names[key]: code for key, code in self.failed.items() if key in names}
+        return replace(self, result=replace(last, filled=self.filled, failed=failed))
 
     def broken(self, code: str) -> "QueuedRepair":
         """Return it as failed as a whole."""
@@ -139,39 +136,17 @@ OnProgress: TypeAlias = Callable[[RepairProgress], None]
 """A callback for the progress of a repair."""
 
 
+@dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """The `open` gaps of a repair by ticker, and the number of slots that were given up.
+    """The `open` gaps of a repair by ticker, and the numbers of missing and of given up slots.
 
-    With `waits`, gaps whose retry is not due yet are not open, but count as missing.
+    Gaps whose retry is not due yet are not open, but count as missing in the `total`.
     """
 
-    def __init__(  # noqa: PLR0913  # all that the planner reads
-        self,
-        gaps: Mapping[TickerKey, Sequence[Gap]],
-        exchange_now_us: Mapping[TickerKey, int],
-        database_us: int,
-        retries: Mapping[TickerKey, Sequence[Retry]],
-        *,
-        forced: bool,
-        waits: bool,
-    ) -> None:
-        fillable = {
-            key: [gap for gap in of_key if gap.reason is None] for key, of_key in gaps.items()
-        }
-        self.total = sum(map(count_slots, fillable.values()))
-        self.given_up = sum(map(count_slots, gaps.values())) - self.total
-        if waits:
-            for key, of_key in retries.items():
-                not_due = [retry for retry in of_key if retry.next_us > database_us]
-                fillable[key] = subtract(fillable.get(key, []), not_due)
-        self.open = {key: of_key for key, of_key in fillable.items() if of_key}
-        self.exchange_now_us = exchange_now_us
-        self.database_us = database_us
-        self.retries = retries
-        self.forced = forced
-
-    def without(self, names: Collection[str]) -> "RepairPlan":
-        """Return the same plan without the open gaps of some tickers."""
-        plan = copy(self)
-        plan.open = {key: gaps for key, gaps in self.open.items() if str(key) not in names}
-        return plan
+    open: Mapping[TickerKey, Sequence[Gap]]
+    total: int
+    given_up: int
+    exchange_now_us: Mapping[TickerKey, int]
+    database_us: int
+    retries: Mapping[TickerKey, Sequence[Retry]]
+    forced: bool

@@ -271,7 +271,11 @@ def test_queue_is_bounded_and_drops_the_oldest() -> None:
 
 
 async def test_calls_are_one_a_second_after_a_burst() -> None:
-    rate_limit = sender._RateLimit()
-    waits = [rate_limit.reserve_seconds() for _ in range(7)]
+    async def saved() -> None:
+        pass
+
+    async with open_webhook(SecretStr("http://localhost/")) as webhook:
+        alerts = sender.AlertSender(webhook, saved)
+        waits = [alerts._reserve_call() for _ in range(7)]
     assert waits[:5] == [0] * 5
     assert waits[5:] == pytest.approx([1, 2], abs=0.1)

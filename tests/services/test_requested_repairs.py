@@ -73,7 +73,7 @@ async def test_ticker_whose_trouble_lasts_is_given_up_and_the_others_are_repaire
     sql: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.services.repair.queue_slice.MAX_TROUBLE_SECONDS", 1.0)
+    monkeypatch.setattr("app.services.repair.service.MAX_TROUBLE_SECONDS", 1.0)
     await record(sql, exchange, FIVE_MINUTES)
     await record(sql, exchange, FIVE_MINUTES, ticker="eth_usd")
     exchange.add_fault("html", index="btc_usd", method=CHART)

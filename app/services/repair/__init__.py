@@ -5,7 +5,6 @@ Each chart is stored in transactions of its own. docs/repair.md tells what chart
 docs/adr/0011 and 0016 give the reasons for this design.
 """
 
-from app.services.repair.queue_slice import REQUESTED_SECONDS
 from app.services.repair.service import RepairService
 
-__all__ = ["REQUESTED_SECONDS", "RepairService"]
+__all__ = ["RepairService"]

@@ -4,17 +4,16 @@ import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 import structlog
 
 from app.clients import Exchange
 from app.core.errors import AppError
 from app.domain.prices import TickerKey, short_names
-from app.domain.repairs import OnProgress, RepairPlan, RepairResult
+from app.domain.repairs import OnProgress, RepairPlan, RepairProgress, RepairResult
 from app.postgres.database import Database
-from app.services.repair.progress import ProgressReporter, TimeBudget, ignore_progress
-from app.services.repair.ticker_repair import RepairContext, TickerRepair
+from app.services.repair.context import RepairContext, TimeBudget
+from app.services.repair.ticker_repair import TickerRepair
 
 MAX_CONCURRENT_TICKERS = 4
 """Few, so that a failing chart can be told from one that waits for the rate limiter."""
@@ -22,11 +21,8 @@ MAX_CONCURRENT_TICKERS = 4
 log = structlog.get_logger(__name__)
 
 
-class Execution(NamedTuple):
-    """The result of a plan as a whole and for each ticker."""
-
-    result: RepairResult
-    tickers: Sequence[TickerRepair]
+def ignore_progress(_: RepairProgress) -> None:
+    """Ignore the progress of a repair."""
 
 
 class RepairExecutor:
@@ -44,13 +40,13 @@ class RepairExecutor:
 
     async def execute(
         self, plan: RepairPlan, budget: TimeBudget, on_progress: OnProgress = ignore_progress
-    ) -> Execution:
-        """Repair the open gaps of a plan, as far as the time allows; log the result.
+    ) -> tuple[RepairResult, Sequence[TickerRepair]]:
+        """Repair the open gaps of a plan, as far as the time allows; log and return the result.
 
         The order of the tickers is random, so that none is always the last one.
         """
-        reporter = ProgressReporter(plan.total, on_progress)
-        context = RepairContext(self._database, plan, budget, reporter)
+        on_progress(RepairProgress(plan.total, 0))
+        context = RepairContext(self._database, plan, budget, on_progress)
         unlisted = await self._unlisted_tickers(plan, budget)
         repairs = [
             TickerRepair(key, self._exchanges[key.exchange], context, is_listed=key not in unlisted)
@@ -61,7 +57,7 @@ class RepairExecutor:
         async with asyncio.TaskGroup() as group:
             for _ in range(MAX_CONCURRENT_TICKERS):
                 group.create_task(_run_each(queue))
-        return Execution(_sum_up(plan, repairs), repairs)
+        return _sum_up(plan, repairs), repairs
 
     async def _unlisted_tickers(self, plan: RepairPlan, budget: TimeBudget) -> set[TickerKey]:
         """Return the tickers that are not configured, and that their exchange does not list."""

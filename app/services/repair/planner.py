@@ -1,8 +1,10 @@
-"""What a repair has to do: the gaps of the tickers, and the exchange's present of each."""
+"""What a repair has to do: the gaps of the tickers, and the exchange's current time of each."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from app.core.errors import TickerNotFound
+from app.domain.gaps import count_slots, subtract
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.repairs import RepairPlan, RepairRequest
 from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR, estimate_exchange_now_us
@@ -23,17 +25,24 @@ class RepairPlanner:
         self._database = database
         self._exchanges = exchanges
         self._keys = keys
-        self._lookback_hours = lookback_hours
+        self._lookback_seconds = lookback_hours * SECONDS_PER_HOUR
 
     async def plan_lookback(self) -> RepairPlan:
-        """Plan the repair of the last hours; gaps whose next retry is not due are left out.
+        """Plan the repair of the last hours; gaps whose next retry is not due are not open.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        return await self._plan(RepairRequest(), self._lookback_hours, requested_since_us=None)
+        async with self._database.read() as session:
+            now = await prices.database_now_us(session) // MICROSECONDS
+        plan = await self.plan(RepairRequest(span=TimeRange(now - self._lookback_seconds)))
+        due = dict(plan.open)
+        for key, known in plan.retries.items():
+            not_due = [retry for retry in known if retry.next_us > plan.database_us]
+            due[key] = subtract(due.get(key, []), not_due)
+        return replace(plan, open={key: gaps for key, gaps in due.items() if gaps})
 
-    async def plan_request(
+    async def plan(
         self, request: RepairRequest, *, requested_since_us: int | None = None
     ) -> RepairPlan:
         """Plan a requested repair.
@@ -44,7 +53,31 @@ class RepairPlanner:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        return await self._plan(request, None, requested_since_us)
+        keys = [key for key in await self._known_tickers() if request.covers(key)]
+        async with self._database.read() as session:
+            database_us, latest_prices = await prices.read_latest_live(session, keys)
+            exchange_now_us = {
+                key: estimate_exchange_now_us(latest_prices.get(key), database_us) for key in keys
+            }
+            found = await gap_reasons.find_gaps(
+                session,
+                exchange_now_us,
+                request.span,
+                asked_since_us=(requested_since_us or database_us) if request.force else None,
+                listed=self._keys,
+            )
+            known = await retries.read_overlapping(session, found, request.span)
+        pending = {key: [gap for gap in gaps if gap.is_pending] for key, gaps in found.items()}
+        total = sum(map(count_slots, pending.values()))
+        return RepairPlan(
+            open={key: gaps for key, gaps in pending.items() if gaps},
+            total=total,
+            given_up=sum(map(count_slots, found.values())) - total,
+            exchange_now_us=exchange_now_us,
+            database_us=database_us,
+            retries=known,
+            forced=request.force,
+        )
 
     async def require_known_ticker(self, request: RepairRequest) -> None:
         """Make sure that a request covers a ticker.
@@ -62,32 +95,3 @@ class RepairPlanner:
         async with self._database.read() as session:
             recorded = await recordings.newest(session)
         return {key for key in {*recorded, *self._keys} if key.exchange in self._exchanges}
-
-    async def _plan(
-        self, request: RepairRequest, lookback_hours: int | None, requested_since_us: int | None
-    ) -> RepairPlan:
-        keys = [key for key in await self._known_tickers() if request.covers(key)]
-        async with self._database.read() as session:
-            database_us, latest_prices = await prices.read_latest_live(session, keys)
-            exchange_now_us = {
-                key: estimate_exchange_now_us(latest_prices.get(key), database_us) for key in keys
-            }
-            time_range = request.span
-            if lookback_hours is not None:
-                start = database_us // MICROSECONDS - lookback_hours * SECONDS_PER_HOUR
-                time_range = TimeRange(start)
-            gaps = await gap_reasons.find_gaps(
-                session,
-                exchange_now_us,
-                time_range,
-                asked_since_us=(requested_since_us or database_us) if request.force else None,
-                listed=self._keys,
-            )
-            return RepairPlan(
-                gaps,
-                exchange_now_us,
-                database_us,
-                await retries.read_overlapping(session, gaps, time_range),
-                forced=request.force,
-                waits=lookback_hours is not None,
-            )

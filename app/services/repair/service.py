@@ -1,22 +1,31 @@
 """Repairs by schedule, by a command, and from the queue of those requested over HTTP."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import structlog
 
 from app.clients import Exchange
-from app.core.errors import DatabaseUnavailable, RepairRunning
+from app.core.errors import AppError, BrokerUnavailable, DatabaseUnavailable, RepairRunning
 from app.core.retry import Retrier
 from app.domain.prices import TickerKey
-from app.domain.repairs import REPAIR_LOCK, OnProgress, RepairRequest, RepairResult
+from app.domain.repairs import REPAIR_LOCK, OnProgress, QueuedRepair, RepairRequest, RepairResult
 from app.domain.slots import window_seconds
 from app.postgres.database import Database
 from app.redis.repair_queue import RepairQueue
-from app.services.repair.executor import RepairExecutor
+from app.services.repair.context import TimeBudget
+from app.services.repair.executor import RepairExecutor, ignore_progress
 from app.services.repair.planner import RepairPlanner
-from app.services.repair.progress import TimeBudget, ignore_progress
-from app.services.repair.queue_slice import MAX_TROUBLE_SECONDS, REQUESTED_SECONDS, QueueSlice
 
+REQUESTED_SECONDS = 120.0
+"""How long a requested repair works, all slices together."""
+MAX_TROUBLE_SECONDS = 20.0
+"""How long a requested repair works on a ticker whose chart fails."""
 MIN_SLICE_SECONDS = 0.5
 """In less time, an exchange on another continent could not answer."""
+
+log = structlog.get_logger(__name__)
 
 
 class RepairService:
@@ -89,8 +98,9 @@ class RepairService:
             async with self._database.try_lock(REPAIR_LOCK) as is_locked:
                 if not is_locked:
                     raise RepairRunning("another repair is under way")
-                plan = await self._planner.plan_request(request)
-                return (await self._executor.execute(plan, budget, on_progress)).result
+                plan = await self._planner.plan(request)
+                result, _ = await self._executor.execute(plan, budget, on_progress)
+                return result
 
         await self.require_known_ticker(request)
         return await retrier.call(attempt)
@@ -105,7 +115,8 @@ class RepairService:
 
     async def _repair_lookback(self) -> RepairResult:
         plan = await self._planner.plan_lookback()
-        return (await self._executor.execute(plan, TimeBudget(self._slice_seconds))).result
+        result, _ = await self._executor.execute(plan, TimeBudget(self._slice_seconds))
+        return result
 
     async def _run_queue_slice(self, retrier: Retrier) -> bool:
         async with self._database.try_lock(REPAIR_LOCK) as is_locked:
@@ -113,5 +124,45 @@ class RepairService:
                 return False
             if await self._queue.pop_scheduled_missed():
                 await self._repair_lookback()
-            await QueueSlice(self._queue, self._planner, self._executor, retrier).run()
+            while retrier.remaining_seconds > 0:
+                unfinished = [one for one in await self._queue.all() if one.result is None]
+                if not unfinished:
+                    break
+                await self._try_to_advance(unfinished[0], retrier)  # it got the least time so far
         return True
+
+    async def _try_to_advance(self, repair: QueuedRepair, retrier: Retrier) -> None:
+        """Advance a repair, with retries; its errors end up in its own result."""
+        seconds = retrier.remaining_seconds
+        try:
+            await retrier.call(lambda: self._advance(repair, retrier.remaining_seconds))
+        except BrokerUnavailable:
+            raise
+        except AppError as error:
+            await self._save_error(repair, error, seconds)
+        except Exception:
+            log.exception("repair_broke")
+            await self._save_error(repair, AppError("a defect: the log tells more"), seconds)
+
+    async def _advance(self, repair: QueuedRepair, seconds: float) -> None:
+        """Work on a repair for the rest of the slice at most, and save its progress."""
+        began = asyncio.get_running_loop().time()
+        plan = await self._planner.plan(repair.request, requested_since_us=repair.since_us)
+        repair = replace(repair, since_us=repair.since_us or plan.database_us)
+        unsettled = {key: gaps for key, gaps in plan.open.items() if str(key) not in repair.settled}
+        result, tickers = await self._executor.execute(
+            replace(plan, open=unsettled), TimeBudget(seconds, seconds)
+        )
+        spent_seconds = asyncio.get_running_loop().time() - began
+        runs = {one.key: one.outcome for one in tickers if one.outcome}
+        advanced = repair.after(runs, spent_seconds, MAX_TROUBLE_SECONDS)
+        is_settled = advanced.settled.issuperset(map(str, unsettled))
+        if is_settled or advanced.seconds >= REQUESTED_SECONDS:
+            advanced = advanced.ended(result, plan.open)
+        await self._queue.save(advanced)
+
+    async def _save_error(self, repair: QueuedRepair, error: AppError, seconds: float) -> None:
+        """Add the lost time to a repair, and end it if its time is up or a retry won't help."""
+        advanced = repair.after({}, seconds, MAX_TROUBLE_SECONDS)
+        is_over = advanced.seconds >= REQUESTED_SECONDS or not error.retryable
+        await self._queue.save(advanced.broken(error.code) if is_over else advanced)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from typing import TypeVar
@@ -16,29 +15,18 @@ from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
 from app.domain.gaps import Gap, Reason, clip_to_due, count_slots, subtract, with_default_reason
 from app.domain.prices import Price, Source, TickerKey
-from app.domain.repairs import RepairPlan, TickerRun
+from app.domain.repairs import TickerRun
 from app.domain.retries import ChartAnswer, Retry, hold_back_pending, schedule_retries
 from app.domain.slots import is_plausible
 from app.domain.timestamp_checks import max_ahead_us
-from app.postgres.database import Database
 from app.repositories import prices, retries, unfillable
-from app.services.repair.progress import ProgressReporter, TimeBudget
+from app.services.repair.context import RepairContext
 
 MAX_ROWS_PER_TRANSACTION = 5_000
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RepairContext:
-    """What the repairs of all tickers share."""
-
-    database: Database
-    plan: RepairPlan
-    budget: TimeBudget
-    reporter: ProgressReporter
 
 
 class TickerRepair:
@@ -108,7 +96,7 @@ class TickerRepair:
                 result, pending = hold_back_pending(filled, answer, exchange_now_us, known)
                 scheduled = schedule_retries(pending, known, chart_range, plan.database_us)
                 await self._store(requested, result, scheduled)
-                self._context.reporter.report(self.key, chart_range.name, result)
+                self._context.report(self.key, chart_range.name, result)
                 older.extend(result.before_chart)
             gaps = older
 
@@ -116,7 +104,7 @@ class TickerRepair:
         """Store that the exchange does not know the ticker."""
         result = FillResult([], with_default_reason(gaps, Reason.UNKNOWN_TICKER), [], [])
         await self._store(gaps, result, [])
-        self._context.reporter.report(self.key, "", result)
+        self._context.report(self.key, "", result)
 
     async def _fetch_chart(self, chart_range: ChartRange) -> Chart:
         """Fetch a chart with a plausible timestamp.

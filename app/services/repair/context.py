@@ -1,6 +1,7 @@
-"""How long a repair may take, and how far it is."""
+"""What the repairs of all tickers of a plan share: their time, and how far they are."""
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
@@ -8,13 +9,10 @@ from app.core.retry import Retrier
 from app.domain.charts import FillResult
 from app.domain.gaps import count_slots
 from app.domain.prices import TickerKey
-from app.domain.repairs import OnProgress, RepairProgress
+from app.domain.repairs import OnProgress, RepairPlan, RepairProgress
+from app.postgres.database import Database
 
 log = structlog.get_logger(__name__)
-
-
-def ignore_progress(_: RepairProgress) -> None:
-    """Ignore the progress of a repair."""
 
 
 class TimeBudget:
@@ -35,21 +33,22 @@ class TimeBudget:
         return Retrier(self._step_retry_seconds, first_wait_seconds=0.25, max_wait_seconds=5)
 
 
-class ProgressReporter:
-    """Counts the decided slots of all tickers, and reports each chart that was stored."""
+@dataclass(slots=True)
+class RepairContext:
+    """What the repairs of all tickers share; `decided_slots` are filled or unfillable by now."""
 
-    def __init__(self, total_slots: int, on_progress: OnProgress) -> None:
-        self._total_slots = total_slots
-        self._decided_slots = 0
-        self._on_progress = on_progress
-        on_progress(RepairProgress(total_slots, 0))
+    database: Database
+    plan: RepairPlan
+    budget: TimeBudget
+    on_progress: OnProgress
+    decided_slots: int = 0
 
     def report(self, key: TickerKey, chart: str, result: FillResult) -> None:
         """Report what was stored of a chart, whose name is empty for an unlisted ticker."""
         filled, unfillable = len(result.prices), count_slots(result.unfillable)
-        self._decided_slots += filled + unfillable
+        self.decided_slots += filled + unfillable
         level = log.info if filled or unfillable else log.debug
         level("gap_filled", ticker=str(key), chart=chart, filled=filled, unfillable=unfillable)
-        self._on_progress(
-            RepairProgress(self._total_slots, self._decided_slots, key, chart, filled, unfillable)
-        )
+        total = self.plan.total
+        progress = RepairProgress(total, self.decided_slots, key, chart, filled, unfillable)
+        self.on_progress(progress)
