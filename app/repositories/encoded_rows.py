@@ -44,9 +44,9 @@ _CHUNKS = """
 
 # Without the row after the limit, so without row numbers, which cost as much as the lines.
 _BATCH = """
-    SELECT convert_to(string_agg(line, :separator), 'UTF8'), max(timestamp)
+    SELECT convert_to(string_agg(line, :separator), 'UTF8')
     FROM (
-        SELECT timestamp, {line} AS line
+        SELECT {line} AS line
         FROM prices
         WHERE exchange = :exchange AND ticker = :ticker AND timestamp BETWEEN :start AND :end
         ORDER BY timestamp LIMIT :limit
@@ -66,10 +66,13 @@ async def read_batch(
 ) -> EncodedBatch | None:
     """Read the first prices of a span, at most `limit`; None if there are none."""
     query = _query(_BATCH, template)
-    ((lines, last),) = await query.rows(
+    ((lines,),) = await query.rows(
         connection, **_parameters(key, template), **_bounds(span), limit=limit
     )
-    return None if last is None else EncodedBatch(lines, Slot(last))
+    if lines is None:
+        return None
+    last_line = lines.rpartition(template.separator_bytes)[2]
+    return EncodedBatch(lines, Slot(int(last_line.partition(template.after_slot)[0])))
 
 
 async def read_page(  # noqa: PLR0913  # the parameters of a list

@@ -19,7 +19,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.accept
 
-ROUNDS = 5
+ROUNDS = 15
 MEGABYTE = 2**20
 QUERY = (
     "SELECT exchange, ticker, timestamp, price, source FROM prices"

@@ -21,7 +21,7 @@ from tests.processes import Processes
 pytestmark = pytest.mark.accept
 
 ROWS = 505_209
-ROUNDS = 3
+ROUNDS = 6
 YEAR = RECORDED / "btc_usd_1m_2017_bitfinex.csv.gz"
 WISH = ImportRequest(None, "btc_usd", 60)
 MEGABYTE = 2**20
