@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Collection
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import structlog
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from app.core.errors import AppError
-from app.domain.prices import TimeRange
-from app.domain.repairs import QueuedRepair, RepairRequest, RepairResult
+from app.domain.repairs import QueuedRepair, RepairRequest
 from app.redis.client import map_redis_errors
 
 QUEUE_KEY: Final = "prices:repairs"
@@ -19,6 +20,7 @@ SCHEDULED_MISSED_KEY: Final = "prices:repairs:missed"
 RETENTION_SECONDS: Final = 86_400
 MESSAGE_PENDING_SECONDS: Final = 30
 """If a message is lost, the next one is sent after this time at the latest."""
+_QUEUED_REPAIR: Final = TypeAdapter(QueuedRepair)
 
 _SAVE = """
 -- Updates a repair, unless it was removed or has ended.
@@ -46,7 +48,7 @@ class RepairQueue:
         """Queue a repair; if its id is queued already, nothing changes."""
         with map_redis_errors():
             number = await self._redis.incr(SEQUENCE_KEY)
-            await self._redis.hsetnx(QUEUE_KEY, repair.id, _to_json(repair, number))
+            await self._redis.hsetnx(QUEUE_KEY, repair.id, _to_json(replace(repair, number=number)))
             await self._redis.expire(QUEUE_KEY, RETENTION_SECONDS)
 
     async def all(self) -> list[QueuedRepair]:
@@ -61,9 +63,8 @@ class RepairQueue:
 
     async def save(self, repair: QueuedRepair) -> None:
         """Update a repair; one that was removed or has ended stays as it is."""
-        text = _to_json(repair, repair.number)
         with map_redis_errors():
-            await self._save_script(keys=[QUEUE_KEY], args=[repair.id, text])
+            await self._save_script(keys=[QUEUE_KEY], args=[repair.id, _to_json(repair)])
 
     async def remove(self, ids: Collection[str]) -> None:
         """Remove repairs whose results are stored elsewhere."""
@@ -94,71 +95,17 @@ class RepairQueue:
             return bool(await self._redis.getdel(SCHEDULED_MISSED_KEY))
 
 
-# Workers of two versions share the queue during an upgrade, so its JSON keeps its keys.
-def _to_json(repair: QueuedRepair, number: int) -> str:
-    return json.dumps(
-        {
-            "id": repair.id,
-            "wish": _request_to_json(repair.request),
-            "number": number,
-            "since_us": repair.since_us,
-            "seconds": repair.seconds,
-            "filled": repair.filled,
-            "settled": sorted(repair.settled),
-            "trouble_seconds": dict(repair.trouble_seconds),
-            "failed": dict(repair.failed),
-            "result": None if repair.result is None else _result_to_json(repair.result),
-        }
-    )
-
-
-def _request_to_json(request: RepairRequest) -> dict[str, object]:
-    return {
-        "exchange": request.exchange,
-        "ticker": request.ticker,
-        "span": [request.span.start, request.span.end],
-        "force": request.force,
-    }
-
-
-def _result_to_json(result: RepairResult) -> dict[str, object]:
-    return {
-        "filled": result.filled,
-        "unfillable": result.unfillable,
-        "remaining": result.remaining,
-        "failed": dict(result.failed),
-    }
+# Workers of two versions share the queue during an upgrade, so its JSON keeps its keys, of which
+# `wish` is the request; fields that a newer version adds are ignored.
+def _to_json(repair: QueuedRepair) -> str:
+    fields = _QUEUED_REPAIR.dump_python(repair, mode="json")
+    return json.dumps({"wish": fields.pop("request"), **fields})
 
 
 def _parse_or_break(name: str, text: str) -> QueuedRepair:
     try:
-        return _parse(name, json.loads(text))
-    except (ValueError, LookupError, TypeError, AttributeError):
+        fields = json.loads(text)
+        return _QUEUED_REPAIR.validate_python({**fields, "id": name, "request": fields["wish"]})
+    except (ValueError, LookupError, TypeError):
         log.exception("repair_unreadable", repair=name)
         return QueuedRepair(name, RepairRequest()).broken(AppError.code)
-
-
-def _parse(name: str, data: dict[str, Any]) -> QueuedRepair:
-    """Read the known fields; a newer version may write more."""
-    result = data["result"]
-    return QueuedRepair(
-        id=name,
-        request=_parse_request(data["wish"]),
-        number=data["number"],
-        since_us=data["since_us"],
-        seconds=data["seconds"],
-        filled=data["filled"],
-        settled=frozenset(data["settled"]),
-        trouble_seconds=dict(data["trouble_seconds"]),
-        failed=dict(data["failed"]),
-        result=None if result is None else _parse_result(result),
-    )
-
-
-def _parse_request(data: dict[str, Any]) -> RepairRequest:
-    start, end = data["span"]
-    return RepairRequest(data["exchange"], data["ticker"], TimeRange(start, end), data["force"])
-
-
-def _parse_result(data: dict[str, Any]) -> RepairResult:
-    return RepairResult(data["filled"], data["unfillable"], data["remaining"], dict(data["failed"]))
