@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
@@ -48,29 +47,42 @@ LEASE_MARGIN_SECONDS = 5
 MEGABYTE = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
 class Runtime:
     """The services and connections of a process: of the API, a worker, a command or a test."""
 
-    settings: Settings
-    database: Database
-    redis: Redis
-    exchanges: Mapping[str, Exchange]
-    collector: Collector
-    reader: PriceReader
-    read_cache: ReadCache
-    candles: CandleService
-    coverage: CoverageService
-    summaries: SummaryService
-    summary_check: SummaryCheck
-    housekeeping: Housekeeping
-    counter_totals: CounterTotals
-    freshness: FreshnessService
-    repair: RepairService
-    repair_queue: RepairQueue
-    exports: ExportService
-    imports: ImportService
-    deletion: DeletionService
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        redis: Redis,
+        exchanges: Mapping[str, Exchange],
+    ) -> None:
+        keys = tuple(TickerKey(*index) for index in settings.indices)
+        interval = settings.collect_interval_seconds
+        lookback = settings.backfill_lookback_hours
+        failures = FailureStore(redis, interval)
+        self.settings = settings
+        self.database = database
+        self.redis = redis
+        self.exchanges = exchanges
+        self.collector = Collector(database, exchanges, keys, interval, failures)
+        max_bytes = settings.read_memory_megabytes * MEGABYTE
+        self.read_cache = ReadCache(database, JSON_ITEM, max_bytes)
+        self.reader = PriceReader(database, self.read_cache, keys, interval)
+        self.candles = CandleService(database)
+        self.coverage = CoverageService(database, exchanges.keys(), lookback)
+        self.summaries = SummaryService(database)
+        self.summary_check = SummaryCheck(database, redis)
+        self.housekeeping = Housekeeping(database)
+        self.counter_totals = CounterTotals(redis)
+        self.freshness = FreshnessService(database, redis, keys, interval)
+        self.repair_queue = RepairQueue(redis)
+        self.repair = RepairService(
+            database, exchanges, keys, interval, lookback, self.repair_queue
+        )
+        self.exports = ExportService(database)
+        self.imports = ImportService(database)
+        self.deletion = DeletionService(database)
 
     def now(self) -> float:
         """Return this machine's clock in UNIX seconds."""
@@ -121,35 +133,9 @@ async def open_runtime(
             return rate_limiter
 
         exchanges = await stack.enter_async_context(open_exchanges(settings, rate_limiter_of))
-        keys = tuple(TickerKey(*index) for index in settings.indices)
-        interval = settings.collect_interval_seconds
-        repair_queue = RepairQueue(redis)
-        max_bytes = settings.read_memory_megabytes * MEGABYTE
-        read_cache = ReadCache(database, JSON_ITEM, max_bytes)
-        stack.push_async_callback(read_cache.close)
-        yield Runtime(
-            settings,
-            database,
-            redis,
-            exchanges,
-            collector=Collector(database, exchanges, keys, interval, FailureStore(redis, interval)),
-            reader=PriceReader(database, read_cache, keys, interval),
-            read_cache=read_cache,
-            candles=CandleService(database),
-            coverage=CoverageService(database, exchanges.keys(), settings.backfill_lookback_hours),
-            summaries=SummaryService(database),
-            summary_check=SummaryCheck(database, redis),
-            housekeeping=Housekeeping(database),
-            counter_totals=CounterTotals(redis),
-            freshness=FreshnessService(database, redis, keys, interval),
-            repair=RepairService(
-                database, exchanges, keys, interval, settings.backfill_lookback_hours, repair_queue
-            ),
-            repair_queue=repair_queue,
-            exports=ExportService(database),
-            imports=ImportService(database),
-            deletion=DeletionService(database),
-        )
+        runtime = Runtime(settings, database, redis, exchanges)
+        stack.push_async_callback(runtime.read_cache.close)
+        yield runtime
 
 
 @asynccontextmanager
