@@ -1,17 +1,17 @@
 """Settings of every process: the environment first, then `.env`, then `servers.env`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -21,12 +21,13 @@ from app.core.errors import SettingsError
 from app.core.urls import (
     Proxy,
     mask_credentials,
+    normalize_broker_url,
     normalize_redis_url,
     require_database_url,
     require_host,
+    require_http_url,
     require_origin,
     require_plain_url,
-    require_url,
 )
 
 SECONDS_PER_DAY = 86_400
@@ -38,129 +39,96 @@ EMBEDDED_URLS = ("database_url", "redis_url", "deribit_base_url")
 MAX_SHOWN_CHARACTERS = 120
 
 
+def _not_empty(value: object) -> object:
+    if value == "":
+        raise ValueError("must not be empty")
+    return value
+
+
+def _split_commas(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+
+
+def _require_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        require_origin(origin)
+    return value
+
+
+def _valid_tickers(value: tuple[str, ...]) -> tuple[str, ...]:
+    lowered = tuple(dict.fromkeys(ticker.lower() for ticker in value))
+    if not lowered:
+        raise ValueError("name at least one ticker, such as btc_usd")
+    for ticker in lowered:
+        _require_ticker(ticker)
+    return lowered
+
+
+def _divides_a_day(value: int) -> int:
+    if SECONDS_PER_DAY % value:
+        raise ValueError("must divide a day (86400 seconds) without remainder")
+    return value
+
+
+def _base_without_public(value: str) -> str:
+    base = value.strip().rstrip("/").removesuffix("/public").rstrip("/")
+    return require_plain_url(base)
+
+
+def _secret(normalize: Callable[[str], str]) -> AfterValidator:
+    """Check and normalize the text of a secret that is set."""
+    return AfterValidator(lambda secret: secret and SecretStr(normalize(secret.get_secret_value())))
+
+
+EMPTY_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
+NOT_EMPTY = BeforeValidator(_not_empty)
+LOWER = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+COMMA_SEPARATED = BeforeValidator(_split_commas)
+OptionalSecret: TypeAlias = Annotated[SecretStr | None, EMPTY_IS_NONE]
+HttpUrl: TypeAlias = Annotated[OptionalSecret, _secret(require_http_url)]
+
+
 class Settings(BaseSettings):
     """All settings; `.env.example` describes each of them."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    database_url: SecretStr | None = None
-    redis_url: SecretStr | None = None
-    celery_broker_url: SecretStr | None = None
-    deribit_base_url: str = "https://www.deribit.com/api/v2"
-    tickers: Annotated[tuple[str, ...], NoDecode] = ("btc_usd", "eth_usd")
-    collect_interval_seconds: int = Field(default=60, ge=1, le=SECONDS_PER_DAY)
+    database_url: Annotated[OptionalSecret, _secret(require_database_url)] = None
+    redis_url: Annotated[OptionalSecret, _secret(normalize_redis_url)] = None
+    celery_broker_url: Annotated[OptionalSecret, _secret(normalize_broker_url)] = None
+    deribit_base_url: Annotated[str, AfterValidator(_base_without_public)] = (
+        "https://www.deribit.com/api/v2"
+    )
+    tickers: Annotated[
+        tuple[str, ...], NoDecode, COMMA_SEPARATED, AfterValidator(_valid_tickers)
+    ] = ("btc_usd", "eth_usd")
+    collect_interval_seconds: Annotated[
+        int, Field(ge=1, le=SECONDS_PER_DAY), AfterValidator(_divides_a_day)
+    ] = 60
     backfill_lookback_hours: int = Field(default=48, ge=1, le=HOURS_PER_CENTURY)
     http_timeout_seconds: float = Field(default=10, gt=0, le=300, allow_inf_nan=False)
     exchange_requests_per_second: float = Field(
         default=10, ge=0.01, le=100_000, allow_inf_nan=False
     )
     exchange_connections: int = Field(default=8, ge=1, le=10_000)
-    proxy_url: SecretStr | None = None
-    proxy_username: str | None = None
-    proxy_password: SecretStr | None = None
-    api_host: str = "127.0.0.1"
+    proxy_url: HttpUrl = None
+    proxy_username: Annotated[str | None, EMPTY_IS_NONE] = None
+    proxy_password: OptionalSecret = None
+    api_host: Annotated[str, NOT_EMPTY, AfterValidator(require_host)] = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65_535)
     api_workers: int = Field(default=1, ge=1, le=64)
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode, COMMA_SEPARATED] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], NoDecode, COMMA_SEPARATED, AfterValidator(_require_origins)
+    ] = ()
     read_memory_megabytes: int = Field(default=64, ge=0, le=1_000_000)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] | None = None
-    alert_webhook_url: SecretStr | None = None
-    data_dir: Path = Path(".data")
-    heartbeat_file: Path | None = None
-
-    @field_validator(
-        "database_url",
-        "redis_url",
-        "celery_broker_url",
-        "proxy_url",
-        "proxy_username",
-        "proxy_password",
-        "log_format",
-        "alert_webhook_url",
-        "heartbeat_file",
-        mode="before",
-    )
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value
-
-    @field_validator("api_host", "data_dir", mode="before")
-    @classmethod
-    def _not_empty(cls, value: object) -> object:
-        if value == "":
-            raise ValueError("must not be empty")
-        return value
-
-    @field_validator("log_level", "log_format", mode="before")
-    @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
-
-    @field_validator("tickers", "api_keys", "cors_origins", mode="before")
-    @classmethod
-    def _split_commas(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-
-    @field_validator("api_host")
-    @classmethod
-    def _host(cls, value: str) -> str:
-        require_host(value)
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            require_origin(origin)
-        return value
-
-    @field_validator("tickers")
-    @classmethod
-    def _valid_tickers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        lowered = tuple(dict.fromkeys(ticker.lower() for ticker in value))
-        if not lowered:
-            raise ValueError("name at least one ticker, such as btc_usd")
-        for ticker in lowered:
-            _require_ticker(ticker)
-        return lowered
-
-    @field_validator("collect_interval_seconds")
-    @classmethod
-    def _divides_a_day(cls, value: int) -> int:
-        if SECONDS_PER_DAY % value:
-            raise ValueError("must divide a day (86400 seconds) without remainder")
-        return value
-
-    @field_validator("deribit_base_url")
-    @classmethod
-    def _base_without_public(cls, value: str) -> str:
-        base = value.strip().rstrip("/").removesuffix("/public").rstrip("/")
-        require_plain_url(base, "https", "http")
-        return base
-
-    @field_validator("proxy_url", "alert_webhook_url")
-    @classmethod
-    def _http(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            require_url(value.get_secret_value(), "http", "https")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _asyncpg(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            require_database_url(value.get_secret_value())
-        return value
-
-    @field_validator("redis_url", "celery_broker_url")
-    @classmethod
-    def _redis(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        others = ("amqp", "amqps") if info.field_name == "celery_broker_url" else ()
-        return value and SecretStr(normalize_redis_url(value.get_secret_value(), *others))
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWER] = "info"
+    log_format: Annotated[Literal["json", "console"] | None, EMPTY_IS_NONE, LOWER] = None
+    alert_webhook_url: HttpUrl = None
+    data_dir: Annotated[Path, NOT_EMPTY] = Path(".data")
+    heartbeat_file: Annotated[Path | None, EMPTY_IS_NONE] = None
 
     @model_validator(mode="after")
     def _credentials_need_a_proxy(self) -> Self:

@@ -48,7 +48,7 @@ class Proxy:
         return replace(self, username=username, password=password or SecretStr(""))
 
 
-def require_url(url: str, *schemes: str) -> SplitResult:
+def _require_url(url: str, *schemes: str) -> SplitResult:
     """Parse a URL and check its scheme and host.
 
     Raises:
@@ -61,19 +61,30 @@ def require_url(url: str, *schemes: str) -> SplitResult:
     return parts
 
 
-def require_plain_url(url: str, *schemes: str) -> None:
-    """Check a URL that is shown publicly, so must hold no secrets.
+def require_http_url(url: str) -> str:
+    """Check a URL of HTTP, and return it.
+
+    Raises:
+        ValueError: it is no such URL; the message shows nothing of it.
+    """
+    _require_url(url, "http", "https")
+    return url
+
+
+def require_plain_url(url: str) -> str:
+    """Check a URL of HTTP that is shown publicly, so must hold no secrets; return it.
 
     Raises:
         ValueError: it is no such URL, or holds credentials, a query or a fragment.
     """
-    parts = require_url(url, *schemes)
+    parts = _require_url(url, "https", "http")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must be a URL without credentials, query and fragment")
+    return url
 
 
-def require_database_url(url: str) -> None:
-    """Check that a URL names a database and where its server listens.
+def require_database_url(url: str) -> str:
+    """Check that a URL names a database and where its server listens; return it.
 
     Raises:
         ValueError: it does not; the message shows nothing of it.
@@ -87,6 +98,7 @@ def require_database_url(url: str) -> None:
     if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query:
         raise ValueError(f"has an @, a / or a ? too many: {ESCAPES}")
     _require_parameters(parse_qs(parts.query, keep_blank_values=True))
+    return url
 
 
 def _require_parameters(query: Mapping[str, Sequence[str]]) -> None:
@@ -98,6 +110,15 @@ def _require_parameters(query: Mapping[str, Sequence[str]]) -> None:
         raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
 
 
+def normalize_broker_url(url: str) -> str:
+    """Check a URL of Redis or RabbitMQ, and normalize it as `normalize_redis_url` does.
+
+    Raises:
+        ValueError: it is no such URL, or its TLS parameters are invalid.
+    """
+    return normalize_redis_url(url, "amqp", "amqps")
+
+
 def normalize_redis_url(url: str, *other_schemes: str) -> str:
     """Check a URL of Redis or another broker, and add what both Celery and redis-py need.
 
@@ -106,7 +127,7 @@ def normalize_redis_url(url: str, *other_schemes: str) -> str:
     Raises:
         ValueError: it is no such URL, or its TLS parameters are invalid.
     """
-    parts = require_url(url, "redis", "rediss", *other_schemes)
+    parts = _require_url(url, "redis", "rediss", *other_schemes)
     if parts.scheme in other_schemes:
         return url
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -136,8 +157,8 @@ def describe_redis_url(url: str) -> str:
     return f"host {parts.hostname}, port {parts.port or REDIS_PORT}"
 
 
-def require_host(host: str) -> None:
-    """Check that a text is an IP address or a host name (RFC 1123).
+def require_host(host: str) -> str:
+    """Check that a text is an IP address or a host name (RFC 1123), and return it.
 
     Raises:
         ValueError: it is neither.
@@ -149,6 +170,7 @@ def require_host(host: str) -> None:
             raise ValueError("must be an IP address or a host name") from None
     elif not _HOST_NAME.fullmatch(host):
         raise ValueError("must be an IP address or a host name")
+    return host
 
 
 def require_origin(origin: str) -> None:
