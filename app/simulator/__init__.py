@@ -2,10 +2,9 @@
 
 from app.simulator.fault_kinds import FaultError
 from app.simulator.faults import Fault
-from app.simulator.options import ExchangeOptions, OptionError
+from app.simulator.options import ExchangeOptions
 from app.simulator.prices import index_mean, index_price, index_prices
-from app.simulator.process import run, serve
-from app.simulator.request_log import RequestRecord
+from app.simulator.process import run
 from app.simulator.server import Exchange
 from app.simulator.timings import JitteredMilliseconds
 
@@ -15,11 +14,8 @@ __all__ = [
     "Fault",
     "FaultError",
     "JitteredMilliseconds",
-    "OptionError",
-    "RequestRecord",
     "index_mean",
     "index_price",
     "index_prices",
     "run",
-    "serve",
 ]

@@ -1,9 +1,8 @@
 """The chart of an index: means of the price over steps, as get_index_chart_data sends them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Final
 
 from app.simulator.prices import index_mean
@@ -12,9 +11,7 @@ DAY: Final = 86_400
 LAUNCH: Final = int(datetime(2017, 1, 1, tzinfo=UTC).timestamp())
 """The day this exchange's history starts with."""
 
-DEFAULT_STEPS: Final[Mapping[str, int]] = MappingProxyType(
-    {"1h": 6, "1d": 60, "2d": 300, "1m": 3_600, "1y": DAY, "all": DAY}
-)
+DEFAULT_STEPS: Final = {"1h": 6, "1d": 60, "2d": 300, "1m": 3_600, "1y": DAY, "all": DAY}
 _LENGTHS: Final = {"1h": 3_600, "1d": DAY, "2d": 2 * DAY, "1m": 30 * DAY, "1y": 365 * DAY}
 
 

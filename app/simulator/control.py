@@ -6,47 +6,41 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiohttp import web
 
 from app.simulator.faults import Fault
-from app.simulator.handler import RequestHandler
 from app.simulator.json_rpc import dumps
 from app.simulator.timings import JitteredMilliseconds
 
+if TYPE_CHECKING:
+    from app.simulator.server import Exchange
+
 CONTROL_PATH: Final = "/control/"
-
-
-class ControlError(Exception):
-    """A control request that can't be followed, for a reason other than its body."""
-
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        """Keep the HTTP status beside the message."""
-        super().__init__(message)
-        self.status = status
+_CLOCK: Final = ("offset_ms", "jitter_ms")
+_DELAY: Final = ("fixed_ms", "random_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """One control request: the handler it steers, the last part of its path, what came with it."""
+    """One control request: the exchange it steers, the last part of its path, what came with it."""
 
-    handler: RequestHandler
+    exchange: "Exchange"
     target: str
     query: Mapping[str, str]
     body: Mapping[str, Any]
     connection: asyncio.BaseProtocol
 
-    def number(self, name: str, default: float = 0.0) -> float:
-        """Return a number of the body."""
-        return _number(name, self.body.get(name, default))
-
-    def range(self, name: str) -> tuple[float, float]:
-        """Return a pair of numbers of the body; without it, the range of 0 alone."""
-        pair = self.body.get(name, [0, 0])
+    def milliseconds(self, names: tuple[str, str]) -> tuple[float, tuple[float, float]]:
+        """Return a fixed and a random time of the body by their names; each is 0 if left out."""
+        self.only(*names)
+        fixed, jitter = names
+        pair = self.body.get(jitter, [0, 0])
         if not isinstance(pair, list) or len(pair) != 2:  # noqa: PLR2004  a pair is two
-            raise ValueError(f"{name}: {pair!r} is not a list of two numbers")
-        return _number(name, pair[0]), _number(name, pair[1])
+            raise ValueError(f"{jitter}: {pair!r} is not a list of two numbers")
+        low, high = (_number(jitter, value) for value in pair)
+        return _number(fixed, self.body.get(fixed, 0.0)), (low, high)
 
     def only(self, *names: str) -> None:
         """Refuse fields of the body that mean nothing."""
@@ -57,107 +51,99 @@ class ControlRequest:
 Action: TypeAlias = Callable[[ControlRequest], Any]
 
 
-async def serve_control(handler: RequestHandler, request: web.BaseRequest) -> web.StreamResponse:
+async def serve_control(exchange: "Exchange", request: web.BaseRequest) -> web.StreamResponse:
     """Answer a control request; what can't be followed is an error with its reason."""
-    status = HTTPStatus.OK
+    status: int = HTTPStatus.OK
     try:
         action, target = _route(request.method, request.path)
         body = _body(await request.read()) if request.method in {"POST", "PUT"} else {}
-        answer = action(ControlRequest(handler, target, request.query, body, request.protocol))
-    except ControlError as error:
-        status, answer = error.status, {"error": str(error)}
+        answer = action(ControlRequest(exchange, target, request.query, body, request.protocol))
+    except web.HTTPError as error:
+        status, answer = error.status, {"error": error.text}
     except ValueError as error:
         status, answer = HTTPStatus.BAD_REQUEST, {"error": str(error)}
     response = web.Response(text=dumps(answer), status=status, content_type="application/json")
-    if handler.listener.is_down:
+    if exchange.listener.is_down:
         response.force_close()  # the outage left this connection for its answer alone
     return response
 
 
 def _state(request: ControlRequest) -> dict[str, Any]:
-    handler = request.handler
+    exchange = request.exchange
     return {
-        "url": handler.listener.url,
-        "testnet": handler.testnet,
-        "clock": _clock_state(handler),
-        "delay": _delay_state(handler),
-        "chart_steps": handler.market.chart_steps,
-        "prices": handler.market.pinned,
+        "url": exchange.url,
+        "testnet": exchange.options.testnet,
+        "clock": _named(_CLOCK, exchange.clock),
+        "delay": _named(_DELAY, exchange.delay),
+        "chart_steps": exchange.market.chart_steps,
+        "prices": exchange.market.pinned,
         "faults": _faults(request),
         "requests": {
-            "total": handler.request_log.total,
-            "in_flight": handler.request_log.in_flight,
-            "overflowed": handler.request_log.overflowed,
+            "total": exchange.request_log.total,
+            "in_flight": exchange.request_log.in_flight,
+            "overflowed": exchange.request_log.overflowed,
         },
     }
 
 
 def _add_fault(request: ControlRequest) -> dict[str, Any]:
-    return request.handler.add_fault(request.body, request.connection).as_json()
+    return request.exchange.put_in_force(request.body, request.connection).as_json()
 
 
 def _faults(request: ControlRequest) -> list[dict[str, Any]]:
-    return [fault.as_json() for fault in request.handler.faults.active()]
+    return [fault.as_json() for fault in request.exchange.faults.active()]
 
 
 def _clear_faults(request: ControlRequest) -> list[dict[str, Any]]:
     faults = _faults(request)
-    request.handler.faults.clear()
+    request.exchange.faults.clear()
     return faults
 
 
 def _fault(request: ControlRequest) -> dict[str, Any]:
-    return _found(request.handler.faults.get(int(request.target)), request).as_json()
+    return _found(request.exchange.faults.get(int(request.target)), request).as_json()
 
 
 def _remove_fault(request: ControlRequest) -> dict[str, Any]:
-    return _found(request.handler.faults.remove(int(request.target)), request).as_json()
+    return _found(request.exchange.faults.remove(int(request.target)), request).as_json()
 
 
 def _found(fault: Fault | None, request: ControlRequest) -> Fault:
     if fault is None:
-        raise ControlError(HTTPStatus.NOT_FOUND, f"no fault {request.target} is in force")
+        raise web.HTTPNotFound(text=f"no fault {request.target} is in force")
     return fault
 
 
 def _set_clock(request: ControlRequest) -> dict[str, Any]:
-    request.only("offset_ms", "jitter_ms")
-    request.handler.clock = JitteredMilliseconds(
-        request.number("offset_ms"), request.range("jitter_ms")
-    )
-    return _clock_state(request.handler)
+    request.exchange.set_clock(*request.milliseconds(_CLOCK))
+    return _named(_CLOCK, request.exchange.clock)
 
 
 def _set_delay(request: ControlRequest) -> dict[str, Any]:
-    request.only("fixed_ms", "random_ms")
-    request.handler.set_delay(
-        JitteredMilliseconds(request.number("fixed_ms"), request.range("random_ms"))
-    )
-    return _delay_state(request.handler)
+    request.exchange.set_delay(*request.milliseconds(_DELAY))
+    return _named(_DELAY, request.exchange.delay)
 
 
 def _set_chart_steps(request: ControlRequest) -> dict[str, int]:
-    request.handler.market.set_chart_steps(request.body)
-    return request.handler.market.chart_steps
+    request.exchange.market.set_chart_steps(request.body)
+    return request.exchange.market.chart_steps
 
 
 def _pin_price(request: ControlRequest) -> dict[str, str]:
     request.only("price")
-    request.handler.market.pin(request.target, request.body.get("price"))
-    return request.handler.market.pinned
+    request.exchange.market.pin(request.target, request.body.get("price"))
+    return request.exchange.market.pinned
 
 
 def _unpin_price(request: ControlRequest) -> dict[str, str]:
-    if request.handler.market.pinned.pop(request.target, None) is None:
-        raise ControlError(HTTPStatus.NOT_FOUND, f"the price of {request.target} is not pinned")
-    return request.handler.market.pinned
+    if request.exchange.market.pinned.pop(request.target, None) is None:
+        raise web.HTTPNotFound(text=f"the price of {request.target} is not pinned")
+    return request.exchange.market.pinned
 
 
 def _requests(request: ControlRequest) -> dict[str, Any]:
-    record, limit = (
-        request.handler.request_log,
-        request.query.get("limit", str(request.handler.request_log.limit)),
-    )
+    record = request.exchange.request_log
+    limit = request.query.get("limit", str(record.limit))
     if not (limit.isascii() and limit.isdigit()):
         raise ValueError(f"limit: {limit!r} is not a count")
     return {
@@ -168,12 +154,12 @@ def _requests(request: ControlRequest) -> dict[str, Any]:
 
 
 def _clear_requests(request: ControlRequest) -> dict[str, Any]:
-    request.handler.request_log.clear()
+    request.exchange.request_log.clear()
     return {"total": 0}
 
 
 def _summary(request: ControlRequest) -> dict[str, Any]:
-    return request.handler.request_log.summary()
+    return request.exchange.request_log.summary()
 
 
 _ROUTES: Final[Mapping[str, Mapping[str, Action]]] = {
@@ -193,11 +179,10 @@ def _route(method: str, path: str) -> tuple[Action, str]:
     for pattern, actions in _ROUTES.items():
         if match := re.fullmatch(CONTROL_PATH + pattern, path):
             if method not in actions:
-                raise ControlError(
-                    HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {', '.join(actions)}"
-                )
+                text = f"{path} takes {', '.join(actions)}"
+                raise web.HTTPMethodNotAllowed(method, actions, text=text)
             return actions[method], match[match.lastindex or 0]
-    raise ControlError(HTTPStatus.NOT_FOUND, f"{path} is not there; see {CONTROL_PATH}state")
+    raise web.HTTPNotFound(text=f"{path} is not there; see {CONTROL_PATH}state")
 
 
 def _body(data: bytes) -> dict[str, Any]:
@@ -216,9 +201,5 @@ def _number(name: str, value: object) -> float:
     return value
 
 
-def _clock_state(handler: RequestHandler) -> dict[str, Any]:
-    return {"offset_ms": handler.clock.fixed_ms, "jitter_ms": handler.clock.random_ms}
-
-
-def _delay_state(handler: RequestHandler) -> dict[str, Any]:
-    return {"fixed_ms": handler.delay.fixed_ms, "random_ms": handler.delay.random_ms}
+def _named(names: tuple[str, str], time: JitteredMilliseconds) -> dict[str, Any]:
+    return dict(zip(names, (time.fixed_ms, time.random_ms), strict=True))

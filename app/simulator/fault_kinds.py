@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 PRICE_METHOD: Final = "get_index_price"
@@ -111,42 +110,40 @@ _OFF_SECONDS: Final = Field(
 )
 _PRICE_KINDS: Final = frozenset({"price", "wrong_type"})
 
-KINDS: Final[Mapping[str, Fields]] = MappingProxyType(
-    {
-        # in place of the answer
-        "error": {
-            "code": Field(_is_integer, "an integer", _REQUIRED),
-            "message": _text(),
-            "data": Field(lambda _: True, "any JSON"),
-            "status": _status(),
-        },
-        "html": {"status": _status(HTTPStatus.BAD_GATEWAY)},
-        "empty": {"status": _status(HTTPStatus.TOO_MANY_REQUESTS)},
-        "redirect": {
-            "status": Field(_REDIRECTS.__contains__, "301, 302, 307 or 308", HTTPStatus.FOUND),
-            "location": _text(_REQUIRED),
-        },
-        "not_object": {"body": _text("[]")},
-        # of the connection
-        "cut": {},
-        "cut_connection": {},
-        "reset": {},
-        "stall": {
-            "stall_seconds": _seconds(60.0),
-            "drip": Field(lambda value: isinstance(value, bool), "true or false", default=False),
-        },
-        "down": {},
-        # in the envelope
-        "price": {"price": _text(_REQUIRED)},
-        "wrong_type": {},
-        "stamp": {"off_seconds": _OFF_SECONDS},
-        "testnet": {},
-        "id_on_get": {"request_id": Field(_is_integer, "an integer", 1)},
-        "missing_result": {},
-        "without_us_in": {},
-        "without_us_out": {},
-        "without_us_diff": {},
-        "without_testnet": {},
-        "without_jsonrpc": {},
-    }
-)
+KINDS: Final[Mapping[str, Fields]] = {
+    # in place of the answer
+    "error": {
+        "code": Field(_is_integer, "an integer", _REQUIRED),
+        "message": _text(),
+        "data": Field(lambda _: True, "any JSON"),
+        "status": _status(),
+    },
+    "html": {"status": _status(HTTPStatus.BAD_GATEWAY)},
+    "empty": {"status": _status(HTTPStatus.TOO_MANY_REQUESTS)},
+    "redirect": {
+        "status": Field(_REDIRECTS.__contains__, "301, 302, 307 or 308", HTTPStatus.FOUND),
+        "location": _text(_REQUIRED),
+    },
+    "not_object": {"body": _text("[]")},
+    # of the connection
+    "cut": {},
+    "cut_connection": {},
+    "reset": {},
+    "stall": {
+        "stall_seconds": _seconds(60.0),
+        "drip": Field(lambda value: isinstance(value, bool), "true or false", default=False),
+    },
+    "down": {},
+    # in the envelope
+    "price": {"price": _text(_REQUIRED)},
+    "wrong_type": {},
+    "stamp": {"off_seconds": _OFF_SECONDS},
+    "testnet": {},
+    "id_on_get": {"request_id": Field(_is_integer, "an integer", 1)},
+    "missing_result": {},
+    "without_us_in": {},
+    "without_us_out": {},
+    "without_us_diff": {},
+    "without_testnet": {},
+    "without_jsonrpc": {},
+}

@@ -37,17 +37,8 @@ class Fault:
 
     def as_json(self) -> dict[str, Any]:
         """Return what is known of the fault, without what was left open."""
-        known = {
-            "id": self.id,
-            "kind": self.kind,
-            "method": self.method,
-            "index": self.index,
-            "times": self.times,
-            "probability": self.probability,
-            "seconds": self.seconds,
-            "hits": self.hits,
-            **self.details,
-        }
+        names = ("id", "kind", "method", "index", "times", "probability", "seconds", "hits")
+        known = {**{name: getattr(self, name) for name in names}, **self.details}
         return {name: value for name, value in known.items() if value is not None}
 
 
@@ -76,7 +67,8 @@ class FaultRegistry:
 
     def get(self, fault_id: int) -> Fault | None:
         """Return a fault in force by its id."""
-        return next((fault for fault in self.active() if fault.id == fault_id), None)
+        self.active()
+        return self._faults.get(fault_id)
 
     def remove(self, fault_id: int) -> Fault | None:
         """Remove a fault and return it; None if none of that id is in force."""

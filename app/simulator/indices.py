@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ NAME: Final = re.compile(r"[a-z0-9-]{1,64}_[a-z0-9]{1,32}")
 _FILE = Path(__file__).with_name("indices.txt")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Indices:
     """The lists of names that the exchange publishes, and which names it answers for.
 
@@ -26,12 +25,10 @@ class Indices:
     spot: tuple[str, ...]
     derivative: tuple[str, ...]
     any_name: bool = False
-    _served: frozenset[str] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Collect every name that has a price."""
-        served = frozenset(chain(self.priced, self.spot, self.derivative))
-        object.__setattr__(self, "_served", served)
+    @cached_property
+    def _served(self) -> frozenset[str]:
+        return frozenset((*self.priced, *self.spot, *self.derivative))
 
     def __contains__(self, name: str) -> bool:
         """Say whether an index is served."""

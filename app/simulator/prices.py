@@ -41,7 +41,7 @@ def index_mean(name: str, start: int, seconds: int) -> Decimal:
     of the same line before its rounding, which is within half of the last digit and costs nothing.
     """
     index = curve(name)
-    scale = max(_MEAN_SCALE, index.one)
+    scale: int = max(_MEAN_SCALE, 10**index.decimals)
     total, parts = index.mean(start, seconds)
     mean = (total * scale + parts // 2) // parts
     return Decimal(mean) / scale
@@ -53,11 +53,7 @@ class Line:
 
     closes: tuple[int, ...]
     sums: tuple[int, ...]
-
-    @property
-    def period(self) -> int:
-        """Return the seconds after which the line repeats."""
-        return (len(self.closes) - 1) * STEP_SECONDS
+    period: int  # seconds after which it repeats
 
     def total(self, before: int) -> int:
         """Sum the line, times 60, over every second from the epoch to just before a second."""
@@ -74,16 +70,13 @@ class Curve:
     line: Line
     level: int  # the price at the recording's start, in units of the last decimal
     decimals: int
-    one: int  # units to a whole: 10 ** decimals
-    closes: tuple[int, ...]  # the line's own; they and what follows save time in `units`
-    period: int
     lift: int
     divisor: int
 
     def units(self, unix_second: int) -> int:
         """Return the price at a second in units of the last decimal, rounded half up."""
-        minute, second = divmod(unix_second % self.period, STEP_SECONDS)
-        closes = self.closes
+        minute, second = divmod(unix_second % self.line.period, STEP_SECONDS)
+        closes = self.line.closes
         cents60 = closes[minute] * (STEP_SECONDS - second) + closes[minute + 1] * second
         return (cents60 * self.level + self.lift + self.divisor // 2) // self.divisor
 
@@ -94,10 +87,11 @@ class Curve:
 
     def mean(self, start: int, seconds: int) -> tuple[int, int]:
         """Return numerator and denominator of the mean price over `seconds` from `start` on."""
+        parts = seconds * 10**self.decimals
         if seconds <= _EXACT_SECONDS:
-            return sum(map(self.units, range(start, start + seconds))), seconds * self.one
+            return sum(map(self.units, range(start, start + seconds))), parts
         total = self.line.total(start + seconds) - self.line.total(start)
-        return total * self.level + self.lift * seconds, self.divisor * seconds * self.one
+        return total * self.level + self.lift * seconds, self.divisor * parts
 
 
 @lru_cache(maxsize=8192)
@@ -112,7 +106,7 @@ def curve(name: str) -> Curve:
     # level * (1 + (close / first - 1) / damping), as one fraction with 60 times the close
     lift = level * (damping - 1) * first * STEP_SECONDS
     divisor = first * STEP_SECONDS * damping
-    return Curve(line, level, decimals, 10**decimals, line.closes, line.period, lift, divisor)
+    return Curve(line, level, decimals, lift, divisor)
 
 
 @cache
@@ -120,7 +114,8 @@ def _line(*, eth: bool) -> Line:
     recording = load()
     forth = recording.eth_cents if eth else recording.btc_cents
     closes = forth + forth[-2::-1]
-    return Line(closes, tuple(accumulate(map(_minute, closes, closes[1:]), initial=0)))
+    sums = tuple(accumulate(map(_minute, closes, closes[1:]), initial=0))
+    return Line(closes, sums, (len(closes) - 1) * STEP_SECONDS)
 
 
 def _minute(left: int, right: int, seconds: int = STEP_SECONDS) -> int:

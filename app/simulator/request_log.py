@@ -1,8 +1,8 @@
 """The log of the requests to the exchange and of its answers."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -33,18 +33,14 @@ class RequestRecord:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-@dataclass(slots=True)
 class RequestLog:
     """The latest requests, oldest first; what no longer fits is only counted."""
 
-    limit: int = 200_000
-    total: int = 0
-    in_flight: int = 0
-    requests: deque[RequestRecord] = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, limit: int = 200_000) -> None:
         """Make room for the limit."""
-        self.requests = deque(maxlen=self.limit)
+        self.limit = limit
+        self.total = self.in_flight = 0
+        self.requests: deque[RequestRecord] = deque(maxlen=limit)
 
     @property
     def overflowed(self) -> bool:
@@ -95,12 +91,11 @@ class RequestLog:
 
 def _max_in_one_second(times_us: Iterable[int]) -> int:
     """Return the most times that lie within any window of one second."""
-    return max(_window_counts(sorted(times_us)), default=0)
-
-
-def _window_counts(times_us: list[int]) -> Iterator[int]:
-    first = 0
-    for last, time_us in enumerate(times_us):
-        while time_us - times_us[first] >= _SECOND_US:
-            first += 1
-        yield last - first + 1
+    window: deque[int] = deque()
+    most = 0
+    for time_us in sorted(times_us):
+        window.append(time_us)
+        while time_us - window[0] >= _SECOND_US:
+            window.popleft()
+        most = max(most, len(window))
+    return most

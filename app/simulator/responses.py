@@ -7,7 +7,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from aiohttp import web
@@ -50,7 +49,8 @@ class FaultyDelivery:
     sleep: Callable[[float], Awaitable[None]]  # ends early when the exchange closes
 
 
-Change: TypeAlias = Callable[[Answer, Mapping[str, Any]], None]
+Details: TypeAlias = Mapping[str, Any]
+Change: TypeAlias = Callable[[Answer, Details], None]
 RespondFunction: TypeAlias = Callable[[FaultyDelivery], Awaitable[web.StreamResponse]]
 
 
@@ -63,61 +63,40 @@ async def respond_with_fault(fault: Fault, delivery: FaultyDelivery) -> web.Stre
     """Send an answer the way a fault wants it sent."""
     if change := _CHANGES.get(fault.kind):
         change(delivery.answer, delivery.details)
+    if replacement := _REPLACEMENTS.get(fault.kind):
+        return _replace_response(delivery, *replacement(delivery.details))
     if respond := _RESPONSES.get(fault.kind):
         return await respond(delivery)
     return plain_response(delivery.answer)
 
 
 def _remove_member(member: str) -> Change:
-    def change(answer: Answer, _details: Mapping[str, Any]) -> None:
+    def change(answer: Answer, _details: Details) -> None:
         answer.members.pop(member, None)
 
     return change
 
 
-def _set_given_price(answer: Answer, details: Mapping[str, Any]) -> None:
-    _set_price(answer, details["price"])
-
-
-def _set_price_as_text(answer: Answer, _details: Mapping[str, Any]) -> None:
-    _set_price(answer, json.dumps(answer.price))
-
-
-def _set_price(answer: Answer, text: str) -> None:
+def _set_price(answer: Answer, details: Details) -> None:
+    """Send the JSON text of the details as the price; without one, the price as a string."""
     if answer.price is not None:
-        answer.price = text
-        answer.members["result"] = price_result(text)
+        answer.price = details.get("price") or json.dumps(answer.price)
+        answer.members["result"] = price_result(answer.price)
 
 
-def _set_testnet(answer: Answer, _details: Mapping[str, Any]) -> None:
+def _set_testnet(answer: Answer, _details: Details) -> None:
     answer.members["testnet"] = "true"
 
 
-def _add_id_to_get(answer: Answer, details: Mapping[str, Any]) -> None:
+def _add_id_to_get(answer: Answer, details: Details) -> None:
     answer.members.setdefault("id", str(details["request_id"]))
 
 
-def _shift_timestamp(answer: Answer, details: Mapping[str, Any]) -> None:
+def _shift_timestamp(answer: Answer, details: Details) -> None:
     """Move usOut alone; usDiff keeps telling the difference."""
     us_out = int(answer.members["usOut"]) + round(details["off_seconds"] * 1_000_000)
     answer.members["usOut"] = str(us_out)
     answer.members["usDiff"] = str(us_out - int(answer.members["usIn"]))
-
-
-async def _respond_with_html(delivery: FaultyDelivery) -> web.StreamResponse:
-    return _replace_response(delivery, _PAGE, _HTML)
-
-
-async def _respond_with_nothing(delivery: FaultyDelivery) -> web.StreamResponse:
-    return _replace_response(delivery, b"", {})
-
-
-async def _respond_with_redirect(delivery: FaultyDelivery) -> web.StreamResponse:
-    return _replace_response(delivery, b"", {"Location": delivery.details["location"]})
-
-
-async def _respond_with_other_json(delivery: FaultyDelivery) -> web.StreamResponse:
-    return _replace_response(delivery, delivery.details["body"].encode(), _JSON)
 
 
 def _replace_response(
@@ -182,30 +161,28 @@ def _drop_connection(delivery: FaultyDelivery) -> web.StreamResponse:
     return web.Response()
 
 
-_CHANGES: Final[Mapping[str, Change]] = MappingProxyType(
-    {
-        "price": _set_given_price,
-        "wrong_type": _set_price_as_text,
-        "stamp": _shift_timestamp,
-        "testnet": _set_testnet,
-        "id_on_get": _add_id_to_get,
-        "missing_result": _remove_member("result"),
-        "without_us_in": _remove_member("usIn"),
-        "without_us_out": _remove_member("usOut"),
-        "without_us_diff": _remove_member("usDiff"),
-        "without_testnet": _remove_member("testnet"),
-        "without_jsonrpc": _remove_member("jsonrpc"),
-    }
-)
-_RESPONSES: Final[Mapping[str, RespondFunction]] = MappingProxyType(
-    {
-        "html": _respond_with_html,
-        "empty": _respond_with_nothing,
-        "redirect": _respond_with_redirect,
-        "not_object": _respond_with_other_json,
-        "cut": _respond_with_half_the_json,
-        "cut_connection": _close_after_half_the_body,
-        "stall": _stall_then_drop,
-        "reset": _drop_with_tcp_reset,
-    }
-)
+_CHANGES: Final[Mapping[str, Change]] = {
+    "price": _set_price,
+    "wrong_type": _set_price,
+    "stamp": _shift_timestamp,
+    "testnet": _set_testnet,
+    "id_on_get": _add_id_to_get,
+    "missing_result": _remove_member("result"),
+    "without_us_in": _remove_member("usIn"),
+    "without_us_out": _remove_member("usOut"),
+    "without_us_diff": _remove_member("usDiff"),
+    "without_testnet": _remove_member("testnet"),
+    "without_jsonrpc": _remove_member("jsonrpc"),
+}
+_REPLACEMENTS: Final[Mapping[str, Callable[[Details], tuple[bytes, dict[str, str]]]]] = {
+    "html": lambda _: (_PAGE, _HTML),
+    "empty": lambda _: (b"", {}),
+    "redirect": lambda details: (b"", {"Location": details["location"]}),
+    "not_object": lambda details: (details["body"].encode(), _JSON),
+}
+_RESPONSES: Final[Mapping[str, RespondFunction]] = {
+    "cut": _respond_with_half_the_json,
+    "cut_connection": _close_after_half_the_body,
+    "stall": _stall_then_drop,
+    "reset": _drop_with_tcp_reset,
+}

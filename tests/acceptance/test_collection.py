@@ -111,7 +111,7 @@ async def test_200_ticks_in_a_row_miss_no_slot(  # noqa: PLR0913, PLR0917  # fix
     database_name: str,
     jitter_ms: tuple[float, float],
 ) -> None:
-    exchange.pin_price("btc_usd", EXACT)
+    exchange.market.pin("btc_usd", EXACT)
     exchange.set_clock(jitter_ms=jitter_ms)
     worker = processes.worker("--max-tasks-per-child=25")
     processes.beat()
@@ -183,7 +183,7 @@ async def test_worker_that_was_away_for_10_slots_catches_up_with_a_handful_of_re
     await until(reached(sql, 2), 60)
     worker.stop()
     await until(lambda: _at_least(redis.llen("celery"), 10), 60)
-    exchange.clear_requests()
+    exchange.request_log.clear()
     rows = await sql.fetchval("SELECT count(*) FROM prices")
     processes.worker()
 
@@ -245,7 +245,7 @@ async def test_two_workers_together_stay_within_the_default_limits(  # noqa: PLR
         kwargs = {"share": share, "shares": len(shares)}
         sender.send_task("app.tasks.prices.collect", kwargs=kwargs, queue=queue, ignore_result=True)
     await until(lambda: sql.fetchval("SELECT count(*) >= 100 FROM prices"), 90)
-    assert exchange.summary()["max_in_flight"] <= 8
+    assert exchange.request_log.summary()["max_in_flight"] <= 8
     asked = [request for request in exchange.requests if request.method == "get_index_price"]
     arrivals = sorted(request.received_us for request in asked)
     owners = {f"coin{number}_usd": number % len(shares) for number in range(100)}
@@ -263,7 +263,7 @@ async def test_two_workers_together_stay_within_the_default_limits(  # noqa: PLR
 async def test_price_leaves_in_json_with_the_digits_that_came(
     processes: Processes, exchange: Exchange, sql: asyncpg.Connection, unused_tcp_port: int
 ) -> None:
-    exchange.pin_price("btc_usd", EXACT)
+    exchange.market.pin("btc_usd", EXACT)
     processes.worker()
     processes.beat()
     processes.start("app", "api", env={"API_PORT": str(unused_tcp_port)})

@@ -121,7 +121,7 @@ async def test_force_asks_again(
     a_day = 26 * 60
     await record(sql, exchange, range(a_day, a_day + 20), seconds=28 * 3_600)
     assert (await run(settings)).stdout == "4 filled, 16 unfillable, 0 remaining\n"
-    exchange.set_chart_steps(**{"2d": 60})
+    exchange.market.set_chart_steps({"2d": 60})
     assert (await run(settings)).stdout == "0 filled, 16 unfillable, 0 remaining\n"
     assert (await run(settings, "--force")).stdout == "16 filled, 0 unfillable, 0 remaining\n"
 
@@ -153,6 +153,6 @@ async def test_repair_that_is_killed_between_chunks_goes_on_where_it_was(
     await process.wait()
     exchange.set_delay(0)
     assert await backfilled(sql) == [newest - 60 * distance for distance in range(14, 9, -1)]
-    exchange.clear_requests()
+    exchange.request_log.clear()
     assert (await run(settings)).stdout == "5 filled, 0 unfillable, 0 remaining\n"
     assert [one.params["range"] for one in exchange.requests] == ["1d"]

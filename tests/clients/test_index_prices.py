@@ -41,7 +41,7 @@ async def test_base_url_may_end_in_public(connect: Connect, exchange: StandIn) -
 async def test_price_arrives_exactly(
     sent: str, price: str, client: Exchange, exchange: StandIn
 ) -> None:
-    exchange.pin_price("btc_usd", sent)
+    exchange.market.pin("btc_usd", sent)
     quote = await client.fetch_index_price("btc_usd")
     assert isinstance(quote.price, Decimal)
     assert format(quote.price, "f") == price
@@ -67,7 +67,7 @@ async def test_price_arrives_exactly(
     ids=lambda text: text[:20],
 )
 async def test_senseless_price_is_refused(sent: str, client: Exchange, exchange: StandIn) -> None:
-    exchange.pin_price("btc_usd", sent)
+    exchange.market.pin("btc_usd", sent)
     error = await failure(client)
     assert (type(error), error.retryable) == (PriceRefused, True)
     assert len(str(error)) < 100

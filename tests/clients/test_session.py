@@ -49,7 +49,7 @@ async def test_no_more_connections_than_allowed(connect: Connect, exchange: Stan
     client = await connect(exchange.api_url, exchange_connections=2)
     exchange.set_delay(fixed_ms=20)
     await asyncio.gather(*(client.fetch_index_price("btc_usd") for _ in range(10)))
-    assert exchange.summary()["max_in_flight"] == 2
+    assert exchange.request_log.summary()["max_in_flight"] == 2
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])

@@ -38,7 +38,7 @@ def asked(exchange: Exchange) -> Counter[str | None]:
 
 def in_flight(exchange: Exchange, requests: int) -> Callable[[], Awaitable[bool]]:
     async def reached() -> bool:
-        return bool(exchange.summary()["max_in_flight"] >= requests)
+        return bool(exchange.request_log.summary()["max_in_flight"] >= requests)
 
     return reached
 
@@ -62,7 +62,7 @@ async def test_committed_tick_is_seen_by_another_connection(
 async def test_price_is_stored_digit_by_digit_in_the_slot_of_the_exchanges_stamp(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    exchange.pin_price("btc_usd", "60123.456789")
+    exchange.market.pin("btc_usd", "60123.456789")
     await runtime.collector.collect()
     row = await sql.fetchrow("SELECT * FROM prices WHERE ticker = 'btc_usd'")
     request = next(item for item in exchange.requests if item.index == "btc_usd")
@@ -131,7 +131,7 @@ async def test_only_what_failed_is_asked_again_and_the_rest_is_stored_at_once(
     await until(lambda: sql.fetchval("SELECT 1 FROM prices WHERE ticker = 'btc_usd'"))
     assert not await sql.fetchval("SELECT 1 FROM prices WHERE ticker = 'eth_usd'")
     assert not tick.done()
-    exchange.remove_fault(fault.id)
+    exchange.faults.remove(fault.id)
     assert await tick == CollectionResult(stored=BOTH)
     assert asked(exchange)["btc_usd"] == 1
     assert asked(exchange)["eth_usd"] >= 2
@@ -277,7 +277,7 @@ async def test_all_tickers_of_a_tick_are_asked_at_the_same_time(
     async with configured(settings, tickers=many, **limits) as runtime:
         outcome = await runtime.collector.collect()
     assert len(outcome.stored) == 20
-    assert exchange.summary()["max_in_flight"] == 20
+    assert exchange.request_log.summary()["max_in_flight"] == 20
 
 
 async def test_shares_split_the_tickers_without_overlap(

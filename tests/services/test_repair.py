@@ -60,7 +60,7 @@ async def test_second_repair_adds_nothing_and_asks_nothing(
 ) -> None:
     await record(sql, exchange, FIVE_MINUTES)
     await runtime.repair.run_scheduled()
-    exchange.clear_requests()
+    exchange.request_log.clear()
     assert await runtime.repair.run_scheduled() == RepairResult()
     assert await runtime.repair.run_requested(RepairRequest()) == RepairResult()
     assert not exchange.requests
@@ -83,7 +83,7 @@ async def test_slots_finer_than_the_chart_are_unfillable_where_it_has_no_point(
     async with configured(settings, collect_interval_seconds=2) as runtime:
         repaired = await runtime.repair.run_scheduled()
         assert repaired == RepairResult(filled=len(held), unfillable=len(lost) - len(held))
-        exchange.clear_requests()
+        exchange.request_log.clear()
         again = await runtime.repair.run_scheduled()
     assert set(await backfilled(sql)) == held
     assert await given_up(sql) == {
@@ -105,7 +105,7 @@ async def test_forced_repair_asks_again_and_forgets_what_it_fills(
     assert await given_up(sql) == {
         slot: "chart_too_coarse" for slot in sorted(lost) if slot not in held
     }
-    exchange.set_chart_steps(**{"2d": 120})
+    exchange.market.set_chart_steps({"2d": 120})
     assert await runtime.repair.run_requested(RepairRequest()) == RepairResult(unfillable=16)
     assert await runtime.repair.run_requested(RepairRequest(force=True)) == RepairResult(
         filled=8, unfillable=8
@@ -181,7 +181,7 @@ async def test_exchange_that_fails_for_one_ticker_leaves_the_others(
         filled=5, remaining=5, failed={"eth_usd": "exchange_unavailable"}
     )
     assert len(ranges_asked(exchange, "eth_usd")) == 1  # the next wake tries again
-    exchange.remove_fault(fault.id)
+    exchange.faults.remove(fault.id)
     assert await runtime.repair.run_scheduled() == RepairResult(filled=5)
 
 
@@ -217,7 +217,7 @@ async def test_scheduled_repair_ends_with_its_budget_and_the_next_one_goes_on(
         repaired = await runtime.repair.run_scheduled()
         assert time.monotonic() - began < 2
         assert (repaired.filled, repaired.remaining, repaired.failed) == (0, 5, {})
-        exchange.remove_fault(fault.id)
+        exchange.faults.remove(fault.id)
         assert (await runtime.repair.run_scheduled()).remaining == 0
 
 
@@ -246,7 +246,7 @@ async def test_slot_that_may_still_come_live_is_not_repaired(
 async def test_chart_that_has_not_moved_past_a_slot_leaves_it_pending(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    exchange.set_chart_steps(**{"1h": 600})
+    exchange.market.set_chart_steps({"1h": 600})
     newest = await record(sql, exchange, range(2, 12))
     lost = {newest - 60 * distance for distance in range(2, 12)}
     last_point = newest // 600 * 600

@@ -59,7 +59,7 @@ async def test_slice_of_a_stalled_chart_ends_with_the_window_and_a_later_one_goe
         assert await quick.repair.run_queue_slice()
         assert time.monotonic() - began < 2 * SLICE_SECONDS
         assert not any((await results(quick)).values())
-        exchange.remove_fault(fault.id)
+        exchange.faults.remove(fault.id)
         await serve_until_ended(quick)
         found = [one for one in (await results(quick)).values() if one]
     assert sum(one.filled for one in found) == 5
@@ -98,7 +98,7 @@ async def test_forced_repair_asks_every_ticker_once_however_many_slices_it_takes
     await runtime.repair_queue.add(QueuedRepair("one", RepairRequest(force=True)))
     async with open_runtime(settings) as quick:
         await quick.repair.run_queue_slice()
-        exchange.remove_fault(fault.id)
+        exchange.faults.remove(fault.id)
         assert await serve_until_ended(quick) >= 1
         assert await results(quick) == {"one": RepairResult(unfillable=6)}
     assert ranges_asked(exchange) == ["all"]

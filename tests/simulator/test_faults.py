@@ -12,7 +12,7 @@ import pytest
 
 from app.simulator import Exchange, ExchangeOptions, FaultError, fault_kinds, index_price
 from app.simulator.fault_kinds import KINDS
-from app.simulator.responses import _CHANGES, _RESPONSES
+from app.simulator.responses import _CHANGES, _REPLACEMENTS, _RESPONSES
 from tests.simulator.asking import Client, until
 
 PRICE = b"GET /api/v2/public/get_index_price?index_name=btc_usd HTTP/1.1\r\nHost: exchange\r\n\r\n"
@@ -158,7 +158,7 @@ async def _is_asked(exchange: Exchange) -> bool:
 
 
 async def _is_idle(exchange: Exchange) -> bool:
-    return not exchange.summary()["in_flight"]
+    return not exchange.request_log.summary()["in_flight"]
 
 
 async def _answers(client: Client) -> bool:
@@ -286,7 +286,7 @@ async def test_probability_is_thrown_with_the_seed() -> None:
 
 async def test_removed_fault_hits_no_more(exchange: Exchange, client: Client) -> None:
     fault = exchange.add_fault("html")
-    exchange.remove_fault(fault.id)
+    exchange.faults.remove(fault.id)
     assert (await client.price()).status == 200
 
 
@@ -302,7 +302,7 @@ async def test_faulty_answer_to_post_keeps_its_id(exchange: Exchange, client: Cl
 
 
 def test_every_kind_does_something_and_is_documented() -> None:
-    assert set(KINDS) == {*_CHANGES, *_RESPONSES, "error", "down"}
+    assert set(KINDS) == {*_CHANGES, *_REPLACEMENTS, *_RESPONSES, "error", "down"}
     readme = (Path(fault_kinds.__file__).parent / "README.md").read_text("utf-8")
     assert [kind for kind in KINDS if f"`{kind}`" not in readme] == []
 

@@ -33,4 +33,4 @@ async def test_requests_in_flight_are_counted(exchange: Exchange, client: Client
     exchange.set_delay(100)
     await asyncio.gather(*(client.price() for _ in range(5)))
     assert sorted(request.in_flight for request in exchange.requests) == [1, 2, 3, 4, 5]
-    assert exchange.summary()["max_in_flight"] == 5
+    assert exchange.request_log.summary()["max_in_flight"] == 5

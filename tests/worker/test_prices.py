@@ -46,7 +46,7 @@ async def processes(fast: Settings, tmp_path: Path) -> AsyncIterator[Processes]:
 async def test_beat_and_worker_fill_slot_after_slot(
     processes: Processes, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    exchange.pin_price("btc_usd", "60123.456789")
+    exchange.market.pin("btc_usd", "60123.456789")
     worker = processes.worker("--max-tasks-per-child=2")
     processes.beat()
     await until(lambda: sql.fetchval("SELECT count(*) >= 8 FROM prices"), 40)

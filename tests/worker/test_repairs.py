@@ -168,7 +168,7 @@ async def test_many_repairs_of_a_stalled_chart_cost_no_live_slot(  # noqa: PLR09
             slots = await live_slots(sql, 6, before, ticker)
             assert slots == list(range(before + 6, before + 37, 6))
         assert [await _look(settings, redis, one) for one in ids] == [("STARTED", None)] * 10
-        exchange.clear_faults()
+        exchange.faults.clear()
 
         async def ended() -> bool:
             return all([(await _look(settings, redis, one))[1] for one in ids])
