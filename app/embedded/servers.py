@@ -10,7 +10,7 @@ from typing import Final
 
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
-from app.supervisor.output import NullOutput
+from app.supervisor.output import Output
 from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor, start_concurrently
 
@@ -83,7 +83,7 @@ async def running_servers(
         CannotStart: a server did not get ready.
     """
     servers = await prepare_servers(directory, fast=fast, max_connections=max_connections)
-    async with Supervisor(NullOutput()) as supervisor:
+    async with Supervisor(Output()) as supervisor:
         await start_concurrently(*map(supervisor.start, servers.specs.values()))
         yield servers
 

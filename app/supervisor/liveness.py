@@ -2,8 +2,8 @@
 
 import asyncio
 
-from app.supervisor.probes import PROBE_TIMEOUT_SECONDS, probe_succeeds, wait_for_probe
-from app.supervisor.processes import Process, ProcessSpec
+from app.supervisor.probes import POLL_SECONDS, PROBE_TIMEOUT_SECONDS, probe_succeeds
+from app.supervisor.processes import Process
 
 
 async def readiness_failure(process: Process) -> str:
@@ -11,55 +11,32 @@ async def readiness_failure(process: Process) -> str:
     spec = process.spec
     if spec.ready_probe is None:
         return ""
-    is_ready = asyncio.create_task(wait_for_probe(spec.ready_probe))
-    has_ended = asyncio.create_task(process.wait())
     try:
-        done, _ = await asyncio.wait(
-            {is_ready, has_ended},
-            timeout=spec.ready_timeout_seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-    finally:
-        is_ready.cancel()
-        has_ended.cancel()
-    if has_ended in done:
-        return process.exit_description
-    if is_ready not in done:
+        async with asyncio.timeout(spec.ready_timeout_seconds):
+            while not await probe_succeeds(spec.ready_probe):
+                if await process.wait(POLL_SECONDS):
+                    break
+    except TimeoutError:
         return f"was not ready within {spec.ready_timeout_seconds:g} s"
-    is_ready.result()  # raises the error of a probe that is broken
-    return ""
+    return "" if process.returncode is None else process.exit_description
 
 
 async def wait_for_failure(process: Process) -> str:
-    """Wait until a child ends or hangs; return which of the two, in words."""
-    spec = process.spec
-    silence = SilenceTimer(spec)
+    """Wait until a child ends or hangs; return which of the two, in words.
+
+    It hangs if its liveness probe fails for too long, on the monotonic clock. Time in which the
+    supervisor itself was suspended is not held against the child: each measurement adds at most
+    the time that one probe and the pause before it can take.
+    """
+    spec, clock = process.spec, asyncio.get_running_loop().time
+    max_step_seconds = spec.probe_interval_seconds + 2 * PROBE_TIMEOUT_SECONDS
+    silent_seconds, measured_at = 0.0, clock()
     while not await process.wait(spec.probe_interval_seconds):
-        if await silence.measure() > spec.liveness_timeout_seconds:
+        if spec.liveness_probe is None or await probe_succeeds(spec.liveness_probe):
+            silent_seconds = 0.0
+        else:
+            silent_seconds += min(clock() - measured_at, max_step_seconds)
+        measured_at = clock()
+        if silent_seconds > spec.liveness_timeout_seconds:
             return f"gave no sign of life for {spec.liveness_timeout_seconds:g} s"
     return process.exit_description
-
-
-class SilenceTimer:
-    """Counts the seconds since a child's liveness probe last succeeded, on the monotonic clock.
-
-    Time in which the supervisor itself was suspended is not held against the child: each
-    measurement adds at most the time that one probe and the pause before it can take.
-    """
-
-    def __init__(self, spec: ProcessSpec) -> None:
-        self._probe = spec.liveness_probe
-        self._max_step_seconds = spec.probe_interval_seconds + 2 * PROBE_TIMEOUT_SECONDS
-        self._clock = asyncio.get_running_loop().time
-        self._measured_at = self._clock()
-        self._silent_seconds = 0.0
-
-    async def measure(self) -> float:
-        """Run the liveness probe and return the seconds of silence, 0 if it succeeded."""
-        if self._probe is None or await probe_succeeds(self._probe):
-            self._silent_seconds = 0.0
-        else:
-            passed = self._clock() - self._measured_at
-            self._silent_seconds += min(passed, self._max_step_seconds)
-        self._measured_at = self._clock()
-        return self._silent_seconds

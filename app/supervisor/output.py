@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from io import RawIOBase
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from app.core.exit_messages import json_event
 
@@ -22,8 +22,8 @@ _BLUE: Final = 34
 _COLOURS: Final = {"api": 36, "worker": 32, "beat": 35, "exchange": 33}
 
 
-class Output(Protocol):
-    """Receives the lines of children and the messages of their supervisor."""
+class Output:
+    """Receives the lines of children and the messages of their supervisor; this one drops them."""
 
     def write_line(self, name: str, text: str) -> None:
         """Receive a line that the child of this name wrote."""
@@ -32,17 +32,7 @@ class Output(Protocol):
         """Receive a message of the supervisor."""
 
 
-class NullOutput:
-    """Drops everything."""
-
-    def write_line(self, name: str, text: str) -> None:
-        """Drop a line that a child wrote."""
-
-    def write_message(self, text: str) -> None:
-        """Drop a message of the supervisor."""
-
-
-class TerminalOutput:
+class TerminalOutput(Output):
     """Writes each child's lines behind its name, in colour on a terminal.
 
     A thread writes them, so a paused terminal, or a pipe that nobody reads, never blocks the

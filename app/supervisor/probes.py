@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 Probe = Callable[[], Awaitable[bool]]
 
 PROBE_TIMEOUT_SECONDS = 2.0
-_POLL_SECONDS = 0.05
+POLL_SECONDS = 0.05
 _FAILURES = (OSError, EOFError, ValueError)  # TimeoutError is an OSError
 
 
@@ -25,7 +25,7 @@ async def probe_succeeds(probe: Probe) -> bool:
 async def wait_for_probe(probe: Probe) -> None:
     """Run a probe again and again until it succeeds."""
     while not await probe_succeeds(probe):  # noqa: ASYNC110  # another process can't set an event
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 class HeartbeatProbe:

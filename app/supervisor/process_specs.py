@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.settings import Settings
-from app.supervisor.probes import HeartbeatProbe, http_probe
+from app.supervisor.probes import HeartbeatProbe, Probe, http_probe
 from app.supervisor.processes import ProcessSpec
 
 APP_COMMAND: Final = (sys.executable, "-m", "app")
@@ -58,29 +58,29 @@ class ServiceSpecs:
 
     def services(self) -> tuple[ProcessSpec, ...]:
         """Specify the API, the worker and beat."""
-        return self._api(), self._with_heartbeat("worker"), self._with_heartbeat("beat")
+        return self.api(), self.with_heartbeat("worker"), self.with_heartbeat("beat")
 
-    def _api(self) -> ProcessSpec:
-        return ProcessSpec(
-            name="api",
-            argv=[*self.program, "api"],
-            env=self.env,
-            ready_probe=http_probe(f"{self.base_url}/health/ready"),
-            liveness_probe=http_probe(f"{self.base_url}/health/live"),
-            liveness_timeout_seconds=self.liveness_timeout_seconds,
-            stop_timeout_seconds=_STOP_TIMEOUT_SECONDS,
-            stage=_SERVICE_STAGE,
-        )
+    def api(self) -> ProcessSpec:
+        """Specify the API."""
+        ready = http_probe(f"{self.base_url}/health/ready")
+        return self._service("api", self.env, ready, http_probe(f"{self.base_url}/health/live"))
 
-    def _with_heartbeat(self, name: str) -> ProcessSpec:
-        file = self.directory / f"{name}.heartbeat"
+    def with_heartbeat(self, name: str, file: Path | None = None) -> ProcessSpec:
+        """Specify a service that shows in a file that it is alive: the worker or beat."""
+        file = file or self.directory / f"{name}.heartbeat"
         heartbeat = HeartbeatProbe(file)
+        env = {**self.env, "HEARTBEAT_FILE": str(file)}
+        return self._service(name, env, heartbeat, heartbeat)
+
+    def _service(
+        self, name: str, env: Mapping[str, str], ready_probe: Probe, liveness_probe: Probe
+    ) -> ProcessSpec:
         return ProcessSpec(
             name=name,
             argv=[*self.program, name],
-            env={**self.env, "HEARTBEAT_FILE": str(file)},
-            ready_probe=heartbeat,
-            liveness_probe=heartbeat,
+            env=env,
+            ready_probe=ready_probe,
+            liveness_probe=liveness_probe,
             liveness_timeout_seconds=self.liveness_timeout_seconds,
             stop_timeout_seconds=_STOP_TIMEOUT_SECONDS,
             stage=_SERVICE_STAGE,
@@ -97,9 +97,8 @@ def exchange_spec(
         name="exchange",
         argv=[*program, "exchange", "--port", str(port), *options],
         ready_probe=http_probe(f"{exchange_url(port)}/public/get_time"),
-        liveness_probe=http_probe(
-            f"http://127.0.0.1:{port}/control/state"
-        ),  # a fault on demand is no hang
+        # a fault on demand is no hang
+        liveness_probe=http_probe(f"http://127.0.0.1:{port}/control/state"),
         probe_interval_seconds=2.0,
         liveness_timeout_seconds=60.0,
         stage=_EXCHANGE_STAGE,

@@ -35,7 +35,6 @@ class ProcessSpec:
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
-    cwd: Path | None = None
     user: str | None = None
     log_file: Path | None = None  # instead of the supervisor's own output
     ready_probe: Probe | None = None
@@ -159,7 +158,6 @@ async def _spawn_waiting(
                 stdin=read_end,
                 stdout=out,
                 stderr=asyncio.subprocess.STDOUT,
-                cwd=spec.cwd,
                 env=environment,
                 start_new_session=True,
                 **run_as(spec.user),

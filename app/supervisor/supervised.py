@@ -18,7 +18,6 @@ from app.core.logs import configure_logs
 from app.core.settings import Settings
 from app.supervisor.output import Output, TerminalOutput, to_json_event
 from app.supervisor.ports import free_port
-from app.supervisor.probes import HeartbeatProbe
 from app.supervisor.process_specs import APP_COMMAND, ServiceSpecs
 from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor
@@ -71,17 +70,13 @@ def service_spec(
     """Specify a service as `make run` does, with a container's longer timeouts."""
     port = settings.api_port or free_port()
     specs = ServiceSpecs(settings, heartbeat_file.parent, {"API_PORT": str(port)}, program)
-    spec = next(spec for spec in specs.services() if spec.name == name)
-    spec = replace(
-        spec, ready_timeout_seconds=_READY_SECONDS, stop_timeout_seconds=STOP_TIMEOUT_SECONDS
+    spec = specs.api() if name == "api" else specs.with_heartbeat(name, heartbeat_file)
+    return replace(
+        spec,
+        ready_probe=spec.liveness_probe,  # without the broker the API serves what is stored
+        ready_timeout_seconds=_READY_SECONDS,
+        stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
     )
-    if name == "api":
-        return replace(
-            spec, ready_probe=spec.liveness_probe
-        )  # without the broker it serves what is stored
-    heartbeat = HeartbeatProbe(heartbeat_file)
-    env = {**spec.env, "HEARTBEAT_FILE": str(heartbeat_file)}
-    return replace(spec, env=env, ready_probe=heartbeat, liveness_probe=heartbeat)
 
 
 def reap_zombies(child_pid: int | None) -> None:

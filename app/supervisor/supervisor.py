@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -41,12 +41,11 @@ class Supervisor:
         self._backoff = backoff or RestartBackoff()
         self._reaper = OrphanReaper(inherited_fds=inherited_fds)
         self._processes: dict[str, Process] = {}
-        self._monitors: set[asyncio.Task[None]] = set()
+        self._monitors: set[asyncio.Task[None]] = set()  # of the children, and of the reaper
         self._stop_requested = asyncio.Event()
-        self._reaper_check: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._reaper_check = asyncio.create_task(self._keep_reaper_alive())
+        self._monitors.add(asyncio.create_task(self._keep_reaper_alive()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -83,23 +82,22 @@ class Supervisor:
         Raises:
             CannotStart: the function raised it.
         """
-        with _signals_to(self._on_signal):
-            async with self:
-                children = asyncio.create_task(self._run_children(start))
-                stop = asyncio.create_task(self._stop_requested.wait())
-                await asyncio.wait({children, stop}, return_when=asyncio.FIRST_COMPLETED)
-                if not stop.done():
-                    stop.cancel()
-                    await children
-                children.cancel()
-                await asyncio.gather(children, return_exceptions=True)
+        _on_signals(self._on_signal)
+        async with self:
+            children = asyncio.create_task(self._run_children(start))
+            stop = asyncio.create_task(self._stop_requested.wait())
+            await asyncio.wait({children, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.done():
+                stop.cancel()
+                await children
+            children.cancel()
+            await asyncio.gather(children, return_exceptions=True)
 
     async def stop(self) -> None:
         """Stop all children, the highest stage first, and whatever they started."""
-        background = [*self._monitors, *([self._reaper_check] if self._reaper_check else [])]
-        for task in background:
+        for task in self._monitors:
             task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await asyncio.gather(*self._monitors, return_exceptions=True)
         processes = list(self._processes.values())
         for stage in sorted({process.spec.stage for process in processes}, reverse=True):
             await asyncio.gather(*(self._stop(p) for p in processes if p.spec.stage == stage))
@@ -185,16 +183,10 @@ def _cannot_start(process: Process, failure: str) -> CannotStart:
     return CannotStart(f"{process.spec.name} {failure}" + (f":\n{tail}" if tail else ""))
 
 
-@contextmanager
-def _signals_to(handler: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
+def _on_signals(handler: Callable[[], None]) -> None:
+    """Have the signals that end a process call a function; the event loop's end undoes it."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not ignored, as nohup has it
         numbers.append(signal.SIGHUP)
     for number in numbers:
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        asyncio.get_running_loop().add_signal_handler(number, handler)

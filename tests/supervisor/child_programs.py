@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
+from app.supervisor.output import Output
+
 PROJECT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT)}
 """For programs that import the project from any folder."""
@@ -16,7 +18,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT)}
 FOREVER = "import time; time.sleep(60)"
 
 
-class Listener:
+class Listener(Output):
     """Remembers what children and their supervisor said."""
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ while True:
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + BEATING
 KILLED_TOO_EARLY = """
 import asyncio, os, signal, sys
-from app.supervisor.output import NullOutput
+from app.supervisor.output import Output
 from app.supervisor.processes import ProcessSpec, Process
 
 def announce(pid):
@@ -65,7 +65,7 @@ def announce(pid):
     os.kill(os.getpid(), signal.SIGKILL)
 
 child = ProcessSpec(name="child", argv=["/usr/bin/touch", sys.argv[1] + "/ran"])
-asyncio.run(Process.spawn(child, NullOutput(), announce))
+asyncio.run(Process.spawn(child, Output(), announce))
 """
 MUTE = BEATING.replace("touch()", "exists()")
 
