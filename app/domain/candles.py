@@ -5,9 +5,8 @@ from enum import StrEnum
 
 from app.domain.gaps import last_due_slot
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.slots import SECONDS_PER_DAY, SECONDS_PER_HOUR, Slot, slot_after
-
-UNIT_SECONDS = {"m": 60, "h": SECONDS_PER_HOUR, "d": SECONDS_PER_DAY}
+from app.domain.slots import Slot, slot_after
+from app.domain.times import SECONDS_OF_UNIT
 
 
 class CandleInterval(StrEnum):
@@ -24,7 +23,7 @@ class CandleInterval(StrEnum):
     @property
     def seconds(self) -> int:
         """Return its length."""
-        return int(self.value[:-1]) * UNIT_SECONDS[self.value[-1]]
+        return int(self.value[:-1]) * SECONDS_OF_UNIT[self.value[-1]]
 
 
 class Fill(StrEnum):

@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import NamedTuple
 
-from app.domain.gaps import Gap, Reason, split_at, subrange
+from app.domain.gaps import Gap, Reason, split_at, subrange, with_default_reason
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.slots import MICROSECONDS, floor_slot, slot_after, slot_before
 
@@ -60,21 +60,13 @@ class FillResult(NamedTuple):
     pending: list[Gap]
 
 
-class GapsByReach(NamedTuple):
-    """Gaps that are older than a chart range, and those that it may cover."""
-
-    beyond: list[Gap]
-    within: list[Gap]
-
-
 def split_by_reach(
     gaps: Iterable[Gap], chart_range: ChartRange, exchange_now_us: int
-) -> GapsByReach:
-    """Split gaps by the reach of a chart range."""
+) -> tuple[list[Gap], list[Gap]]:
+    """Split gaps into those that are older than a chart range, and those that it may cover."""
     if chart_range.reach_seconds is None:
-        return GapsByReach([], list(gaps))
-    oldest_us = exchange_now_us - chart_range.reach_seconds * MICROSECONDS
-    return GapsByReach(*split_at(gaps, oldest_us))
+        return [], list(gaps)
+    return split_at(gaps, exchange_now_us - chart_range.reach_seconds * MICROSECONDS)
 
 
 def fill(key: TickerKey, gaps: Iterable[Gap], chart: Chart, *, is_coarsest: bool) -> FillResult:
@@ -120,15 +112,11 @@ def _earliest_points(key: TickerKey, gap: Gap, chart: Chart) -> Iterator[Price]:
 def _classify_missing(gaps: list[Gap], chart: Chart, result: FillResult) -> None:
     """Sort slots without a point: pending where the chart may still get one, else unfillable."""
     before, covered = split_at(gaps, chart.timestamps_us[0] - chart.step_us + 1)
-    result.unfillable.extend(_with_reason(before, Reason.BEFORE_CHART))
+    result.unfillable.extend(with_default_reason(before, Reason.BEFORE_CHART))
     for gap in covered:
         interval_us = gap.interval_seconds * MICROSECONDS
         passed, pending = split_at([gap], chart.timestamps_us[-1] - interval_us + 1)
         is_coarse = chart.step_us > interval_us
         reason = Reason.CHART_TOO_COARSE if is_coarse else Reason.CHART_HAS_NO_POINT
-        result.unfillable.extend(_with_reason(passed, reason))
+        result.unfillable.extend(with_default_reason(passed, reason))
         result.pending.extend(pending)
-
-
-def _with_reason(gaps: Iterable[Gap], reason: Reason) -> Iterator[Gap]:
-    return (gap._replace(reason=reason) for gap in gaps)

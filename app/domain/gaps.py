@@ -1,16 +1,9 @@
-"""Gaps: what the recordings promise and the prices lack.
+"""Gaps: what the recordings promise and the prices lack."""
 
-`find_missing` is the specification: plain and slow. The SQL in `repositories/gaps.py` finds the
-same gaps, and a property test compares the two.
-"""
-
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from itertools import pairwise
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
-from app.domain.prices import TimeRange
-from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot, floor_slot, slot_after, slot_before
 
 PENDING = "pending"
@@ -52,30 +45,21 @@ class Gap(NamedTuple):
         return PENDING if self.reason is None else self.reason.value
 
 
-class SlotRange(Protocol):
-    """A range of slots of one interval, both ends inclusive."""
+class Retry(NamedTuple):
+    """A range of slots that a chart lacked, after so many tries; the next one is at `next_us`.
 
-    @property
-    def first(self) -> Slot:
-        """Its first slot."""
+    The reason is that of the finest chart that covered them, None if none did.
+    """
 
-    @property
-    def last(self) -> Slot:
-        """Its last slot."""
-
-    @property
-    def interval_seconds(self) -> int:
-        """The distance of its slots."""
+    first: Slot
+    last: Slot
+    interval_seconds: int
+    tries: int
+    next_us: int
+    reason: Reason | None = None
 
 
-class SlotRangeWithReason(SlotRange, Protocol):
-    """A range of slots with the reason why they are missing."""
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why its slots are missing; None if that is unknown."""
-
-
+SlotRange: TypeAlias = Gap | Retry
 SlotRangeT = TypeVar("SlotRangeT", bound=SlotRange)
 
 
@@ -109,24 +93,7 @@ def clip_to_due(gaps: Iterable[Gap], exchange_now_us: int) -> list[Gap]:
     return [gap._replace(last=min(gap.last, end)) for gap, end in ends if gap.first <= end]
 
 
-def find_missing(
-    recording: Recording, exchange_now_us: int, span: TimeRange, stored: Collection[int]
-) -> list[Gap]:
-    """Return the longest ranges of slots that a recording promises in a span and the rows lack."""
-    step = recording.interval_seconds
-    last = (
-        last_due_slot(exchange_now_us, step) if recording.last_slot is None else recording.last_slot
-    )
-    start, end = span.bounds()
-    lacking = [
-        Slot(slot)
-        for slot in range(recording.first_slot, last + 1, step)
-        if slot not in stored and start <= slot <= end
-    ]
-    return list(_contiguous(lacking, step))
-
-
-def apply_reasons(gaps: Iterable[Gap], known: Sequence[SlotRangeWithReason]) -> list[Gap]:
+def apply_reasons(gaps: Iterable[Gap], known: Sequence[SlotRange]) -> list[Gap]:
     """Split gaps where the reason changes; both arguments ascend without overlaps.
 
     Ranges of another interval are ignored, because they describe other slots.
@@ -213,15 +180,3 @@ def _starting_by(last: Slot, ranges: Sequence[SlotRangeT], index: int) -> Iterat
     while index < len(ranges) and ranges[index].first <= last:
         yield ranges[index]
         index += 1
-
-
-def _contiguous(slots: Sequence[Slot], step: int) -> Iterator[Gap]:
-    """Join ascending slots into contiguous ranges."""
-    if not slots:
-        return
-    first = slots[0]
-    for slot, following in pairwise(slots):
-        if following != slot + step:
-            yield Gap(first, slot, step)
-            first = following
-    yield Gap(first, slots[-1], step)

@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
-from app.domain.gaps import Gap
+from app.domain.gaps import Gap, Retry
 from app.domain.prices import UNBOUNDED, TickerKey, TimeRange
-from app.domain.retries import Retry
 
 REPAIR_LOCK: Final = "prices:repair"
 """The advisory lock of repairs, and of what must not run during one."""

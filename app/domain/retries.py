@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from app.domain.charts import Chart, ChartRange, FillResult
-from app.domain.gaps import Gap, Reason, apply_reasons, overlay, split_at
-from app.domain.slots import MICROSECONDS, Slot, slot_after
+from app.domain.gaps import Gap, Reason, Retry, apply_reasons, overlay, split_at
+from app.domain.slots import MICROSECONDS, slot_after
 
 MAX_COARSE_TRIES: Final = 5
 """Answers after which a slot that a coarse chart lacks counts as unfillable."""
@@ -19,20 +19,6 @@ PAUSES_PER_REACH: Final = 12
 MAX_MISSING_STEPS: Final = 2
 """A complete chart may begin so many steps after its range does."""
 MAX_EXPONENT: Final = 20
-
-
-class Retry(NamedTuple):
-    """A range of slots that a chart lacked, after so many tries; the next one is at `next_us`.
-
-    The reason is that of the finest chart that covered them, None if none did.
-    """
-
-    first: Slot
-    last: Slot
-    interval_seconds: int
-    tries: int
-    next_us: int
-    reason: Reason | None = None
 
 
 class ChartAnswer(NamedTuple):

@@ -1,6 +1,6 @@
 """Gaps in the database: what the recordings promise and the prices lack.
 
-`domain/gaps.find_missing` is the specification. Hours that lack nothing are taken from their
+`tests/domain/specified_gaps.py` is the specification. Hours that lack nothing are taken from their
 summaries; rows are read only in the ranges between them.
 """
 

@@ -5,9 +5,8 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.gaps import Gap, Reason, subtract
+from app.domain.gaps import Gap, Reason, Retry, subtract
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.retries import Retry
 from app.domain.slots import Slot
 from app.postgres.models import RetryRow
 from app.repositories import slot_ranges

@@ -10,7 +10,6 @@ from app.domain.gaps import (
     Reason,
     apply_reasons,
     clip_to_due,
-    find_missing,
     last_due_slot,
     longest_run,
     subtract,
@@ -18,6 +17,7 @@ from app.domain.gaps import (
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot
+from tests.domain.specified_gaps import find_missing
 
 BTC = TickerKey("deribit", "btc_usd")
 STEP = 60

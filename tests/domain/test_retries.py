@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.charts import Chart, ChartRange, fill
-from app.domain.gaps import Gap
-from app.domain.retries import ChartAnswer, Retry, hold_back_pending, schedule_retries
+from app.domain.gaps import Gap, Retry
+from app.domain.retries import ChartAnswer, hold_back_pending, schedule_retries
 from app.domain.slots import Slot
 from tests.domain.test_charts import KEY, SECOND, T0, charts, gap, missing, slots
 

@@ -8,12 +8,13 @@ import asyncpg
 import pytest
 
 from app.domain.coverage import SlotCounts
-from app.domain.gaps import Gap, find_missing
+from app.domain.gaps import Gap
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import MICROSECONDS, Slot
 from app.postgres.database import Database
 from app.repositories import gaps, recordings
+from tests.domain.specified_gaps import find_missing
 from tests.repositories.rows import store
 
 BTC = TickerKey("deribit", "btc_usd")

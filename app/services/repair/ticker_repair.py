@@ -13,10 +13,10 @@ from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
-from app.domain.gaps import Gap, Reason, clip_to_due, count_slots, subtract, with_default_reason
+from app.domain.gaps import Gap, Reason, Retry, clip_to_due, count_slots, subtract
 from app.domain.prices import Price, Source, TickerKey
 from app.domain.repairs import TickerRun
-from app.domain.retries import ChartAnswer, Retry, hold_back_pending, schedule_retries
+from app.domain.retries import ChartAnswer, hold_back_pending, schedule_retries
 from app.domain.slots import is_plausible
 from app.domain.timestamp_checks import max_ahead_us
 from app.repositories import prices, retries, unfillable
@@ -102,7 +102,8 @@ class TickerRepair:
 
     async def _refuse_unlisted(self, gaps: Sequence[Gap]) -> None:
         """Store that the exchange does not know the ticker."""
-        result = FillResult([], with_default_reason(gaps, Reason.UNKNOWN_TICKER), [], [])
+        refused = [gap._replace(reason=Reason.UNKNOWN_TICKER) for gap in gaps]
+        result = FillResult([], refused, [], [])
         await self._store(gaps, result, [])
         self._context.report(self.key, "", result)
 
