@@ -28,13 +28,11 @@ from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
 from app.repositories.changes import CHANNEL
 from app.services.alerts import AlertService
-from app.services.candles import CandleService
 from app.services.collector import Collector
 from app.services.coverage import CoverageService
 from app.services.deletion import DeletionService
 from app.services.exports import ExportService
 from app.services.freshness import FreshnessService
-from app.services.housekeeping import Housekeeping
 from app.services.imports import ImportService
 from app.services.reader import PriceReader, ReadCache
 from app.services.repair import RepairService
@@ -69,11 +67,9 @@ class Runtime:
         max_bytes = settings.read_memory_megabytes * MEGABYTE
         self.read_cache = ReadCache(database, JSON_ITEM, max_bytes)
         self.reader = PriceReader(database, self.read_cache, keys, interval)
-        self.candles = CandleService(database)
         self.coverage = CoverageService(database, exchanges.keys(), lookback)
         self.summaries = SummaryService(database)
         self.summary_check = SummaryCheck(database, redis)
-        self.housekeeping = Housekeeping(database)
         self.counter_totals = CounterTotals(redis)
         self.freshness = FreshnessService(database, redis, keys, interval)
         self.repair_queue = RepairQueue(redis)

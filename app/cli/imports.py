@@ -76,14 +76,14 @@ def _showing_progress(path: Path) -> Iterator[OnProgress]:
     with typer.progressbar(length=STEPS, label=path.name, file=sys.stderr) as bar:
 
         def update(progress: ImportProgress) -> None:
-            bar.update(round(STEPS * progress.share) - bar.pos)
+            bar.update(round(STEPS * progress.fraction) - bar.pos)
 
         yield update
         bar.update(STEPS - bar.pos)
 
 
 def _print_line(progress: ImportProgress) -> None:
-    counts = f"{progress.share:.0%}: {progress.read} rows read, {progress.stored} added"
+    counts = f"{progress.fraction:.0%}: {progress.read} rows read, {progress.stored} added"
     print(f"{progress.path}  {counts}", file=sys.stderr)
 
 

@@ -38,7 +38,7 @@ class ImportProgress(NamedTuple):
     """The progress of an import: the part done, from 0 to 1, and the rows read and stored."""
 
     path: Path
-    share: float
+    fraction: float
     read: int
     stored: int
 
@@ -106,22 +106,13 @@ class LatestTimestamps(NamedTuple):
         return min(self.now_us, self.by_ticker.get(key, self.now_us))
 
 
-@dataclass(frozen=True, slots=True)
 class RowParser:
-    """Parses the rows of a file with known columns."""
+    """Parses the rows of a file, whose columns it finds by their names."""
 
-    width: int
-    timestamp: int
-    price: int
-    exchange: int | None
-    ticker: int | None
-    observed: int | None
-    request: ImportRequest
-    latest: LatestTimestamps
-
-    @classmethod
-    def of(cls, columns: Sequence[str], request: ImportRequest, latest: LatestTimestamps) -> Self:
-        """Find the columns by their names; rows after the latest timestamp are bad.
+    def __init__(
+        self, columns: Sequence[str], request: ImportRequest, latest: LatestTimestamps
+    ) -> None:
+        """Find the columns; rows after the latest timestamp are bad.
 
         Raises:
             ValueError: one is missing, or there twice.
@@ -135,16 +126,11 @@ class RowParser:
             raise ValueError("the first line must name the columns `timestamp` and `price`")
         if "ticker" not in at and request.ticker is None:
             raise ValueError("it has no column `ticker`: name one with --ticker")
-        return cls(
-            width=len(names),
-            timestamp=timestamp,
-            price=at["price"],
-            exchange=at.get("exchange"),
-            ticker=at.get("ticker"),
-            observed=at.get("observed_us"),
-            request=request,
-            latest=latest,
-        )
+        self._width = len(names)
+        self._timestamp, self._price = timestamp, at["price"]
+        self._exchange, self._ticker = at.get("exchange"), at.get("ticker")
+        self._observed = at.get("observed_us")
+        self._request, self._latest = request, latest
 
     def read(self, fields: Sequence[str]) -> str:
         """Parse a row into a staged line: exchange, ticker, slot, timestamp, price, observed time.
@@ -152,13 +138,13 @@ class RowParser:
         Raises:
             ValueError: it is invalid.
         """
-        if len(fields) != self.width:
-            raise ValueError(f"has {len(fields)} columns instead of {self.width}")
+        if len(fields) != self._width:
+            raise ValueError(f"has {len(fields)} columns instead of {self._width}")
         key = self._key(fields)
-        timestamp_us = self._parse_timestamp(fields[self.timestamp], key)
-        slot = floor_slot(timestamp_us, self.request.interval_seconds)
-        price = read_price(fields[self.price])
-        observed = "" if self.observed is None else _validate_observed(fields[self.observed])
+        timestamp_us = self._parse_timestamp(fields[self._timestamp], key)
+        slot = floor_slot(timestamp_us, self._request.interval_seconds)
+        price = read_price(fields[self._price])
+        observed = "" if self._observed is None else _validate_observed(fields[self._observed])
         return f"{key},{slot},{timestamp_us},{price},{observed}"
 
     def read_plain(self, rows: Sequence[Sequence[str]]) -> list[str] | None:
@@ -166,10 +152,10 @@ class RowParser:
 
         The rows must be of one ticker, in plain seconds and digits, without observed times.
         """
-        if self.observed is not None or {len(fields) for fields in rows} != {self.width}:
+        if self._observed is not None or {len(fields) for fields in rows} != {self._width}:
             return None
-        timestamps = [fields[self.timestamp] for fields in rows]
-        prices = [fields[self.price] for fields in rows]
+        timestamps = [fields[self._timestamp] for fields in rows]
+        prices = [fields[self._price] for fields in rows]
         if not (
             all(map(PLAIN_SECONDS.fullmatch, timestamps))
             and all(map(PLAIN_PRICE.fullmatch, prices))
@@ -180,10 +166,10 @@ class RowParser:
         if len(keys) > 1:
             return None
         try:
-            key, step = self._key(rows[0]), self.request.interval_seconds
+            key, step = self._key(rows[0]), self._request.interval_seconds
         except ValueError:
             return None
-        if max(seconds) * MICROSECONDS > self.latest.of(key):
+        if max(seconds) * MICROSECONDS > self._latest.of(key):
             return None
         return [
             f"{key},{second - second % step},{second * MICROSECONDS},{price},"
@@ -193,20 +179,20 @@ class RowParser:
     def _own_names(self, fields: Sequence[str]) -> tuple[str | None, str | None]:
         """Return the row's own exchange and ticker, None without such a column."""
         return (
-            None if self.exchange is None else fields[self.exchange],
-            None if self.ticker is None else fields[self.ticker],
+            None if self._exchange is None else fields[self._exchange],
+            None if self._ticker is None else fields[self._ticker],
         )
 
     def _key(self, fields: Sequence[str]) -> str:
-        return _names_of_row(self.request.exchange, self.request.ticker, *self._own_names(fields))
+        return _names_of_row(self._request, *self._own_names(fields))
 
     def _parse_timestamp(self, text: str, key: str) -> int:
         timestamp_us = _parse_timestamp(text)
         if timestamp_us < 0:
             raise ValueError(f"timestamp {_shown(text)} lies before 1970")
-        if timestamp_us > self.latest.now_us:
+        if timestamp_us > self._latest.now_us:
             raise ValueError(f"timestamp {_shown(text)} lies in the future")
-        if timestamp_us > self.latest.of(key):
+        if timestamp_us > self._latest.of(key):
             raise ValueError(
                 f"timestamp {_shown(text)} lies after the last slot that is due: "
                 "its live price may still come"
@@ -244,19 +230,14 @@ def _parse_timestamp(text: str) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _names_of_row(
-    wanted_exchange: str | None,
-    wanted_ticker: str | None,
-    exchange: str | None,
-    ticker: str | None,
-) -> str:
+def _names_of_row(wanted: ImportRequest, exchange: str | None, ticker: str | None) -> str:
     """Return the exchange and ticker of a row, joined by a comma: its own, or else the wanted ones.
 
     Raises:
         ValueError: a name is invalid, or differs from the wanted one.
     """
-    own = _own_or_wanted("exchange", exchange, wanted_exchange) or DEFAULT_EXCHANGE
-    return f"{own},{_own_or_wanted('ticker', ticker, wanted_ticker)}"
+    own = _own_or_wanted("exchange", exchange, wanted.exchange) or DEFAULT_EXCHANGE
+    return f"{own},{_own_or_wanted('ticker', ticker, wanted.ticker)}"
 
 
 def _own_or_wanted(column: str, own: str | None, wanted: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Deletion of stored prices, and of the recordings that lose their last row by it.
+"""Deletion of stored prices, of the recordings that lose their last row by it, and of old changes.
 
 A row that is deleted inside a recording leaves a gap like any other. The repair fills it from the
 chart, as far as that reaches.
@@ -10,7 +10,7 @@ from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import MIN_SECOND
 from app.domain.repairs import REPAIR_LOCK
 from app.postgres.database import Database
-from app.repositories import deletion, recordings
+from app.repositories import changes, deletion, recordings
 
 MAX_ROWS_PER_TRANSACTION = 10_000
 MAX_LOCK_WAIT_SECONDS = 60.0
@@ -51,6 +51,15 @@ class DeletionService:
                 return await self._delete(selection)
 
         return await retrier.call(attempt)
+
+    async def prune_changes(self) -> None:
+        """Delete the changes that every reader has seen.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self._database.transaction() as session:
+            await changes.prune(session)
 
     async def _delete(self, selection: Selection) -> RowCounts:
         counts = await self.count(selection)

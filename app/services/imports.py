@@ -55,18 +55,17 @@ class ImportService:
             ImportRefused: the file can't be read, or a row is bad and bad rows are not skipped.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        result = ImportResult()
+        file_import = _FileImport(path, request, on_progress)
         latest = await self._latest_importable(request.interval_seconds)
         async with self._database.autocommit_session() as session:
             staging_table = StagingTable(session)
             await staging_table.create()
-            reader = _Reader(path, request, latest, result)
-            await _copy_to_staging(staging_table, reader, on_progress)
+            await file_import.copy_to(staging_table, latest)
             ranges = await staging_table.build_index()
             for staged_range in ranges:
-                await _store(staging_table, staged_range, path, result, on_progress)
-        await self._record(ranges, request.interval_seconds, result)
-        return result
+                await file_import.store(staging_table, staged_range)
+        await self._record(ranges, request.interval_seconds, file_import.result)
+        return file_import.result
 
     async def _latest_importable(self, interval_seconds: int) -> LatestTimestamps:
         """Return up to when rows may be imported: slots that are not due are left to collection."""
@@ -93,45 +92,59 @@ class ImportService:
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Reads a file block by block, and adds counts and bad rows to the result."""
+class _FileImport:
+    """The import of one file, and its result so far."""
 
     path: Path
     request: ImportRequest
-    latest: LatestTimestamps
-    result: ImportResult
-    parser: RowParser = field(init=False)
-    file: PriceFile = field(init=False)
-    line: int = field(init=False)
+    on_progress: OnProgress
+    result: ImportResult = field(default_factory=ImportResult)
 
-    def begin(self, file: PriceFile) -> None:
-        """Find the file's columns.
+    async def copy_to(self, staging_table: StagingTable, latest: LatestTimestamps) -> None:
+        """Copy the file to the staging table; the next block is read while one is sent."""
+        with ExitStack() as stack:
+            with _file_errors(self.path):
+                file = stack.enter_context(open_prices(self.path))
+                parser = RowParser(file.columns, self.request, latest)
+            blocks = self._read_blocks(file, parser)
+            async with aclosing(prefetch(lambda: asyncio.to_thread(next, blocks, None))) as sent:
+                async for block in sent:
+                    await staging_table.copy_rows(block)
+                    self._report(READING_FRACTION * file.fraction_read)
 
-        Raises:
-            ValueError: a column is missing, or there twice.
-        """
-        self.file, self.line = file, file.first_line
-        self.parser = RowParser.of(file.columns, self.request, self.latest)
+    async def store(self, staging_table: StagingTable, staged_range: StagedRange) -> None:
+        """Store the staged rows of a ticker, block by block."""
+        last = staged_range.first - 1
+        while True:
+            block = await staging_table.insert_block(staged_range, last, MAX_ROWS_PER_TRANSACTION)
+            if block.last is None:
+                return
+            last = block.last
+            self.result.added += block.added
+            fraction = staged_range.fraction_before(last)
+            self._report(READING_FRACTION + (1 - READING_FRACTION) * fraction)
 
-    def read_block(self) -> bytes | None:
-        """Read the next good rows, as lines for the staging table; None after the last one."""
-        with _file_errors(self.path):
-            rows = list(islice(self.file.rows, MAX_ROWS_PER_READ))
-        if not rows:
-            return None
-        good = self.parser.read_plain(rows)
-        if good is None:
-            good = list(self._good_rows(rows))
-        self.line += len(rows)
-        self.result.read += sum(map(bool, rows))
-        return "\n".join([*good, ""]).encode()
+    def _read_blocks(self, file: PriceFile, parser: RowParser) -> Iterator[bytes]:
+        """Yield the good rows block by block, as lines for the staging table."""
+        line = file.first_line
+        while True:
+            with _file_errors(self.path):
+                rows = list(islice(file.rows, MAX_ROWS_PER_READ))
+            if not rows:
+                return
+            good = parser.read_plain(rows) or list(self._good_rows(parser, rows, line))
+            line += len(rows)
+            self.result.read += sum(map(bool, rows))
+            yield "\n".join([*good, ""]).encode()
 
-    def _good_rows(self, rows: Iterable[Sequence[str]]) -> Iterator[str]:
-        for line, fields in enumerate(rows, start=self.line):
+    def _good_rows(
+        self, parser: RowParser, rows: Iterable[Sequence[str]], first_line: int
+    ) -> Iterator[str]:
+        for line, fields in enumerate(rows, start=first_line):
             if not fields:
                 continue
             try:
-                yield self.parser.read(fields)
+                yield parser.read(fields)
             except ValueError as error:
                 self._skip_or_refuse(BadRow(line, str(error)))
 
@@ -142,39 +155,9 @@ class _Reader:
         if len(self.result.first_bad) < MAX_BAD_ROWS_KEPT:
             self.result.first_bad.append(bad)
 
-
-async def _copy_to_staging(
-    staging_table: StagingTable, reader: _Reader, on_progress: OnProgress
-) -> None:
-    """Copy a file to the staging table; the next block is read while one is sent."""
-    with ExitStack() as stack:
-        with _file_errors(reader.path):
-            file = stack.enter_context(open_prices(reader.path))
-            reader.begin(file)
-        async with aclosing(prefetch(lambda: asyncio.to_thread(reader.read_block))) as blocks:
-            async for block in blocks:
-                await staging_table.copy_rows(block)
-                fraction = READING_FRACTION * file.fraction_read
-                on_progress(ImportProgress(reader.path, fraction, reader.result.read, stored=0))
-
-
-async def _store(
-    staging_table: StagingTable,
-    staged_range: StagedRange,
-    path: Path,
-    result: ImportResult,
-    on_progress: OnProgress,
-) -> None:
-    """Store the staged rows of a ticker, block by block."""
-    last = staged_range.first - 1
-    while True:
-        block = await staging_table.insert_block(staged_range, last, MAX_ROWS_PER_TRANSACTION)
-        if block.last is None:
-            return
-        last = block.last
-        result.added += block.added
-        fraction = READING_FRACTION + (1 - READING_FRACTION) * staged_range.fraction_before(last)
-        on_progress(ImportProgress(path, fraction, result.read, result.added))
+    def _report(self, fraction: float) -> None:
+        counts = self.result.read, self.result.added
+        self.on_progress(ImportProgress(self.path, fraction, *counts))
 
 
 @contextmanager

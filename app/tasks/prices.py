@@ -37,7 +37,7 @@ def check_tickers() -> list[str]:
 @celery.task(name="app.tasks.prices.tidy", throws=(AppError,))  # type: ignore[untyped-decorator]
 def tidy() -> None:
     """Delete data that is not needed any more."""
-    run_async(lambda runtime: runtime.housekeeping.prune())
+    run_async(lambda runtime: runtime.deletion.prune_changes())
 
 
 @celery.task(name="app.tasks.prices.check_summaries", throws=(AppError,))  # type: ignore[untyped-decorator]

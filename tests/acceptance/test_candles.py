@@ -12,8 +12,9 @@ import pytest
 
 from app.domain.candles import CandleInterval, CandleQuery, Fill
 from app.domain.prices import TickerKey, TimeRange
+from app.files.layouts import JSON_ITEM
 from app.postgres.database import Database
-from app.services.candles import CandleService
+from app.services.reader import PriceReader, ReadCache
 
 pytestmark = pytest.mark.accept
 
@@ -64,9 +65,8 @@ async def test_candles_are_five_times_as_fast_as_from_minutes(
     await sql.execute("SET jit = off")
     for interval, span, count in CASES:
         ours = partial(
-            CandleService(database).read_page,
+            PriceReader(database, ReadCache(database, JSON_ITEM, 0), [BTC], 60).read_candles,
             CandleQuery(BTC, interval, span, *ALL),
-            interval_seconds=60,
         )
         theirs = partial(sql.fetch, _FROM_MINUTES, interval.seconds, *span)
         found = _read((await ours()).items)

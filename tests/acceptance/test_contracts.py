@@ -8,18 +8,18 @@ import pytest
 from tests.test_architecture import PROJECT, lint_imports
 
 PLANTED = {
-    "Every import points down": ("core/logs.py", "import app.services.candles"),
-    "Services do not know one another": ("services/candles.py", "import app.services.exports"),
+    "Every import points down": ("core/logs.py", "import app.services.exports"),
+    "Services do not know one another": ("services/summaries.py", "import app.services.exports"),
     "Exchange clients never touch the database": (
         "clients/price_parsing.py",
         "import app.postgres.database",
     ),
     "The domain is the standard library only": ("domain/slots.py", "import pydantic"),
-    "SQLAlchemy lives in postgres and repositories": ("services/candles.py", "import sqlalchemy"),
-    "FastAPI lives in api and main": ("services/candles.py", "import fastapi"),
-    "aiohttp lives in clients and in the simulator": ("services/candles.py", "import aiohttp"),
-    "Celery lives in celery_app, worker and tasks": ("services/candles.py", "import celery"),
-    "pyarrow lives in files": ("services/candles.py", "import pyarrow"),
+    "SQLAlchemy lives in postgres and repositories": ("services/summaries.py", "import sqlalchemy"),
+    "FastAPI lives in api and main": ("services/summaries.py", "import fastapi"),
+    "aiohttp lives in clients and in the simulator": ("services/summaries.py", "import aiohttp"),
+    "Celery lives in celery_app, worker and tasks": ("services/summaries.py", "import celery"),
+    "pyarrow lives in files": ("services/summaries.py", "import pyarrow"),
     "The simulator shares no code with the client that it tests": (
         "simulator/chart.py",
         "import app.core.logs",

@@ -16,7 +16,7 @@ FULL = ("price", "source", "ticker", "timestamp", "exchange", "observed_us")
 def _sheet(
     columns: tuple[str, ...] = PLAIN, ticker: str | None = "btc_usd", interval: int = 60
 ) -> RowParser:
-    return RowParser.of(columns, ImportRequest(None, ticker, interval), LATEST)
+    return RowParser(columns, ImportRequest(None, ticker, interval), LATEST)
 
 
 @pytest.mark.parametrize(

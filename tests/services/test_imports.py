@@ -283,8 +283,8 @@ async def test_progress_rises_to_the_end(
     path = _csv(tmp_path / "a.csv", [(T0 + 60 * number, number + 1) for number in range(9)])
     told: list[ImportProgress] = []
     await ImportService(database).load(path, WISH, told.append)
-    shares = [progress.share for progress in told]
-    assert shares == sorted(shares)
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions)
     assert told[-1] == ImportProgress(path, 1.0, 9, 9)
 
 

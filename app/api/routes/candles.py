@@ -61,9 +61,7 @@ async def candles(
     remaining = (
         query if cursor is None else query.after(decode_cursor(cursor, _cursor_scope(query)))
     )
-    page = await runtime.candles.read_page(remaining, await runtime.reader.interval_seconds(key))
-    if page.last is None:
-        await runtime.reader.require_known_ticker(key)
+    page = await runtime.reader.read_candles(remaining)
     url = _next_url(query, page)
     headers = None if url is None else link_header(url)
     return Response(_encode_page(query, page, url), media_type="application/json", headers=headers)

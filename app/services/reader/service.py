@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
+from app.domain.candles import CandlePage, CandleQuery, first_open_slot
 from app.domain.completeness import open_ranges
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
@@ -12,7 +13,7 @@ from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
 from app.domain.times import format_utc
 from app.postgres.database import Database
-from app.repositories import encoded_rows, prices, recordings
+from app.repositories import candles, encoded_rows, prices, recordings
 from app.repositories.prices import Extent
 from app.services.reader.cache import ReadCache
 
@@ -135,6 +136,23 @@ class PriceReader:
             near = f"no price of {key} within {tolerance_seconds} s before {timestamp}"
             raise NoPriceNear(f"{near}; {await self._describe_range(key)}")
         return price
+
+    async def read_candles(self, query: CandleQuery) -> CandlePage:
+        """Read a page of candles.
+
+        Raises:
+            TickerNotFound: nothing is known of the ticker.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        interval = await self.interval_seconds(query.key)
+        async with self._database.read() as session:
+            # read first, so that the candles have all live prices of the slots that are closed
+            exchange_now_us = await prices.estimate_exchange_now(session, [query.key])
+            open_slot = first_open_slot(exchange_now_us[query.key], interval)
+            page = await candles.read_page(session, query, open_slot)
+        if page.last is None:
+            await self.require_known_ticker(query.key)
+        return page
 
     async def _describe_range(self, key: TickerKey) -> str:
         """Describe the range of a ticker's stored prices."""
