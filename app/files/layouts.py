@@ -9,10 +9,8 @@ from app.domain.prices import TickerKey
 
 ITEM_START: Final = '{"timestamp":'
 ITEM_END: Final = '"}'
-JSON_ITEM: Final = RowTemplate(
-    (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE),
-    separator=f"{ITEM_END},{ITEM_START}",
-)
+JSON_COLUMNS: Final = (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE)
+JSON_ITEM: Final = RowTemplate(JSON_COLUMNS, separator=f"{ITEM_END},{ITEM_START}")
 """Items of a list, without the start of the first and the end of the last one.
 
 The database formats them, so that Python creates no object per row.
@@ -47,5 +45,4 @@ def csv_layout(key: TickerKey) -> TextLayout:
 def ndjson_layout(key: TickerKey) -> TextLayout:
     """Return the layout of NDJSON, one object per line."""
     start = f'{{"exchange":"{key.exchange}","ticker":"{key.ticker}","timestamp":'
-    columns = (Column.TIMESTAMP, ',"price":', Column.PRICE, ',"source":"', Column.SOURCE)
-    return TextLayout("", start, columns, '"}\n')
+    return TextLayout("", start, JSON_COLUMNS, f"{ITEM_END}\n")

@@ -23,7 +23,7 @@ class ParquetWriter:
         price = pa.decimal128(DECIMAL_DIGITS, DECIMAL_SCALE) if has_decimals else pa.string()
         types = {"timestamp": pa.int64(), "price": price}
         self._schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
-        self._output = _BytesQueue()
+        self._output = io.BytesIO()
         self._writer = pq.ParquetWriter(self._output, self._schema, compression="zstd")
 
     def add(self, lines: bytes) -> bytes:
@@ -36,12 +36,18 @@ class ParquetWriter:
             convert_options=pc.ConvertOptions(column_types=self._schema),
         )
         self._writer.write_table(table)
-        return self._output.drain()
+        return self._drain()
 
     def finish(self) -> bytes:
         """Finish the file, and return its last bytes."""
         self._writer.close()
-        return self._output.drain()
+        return self._drain()
+
+    def _drain(self) -> bytes:
+        data = self._output.getvalue()
+        self._output.seek(0)
+        self._output.truncate()
+        return data
 
 
 def read_columns(file: BinaryIO, known: Collection[str]) -> list[str]:
@@ -57,9 +63,8 @@ def read_columns(file: BinaryIO, known: Collection[str]) -> list[str]:
     columns = [field for field in fields if field.name.strip().lower() in known]
     for field in columns:
         if types.is_nested(field.type):
-            raise ValueError(
-                f"its column {field.name} holds {_type_name(field.type)}, not one value"
-            )
+            kind = str(field.type).partition("<")[0]
+            raise ValueError(f"its column {field.name} holds {kind}, not one value")
     return [field.name for field in columns]
 
 
@@ -74,10 +79,6 @@ def read_rows(file: BinaryIO, columns: Sequence[str]) -> Iterator[tuple[str, ...
     for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=list(columns)):
         texts = [_texts(name, batch.column(name)) for name in columns]
         yield from zip(*texts, strict=True)
-
-
-def _type_name(kind: object) -> str:
-    return str(kind).partition("<")[0]
 
 
 def _texts(name: str, column: Any) -> list[str]:  # noqa: ANN401  # an array of pyarrow, which has no types
@@ -101,28 +102,3 @@ def _format_decimal(price: Decimal | None) -> str:
         return ""
     text = f"{price:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-class _BytesQueue(io.RawIOBase):
-    """A writable file whose content is taken from memory with `drain`."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def write(self, data: Any, /) -> int:  # noqa: ANN401  # any buffer
-        piece = bytes(data)
-        self._pieces.append(piece)
-        self._position += len(piece)
-        return len(piece)
-
-    def drain(self) -> bytes:
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        return data

@@ -53,7 +53,9 @@ def open_prices(path: Path) -> Iterator[PriceFile]:
             plain = cast("BinaryIO", stack.enter_context(gzip.open(raw)))
         is_parquet = _begins_with(plain, PARQUET_MAGIC)
         if is_parquet and plain is not raw:
-            plain = stack.enter_context(_decompressed(plain))
+            # into a temporary file, because Parquet is read from its end
+            compressed, plain = plain, stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(compressed, plain)
         size = path.stat().st_size
         if is_parquet:
             columns = read_columns(plain, KNOWN_COLUMNS)
@@ -67,13 +69,6 @@ def _begins_with(file: BinaryIO, magic: bytes) -> bool:
     begins = file.read(len(magic)) == magic
     file.seek(0)
     return begins
-
-
-def _decompressed(compressed: BinaryIO) -> BinaryIO:
-    """Decompress into a temporary file, because Parquet is read from its end."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
-    shutil.copyfileobj(compressed, file)
-    return file
 
 
 def _split_line(line: str) -> Sequence[str]:
