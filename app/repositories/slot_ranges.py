@@ -1,58 +1,89 @@
-"""Tables of slot ranges by ticker: reads and deletes in `unfillable` and `repair_retries`."""
+"""Ranges of slots by ticker: unfillable gaps and retries, each in a table of its own."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, delete, literal, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    any_,
+    delete,
+    insert,
+    literal,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.gaps import SlotRange
+from app.domain.gaps import Gap, Reason, Retry, SlotRange, subtract
 from app.domain.prices import TickerKey, TimeRange
 from app.postgres.models import RetryRow, UnfillableRow
 
-RowT = TypeVar("RowT", UnfillableRow, RetryRow)
+RangeT = TypeVar("RangeT", Gap, Retry)
+
+_TABLES: Mapping[type[SlotRange], type[UnfillableRow | RetryRow]] = {
+    Gap: UnfillableRow,
+    Retry: RetryRow,
+}
+_COLUMNS = {"first": "first_slot", "last": "last_slot"}
+"""The columns of fields; the others have the name of their field."""
 
 
 async def read_overlapping(
     session: AsyncSession,
-    table: type[RowT],
+    kind: type[RangeT],
     keys: Collection[TickerKey],
     span: TimeRange,
     *criteria: ColumnElement[bool],
-) -> dict[TickerKey, list[RowT]]:
-    """Read the rows that overlap a span, ascending, by ticker; their ends may lie outside it."""
+) -> dict[TickerKey, list[RangeT]]:
+    """Read the ranges that overlap a span, ascending, by ticker; their ends may lie outside it."""
+    table = _TABLES[kind]
     start, end = span.bounds()
+    columns = (getattr(table, _COLUMNS.get(field, field)) for field in kind._fields)
     query = (
-        select(table)
+        select(table.exchange, table.ticker, *columns)
         .where(tuple_(table.exchange, table.ticker).in_(keys))
         .where(table.last_slot >= start, table.first_slot <= end, *criteria)
         .order_by(table.exchange, table.ticker, table.first_slot)
     )
-    rows = await session.scalars(query)
-    by_key = groupby(rows, key=lambda row: TickerKey(row.exchange, row.ticker))
-    return {key: list(of_key) for key, of_key in by_key}
+    by_key = groupby(await session.execute(query), key=lambda row: TickerKey(*row[:2]))
+    return {key: [_range(kind, row[2:]) for row in of_key] for key, of_key in by_key}
 
 
-async def delete_starting_at(
-    session: AsyncSession, table: type[RowT], key: TickerKey, ranges: Sequence[SlotRange]
+async def replace(
+    session: AsyncSession,
+    kind: type[RangeT],
+    key: TickerKey,
+    gaps: Sequence[Gap],
+    ranges: Sequence[RangeT],
 ) -> None:
-    """Delete a ticker's rows that start where these ranges do."""
-    await session.execute(
-        delete(table).where(
-            table.exchange == key.exchange,
-            table.ticker == key.ticker,
-            table.first_slot == any_(literal([one.first for one in ranges], ARRAY(BigInteger))),
+    """Delete the slots of ascending gaps, and insert ranges.
+
+    Stored ranges that reach beyond the gaps keep the rest.
+    """
+    table, inserted = _TABLES[kind], list(ranges)
+    if gaps:
+        span = TimeRange(gaps[0].first, gaps[-1].last)
+        stored = (await read_overlapping(session, kind, [key], span)).get(key, [])
+        starts = literal([one.first for one in stored], ARRAY(BigInteger))
+        deletion = delete(table).filter_by(**key._asdict()).where(table.first_slot == any_(starts))
+        await session.execute(deletion)
+        inserted += (
+            one._replace(first=piece.first, last=piece.last)
+            for one in stored
+            for piece in subtract([Gap(*one[:3])], gaps)
         )
-    )
+    if inserted:
+        await session.execute(insert(table), [_to_row(key, one) for one in inserted])
 
 
-def columns(key: TickerKey, slots: SlotRange) -> dict[str, object]:
-    """Return the columns that all these tables have in common."""
-    return {
-        "exchange": key.exchange,
-        "ticker": key.ticker,
-        "first_slot": slots.first,
-        "last_slot": slots.last,
-        "interval_seconds": slots.interval_seconds,
-    }
+def _range(kind: type[RangeT], fields: Sequence[Any]) -> RangeT:
+    one = kind(*fields)
+    return one._replace(reason=one.reason and Reason(one.reason))
+
+
+def _to_row(key: TickerKey, one: SlotRange) -> dict[str, object]:
+    fields = {_COLUMNS.get(field, field): value for field, value in one._asdict().items()}
+    return {**key._asdict(), **fields}

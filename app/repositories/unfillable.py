@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, insert
+from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.gaps import Gap, Reason, subtract
+from app.domain.gaps import Gap
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.slots import MICROSECONDS, Slot
+from app.domain.slots import MICROSECONDS
 from app.postgres.models import UnfillableRow
 from app.repositories import slot_ranges
 
@@ -23,41 +23,14 @@ async def read_overlapping(
     if since_us is not None:
         since = func.to_timestamp(since_us / MICROSECONDS)
         criteria.append(UnfillableRow.asked_at >= since)
-    rows = await slot_ranges.read_overlapping(session, UnfillableRow, keys, span, *criteria)
-    return {key: [_gap(row) for row in of_key] for key, of_key in rows.items()}
+    return await slot_ranges.read_overlapping(session, Gap, keys, span, *criteria)
 
 
 async def upsert(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
-    """Save gaps with their reasons in place of what is stored of their slots.
-
-    Gaps ascend without overlaps.
-
-    Raises:
-        ValueError: a gap has no reason.
-    """
-    if not gaps:
-        return
-    await delete_slots(session, key, gaps)
-    await session.execute(insert(UnfillableRow), [_columns(key, gap) for gap in gaps])
+    """Save ascending gaps with their reasons in place of what is stored of their slots."""
+    await slot_ranges.replace(session, Gap, key, gaps, gaps)
 
 
 async def delete_slots(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
-    """Delete these slots; stored ranges that reach beyond them keep the rest."""
-    if not gaps:
-        return
-    span = TimeRange(gaps[0].first, gaps[-1].last)
-    stored = (await read_overlapping(session, [key], span)).get(key, [])
-    await slot_ranges.delete_starting_at(session, UnfillableRow, key, stored)
-    if rest := subtract(stored, gaps):
-        await session.execute(insert(UnfillableRow), [_columns(key, gap) for gap in rest])
-
-
-def _gap(row: UnfillableRow) -> Gap:
-    first, last = Slot(row.first_slot), Slot(row.last_slot)
-    return Gap(first, last, row.interval_seconds, Reason(row.reason))
-
-
-def _columns(key: TickerKey, gap: Gap) -> dict[str, object]:
-    if gap.reason is None:
-        raise ValueError("an unfillable gap needs a reason")
-    return {**slot_ranges.columns(key, gap), "reason": gap.reason.value}
+    """Delete the slots of ascending gaps; stored ranges that reach beyond them keep the rest."""
+    await slot_ranges.replace(session, Gap, key, gaps, [])

@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from app.core.errors import TickerNotFound
-from app.domain.gaps import count_slots, subtract
+from app.domain.gaps import Retry, count_slots, subtract
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.repairs import RepairPlan, RepairRequest
 from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR, estimate_exchange_now_us
 from app.postgres.database import Database
-from app.repositories import gap_reasons, prices, recordings, retries
+from app.repositories import gap_reasons, prices, recordings, slot_ranges
 
 
 class RepairPlanner:
@@ -66,7 +66,7 @@ class RepairPlanner:
                 asked_since_us=(requested_since_us or database_us) if request.force else None,
                 listed=self._keys,
             )
-            known = await retries.read_overlapping(session, found, request.span)
+            known = await slot_ranges.read_overlapping(session, Retry, found, request.span)
         pending = {key: [gap for gap in gaps if gap.is_pending] for key, gaps in found.items()}
         total = sum(map(count_slots, pending.values()))
         return RepairPlan(
