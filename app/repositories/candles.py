@@ -5,7 +5,7 @@ Candles of an hour and longer are built from the hourly summaries, which may out
 
 from functools import cache
 
-from sqlalchemy import BigInteger, Boolean, TextClause, bindparam, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
@@ -131,11 +131,7 @@ def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
         _FILLED if is_filled else _SPARSE,
         _ENCODED,
     )
-    numbers = ("first", "stop", "width", "limit", "open_from")
-    bound = [bindparam(name, type_=BigInteger) for name in numbers]
-    if is_filled:
-        bound.append(bindparam("previous", type_=Boolean))
-    return text("".join(parts)).bindparams(*bound)
+    return text("".join(parts))
 
 
 def _parameters(query: CandleQuery, open_from: Slot) -> dict[str, object]:

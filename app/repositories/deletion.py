@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Text, TextClause, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import MAX_SECOND, MIN_SECOND, TickerKey
 
 _SELECTED = """
-    exchange = :exchange AND ticker = :ticker
-    AND (:start IS NULL OR timestamp >= :start) AND (:end IS NULL OR timestamp <= :end)
-    AND (:source IS NULL OR source = :source)
+    exchange = :exchange AND ticker = :ticker AND timestamp BETWEEN :start AND :end
+    AND source = coalesce(:source, source)
 """
 _COUNT = f"""
     SELECT source, count(*), min(timestamp), max(timestamp) FROM prices
@@ -25,7 +24,7 @@ _DELETE = f"""
     ), gone AS (
         DELETE FROM prices USING block
         WHERE exchange = :exchange AND ticker = :ticker AND timestamp = slot
-          AND (:source IS NULL OR source = :source)
+          AND source = coalesce(:source, source)
         RETURNING slot
     )
     SELECT
@@ -46,9 +45,13 @@ _DELETE_EMPTY_RECORDINGS = """
     RETURNING first_slot, last_slot
 """
 _DELETE_RECORDINGS = "DELETE FROM recordings WHERE exchange = :exchange AND ticker = :ticker"
-_GAP_NOTE_TABLES = ("unfillable", "repair_retries")
 _DELETE_GAP_NOTES = """
-    DELETE FROM {table}
+    WITH deleted_retries AS (
+        DELETE FROM repair_retries
+        WHERE exchange = :exchange AND ticker = :ticker
+          AND last_slot >= :first AND first_slot <= :last
+    )
+    DELETE FROM unfillable
     WHERE exchange = :exchange AND ticker = :ticker
       AND last_slot >= :first AND first_slot <= :last
 """
@@ -67,7 +70,7 @@ class DeletedBlock(NamedTuple):
 
 async def count_rows(session: AsyncSession, selection: Selection) -> RowCounts:
     """Count the rows of a selection."""
-    rows = (await session.execute(_with_types(_COUNT), _parameters(selection))).all()
+    rows = (await session.execute(text(_COUNT), _parameters(selection))).all()
     if not rows:
         return RowCounts()
     by_source = {row[0]: row[1] for row in rows}
@@ -79,44 +82,27 @@ async def delete_block(
 ) -> DeletedBlock:
     """Delete the next rows of a selection."""
     parameters = {**_parameters(selection), "after": after, "limit": limit}
-    last, firsts = (await session.execute(_with_types(_DELETE), parameters)).one()
+    last, firsts = (await session.execute(text(_DELETE), parameters)).one()
     return DeletedBlock(last, firsts)
 
 
 async def delete_recordings(session: AsyncSession, key: TickerKey) -> None:
     """Delete a ticker's recordings, and its unfillable slots and retries."""
     await session.execute(text(_DELETE_RECORDINGS), key._asdict())
-    await _delete_gap_notes(session, {**key._asdict(), **_ALWAYS})
+    await session.execute(text(_DELETE_GAP_NOTES), {**key._asdict(), **_ALWAYS})
 
 
 async def delete_empty_recordings(
     session: AsyncSession, key: TickerKey, firsts: Sequence[int]
 ) -> None:
     """Delete those closed recordings, given by their first slots, that have no rows."""
-    if not firsts:
-        return
     named = {**key._asdict(), "firsts": firsts}
     for first, last in (await session.execute(text(_DELETE_EMPTY_RECORDINGS), named)).all():
-        await _delete_gap_notes(session, {**key._asdict(), "first": first, "last": last})
-
-
-async def _delete_gap_notes(session: AsyncSession, scope: dict[str, object]) -> None:
-    for table in _GAP_NOTE_TABLES:
-        await session.execute(text(_DELETE_GAP_NOTES.format(table=table)), scope)
-
-
-def _with_types(query: str) -> TextClause:
-    return text(query).bindparams(
-        bindparam("start", type_=BigInteger),
-        bindparam("end", type_=BigInteger),
-        bindparam("source", type_=Text),
-    )
+        await session.execute(
+            text(_DELETE_GAP_NOTES), {**key._asdict(), "first": first, "last": last}
+        )
 
 
 def _parameters(selection: Selection) -> dict[str, object]:
-    return {
-        **selection.key._asdict(),
-        "start": selection.span.start,
-        "end": selection.span.end,
-        "source": selection.source and selection.source.value,
-    }
+    start, end = selection.span.bounds()
+    return {**selection.key._asdict(), "start": start, "end": end, "source": selection.source}

@@ -1,10 +1,9 @@
 """Reads of encoded rows: PostgreSQL formats the text, so Python creates no object per row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg
@@ -65,9 +64,8 @@ async def read_batch(
     connection: RawConnection, key: TickerKey, span: TimeRange, limit: int, template: RowTemplate
 ) -> EncodedBatch | None:
     """Read the first prices of a span, at most `limit`; None if there are none."""
-    query = _query(_BATCH, template)
-    ((lines,),) = await query.rows(
-        connection, **_parameters(key, template), **_bounds(span), limit=limit
+    ((lines,),) = await _fetch(
+        connection, _query(_BATCH, template), key, template, **_bounds(span), limit=limit
     )
     if lines is None:
         return None
@@ -85,12 +83,10 @@ async def read_page(  # noqa: PLR0913  # the parameters of a list
     template: RowTemplate,
 ) -> EncodedPage:
     """Read at most `limit` prices of a span, from its start or from its end."""
-    query = _query(_PAGE, template, order)
-    ((lines, count, last),) = await query.rows(
-        connection, **_parameters(key, template), **_bounds(span), limit=limit
+    ((lines, count, last),) = await _fetch(
+        connection, _query(_PAGE, template, order), key, template, **_bounds(span), limit=limit
     )
-    slot = None if last is None else Slot(last)
-    return EncodedPage([lines] if count else [], min(count, limit), slot, count > limit)
+    return EncodedPage([lines] if count else [], min(count, limit), last, count > limit)
 
 
 async def read_chunks(  # noqa: PLR0913  # the parameters of chunks
@@ -106,60 +102,44 @@ async def read_chunks(  # noqa: PLR0913  # the parameters of chunks
 
     A chunk's `grid_seconds` is the given one if all its slots are multiples of it, else 1.
     """
-    query = _query(_CHUNKS, template)
-    rows = await query.rows(
-        connection,
-        **_parameters(key, template),
-        starts=list(starts),
-        length=length,
-        grid=grid_seconds,
-    )
+    ranges = {"starts": list(starts), "length": length, "grid": grid_seconds}
+    rows = await _fetch(connection, _query(_CHUNKS, template), key, template, **ranges)
     return [
         EncodedChunk(text, count, last, template, 1 if off_grid else grid_seconds)
         for _, text, count, last, off_grid in sorted(rows, key=itemgetter(0))
     ]
 
 
-@dataclass(frozen=True)
-class _Query:
+class _Query(NamedTuple):
     """A query as asyncpg takes it, and the names of its parameters in their order."""
 
     sql: str
-    names: tuple[str, ...]
-
-    @classmethod
-    def of(cls, query: str) -> Self:
-        """Compile a query with named parameters."""
-        dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's has no types
-        compiled = text(query).compile(dialect=dialect)
-        return cls(str(compiled), tuple(compiled.positiontup or ()))
-
-    async def rows(self, connection: RawConnection, **parameters: object) -> list[Any]:
-        """Ask it."""
-        return list(await connection.fetch(self.sql, *(parameters[name] for name in self.names)))
+    names: Sequence[str]
 
 
 @cache
 def _query(query: str, template: RowTemplate, order: Order = Order.ASC) -> _Query:
-    last = "max" if order is Order.ASC else "min"
-    return _Query.of(query.format(line=_row_expression(template), order=order.value, last=last))
-
-
-def _row_expression(template: RowTemplate) -> str:
-    """Return the SQL expression of a row; its fixed parts are parameters."""
-    return " || ".join(
+    """Complete and compile a query; the fixed parts of a row are parameters."""
+    line = " || ".join(
         f"CAST({part if isinstance(part, Column) else f':part_{number}'} AS text)"
         for number, part in enumerate(template.parts)
     )
+    last = "max" if order is Order.ASC else "min"
+    dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's has no types
+    compiled = text(query.format(line=line, order=order.value, last=last)).compile(dialect=dialect)
+    return _Query(str(compiled), compiled.positiontup or ())
 
 
-def _parameters(key: TickerKey, template: RowTemplate) -> dict[str, object]:
-    words = {
-        f"part_{number}": part
-        for number, part in enumerate(template.parts)
-        if not isinstance(part, Column)
-    }
-    return {**key._asdict(), **words, "separator": template.separator}
+async def _fetch(
+    connection: RawConnection,
+    query: _Query,
+    key: TickerKey,
+    template: RowTemplate,
+    **parameters: object,
+) -> Sequence[Sequence[Any]]:
+    parts = {f"part_{number}": part for number, part in enumerate(template.parts)}
+    values = {**key._asdict(), **parts, "separator": template.separator, **parameters}
+    return await connection.fetch(query.sql, *(values[name] for name in query.names))
 
 
 def _bounds(span: TimeRange) -> dict[str, object]:

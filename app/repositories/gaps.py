@@ -7,7 +7,7 @@ summaries; rows are read only in the ranges between them.
 from collections.abc import Mapping
 from itertools import groupby
 
-from sqlalchemy import ARRAY, BigInteger, Text, TextClause, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.coverage import SlotCounts
@@ -18,14 +18,15 @@ from app.domain.slots import Slot
 _RANGES = """
     WITH promised AS (
         SELECT exchange, ticker, interval_seconds AS step,
-               greatest(first_slot, (:start + interval_seconds - 1)
+               greatest(first_slot, (CAST(:start AS bigint) + interval_seconds - 1)
                         / interval_seconds * interval_seconds) AS first,
-               least(:end / interval_seconds * interval_seconds, coalesce(
+               least(CAST(:end AS bigint) / interval_seconds * interval_seconds, coalesce(
                    last_slot, (exchange_now_us - interval_seconds * 500000::bigint)
                    / (interval_seconds * 1000000::bigint) * interval_seconds - interval_seconds
                )) AS last
-        FROM unnest(:exchanges, :tickers, :exchange_now_us)
-             AS requested (exchange, ticker, exchange_now_us)
+        FROM unnest(
+            CAST(:exchanges AS text[]), CAST(:tickers AS text[]), CAST(:exchange_now_us AS bigint[])
+        ) AS requested (exchange, ticker, exchange_now_us)
         JOIN recordings USING (exchange, ticker)
     ), whole AS (
         SELECT promised.*, hour, samples, backfilled, imported
@@ -102,7 +103,7 @@ async def find(
     `exchange_now_us` is the exchange's clock by ticker: slots of an open recording that may still
     get their live price are no gaps. Tickers without gaps are left out.
     """
-    rows = await session.execute(_with_types(_FIND), _parameters(exchange_now_us, span))
+    rows = await session.execute(text(_RANGES + _FIND), _parameters(exchange_now_us, span))
     return {
         key: [Gap(Slot(row[3]), Slot(row[4]), row[2]) for row in of_key]
         for key, of_key in groupby(rows, key=lambda row: TickerKey(row[0], row[1]))
@@ -113,18 +114,8 @@ async def count(
     session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], span: TimeRange
 ) -> dict[TickerKey, SlotCounts]:
     """Count promised and stored slots; tickers without recordings in the span are left out."""
-    rows = await session.execute(_with_types(_COUNT), _parameters(exchange_now_us, span))
+    rows = await session.execute(text(_RANGES + _COUNT), _parameters(exchange_now_us, span))
     return {TickerKey(row[0], row[1]): SlotCounts(*row[2:]) for row in rows}
-
-
-def _with_types(query: str) -> TextClause:
-    return text(_RANGES + query).bindparams(
-        bindparam("exchanges", type_=ARRAY(Text)),
-        bindparam("tickers", type_=ARRAY(Text)),
-        bindparam("exchange_now_us", type_=ARRAY(BigInteger)),
-        bindparam("start", type_=BigInteger),
-        bindparam("end", type_=BigInteger),
-    )
 
 
 def _parameters(exchange_now_us: Mapping[TickerKey, int], span: TimeRange) -> dict[str, object]:

@@ -1,12 +1,10 @@
 """The staging table of an import: holds a file's rows, and inserts them in the order of time."""
 
 import io
-from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Text, TextClause, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -56,8 +54,8 @@ _INSERT = """
     )
     SELECT (SELECT count(*) FROM added), (SELECT max(slot) FROM block)
 """
-_INSERT_ALL = _INSERT.format(on_conflict="")
-_INSERT_NEW = _INSERT.format(on_conflict="ON CONFLICT DO NOTHING")
+_INSERT_ALL = text(_INSERT.format(on_conflict=""))
+_INSERT_NEW = text(_INSERT.format(on_conflict="ON CONFLICT DO NOTHING"))
 
 
 class StagedRange(NamedTuple):
@@ -114,23 +112,10 @@ class StagingTable:
         block = {**staged.key._asdict(), "after": after, "limit": limit}
         if not staged.has_stored_prices:  # a third faster
             with suppress(IntegrityError):  # a price was stored meanwhile
-                return await self._insert(_INSERT_ALL, block)
-        return await self._insert(_INSERT_NEW, block)
-
-    async def _insert(self, query: str, block: Mapping[str, object]) -> InsertedBlock:
-        added, last = (await self._session.execute(_with_types(query), block)).one()
-        return InsertedBlock(added, None if last is None else Slot(last))
+                return InsertedBlock(*(await self._session.execute(_INSERT_ALL, block)).one())
+        return InsertedBlock(*(await self._session.execute(_INSERT_NEW, block)).one())
 
     async def _driver(self) -> Any:  # noqa: ANN401  # asyncpg ships no types
         """Return the driver's connection, because SQLAlchemy has no COPY."""
         connection = await self._session.connection()
         return (await connection.get_raw_connection()).driver_connection
-
-
-@cache
-def _with_types(query: str) -> TextClause:
-    return text(query).bindparams(
-        bindparam("exchange", type_=Text),
-        bindparam("ticker", type_=Text),
-        bindparam("after", type_=BigInteger),
-    )

@@ -3,39 +3,40 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ARRAY, BigInteger, Numeric, Text, bindparam, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.prices import Price, Source, TickerKey
+from app.domain.prices import MAX_SECOND, Price, Source, TickerKey
 from app.domain.slots import LatestLivePrice, Slot, estimate_exchange_now_us
-from app.postgres.models import HourRow, PriceRow
+from app.postgres.models import HourRow
 
 _INSERT = text(
     """
     INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
-    SELECT * FROM unnest(:exchanges, :tickers, :timestamps, :prices, :observed, :sources)
+    SELECT * FROM unnest(
+        CAST(:exchanges AS text[]), CAST(:tickers AS text[]), CAST(:timestamps AS bigint[]),
+        CAST(:prices AS numeric[]), CAST(:observed AS bigint[]), CAST(:sources AS text[])
+    )
     ON CONFLICT DO NOTHING
     RETURNING exchange, ticker, timestamp
     """
-).bindparams(
-    bindparam("exchanges", type_=ARRAY(Text)),
-    bindparam("tickers", type_=ARRAY(Text)),
-    bindparam("timestamps", type_=ARRAY(BigInteger)),
-    bindparam("prices", type_=ARRAY(Numeric)),
-    bindparam("observed", type_=ARRAY(BigInteger)),
-    bindparam("sources", type_=ARRAY(Text)),
 )
 
 _MARK_AS_BACKFILL = text(
     """
     UPDATE prices SET source = 'backfill'
-    FROM unnest(:exchanges, :tickers, :timestamps) AS late (exchange, ticker, slot)
+    FROM unnest(
+        CAST(:exchanges AS text[]), CAST(:tickers AS text[]), CAST(:timestamps AS bigint[])
+    ) AS late (exchange, ticker, slot)
     WHERE prices.exchange = late.exchange AND prices.ticker = late.ticker AND timestamp = slot
     """
-).bindparams(
-    bindparam("exchanges", type_=ARRAY(Text)),
-    bindparam("tickers", type_=ARRAY(Text)),
-    bindparam("timestamps", type_=ARRAY(BigInteger)),
+)
+_NEWEST = text(
+    """
+    SELECT timestamp, price, observed_us, source FROM prices
+    WHERE exchange = :exchange AND ticker = :ticker AND timestamp <= :at_or_before
+    ORDER BY timestamp DESC LIMIT 1
+    """
 )
 
 # The hourly summaries find the last hour with a live row, as years of others may follow it.
@@ -46,7 +47,7 @@ _MARK_AS_BACKFILL = text(
 _LATEST_LIVE = text(
     """
     SELECT asked.exchange, asked.ticker, newest.timestamp, newest.observed_us, newest.created_us
-    FROM unnest(:exchanges, :tickers) AS asked (exchange, ticker)
+    FROM unnest(CAST(:exchanges AS text[]), CAST(:tickers AS text[])) AS asked (exchange, ticker)
     CROSS JOIN LATERAL (
         SELECT hour FROM price_hours
         WHERE exchange = asked.exchange AND ticker = asked.ticker
@@ -76,7 +77,7 @@ _LATEST_LIVE = text(
         WHERE last IS NOT NULL
     ) AS newest
     """
-).bindparams(bindparam("exchanges", type_=ARRAY(Text)), bindparam("tickers", type_=ARRAY(Text)))
+)
 
 _STORED_TICKERS = text(
     """
@@ -157,21 +158,12 @@ async def set_idle_timeout(session: AsyncSession, seconds: float) -> int:
 
 
 async def newest(
-    session: AsyncSession, key: TickerKey, *, at_or_before: int | None = None
+    session: AsyncSession, key: TickerKey, *, at_or_before: int = MAX_SECOND
 ) -> Price | None:
     """Read the newest price, or the newest one at or before a time in UNIX seconds."""
-    query = (
-        select(PriceRow.timestamp, PriceRow.price, PriceRow.observed_us, PriceRow.source)
-        .where(PriceRow.exchange == key.exchange, PriceRow.ticker == key.ticker)
-        .order_by(PriceRow.timestamp.desc())
-        .limit(1)
-    )
-    if at_or_before is not None:
-        query = query.where(PriceRow.timestamp <= at_or_before)
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
-        return None
-    return Price(key, Slot(row[0]), row[1], row[2], Source(row[3]))
+    parameters = {**key._asdict(), "at_or_before": at_or_before}
+    row = (await session.execute(_NEWEST, parameters)).one_or_none()
+    return None if row is None else Price(key, Slot(row[0]), row[1], row[2], Source(row[3]))
 
 
 async def read_latest_live(

@@ -1,6 +1,6 @@
 """The quality of stored rows: their lateness and unusual price moves."""
 
-from sqlalchemy import BigInteger, Integer, Text, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.coverage import Lateness, Outlier, Quality
@@ -53,13 +53,6 @@ _OUTLIERS = """
     LIMIT :limit
 """
 
-_TYPES = (
-    bindparam("exchange", type_=Text),
-    bindparam("ticker", type_=Text),
-    bindparam("start", type_=BigInteger),
-    bindparam("end", type_=BigInteger),
-)
-
 
 async def measure(
     session: AsyncSession,
@@ -73,33 +66,20 @@ async def measure(
     A move is rated by its deviation from the median move, in standard deviations that are
     estimated from the median deviation.
     """
-    query = text(_OUTLIERS).bindparams(*_TYPES, bindparam("step", type_=Integer))
-    rows = (
-        await session.execute(
-            query,
-            {
-                **_parameters(key, span),
-                "step": interval_seconds,
-                "least": MIN_BOUND,
-                "factor": MAX_DEVIATIONS * DEVIATION_OF_MEDIAN,
-                "limit": max_outliers,
-            },
-        )
-    ).all()
+    start, end = span.bounds(min_second=0)
+    rows_of_span = {**key._asdict(), "start": start, "end": end}
+    bounds = {
+        "step": interval_seconds,
+        "least": MIN_BOUND,
+        "factor": MAX_DEVIATIONS * DEVIATION_OF_MEDIAN,
+        "limit": max_outliers,
+    }
+    rows = (await session.execute(text(_OUTLIERS), {**rows_of_span, **bounds})).all()
     flagged = [row for row in rows if row.timestamp is not None]
+    late = await session.scalar(text(_LATENESS), rows_of_span)
     return Quality(
-        await _lateness(session, key, span),
+        None if late is None else Lateness(*late),
         bound=rows[0].bound if rows else None,
         outlier_count=flagged[0].flagged if flagged else 0,
         outliers=[Outlier(Slot(row[2]), row[3], row[4], row[5]) for row in flagged],
     )
-
-
-async def _lateness(session: AsyncSession, key: TickerKey, span: TimeRange) -> Lateness | None:
-    late = await session.scalar(text(_LATENESS).bindparams(*_TYPES), _parameters(key, span))
-    return None if late is None else Lateness(*late)
-
-
-def _parameters(key: TickerKey, span: TimeRange) -> dict[str, object]:
-    start, end = span.bounds(min_second=0)
-    return {**key._asdict(), "start": start, "end": end}

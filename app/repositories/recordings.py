@@ -1,26 +1,51 @@
 """Recordings in the database: opened and closed as the configuration changes."""
 
 from collections.abc import Iterable, Mapping
-from itertools import starmap
 
-from sqlalchemy import ColumnElement, delete, exists, select, text, update
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
-from app.postgres.models import RecordingRow
 
-_COLUMNS = (
-    RecordingRow.exchange,
-    RecordingRow.ticker,
-    RecordingRow.interval_seconds,
-    RecordingRow.first_slot,
-    RecordingRow.last_slot,
-)
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('prices:recordings', 0))")
+_NEWEST = text(
+    """
+    SELECT DISTINCT ON (exchange, ticker) exchange, ticker, interval_seconds, first_slot, last_slot
+    FROM recordings ORDER BY exchange, ticker, first_slot DESC
+    """
+)
+_OF_TICKER = text(
+    """
+    SELECT interval_seconds, first_slot, last_slot FROM recordings
+    WHERE exchange = :exchange AND ticker = :ticker ORDER BY first_slot
+    """
+)
+_UPSERT = text(
+    """
+    INSERT INTO recordings (exchange, ticker, interval_seconds, first_slot, last_slot)
+    VALUES (:exchange, :ticker, :interval_seconds, :first_slot, :last_slot)
+    ON CONFLICT (exchange, ticker, first_slot)
+    DO UPDATE SET interval_seconds = excluded.interval_seconds, last_slot = excluded.last_slot
+    """
+)
+_DELETE = text(
+    """
+    DELETE FROM recordings
+    WHERE exchange = :exchange AND ticker = :ticker AND first_slot = :first_slot
+    """
+)
+_EXTEND_START = text(
+    """
+    UPDATE recordings SET first_slot = :slot
+    WHERE exchange = :exchange AND ticker = :ticker AND last_slot IS NULL AND first_slot > :slot
+      AND NOT EXISTS (
+          SELECT FROM recordings
+          WHERE exchange = :exchange AND ticker = :ticker AND last_slot >= :slot
+      )
+    """
+)
 
 
 async def lock_recordings(session: AsyncSession) -> None:
@@ -30,32 +55,26 @@ async def lock_recordings(session: AsyncSession) -> None:
 
 async def newest(session: AsyncSession) -> dict[TickerKey, Recording]:
     """Read the newest recording, open or closed, of every ticker that ever had one."""
-    query = (
-        select(*_COLUMNS)
-        .ext(distinct_on(RecordingRow.exchange, RecordingRow.ticker))
-        .order_by(RecordingRow.exchange, RecordingRow.ticker, RecordingRow.first_slot.desc())
-    )
-    rows = await session.execute(query)
-    return {recording.key: recording for recording in starmap(_recording, rows)}
+    rows = await session.execute(_NEWEST)
+    keys_and_rest = ((TickerKey(*row[:2]), row[2:]) for row in rows)
+    return {key: Recording(key, *rest) for key, rest in keys_and_rest}
 
 
 async def of_ticker(session: AsyncSession, key: TickerKey) -> list[Recording]:
     """Read every recording of a ticker, the oldest first."""
-    query = (
-        select(*_COLUMNS)
-        .where(RecordingRow.exchange == key.exchange, RecordingRow.ticker == key.ticker)
-        .order_by(RecordingRow.first_slot)
-    )
-    return list(starmap(_recording, await session.execute(query)))
+    return [Recording(key, *row) for row in await session.execute(_OF_TICKER, key._asdict())]
 
 
 async def upsert(session: AsyncSession, recordings: Iterable[Recording]) -> None:
     """Insert or update recordings, identified by their first slot; delete empty ones."""
     for recording in recordings:
+        identity = {**recording.key._asdict(), "first_slot": recording.first_slot}
         if recording.is_empty:
-            await session.execute(delete(RecordingRow).where(*_matches(recording)))
+            await session.execute(_DELETE, identity)
         else:
-            await session.execute(_upsert, _columns(recording))
+            interval, last = recording.interval_seconds, recording.last_slot
+            columns = {**identity, "interval_seconds": interval, "last_slot": last}
+            await session.execute(_UPSERT, columns)
 
 
 async def extend_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
@@ -64,55 +83,4 @@ async def extend_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -
     A recording stays unchanged where an earlier one includes the slot, as they must not overlap.
     """
     for key, slot in slots.items():
-        earlier = aliased(RecordingRow)
-        is_promised = exists().where(
-            earlier.exchange == key.exchange,
-            earlier.ticker == key.ticker,
-            earlier.last_slot >= slot,
-        )
-        await session.execute(
-            update(RecordingRow)
-            .where(
-                RecordingRow.exchange == key.exchange,
-                RecordingRow.ticker == key.ticker,
-                RecordingRow.last_slot.is_(None),
-                RecordingRow.first_slot > slot,
-                ~is_promised,
-            )
-            .values(first_slot=slot)
-        )
-
-
-_insert = insert(RecordingRow)
-_upsert = _insert.on_conflict_do_update(
-    index_elements=["exchange", "ticker", "first_slot"],
-    set_={
-        "last_slot": _insert.excluded.last_slot,
-        "interval_seconds": _insert.excluded.interval_seconds,
-    },
-)
-
-
-def _matches(recording: Recording) -> tuple[ColumnElement[bool], ...]:
-    return (
-        RecordingRow.exchange == recording.key.exchange,
-        RecordingRow.ticker == recording.key.ticker,
-        RecordingRow.first_slot == recording.first_slot,
-    )
-
-
-def _columns(recording: Recording) -> dict[str, object]:
-    return {
-        "exchange": recording.key.exchange,
-        "ticker": recording.key.ticker,
-        "first_slot": recording.first_slot,
-        "last_slot": recording.last_slot,
-        "interval_seconds": recording.interval_seconds,
-    }
-
-
-def _recording(
-    exchange: str, ticker: str, interval_seconds: int, first: int, last: int | None
-) -> Recording:
-    last_slot = None if last is None else Slot(last)
-    return Recording(TickerKey(exchange, ticker), interval_seconds, Slot(first), last_slot)
+        await session.execute(_EXTEND_START, {**key._asdict(), "slot": slot})

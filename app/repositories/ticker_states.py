@@ -46,12 +46,8 @@ def read_row(row: Sequence[Any]) -> tuple[TickerKey, TickerState]:
     """Convert a row of the key and `COLUMNS` to a ticker and its state."""
     exchange, ticker, slot, price, observed_us, source, oldest, promised = row
     key = TickerKey(exchange, ticker)
-    recordings = tuple(_recording(key, *promise) for promise in promised or ())
+    recordings = tuple(Recording(key, *promise) for promise in promised or ())
     if slot is None or source not in SOURCES:
         return key, TickerState(recordings=recordings)  # an invalid old row affects its ticker only
     newest = Price(key, Slot(slot), price, observed_us, Source(source))
     return key, TickerState(newest, Slot(oldest), recordings)
-
-
-def _recording(key: TickerKey, interval_seconds: int, first: int, last: int | None) -> Recording:
-    return Recording(key, interval_seconds, Slot(first), None if last is None else Slot(last))
