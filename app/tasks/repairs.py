@@ -7,20 +7,16 @@ import structlog
 from celery import Task
 from celery.exceptions import CeleryError, Ignore
 from kombu.exceptions import OperationalError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.celery_app import celery, run_async
 from app.core.errors import AppError, BrokerUnavailable, RepairFailed
 from app.domain.prices import TimeRange
-from app.domain.repairs import EVERY_TICKER, QueuedRepair, RepairRequest, RepairResult
-from app.tasks.task_results import ShardResult, shard_task_id, start_task
+from app.domain.repairs import QueuedRepair, RepairRequest
 from app.worker.schedule import REPAIR_TASK
 
 if TYPE_CHECKING:
     from app.runtime import Runtime
-
-REPAIR_KIND = "backfill"
 
 log = structlog.get_logger(__name__)
 
@@ -91,30 +87,3 @@ def _send_serve_if_queued() -> None:
 async def _must_send_serve(runtime: "Runtime") -> bool:
     queue = runtime.repair_queue
     return bool(await queue.all()) and await queue.mark_message_pending()
-
-
-async def start_repair(redis: "Redis", request: RepairRequest) -> str:
-    """Start a repair; return its id, which is kept for a day.
-
-    Raises:
-        BrokerUnavailable: the broker or Redis does not answer.
-    """
-    arguments = {
-        "exchange": request.exchange,
-        "ticker": request.ticker,
-        "start": request.span.start,
-        "end": request.span.end,
-        "force": request.force,
-    }
-
-    def publish(task_id: str) -> None:
-        backfill.apply_async(kwargs=arguments, task_id=shard_task_id(task_id, 0), retry=False)
-
-    return await start_task(redis, REPAIR_KIND, publish)
-
-
-def parse_result(shard: ShardResult) -> RepairResult:
-    """Return the result of a repair that has ended."""
-    if shard.fields is None:
-        return RepairResult(failed={EVERY_TICKER: shard.error_code})
-    return RepairResult(**shard.fields)

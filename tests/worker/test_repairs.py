@@ -29,14 +29,14 @@ LOST = range(10, 15)
 @pytest.fixture
 def repairs(settings: Settings) -> ModuleType:
     """The module, imported once Celery can know its servers."""
-    from app.tasks import repairs as module  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks import requests as module  # noqa: PLC0415  # Celery reads the environment
 
     assert settings.redis_url is not None
     return module
 
 
 async def _look(settings: Settings, redis: Redis, task_id: str) -> tuple[str, object]:
-    from app.tasks.status import read_status  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks.requests import read_status  # noqa: PLC0415  # Celery reads the environment
 
     status = await read_status(settings, redis, task_id)
     return status.state, status.result
