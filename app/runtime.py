@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from redis.asyncio import Redis
 
-from app.clients import Exchange, open_exchanges
+from app.clients import open_exchanges
+from app.clients.base import Exchange
 from app.core.background import run_repeatedly
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.server_urls import database_url, redis_url

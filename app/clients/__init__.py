@@ -4,16 +4,17 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from app.clients.base import Exchange, RateLimiter
+from app.clients.base import Exchange
 from app.clients.deribit.client import DeribitClient
 from app.core.errors import SettingsError
 from app.core.settings import Settings
+from app.redis.rate_limiter import DistributedRateLimiter
 
 if TYPE_CHECKING:
     from app.clients.transport import HttpResponse, Transport
 
 
-ExchangeFactory: TypeAlias = Callable[[Settings, RateLimiter, "LazyTransport"], Exchange]
+ExchangeFactory: TypeAlias = Callable[[Settings, DistributedRateLimiter, "LazyTransport"], Exchange]
 
 
 class LazyTransport:
@@ -59,7 +60,7 @@ def require_known_exchanges(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_exchanges(
-    settings: Settings, rate_limiter_of: Callable[[str], RateLimiter]
+    settings: Settings, rate_limiter_of: Callable[[str], DistributedRateLimiter]
 ) -> AsyncIterator[Mapping[str, Exchange]]:
     """Open a client of every exchange in `TICKERS`, by name; a process needs this once.
 
@@ -75,13 +76,3 @@ async def open_exchanges(
             name: factories[name](settings, rate_limiter_of(name), LazyTransport(settings, stack))
             for name in dict.fromkeys(exchange for exchange, _ in settings.indices)
         }
-
-
-__all__ = [
-    "DeribitClient",
-    "Exchange",
-    "RateLimiter",
-    "known_exchanges",
-    "open_exchanges",
-    "require_known_exchanges",
-]

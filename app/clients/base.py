@@ -1,7 +1,6 @@
-"""The protocols of a client: an exchange as services use it, and the rate limiter that it uses."""
+"""The protocol of a client: an exchange as services use it."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from app.domain.charts import Chart, ChartRange
@@ -14,12 +13,10 @@ class Exchange(Protocol):
     @property
     def name(self) -> str:
         """The name under which its prices are stored."""
-        ...
 
     @property
     def chart_ranges(self) -> Sequence[ChartRange]:
         """The ranges that `fetch_chart` takes, from the finest and shortest to the longest."""
-        ...
 
     async def fetch_index_price(self, ticker: str) -> Quote:
         """Fetch the current price of an index.
@@ -28,7 +25,6 @@ class Exchange(Protocol):
             ExchangeError: no usable answer; `retryable` says whether a retry may help.
             BrokerUnavailable: the rate limiter does not answer.
         """
-        ...
 
     async def fetch_chart(self, ticker: str, chart_range: ChartRange) -> Chart:
         """Fetch the chart of an index, with a lower priority than live prices.
@@ -37,7 +33,6 @@ class Exchange(Protocol):
             ExchangeError: no usable answer; `retryable` says whether a retry may help.
             BrokerUnavailable: the rate limiter does not answer.
         """
-        ...
 
     async def fetch_index_names(self) -> frozenset[str]:
         """Fetch the names of all indices.
@@ -46,19 +41,3 @@ class Exchange(Protocol):
             ExchangeError: no usable answer.
             BrokerUnavailable: the rate limiter does not answer.
         """
-        ...
-
-
-class RateLimiter(Protocol):
-    """Limits the requests of all workers together."""
-
-    def acquire(self, *, low_priority: bool = False) -> AbstractAsyncContextManager[None]:
-        """Wait for a permit and hold it while the block runs.
-
-        Requests of low priority let all others go first, and leave half of the limits free.
-        """
-        ...
-
-    async def pause_requests(self, seconds: float) -> None:
-        """Refuse all requests, of every process, for so long."""
-        ...

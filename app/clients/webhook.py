@@ -26,18 +26,15 @@ class Webhook:
         """
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                status = await self._post(body)
+                url = self._url.get_secret_value()
+                async with self._session.post(url, json=body, allow_redirects=False) as response:
+                    status = response.status
         except TimeoutError:
             return f"no answer within {TIMEOUT_SECONDS:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:  # Value: a bad host name
             return type(error).__name__  # its text holds the URL
         is_accepted = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
         return "" if is_accepted else f"the endpoint answered HTTP {status}"
-
-    async def _post(self, body: Mapping[str, object]) -> int:
-        url = self._url.get_secret_value()
-        async with self._session.post(url, json=body, allow_redirects=False) as response:
-            return response.status
 
 
 @asynccontextmanager

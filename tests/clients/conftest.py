@@ -8,7 +8,8 @@ import aiohttp.connector
 import pytest
 from redis.asyncio import Redis
 
-from app.clients import Exchange, open_exchanges
+from app.clients import open_exchanges
+from app.clients.base import Exchange
 from app.core.settings import Settings
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.simulator import Exchange as StandIn

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.core.errors import ExchangeError
 
 

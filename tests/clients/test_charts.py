@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.clients.deribit.chart import MAX_FUTURE_US
 from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused, UnknownIndex
 from app.core.metrics import CounterKey, drain

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.clients import Exchange, open_exchanges
+from app.clients import open_exchanges
+from app.clients.base import Exchange
 from app.core.errors import BrokerUnavailable, ExchangeRateLimited, ExchangeUnavailable
 from app.core.metrics import EXCHANGE_REQUESTS, drain
 from app.core.settings import Settings

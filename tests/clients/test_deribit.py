@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.clients.transport import MAX_BODY_BYTES
 from app.core.errors import (
     AnswerMalformed,

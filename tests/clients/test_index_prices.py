@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.core.errors import AnswerMalformed, PriceRefused
 from app.simulator import Exchange as StandIn
 from tests.clients.conftest import Connect

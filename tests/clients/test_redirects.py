@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.clients.transport import MAX_REDIRECTS
 from app.core.errors import ExchangeTimeout, ExchangeUnreachable, RedirectRefused
 from app.simulator import Exchange as StandIn

@@ -7,7 +7,7 @@ from itertools import pairwise
 import asyncpg
 import pytest
 
-from app.clients import Exchange as Client
+from app.clients.base import Exchange as Client
 from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
 from app.domain.repairs import RepairRequest, RepairResult

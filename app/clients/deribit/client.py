@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from app.clients.base import RateLimiter
 from app.clients.deribit.chart import CHART_RANGES, parse_chart
 from app.clients.deribit.envelope import Envelope, parse_envelope
 from app.clients.price_parsing import parse_price
@@ -21,6 +19,7 @@ from app.core.metrics import EXCHANGE_REQUESTS, count
 from app.core.settings import Settings
 from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
+from app.redis.rate_limiter import DistributedRateLimiter
 
 if TYPE_CHECKING:
     from app.clients import LazyTransport
@@ -33,7 +32,7 @@ class DeribitClient:
     """A client of Deribit; each request needs a permit of the rate limiter."""
 
     def __init__(
-        self, settings: Settings, rate_limiter: RateLimiter, transport: "LazyTransport"
+        self, settings: Settings, rate_limiter: DistributedRateLimiter, transport: "LazyTransport"
     ) -> None:
         self.name = settings.deribit_name
         self.chart_ranges = CHART_RANGES
@@ -121,12 +120,9 @@ class DeribitClient:
 def _parse_quote(key: TickerKey, envelope: Envelope) -> Quote:
     if envelope.observed_us is None:
         raise AnswerMalformed("an answer without usOut can't be placed in time")
-    return Quote(key, _parse_price(envelope), envelope.observed_us)
-
-
-def _parse_price(envelope: Envelope) -> Decimal:
     result = envelope.result
-    return parse_price(result.get("index_price") if isinstance(result, dict) else None)
+    price = parse_price(result.get("index_price") if isinstance(result, dict) else None)
+    return Quote(key, price, envelope.observed_us)
 
 
 def _parse_names(envelope: Envelope) -> frozenset[str]:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from app.core.errors import (
@@ -30,50 +29,46 @@ MAX_TIMESTAMP_US: Final = 2**63 - 1
 MAX_ERROR_CODE: Final = 10**9
 INVALID_PARAMS: Final = -32602
 
-ERRORS_BY_CODE: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
-    {
-        10001: ExchangeUnavailable,  # error: a general failure
-        10028: ExchangeRateLimited,  # too_many_requests
-        10040: ExchangeUnavailable,  # retry
-        10041: ExchangeUnavailable,  # settlement_in_progress, seconds around 08:00 UTC
-        10047: ExchangeUnavailable,  # matching_engine_queue_full
-        10066: ExchangeRateLimited,  # too_many_concurrent_requests
-        11051: ExchangeMaintenance,  # system_maintenance
-        11056: ExchangeMaintenance,  # unauthenticated_public_requests_temporarily_disabled
-        11094: ExchangeUnavailable,  # internal_server_error
-        13025: ExchangeMaintenance,  # method_switched_off_by_admin
-        13028: ExchangeUnavailable,  # temporarily_unavailable
-        13503: ExchangeMaintenance,  # unavailable
-        13888: ExchangeUnavailable,  # timed_out
-        10020: RequestRejected,  # invalid_or_unsupported_instrument
-        10030: RequestRejected,  # must_be_websocket_request
-        10033: RequestRejected,  # not_implemented
-        11029: RequestRejected,  # invalid_arguments
-        11043: RequestRejected,  # bad_argument
-        11044: RequestRejected,  # not_open_order
-        11049: RequestRejected,  # bad_arguments
-        11050: RequestRejected,  # bad_request
-        11052: RequestRejected,  # subscribe_error_unsubscribed
-        13004: RequestRejected,  # invalid_credentials
-        13018: RequestRejected,  # invalid_content_type
-        13020: RequestRejected,  # not_found
-        13778: RequestRejected,  # raw_subscriptions_not_available_for_unauthorized
-        -32000: RequestRejected,  # Missing params
-        -32600: RequestRejected,  # request entity too large
-        -32601: RequestRejected,  # Method not found
-        INVALID_PARAMS: RequestRejected,
-        -32700: RequestRejected,  # Parse error
-    }
-)
+ERRORS_BY_CODE: Final[Mapping[int, type[ExchangeError]]] = {
+    10001: ExchangeUnavailable,  # error: a general failure
+    10028: ExchangeRateLimited,  # too_many_requests
+    10040: ExchangeUnavailable,  # retry
+    10041: ExchangeUnavailable,  # settlement_in_progress, seconds around 08:00 UTC
+    10047: ExchangeUnavailable,  # matching_engine_queue_full
+    10066: ExchangeRateLimited,  # too_many_concurrent_requests
+    11051: ExchangeMaintenance,  # system_maintenance
+    11056: ExchangeMaintenance,  # unauthenticated_public_requests_temporarily_disabled
+    11094: ExchangeUnavailable,  # internal_server_error
+    13025: ExchangeMaintenance,  # method_switched_off_by_admin
+    13028: ExchangeUnavailable,  # temporarily_unavailable
+    13503: ExchangeMaintenance,  # unavailable
+    13888: ExchangeUnavailable,  # timed_out
+    10020: RequestRejected,  # invalid_or_unsupported_instrument
+    10030: RequestRejected,  # must_be_websocket_request
+    10033: RequestRejected,  # not_implemented
+    11029: RequestRejected,  # invalid_arguments
+    11043: RequestRejected,  # bad_argument
+    11044: RequestRejected,  # not_open_order
+    11049: RequestRejected,  # bad_arguments
+    11050: RequestRejected,  # bad_request
+    11052: RequestRejected,  # subscribe_error_unsubscribed
+    13004: RequestRejected,  # invalid_credentials
+    13018: RequestRejected,  # invalid_content_type
+    13020: RequestRejected,  # not_found
+    13778: RequestRejected,  # raw_subscriptions_not_available_for_unauthorized
+    -32000: RequestRejected,  # Missing params
+    -32600: RequestRejected,  # request entity too large
+    -32601: RequestRejected,  # Method not found
+    INVALID_PARAMS: RequestRejected,
+    -32700: RequestRejected,  # Parse error
+}
 """The error of a code under any HTTP status; for other codes, the status decides."""
 
-ERRORS_BY_STATUS: Final[Mapping[int, type[ExchangeError]]] = MappingProxyType(
-    {
-        408: ExchangeUnavailable,
-        425: ExchangeUnavailable,
-        429: ExchangeRateLimited,
-    }
-)
+ERRORS_BY_STATUS: Final[Mapping[int, type[ExchangeError]]] = {
+    408: ExchangeUnavailable,
+    425: ExchangeUnavailable,
+    429: ExchangeRateLimited,
+}
 """The statuses below 500 that are retryable."""
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.core.batch_writer import BatchWriter
 from app.core.best_effort import best_effort
 from app.core.clocks import ExtrapolatedClock, host_id

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.clients.timestamp_verifier import TimestampVerifier
 from app.core.batch_writer import BatchWriter
 from app.core.clocks import ExtrapolatedClock

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import structlog
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.core.errors import AppError
 from app.domain.prices import TickerKey, short_names
 from app.domain.repairs import OnProgress, RepairPlan, RepairProgress, RepairResult

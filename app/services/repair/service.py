@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import structlog
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.core.errors import AppError, BrokerUnavailable, DatabaseUnavailable, RepairRunning
 from app.core.retry import Retrier
 from app.domain.prices import TickerKey

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from app.clients import Exchange
+from app.clients.base import Exchange
 from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
 from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
