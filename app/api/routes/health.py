@@ -10,7 +10,13 @@ from fastapi import APIRouter, Response
 from app.api.dependencies import RuntimeDep
 from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
-from app.domain.freshness import WORST_CLOCK_SECONDS, Freshness, HealthReport
+from app.domain.freshness import (
+    NO_ANSWER_IN_TIME,
+    WORST_CLOCK_SECONDS,
+    Freshness,
+    HealthReport,
+    ProcessStatus,
+)
 from app.postgres.schema import require_current_schema
 from app.redis.client import ping
 
@@ -48,14 +54,16 @@ async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut
 
 def _collector_checks(report: HealthReport) -> Iterator[tuple[str, CheckOut]]:
     for ticker in report.tickers:
-        status = "ok" if ticker.is_fresh else "failing"
-        yield str(ticker.key), CheckOut(status=status, detail=_age_detail(ticker, report))
+        yield str(ticker.key), _result(_age_detail(ticker, report), is_ok=ticker.is_fresh)
     for name in ("database", "broker"):
         if trouble := getattr(report, f"{name}_trouble"):
-            yield name, CheckOut(status="failing", detail=trouble)
+            yield name, _result(trouble, is_ok=False)
     if report.processes is not None:
-        yield "beat", _process_check(report.beat_trouble(), _beat_detail(report))
-        yield "worker", _process_check(report.worker_trouble(), _worker_detail(report))
+        trouble = report.beat_trouble()
+        yield "beat", _result(trouble or _beat_detail(report.processes), is_ok=not trouble)
+        trouble = report.worker_trouble()
+        detail = _worker_detail(report.processes, report.silent_workers())
+        yield "worker", _result(trouble or detail, is_ok=not trouble)
     if not report.database_trouble:
         yield "clock", _clock_check(report)
 
@@ -70,30 +78,24 @@ def _age_detail(ticker: Freshness, report: HealthReport) -> str:
     return age if ticker.is_fresh else f"{age}: {report.reason(ticker.key)}"
 
 
-def _process_check(problem: str, ok_detail: str) -> CheckOut:
-    return CheckOut(status="failing" if problem else "ok", detail=problem or ok_detail)
+def _beat_detail(processes: ProcessStatus) -> str:
+    beats = processes.beats.values()
+    return f"reported {min(beats):.0f} s ago" if beats else "none has reported"
 
 
-def _beat_detail(report: HealthReport) -> str:
-    beats = report.processes.beats if report.processes else {}
-    return f"reported {min(beats.values()):.0f} s ago" if beats else "none has reported"
-
-
-def _worker_detail(report: HealthReport) -> str:
-    workers = report.processes.workers if report.processes else {}
-    silent = report.silent_workers()
-    detail = [f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items()]
-    return "; ".join(
-        [f"{len(workers) - len(silent)} at work" if workers else "none has reported", *detail]
-    )
+def _worker_detail(processes: ProcessStatus, silent: Mapping[str, float]) -> str:
+    at_work = len(processes.workers) - len(silent)
+    summary = f"{at_work} at work" if processes.workers else "none has reported"
+    detail = (f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items())
+    return "; ".join([summary, *detail])
 
 
 def _clock_check(report: HealthReport) -> CheckOut:
     detail = "; ".join(map(str, report.clocks)) or "no live price to compare with"
     worst = max((abs(clocks.database_seconds) for clocks in report.clocks), default=0)
     if worst > WORST_CLOCK_SECONDS:
-        return CheckOut(status="failing", detail=f"{detail}; beyond an hour prices are refused")
-    return CheckOut(status="ok", detail=detail)
+        return _result(f"{detail}; beyond an hour prices are refused", is_ok=False)
+    return _result(detail, is_ok=True)
 
 
 async def _check(work: Awaitable[None]) -> CheckOut:
@@ -101,16 +103,15 @@ async def _check(work: Awaitable[None]) -> CheckOut:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             await work
     except (AppError, TimeoutError) as error:
-        return _failed_check(error)
+        return _result(str(error) or NO_ANSWER_IN_TIME, is_ok=False)
     except Exception as error:
         log.exception("check_broke")
-        return CheckOut(status="failing", detail=f"{type(error).__name__}: the log tells more")
-    return CheckOut(status="ok", detail="answers")
+        return _result(f"{type(error).__name__}: the log tells more", is_ok=False)
+    return _result("answers", is_ok=True)
 
 
-def _failed_check(error: Exception) -> CheckOut:
-    detail = str(error) if isinstance(error, AppError) else "no answer in time"
-    return CheckOut(status="failing", detail=detail)
+def _result(detail: str, *, is_ok: bool) -> CheckOut:
+    return CheckOut(status="ok" if is_ok else "failing", detail=detail)
 
 
 def _health(checks: Mapping[str, CheckOut], response: Response) -> HealthOut:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -27,6 +28,8 @@ from app.redis.counters import flush_counters
 FLUSH_INTERVAL_SECONDS = 1.0
 COVERAGE_TIMEOUT_SECONDS = 3.0
 EXAMPLE = 'prices_age_seconds{exchange="deribit",ticker="btc_usd"} 12.0'
+
+LabelsT = TypeVar("LabelsT", bound=tuple[str, ...])
 
 log = structlog.get_logger(__name__)
 
@@ -51,9 +54,8 @@ async def metrics(runtime: RuntimeDep) -> Response:
         runtime.freshness.check(runtime.now()),
         _load_coverages(runtime),
     )
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Scrape(counters, report, coverages))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    scrape = _Scrape(counters, report, coverages)
+    return Response(generate_latest(scrape), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _load_coverages(runtime: RuntimeDep) -> Sequence[Coverage]:
@@ -85,18 +87,13 @@ async def counters_flushed(redis: Redis) -> AsyncIterator[None]:
         flushing.cancel()
 
 
+@dataclass(frozen=True)
 class _Scrape(Collector):
     """The metrics of one scrape."""
 
-    def __init__(
-        self,
-        counters: Mapping[CounterKey, int],
-        report: HealthReport,
-        coverages: Sequence[Coverage],
-    ) -> None:
-        self._counter_values = counters
-        self._report = report
-        self._coverages = coverages
+    counter_values: Mapping[CounterKey, int]
+    report: HealthReport
+    coverages: Sequence[Coverage]
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric with its samples."""
@@ -109,72 +106,63 @@ class _Scrape(Collector):
         yield self._wrong_hours()
 
     def _up(self) -> Metric:
-        up = GaugeMetricFamily(
-            "prices_up", "Whether a server answers this API process.", labels=("server",)
-        )
-        up.add_metric(("postgres",), not self._report.database_trouble)
-        up.add_metric(("redis",), not self._report.broker_trouble)
-        return up
+        help_ = "Whether a server answers this API process."
+        troubles = {"postgres": self.report.database_trouble, "redis": self.report.broker_trouble}
+        up = {(server,): not trouble for server, trouble in troubles.items()}
+        return _gauge("prices_up", help_, ("server",), up)
 
     def _counters(self) -> Iterable[Metric]:
         for metric in COUNTERS:
             family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-            for sample, amount in self._counter_values.items():
+            for sample, amount in self.counter_values.items():
                 if sample.metric == metric.name:
                     family.add_metric(sample.values, amount)
             yield family
 
     def _ages(self) -> Metric:
-        ages = GaugeMetricFamily(
-            "prices_age_seconds",
-            "Age of the newest live price's slot, by the exchange's clock.",
-            labels=("exchange", "ticker"),
-        )
-        for freshness in self._report.tickers:
-            if freshness.age_seconds is not None:
-                ages.add_metric(tuple(freshness.key), freshness.age_seconds)
-        return ages
+        help_ = "Age of the newest live price's slot, by the exchange's clock."
+        ages = {
+            ticker.key: ticker.age_seconds
+            for ticker in self.report.tickers
+            if ticker.age_seconds is not None
+        }
+        return _gauge("prices_age_seconds", help_, ("exchange", "ticker"), ages)
 
     def _missing(self) -> Metric:
-        missing = GaugeMetricFamily(
-            "prices_slots_missing",
-            "Promised slots without a price, as far back as the scheduled repair looks.",
-            labels=("exchange", "ticker", "reason"),
-        )
-        for coverage in self._coverages:
-            for reason, slots in {PENDING: 0, **coverage.missing_by_reason()}.items():
-                missing.add_metric((*coverage.key, reason), slots)
-        return missing
+        help_ = "Promised slots without a price, as far back as the scheduled repair looks."
+        missing = {
+            (*coverage.key, reason): slots
+            for coverage in self.coverages
+            for reason, slots in {PENDING: 0, **coverage.missing_by_reason()}.items()
+        }
+        return _gauge("prices_slots_missing", help_, ("exchange", "ticker", "reason"), missing)
 
     def _silences(self) -> Metric:
-        silences = GaugeMetricFamily(
-            "prices_silent_seconds",
-            "Seconds since the newest sign of life of any beat, and of any worker.",
-            labels=("process",),
-        )
-        processes = self._report.processes or ProcessStatus()
-        for process, seconds in (("beat", processes.beats), ("worker", processes.workers)):
-            if seconds:
-                silences.add_metric((process,), min(seconds.values()))
-        return silences
+        help_ = "Seconds since the newest sign of life of any beat, and of any worker."
+        processes = self.report.processes or ProcessStatus()
+        seconds = {"beat": processes.beats, "worker": processes.workers}
+        silences = {(role,): min(of_role.values()) for role, of_role in seconds.items() if of_role}
+        return _gauge("prices_silent_seconds", help_, ("process",), silences)
 
     def _clocks(self) -> Metric:
-        differences = GaugeMetricFamily(
-            "prices_clock_difference_seconds",
-            "Seconds by which a clock of ours is ahead of an exchange's.",
-            labels=("exchange", "clock"),
-        )
-        for exchange, database, server in self._report.clocks:
-            differences.add_metric((exchange, "database"), database)
-            differences.add_metric((exchange, "api"), server)
-        return differences
+        help_ = "Seconds by which a clock of ours is ahead of an exchange's."
+        differences = {}
+        for exchange, database, server in self.report.clocks:
+            differences[exchange, "database"] = database
+            differences[exchange, "api"] = server
+        return _gauge("prices_clock_difference_seconds", help_, ("exchange", "clock"), differences)
 
     def _wrong_hours(self) -> Metric:
-        wrong = GaugeMetricFamily(
-            "prices_hours_wrong",
-            "Hourly summaries that differ from their rows, as far as the hourly checks found.",
-            labels=("exchange", "ticker"),
-        )
-        for name, found in (self._report.processes or ProcessStatus()).checked_hours.items():
-            wrong.add_metric(TickerKey.parse(name), sum(found.values()))
-        return wrong
+        help_ = "Hourly summaries that differ from their rows, as far as the hourly checks found."
+        checked = (self.report.processes or ProcessStatus()).checked_hours
+        wrong = {TickerKey.parse(name): sum(hours.values()) for name, hours in checked.items()}
+        return _gauge("prices_hours_wrong", help_, ("exchange", "ticker"), wrong)
+
+
+def _gauge(
+    name: str, help_: str, labels: Sequence[str], samples: Mapping[LabelsT, float]
+) -> Metric:
+    family = GaugeMetricFamily(name, help_, labels=labels)
+    for values, amount in samples.items():
+        family.add_metric(values, amount)
+    return family
