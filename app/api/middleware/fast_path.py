@@ -7,7 +7,7 @@ parameters or headers, and everything that is not a success; both give the same 
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count as count_up
 from typing import NamedTuple, TypeAlias
 from uuid import uuid4
@@ -44,18 +44,15 @@ TICKER_PATTERN = rb"ticker=([a-z0-9_.\-]{1,64})(?:&exchange=([a-z0-9_.\-]{1,64})
 LATEST_QUERY = re.compile(TICKER_PATTERN)
 SECONDS_PATTERN = rb"([0-9]{1,7}|[0-9]{9,10})"
 """Ten digits are seconds, never milliseconds; eight may be a date."""
-HISTORY_QUERY = re.compile(TICKER_PATTERN + rb"(?:&limit=([1-9][0-9]{0,4}))?")
+LIMIT_PATTERN = rb"(?:&limit=([1-9][0-9]{0,3}|%d))?" % MAX_ITEMS
+HISTORY_QUERY = re.compile(TICKER_PATTERN + LIMIT_PATTERN)
 PERIOD_QUERY = re.compile(
-    TICKER_PATTERN
-    + rb"&from_dt="
-    + SECONDS_PATTERN
-    + rb"&to_dt="
-    + SECONDS_PATTERN
-    + rb"(?:&limit=([1-9][0-9]{0,4}))?"
+    rb"%b&from_dt=%b&to_dt=%b" % (TICKER_PATTERN, SECONDS_PATTERN, SECONDS_PATTERN) + LIMIT_PATTERN
 )
 
 BodyAndHeaders: TypeAlias = tuple[bytes, Mapping[str, str]]
 """A body and the headers that belong to it."""
+Handler: TypeAlias = Callable[[Scope], Awaitable[BodyAndHeaders | None]]
 
 
 class CachedResponse(NamedTuple):
@@ -75,8 +72,13 @@ class FastPathHandlers:
         self._interval_seconds = runtime.settings.collect_interval_seconds
         self._configured = {TickerKey(*index) for index in runtime.settings.indices}
         self._responses: dict[TickerKey, CachedResponse] = {}
+        self.by_path: Mapping[str, Handler] = {
+            LATEST_PATH: self._latest,
+            PERIOD_PATH: partial(self._page, _parse_period_query),
+            HISTORY_PATH: partial(self._page, _parse_history_query),
+        }
 
-    async def latest(self, scope: Scope) -> BodyAndHeaders | None:
+    async def _latest(self, scope: Scope) -> BodyAndHeaders | None:
         """Answer with the newest price of a configured ticker."""
         key = _parse_latest_query(scope["query_string"])
         if key not in self._configured:
@@ -96,17 +98,10 @@ class FastPathHandlers:
             cached = self._responses[key] = CachedResponse(price, second, answer)
         return cached.answer
 
-    async def period(self, scope: Scope) -> BodyAndHeaders | None:
-        """Answer with the prices of a period."""
-        return await self._page(scope, _parse_period_query)
-
-    async def history(self, scope: Scope) -> BodyAndHeaders | None:
-        """Answer with the newest prices."""
-        return await self._page(scope, _parse_history_query)
-
     async def _page(
-        self, scope: Scope, parse_query: Callable[[bytes], PriceList | None]
+        self, parse_query: Callable[[bytes], PriceList | None], scope: Scope
     ) -> BodyAndHeaders | None:
+        """Answer with a page of prices."""
         price_list = parse_query(scope["query_string"])
         if price_list is None or _accepts_gzip(scope):
             return None
@@ -117,13 +112,6 @@ class FastPathHandlers:
             if page.count:
                 return encode_page_response(price_list, page)
         return None
-
-
-HANDLERS: Mapping[str, Callable[[FastPathHandlers, Scope], Awaitable[BodyAndHeaders | None]]] = {
-    LATEST_PATH: FastPathHandlers.latest,
-    PERIOD_PATH: FastPathHandlers.period,
-    HISTORY_PATH: FastPathHandlers.history,
-}
 
 
 class FastPathMiddleware:
@@ -157,13 +145,13 @@ class FastPathMiddleware:
 
 
 async def _answer(scope: Scope) -> BodyAndHeaders | None:
-    handler = HANDLERS.get(scope.get("path", ""))
-    if handler is None or scope.get("method") != "GET":
-        return None
     handlers: FastPathHandlers | None = getattr(scope["app"].state, "fast_path", None)
-    if handlers is None or any(name in BYPASS_HEADERS for name, _ in scope["headers"]):
+    if handlers is None or scope.get("method") != "GET":
         return None
-    return await handler(handlers, scope)
+    handler = handlers.by_path.get(scope["path"])
+    if handler is None or any(name in BYPASS_HEADERS for name, _ in scope["headers"]):
+        return None
+    return await handler(scope)
 
 
 def _accepts_gzip(scope: Scope) -> bool:
@@ -179,12 +167,10 @@ def _parse_latest_query(query: bytes) -> TickerKey | None:
 
 def _parse_period_query(query: bytes) -> PriceList | None:
     match = PERIOD_QUERY.fullmatch(query)
-    if match is None:
+    if match is None or int(match[3]) > int(match[4]):
         return None
-    start, end, limit = int(match[3]), int(match[4]), int(match[5] or DEFAULT_ITEMS)
-    if start > end or limit > MAX_ITEMS:
-        return None
-    return PriceList(PERIOD_PATH, _ticker_key(match), Order.ASC, limit, TimeRange(start, end))
+    time_range, limit = TimeRange(int(match[3]), int(match[4])), int(match[5] or DEFAULT_ITEMS)
+    return PriceList(PERIOD_PATH, _ticker_key(match), Order.ASC, limit, time_range)
 
 
 def _parse_history_query(query: bytes) -> PriceList | None:
@@ -192,8 +178,6 @@ def _parse_history_query(query: bytes) -> PriceList | None:
     if match is None:
         return None
     limit = int(match[3] or DEFAULT_HISTORY_ITEMS)
-    if limit > MAX_ITEMS:
-        return None
     return PriceList(HISTORY_PATH, _ticker_key(match), Order.DESC, limit)
 
 

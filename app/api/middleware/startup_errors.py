@@ -1,5 +1,7 @@
 """Reports a failed start in one line, where Starlette would report a traceback."""
 
+import sys
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import AppError
@@ -13,29 +15,12 @@ class StartupErrorMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or run the lifespan."""
-        if scope["type"] == "lifespan":
-            await self._run_lifespan(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
 
-    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        failures: list[Message] = []
+        async def send_in_one_line(message: Message) -> None:
+            error = sys.exception()  # Starlette sends its failure while it handles the error
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, AppError):
+                message = {**message, "message": f"{error.code}: {error}"}
+            await send(message)
 
-        async def hold_failures(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                failures.append(message)  # it comes before the error that caused it
-            else:
-                await send(message)
-
-        try:
-            await self._app(scope, receive, hold_failures)
-        except BaseException as error:
-            for message in failures:
-                await send(_in_one_line(message, error))
-            raise
-
-
-def _in_one_line(message: Message, error: BaseException) -> Message:
-    if not isinstance(error, AppError):
-        return message
-    return {**message, "message": f"{error.code}: {error}"}
+        is_request = scope["type"] != "lifespan"
+        await self._app(scope, receive, send if is_request else send_in_one_line)
