@@ -1,6 +1,6 @@
 """Turns errors into `application/problem+json` responses (RFC 9457)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +11,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.api.schemas import ParametersProblemOut, ProblemOut
-from app.core.errors import AppError, ParametersInvalid
+from app.core.errors import (
+    AppError,
+    DatabaseUnavailable,
+    ParametersInvalid,
+    SchemaOutdated,
+    TickerNotFound,
+)
 from app.core.logs import REQUEST_ID
 
 CODES_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed"}
@@ -21,6 +27,8 @@ HEADERS_BY_STATUS = {
     429: {"Retry-After": RETRY_AFTER_SECONDS},
     503: {"Retry-After": RETRY_AFTER_SECONDS},
 }
+TICKER_ERRORS = (TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated)
+"""The errors of every route that reads what is stored of a ticker."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,20 +41,19 @@ class ProblemResponse(JSONResponse):
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error with a problem, whichever layer it came from."""
-    app.add_exception_handler(AppError, _on_app_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_unexpected_error)
+    for kind in (AppError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _on_error)
 
 
 def problem_responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses for these errors: one per status, with its error codes."""
     entries: dict[int | str, dict[str, Any]] = {}
     for status in sorted({error.status for error in errors}):
-        codes = [f"`{error.code}`" for error in errors if error.status == status]
+        possible = [error for error in errors if error.status == status]
+        codes = ", ".join(f"`{error.code}`" for error in possible)
         model = ParametersProblemOut if status == ParametersInvalid.status else ProblemOut
         entries[status] = {
-            "description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}",
+            "description": f"{HTTPStatus(status).phrase}: {codes}",
             "headers": {
                 name: {"schema": {"type": "string"}, "example": value}
                 for name, value in HEADERS_BY_STATUS.get(status, {}).items()
@@ -54,11 +61,7 @@ def problem_responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]
             "content": {
                 "application/problem+json": {
                     "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
-                    "examples": {
-                        error.code: {"value": _example(error)}
-                        for error in errors
-                        if error.status == status
-                    },
+                    "examples": {error.code: {"value": _example(error)} for error in possible},
                 }
             },
         }
@@ -75,56 +78,38 @@ def _example(error: type[AppError]) -> dict[str, object]:
     return {**body, "detail": f"{name}: {message}", "code": error.code, "errors": errors}
 
 
-async def _on_app_error(_: Request, error: Exception) -> ProblemResponse:
-    if not isinstance(error, AppError):
-        raise error
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request_failed", code=error.code, detail=str(error))
-    return _problem(error.status, error.title, str(error), error.code, _parameter_errors(error))
+async def _on_error(request: Request, error: Exception) -> ProblemResponse:
+    match error:
+        case ParametersInvalid():
+            return _parameters_problem(error.errors.items())
+        case RequestValidationError():
+            items = error.errors()
+            return _parameters_problem((str(item["loc"][1]), _message(item)) for item in items)
+        case AppError():
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.warning("request_failed", code=error.code, detail=str(error))
+            return _problem(error.status, error.title, str(error), error.code)
+        case HTTPException(status_code=status):
+            code = CODES_BY_STATUS.get(status, "http_error")
+            response = _problem(status, HTTPStatus(status).phrase, str(error.detail), code)
+            response.headers.update(error.headers or {})
+            return response
+        case _:
+            log.error("request_broke", request_id=request.scope.get(REQUEST_ID), exc_info=error)
+            return _problem(AppError.status, AppError.title, "the log tells more", AppError.code)
 
 
-async def _on_invalid_request(_: Request, error: Exception) -> ProblemResponse:
-    if not isinstance(error, RequestValidationError):
-        raise error
-    errors = [
-        {"parameter": str(item["loc"][1]), "message": _message(item)} for item in error.errors()
-    ]
+def _parameters_problem(messages: Iterable[tuple[str, str]]) -> ProblemResponse:
+    errors = [{"parameter": name, "message": message} for name, message in messages]
     detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in errors)
     invalid = ParametersInvalid
-    return _problem(invalid.status, invalid.title, detail, invalid.code, {"errors": errors})
+    return _problem(invalid.status, invalid.title, detail, invalid.code, errors=errors)
 
 
-async def _on_http_error(_: Request, error: Exception) -> ProblemResponse:
-    if not isinstance(error, HTTPException):
-        raise error
-    phrase = HTTPStatus(error.status_code).phrase
-    code = CODES_BY_STATUS.get(error.status_code, "http_error")
-    return _problem(error.status_code, phrase, str(error.detail), code, headers=error.headers)
-
-
-async def _on_unexpected_error(request: Request, error: Exception) -> ProblemResponse:
-    log.error("request_broke", request_id=request.scope.get(REQUEST_ID), exc_info=error)
-    return _problem(AppError.status, AppError.title, "the log tells more", AppError.code)
-
-
-def _problem(
-    status: int,
-    title: str,
-    detail: str,
-    code: str,
-    extra: Mapping[str, object] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> ProblemResponse:
+def _problem(status: int, title: str, detail: str, code: str, **extra: object) -> ProblemResponse:
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    all_headers = {**(headers or {}), **HEADERS_BY_STATUS.get(status, {})}
-    return ProblemResponse({**body, **(extra or {})}, status_code=status, headers=all_headers)
-
-
-def _parameter_errors(error: AppError) -> dict[str, object]:
-    if not isinstance(error, ParametersInvalid):
-        return {}
-    errors = [{"parameter": name, "message": text} for name, text in error.errors.items()]
-    return {"errors": errors}
+    headers = HEADERS_BY_STATUS.get(status)
+    return ProblemResponse({**body, **extra}, status_code=status, headers=headers)
 
 
 def _message(item: Mapping[str, Any]) -> str:
