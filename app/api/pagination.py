@@ -1,6 +1,5 @@
 """Pagination: limits, cursors, links to the next page, and how pages may be cached."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -34,7 +33,6 @@ PAGE_RESPONSE: dict[int | str, dict[str, Any]] = {
 }
 MAX_ITEMS = 10_000
 DEFAULT_ITEMS = 1_000
-TIMESTAMP_PARAMETERS = ("from_dt", "to_dt")
 DEFAULT_HISTORY_ITEMS = 100
 
 Limit = Annotated[int, Query(ge=1, le=MAX_ITEMS, description="Items on a page.")]
@@ -43,20 +41,21 @@ Cursor = Annotated[
 ]
 
 
-def page_url(path: str, query: Mapping[str, object]) -> str:
+def page_url(
+    path: str, key: TickerKey, time_range: TimeRange, limit: int, cursor: str, **others: str | None
+) -> str:
     """Return the address of a page; parameters that are None are left out, times are seconds."""
-    parameters = {name: value for name, value in query.items() if value is not None}
-    parameters |= {
-        name: format_seconds(int(str(parameters[name])))
-        for name in TIMESTAMP_PARAMETERS
-        if name in parameters
-    }
-    return f"{path}?{urlencode(parameters)}"
+    start, end = (None if end is None else format_seconds(end) for end in time_range)
+    query = {"ticker": key.ticker, "exchange": key.exchange, **others, "from_dt": start}
+    query |= {"to_dt": end, "limit": str(limit), "cursor": cursor}
+    return (
+        f"{path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
+    )
 
 
-def link_header(url: str) -> dict[str, str]:
-    """Return the header that names the next page (RFC 8288)."""
-    return {"Link": f'<{url}>; rel="next"'}
+def link_header(url: str | None) -> dict[str, str]:
+    """Return the header that names the next page (RFC 8288); none on the last one."""
+    return {} if url is None else {"Link": f'<{url}>; rel="next"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +84,15 @@ class PriceList:
         """Return the address of the next page; None on the last one."""
         if not page.has_more or page.last is None:
             return None
-        query = {
-            "ticker": self.key.ticker,
-            "exchange": self.key.exchange,
-            "order": self.order.value if self.path == ALL_PATH else None,
-            "from_dt": self.time_range.start,
-            "to_dt": self.time_range.end,
-            "limit": self.limit,
-            "cursor": encode_cursor(page.last, self.scope),
-        }
-        return page_url(self.path, query)
+        cursor = encode_cursor(page.last, self.scope)
+        order = self.order.value if self.path == ALL_PATH else None
+        return page_url(self.path, self.key, self.time_range, self.limit, cursor, order=order)
 
 
 def encode_page_response(price_list: PriceList, page: EncodedPage) -> tuple[bytes, dict[str, str]]:
     """Return a page's body and its headers."""
     url = price_list.next_url(page)
-    headers = {"Cache-Control": CACHEABLE if page.is_complete else REVALIDATE}
+    headers = {"Cache-Control": CACHEABLE if page.is_complete else REVALIDATE, **link_header(url)}
     if page.tag:
         headers["ETag"] = weak_etag(f"{page.tag} {page.count} {url}".encode())
-    if url is not None:
-        headers.update(link_header(url))
     return encode_page(price_list.key, page, url), headers

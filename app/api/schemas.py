@@ -20,6 +20,13 @@ SourceName = Annotated[
 ]
 
 
+class OfTickerOut(BaseModel):
+    """Something of one ticker."""
+
+    exchange: str = Field(examples=["deribit"])
+    ticker: str = Field(examples=["btc_usd"])
+
+
 class PriceOut(BaseModel):
     """A price in its slot."""
 
@@ -28,11 +35,9 @@ class PriceOut(BaseModel):
     source: SourceName
 
 
-class PriceListOut(BaseModel):
+class PriceListOut(OfTickerOut):
     """A page of prices of one ticker."""
 
-    exchange: str = Field(examples=["deribit"])
-    ticker: str = Field(examples=["btc_usd"])
     count: int = Field(description="Items on this page.", examples=[1])
     items: list[PriceOut]
     next: str | None = Field(
@@ -41,11 +46,8 @@ class PriceListOut(BaseModel):
     )
 
 
-class PriceAtOut(PriceOut):
+class PriceAtOut(PriceOut, OfTickerOut):
     """The price at a moment."""
-
-    exchange: str = Field(examples=["deribit"])
-    ticker: str = Field(examples=["btc_usd"])
 
 
 class LatestPriceOut(PriceAtOut):
@@ -75,11 +77,9 @@ class CandleOut(BaseModel):
     closed: bool = Field(description="No live price can come for it any more.", examples=[True])
 
 
-class CandleListOut(BaseModel):
+class CandleListOut(OfTickerOut):
     """A page of candles of one ticker."""
 
-    exchange: str = Field(examples=["deribit"])
-    ticker: str = Field(examples=["btc_usd"])
     interval: Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"] = Field(examples=["1h"])
     count: int = Field(description="Items on this page.", examples=[1])
     items: list[CandleOut]
@@ -89,11 +89,9 @@ class CandleListOut(BaseModel):
     )
 
 
-class TickerOut(BaseModel):
+class TickerOut(OfTickerOut):
     """What is stored of a ticker."""
 
-    exchange: str = Field(examples=["deribit"])
-    ticker: str = Field(examples=["btc_usd"])
     active: bool = Field(description="It is being recorded now.")
     interval_seconds: int = Field(examples=[60])
     first: int | None = Field(description="The first slot stored.", examples=[1768492800])
@@ -131,7 +129,7 @@ class GapOut(BaseModel):
     )
 
 
-class CoverageOut(BaseModel):
+class CoverageOut(OfTickerOut):
     """What was promised of a ticker, what is stored of it, and what is missing.
 
     All numbers are about the whole period, `gaps` is a page of it.
@@ -139,8 +137,6 @@ class CoverageOut(BaseModel):
 
     model_config = ConfigDict(validate_by_name=True)
 
-    exchange: str = Field(examples=["deribit"])
-    ticker: str = Field(examples=["btc_usd"])
     first: int | None = Field(
         alias="from", description="The first slot promised.", examples=[1768492800]
     )

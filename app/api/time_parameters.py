@@ -72,8 +72,8 @@ async def get_requested_range(
         time_range = resolve_range(from_dt, to_dt, runtime.now())
     except ValueError:
         raise ParametersInvalid({"from_dt": "must not be after to_dt"}) from None
-    points = [point for point in (from_dt, to_dt) if point is not None]
-    return RequestedRange(time_range, any(point.is_relative for point in points))
+    is_relative = any(point is not None and point.is_relative for point in (from_dt, to_dt))
+    return RequestedRange(time_range, is_relative)
 
 
 RequestedRangeDep = Annotated[RequestedRange, Depends(get_requested_range)]

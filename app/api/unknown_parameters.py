@@ -38,7 +38,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not route.include_in_schema:
         return
-    known = _route_parameters(route)
+    known = dict(_declared_parameters(route.dependant))
     given = Counter(name for name, _ in request.query_params.multi_items())
     errors = dict(_errors(given, known))
     if errors:
@@ -70,12 +70,8 @@ def _unknown_message(name: str, known: Mapping[str, bool]) -> str:
     return f"is unknown; {hint} are {', '.join(known)}"
 
 
-def _route_parameters(route: APIRoute) -> Mapping[str, bool]:
-    """Return a route's parameters, and for each whether it may be repeated."""
-    return dict(_declared_parameters(route.dependant))
-
-
 def _declared_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """Yield a route's parameters, and for each whether it may be repeated."""
     for part in dependant.dependencies:
         yield from _declared_parameters(part)
     for field in dependant.query_params:

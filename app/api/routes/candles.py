@@ -7,27 +7,15 @@ from fastapi import APIRouter, Query, Response
 
 from app.api.cursors import decode_cursor, encode_cursor
 from app.api.dependencies import RuntimeDep, TickerDep
-from app.api.errors import problem_responses
+from app.api.errors import TICKER_ERRORS, problem_responses
 from app.api.pagination import PAGE_RESPONSE, Cursor, Limit, link_header, page_url
 from app.api.schemas import CandleListOut
 from app.api.time_parameters import TimeRangeDep
-from app.core.errors import (
-    DatabaseUnavailable,
-    ParametersInvalid,
-    SchemaOutdated,
-    TickerNotFound,
-)
 from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
 
 PATH = "/api/v1/prices/candles"
 
-router = APIRouter(
-    prefix="/prices",
-    tags=["prices"],
-    responses=problem_responses(
-        TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated
-    ),
-)
+router = APIRouter(prefix="/prices", tags=["prices"], responses=problem_responses(*TICKER_ERRORS))
 
 IntervalParameter = Annotated[
     CandleInterval,
@@ -57,14 +45,13 @@ async def candles(
     A candle covers all of its interval, also where that reaches beyond the period. It is closed
     when no live price can come for it any more; a repair may still fill in what was missed.
     """
-    query = CandleQuery(key, interval, time_range, fill, limit)
-    remaining = (
-        query if cursor is None else query.after(decode_cursor(cursor, _cursor_scope(query)))
-    )
+    query = remaining = CandleQuery(key, interval, time_range, fill, limit)
+    if cursor is not None:
+        remaining = query.after(decode_cursor(cursor, _cursor_scope(query)))
     page = await runtime.reader.read_candles(remaining)
     url = _next_url(query, page)
-    headers = None if url is None else link_header(url)
-    return Response(_encode_page(query, page, url), media_type="application/json", headers=headers)
+    body = _encode_page(query, page, url)
+    return Response(body, media_type="application/json", headers=link_header(url))
 
 
 def _cursor_scope(query: CandleQuery) -> str:
@@ -74,17 +61,9 @@ def _cursor_scope(query: CandleQuery) -> str:
 def _next_url(query: CandleQuery, page: CandlePage) -> str | None:
     if page.last is None or not page.has_more:
         return None
-    parameters = {
-        "ticker": query.key.ticker,
-        "exchange": query.key.exchange,
-        "interval": query.interval.value,
-        "from_dt": query.span.start,
-        "to_dt": query.span.end,
-        "limit": query.limit,
-        "fill": query.fill.value,
-        "cursor": encode_cursor(page.last, _cursor_scope(query)),
-    }
-    return page_url(PATH, parameters)
+    cursor = encode_cursor(page.last, _cursor_scope(query))
+    others = {"interval": query.interval.value, "fill": query.fill.value}
+    return page_url(PATH, query.key, query.span, query.limit, cursor, **others)
 
 
 def _encode_page(query: CandleQuery, page: CandlePage, url: str | None) -> bytes:

@@ -12,16 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.accept_encoding import accepts_gzip
 from app.api.dependencies import RuntimeDep, TickerDep
-from app.api.errors import problem_responses
+from app.api.errors import TICKER_ERRORS, problem_responses
 from app.api.time_parameters import TimeRangeDep
-from app.core.errors import (
-    AppError,
-    DatabaseUnavailable,
-    ParametersInvalid,
-    SchemaOutdated,
-    TickerNotFound,
-    TooManyExports,
-)
+from app.core.errors import AppError, TooManyExports
 from app.domain.exports import Export, ExportFormat
 
 SEND_TIMEOUT_SECONDS: Final = 60.0
@@ -61,9 +54,7 @@ FILE_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
 router = APIRouter(
     prefix="/prices",
     tags=["prices"],
-    responses=problem_responses(
-        TickerNotFound, ParametersInvalid, TooManyExports, DatabaseUnavailable, SchemaOutdated
-    ),
+    responses=problem_responses(*TICKER_ERRORS, TooManyExports),
 )
 log = structlog.get_logger(__name__)
 
@@ -125,16 +116,12 @@ async def _in_small_chunks(
     first: bytes, rest: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
     """Yield everything in chunks that a slow client receives within the timeout."""
+    block: bytes | None = first
     async with aclosing(rest):
-        for chunk in _split(first):
-            yield chunk
-        async for block in rest:
-            for chunk in _split(block):
-                yield chunk
-
-
-def _split(block: bytes) -> list[bytes]:
-    return [block[start : start + CHUNK_BYTES] for start in range(0, len(block), CHUNK_BYTES)]
+        while block is not None:
+            for start in range(0, len(block), CHUNK_BYTES):
+                yield block[start : start + CHUNK_BYTES]
+            block = await anext(rest, None)
 
 
 def _headers(export: Export, *, is_gzip: bool) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """The routes that serve prices."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from app.api.cursors import decode_cursor
 from app.api.dependencies import RuntimeDep, TickerDep, TickersDep
-from app.api.errors import problem_responses
+from app.api.errors import TICKER_ERRORS, problem_responses
 from app.api.pagination import (
     ALL_PATH,
     DEFAULT_HISTORY_ITEMS,
@@ -24,39 +24,21 @@ from app.api.pagination import (
 from app.api.schemas import LatestPriceListOut, LatestPriceOut, PriceAtOut, PriceListOut
 from app.api.serialization import encode_latest, encode_latest_list, encode_price
 from app.api.time_parameters import TIMESTAMP_FORMATS, RequestedRangeDep, TimestampParameter
-from app.core.errors import (
-    DatabaseUnavailable,
-    NoPriceNear,
-    NoPriceYet,
-    ParametersInvalid,
-    PriceTooOld,
-    SchemaOutdated,
-    TickerNotFound,
-)
+from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.domain.prices import Order
 from app.domain.times import floor_seconds
 from app.runtime import Runtime
 
 MAX_TOLERANCE_SECONDS = 10_000_000_000
 
-router = APIRouter(
-    prefix="/prices",
-    tags=["prices"],
-    responses=problem_responses(
-        TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated
-    ),
-)
+router = APIRouter(prefix="/prices", tags=["prices"], responses=problem_responses(*TICKER_ERRORS))
 
+PRICE_PAGE: dict[str, Any] = {"response_model": PriceListOut, "responses": PAGE_RESPONSE}
 OrderParameter = Annotated[Order, Query(description="Oldest first or newest first.")]
 Seconds = Annotated[int | None, Query(ge=0, le=MAX_TOLERANCE_SECONDS)]
 
 
-@router.get(
-    "",
-    summary="Everything stored of a ticker",
-    response_model=PriceListOut,
-    responses=PAGE_RESPONSE,
-)
+@router.get("", summary="Everything stored of a ticker", **PRICE_PAGE)
 async def list_prices(
     runtime: RuntimeDep,
     key: TickerDep,
@@ -92,12 +74,7 @@ async def latest_price(
     )
 
 
-@router.get(
-    "/history",
-    summary="The newest prices, newest first",
-    response_model=PriceListOut,
-    responses=PAGE_RESPONSE,
-)
+@router.get("/history", summary="The newest prices, newest first", **PRICE_PAGE)
 async def price_history(
     runtime: RuntimeDep,
     key: TickerDep,
@@ -109,18 +86,12 @@ async def price_history(
     return await _page_response(runtime, price_list, cursor)
 
 
-@router.get(
-    "/period",
-    summary="The prices of a period",
-    response_model=PriceListOut,
-    responses=PAGE_RESPONSE,
-)
+@router.get("/period", summary="The prices of a period", **PRICE_PAGE)
 @router.get(
     "/filter",
     name="filter_prices",
     summary="The prices of a period, by its other name",
-    response_model=PriceListOut,
-    responses=PAGE_RESPONSE,
+    **PRICE_PAGE,
 )
 async def prices_of_period(
     runtime: RuntimeDep,

@@ -1,5 +1,7 @@
 """The route that lists tickers."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
 from app.api.dependencies import RuntimeDep
@@ -17,17 +19,7 @@ router = APIRouter(
 @router.get("", summary="Every ticker that is or was recorded")
 async def list_tickers(runtime: RuntimeDep) -> TickerListOut:
     """Every ticker with what is stored of it; `active` ones are being recorded."""
+    summaries = await runtime.reader.list_tickers()
     return TickerListOut(
-        items=[
-            TickerOut(
-                exchange=summary.key.exchange,
-                ticker=summary.key.ticker,
-                active=summary.active,
-                interval_seconds=summary.interval_seconds,
-                first=summary.first,
-                last=summary.last,
-                rows=summary.rows,
-            )
-            for summary in await runtime.reader.list_tickers()
-        ]
+        items=[TickerOut(**summary.key._asdict(), **asdict(summary)) for summary in summaries]
     )
