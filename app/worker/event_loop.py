@@ -2,9 +2,9 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from app.core.gc_tuning import tune_gc
 from app.core.settings import Settings
@@ -26,28 +26,26 @@ class TaskLoop:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._runner: asyncio.Runner | None = None
+        self._runner = asyncio.Runner()  # it creates the loop when it is first used
         self._stack = AsyncExitStack()
         self._runtime: Runtime | None = None
 
     def run(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
         """Run async work on this process's loop and return its result."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
         return self._runner.run(self._with_runtime(work), context=contextvars.copy_context())
 
     def close(self) -> None:
         """Close the runtime and the loop, if a task opened them."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
+        if self._runtime is not None:
             self._runtime = None
-            runner.run(self._stack.aclose())
-            runner.close()
+            self._runner.run(self._stack.aclose())
+        self._runner.close()
 
     async def _with_runtime(self, work: "Callable[[Runtime], Awaitable[T]]") -> T:
         from app.runtime import open_runtime  # noqa: PLC0415  # heavy, and beat needs none of it
 
-        with _reporting_liveness():
+        reports = asyncio.create_task(_report_liveness())
+        try:
             if self._runtime is None:
                 context = open_runtime(self._settings)
                 self._runtime = await self._stack.enter_async_context(context)
@@ -57,21 +55,12 @@ class TaskLoop:
                 return await work(runtime)
             finally:
                 await flush_counters(runtime.redis)
+        finally:
+            reports.cancel()
 
 
-@contextmanager
-def _reporting_liveness() -> Iterator[None]:
+async def _report_liveness() -> NoReturn:
     """Report regularly, while a task runs, that its event loop is not blocked."""
-    loop = asyncio.get_running_loop()
-    next_report: asyncio.Handle
-
-    def report() -> None:
-        nonlocal next_report
+    while True:
         liveness.report_task_loop()
-        next_report = loop.call_later(HEARTBEAT_SECONDS, report)
-
-    next_report = loop.call_soon(report)
-    try:
-        yield
-    finally:
-        next_report.cancel()
+        await asyncio.sleep(HEARTBEAT_SECONDS)
