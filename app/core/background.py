@@ -19,12 +19,8 @@ PAUSE_SECONDS: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-def _always() -> bool:
-    return True
-
-
 async def run_repeatedly(
-    name: str, work: Callable[[], Awaitable[object]], *, while_: Callable[[], bool] = _always
+    name: str, work: Callable[[], Awaitable[object]], *, while_: Callable[[], bool] = lambda: True
 ) -> None:
     """Repeat work as long as a condition holds; log and count its errors under `name`.
 

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import walk_tb
 from typing import TextIO
@@ -62,7 +61,7 @@ class ThrottlingHandler(logging.StreamHandler[TextIO]):
 
     def write_suppressed(self) -> None:
         """Write a summary line for every group with suppressed records."""
-        with self._locked():
+        with self.lock:  # type: ignore[union-attr]  # the handler's own, which a fork renews
             self._reset_after_fork()
             for group in self._groups.values():
                 self._write_summary(group)
@@ -104,31 +103,19 @@ class ThrottlingHandler(logging.StreamHandler[TextIO]):
     def _write_when_due(self) -> None:
         while True:
             time.sleep(self._quiet_seconds / 10)
-            with self._locked():
-                self._write_due()
+            due_before = time.monotonic() - self._quiet_seconds
+            with self.lock:  # type: ignore[union-attr]  # the handler's own, which a fork renews
+                for group in self._groups.values():
+                    if group.shown_at <= due_before:
+                        self._write_summary(group)
                 if not any(group.suppressed for group in self._groups.values()):
                     self._thread = None
                     return
-
-    def _write_due(self) -> None:
-        due_before = time.monotonic() - self._quiet_seconds
-        for group in self._groups.values():
-            if group.shown_at <= due_before:
-                self._write_summary(group)
 
     def _write_summary(self, group: _Group) -> None:
         if group.newest is not None and not self.stream.closed:
             super().emit(_with_count(group.newest, group.suppressed))
             group.shown_at, group.suppressed, group.newest = time.monotonic(), 0, None
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the handler's own lock, which a fork renews."""
-        self.acquire()
-        try:
-            yield
-        finally:
-            self.release()
 
 
 def _group_key(record: logging.LogRecord) -> str:

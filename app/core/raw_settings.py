@@ -1,7 +1,7 @@
 """Settings before validation: names and values in the environment and in `.env`."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 from dotenv import dotenv_values
@@ -15,7 +15,7 @@ MIN_SIMILARITY = 0.85
 def misspelled_settings() -> dict[str, str]:
     """Map names in the environment and `.env` that nearly match a setting to that setting."""
     known = [name.upper() for name in Settings.model_fields]
-    present = {name.upper() for name in (*os.environ, *_names_in_env_file())}
+    present = {name.upper() for name in (*os.environ, *_env_file())}
     matches = {
         name: get_close_matches(name, known, n=1, cutoff=MIN_SIMILARITY)
         for name in sorted(present.difference(known))
@@ -26,16 +26,12 @@ def misspelled_settings() -> dict[str, str]:
 def raw_log_format() -> str:
     """Return LOG_FORMAT in lower case, even if another setting is invalid; empty if it is unset."""
     environment = {name.upper(): value for name, value in os.environ.items()}
-    try:
-        log_format = environment.get("LOG_FORMAT") or dotenv_values(ENV_FILE).get("LOG_FORMAT")
-    except (OSError, UnicodeError):
-        return ""
-    return (log_format or "").lower()
+    return (environment.get("LOG_FORMAT") or _env_file().get("LOG_FORMAT") or "").lower()
 
 
-def _names_in_env_file() -> Iterable[str]:
-    """Return the names in `.env`; none if it can't be read, which `load_settings` reports."""
+def _env_file() -> Mapping[str, str | None]:
+    """Read `.env`; return nothing if it can't be read, which `load_settings` reports."""
     try:
         return dotenv_values(ENV_FILE)
     except (OSError, UnicodeError):
-        return ()
+        return {}

@@ -2,21 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-)
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Protocol, cast
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncEngine,
-    AsyncSession,
-)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
 from app.core.background import run_repeatedly
@@ -239,14 +231,13 @@ async def _hold_advisory_lock(
 async def _keep_session_active(
     connection: AsyncConnection, pause_seconds: float, released: asyncio.Event
 ) -> None:
-    while not released.is_set():
-        if await wait_for_event(released, pause_seconds):
-            return
-        try:
-            await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError):
-            # the lock is lost with the connection; its holder's work is safe without it
-            await released.wait()
+    if await wait_for_event(released, pause_seconds):
+        return
+    try:
+        await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError):
+        # the lock is lost with the connection; its holder's work is safe without it
+        await released.wait()
 
 
 async def _release_advisory_lock(connection: AsyncConnection, name: str) -> None:

@@ -1,8 +1,7 @@
 """SQLAlchemy engines, whose URL may hold libpq's TLS parameters (sslmode, sslrootcert, …)."""
 
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -29,12 +28,16 @@ def create_engine(url: str, *, connect_args: Mapping[str, Any], **options: Any) 
     Raises:
         SettingsError: the URL is malformed, or names a file that can't be read.
     """
-    with _map_url_errors():
+    try:
         parsed = make_url(url)
         tls = {name: str(parsed.query[name]) for name in TLS_PARAMETERS if name in parsed.query}
         arguments = {**connect_args, **_tls_arguments(tls)}
         without_tls = parsed.difference_update_query(TLS_PARAMETERS)
         return create_async_engine(without_tls, connect_args=arguments, **options)
+    except (ArgumentError, ValueError):
+        raise SettingsError(
+            "DATABASE_URL=(hidden): must look like postgresql+asyncpg://user:password@host:port/name"
+        ) from None
 
 
 def _tls_arguments(tls: Mapping[str, str]) -> dict[str, str]:
@@ -61,14 +64,4 @@ def _require_readable(name: str, path: Path) -> None:
     except OSError as error:
         raise SettingsError(
             f"DATABASE_URL=(hidden): {name}={path} can't be read ({error.strerror})"
-        ) from None
-
-
-@contextmanager
-def _map_url_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ArgumentError, ValueError):
-        raise SettingsError(
-            "DATABASE_URL=(hidden): must look like postgresql+asyncpg://user:password@host:port/name"
         ) from None

@@ -12,8 +12,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from app.core.errors import BrokerUnavailable
 
 SOCKET_TIMEOUT_SECONDS = 3.0
-COMMAND_REFUSED = "Redis answers and refuses"
-LOGIN_REFUSED = "Redis refuses the login"
 MAX_REASON_CHARACTERS = 80
 
 
@@ -37,14 +35,11 @@ def map_redis_errors() -> Iterator[None]:
     """Map errors of redis-py and the socket to BrokerUnavailable."""
     try:
         yield
-    except AuthenticationError as error:  # in redis-py a subclass of ConnectionError
-        raise BrokerUnavailable(
-            f"{LOGIN_REFUSED} ({str(error)[:MAX_REASON_CHARACTERS]})"
-        ) from error
-    except ResponseError as error:
-        raise BrokerUnavailable(
-            f"{COMMAND_REFUSED} ({str(error)[:MAX_REASON_CHARACTERS]})"
-        ) from error
+    except (AuthenticationError, ResponseError) as error:
+        is_login = isinstance(error, AuthenticationError)
+        problem = "Redis refuses the login" if is_login else "Redis answers and refuses"
+        reason = str(error)[:MAX_REASON_CHARACTERS]
+        raise BrokerUnavailable(f"{problem} ({reason})") from error
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
 
