@@ -52,10 +52,6 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
         # every collection.
         "result_expires": RESULT_RETENTION_SECONDS,
         "task_track_started": True,
-        "task_serializer": "json",
-        "result_serializer": "json",
-        "accept_content": ["json"],
-        "timezone": "UTC",
         "worker_redirect_stdouts": False,
         "worker_consumer": "app.worker.consumer:ReconnectingConsumer",
         "beat_scheduler": "app.worker.beat:EpochAlignedScheduler",
