@@ -19,7 +19,7 @@ from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOu
 from app.api.unknown_parameters import refuse_unknown_parameters
 from app.core.errors import AppError, BrokerUnavailable
 from app.core.exit_messages import exit_message, warn_of_misspelled_settings
-from app.core.gc_tuning import tuned_gc
+from app.core.gc_tuning import tune_gc
 from app.core.logs import configure_logs, quiet_loggers
 from app.core.settings import Settings, load_settings
 from app.redis.client import ping
@@ -91,8 +91,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 cache_lifespan(runtime),
             ):
                 app.state.fast_path = FastPathHandlers(runtime)
-                with tuned_gc():
-                    yield
+                tune_gc()
+                yield
 
 
 async def _warn_without_broker(runtime: Runtime) -> None:

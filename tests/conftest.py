@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import event
 
+from app.core.gc_tuning import tune_gc
 from app.core.metrics import drain
 from app.core.settings import Settings
 from app.embedded.servers import EmbeddedServers, embedded_servers
@@ -21,6 +22,11 @@ from app.postgres.database import Database
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange, ExchangeOptions
 from tests.databases import Databases
+
+
+def pytest_collection_finish() -> None:
+    """Collect as little garbage as the services do: the tests themselves are never garbage."""
+    tune_gc()
 
 
 @dataclass(frozen=True, slots=True)
