@@ -60,17 +60,17 @@ def run_beat() -> None:
 
 
 def run_stack() -> None:
-    """Run everything on this machine against the real exchange."""
-    from app.embedded.commands import run
+    """Run everything here: PostgreSQL, Redis, API, worker and beat, on the real exchange."""
+    from app.embedded import commands, stack
 
-    run()
+    commands.run_or_exit(stack.run)
 
 
 def run_demo() -> None:
-    """Run everything on this machine against the simulated exchange."""
-    from app.embedded.commands import demo
+    """Run everything here against a stand-in exchange, with two days of history to look at."""
+    from app.embedded import commands, stack
 
-    demo()
+    commands.run_or_exit(stack.demo)
 
 
 ENTRYPOINTS: Final[Mapping[str, Callable[[], None]]] = {

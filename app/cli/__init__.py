@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app import __version__
+from app import __version__, entrypoints
 from app.cli import (
     exchange,
     exports,
@@ -13,7 +13,6 @@ from app.cli import (
     healthcheck,
     imports,
     inspection,
-    local,
     processes,
     repair,
 )
@@ -46,9 +45,9 @@ def _options(
     pass
 
 
+cli.command("run")(entrypoints.run_stack)
+cli.command("demo")(entrypoints.run_demo)
 for command in (
-    local.run,
-    local.demo,
     processes.api,
     processes.worker,
     processes.beat,

@@ -1,8 +1,10 @@
 """The stacks of `run` and `demo`: every process of the service, supervised on one machine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +26,6 @@ from app.supervisor.process_specs import (
 from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor, start_concurrently
 
-ExchangeProblem = Callable[[], Awaitable[str | None]]
-"""Requests the exchange once and returns what is wrong, if anything."""
-
 UNSET_IN_DEMO: Final = (
     "CELERY_BROKER_URL",
     "PROXY_URL",
@@ -37,9 +36,7 @@ UNSET_IN_DEMO: Final = (
 """Settings of servers that the demo must never reach."""
 
 
-def run(
-    output: TerminalOutput, exchange_problem: ExchangeProblem, program: Sequence[str] = APP_COMMAND
-) -> None:
+def run(output: TerminalOutput, program: Sequence[str] = APP_COMMAND) -> None:
     """Run everything against the real exchange until a signal ends it.
 
     Raises:
@@ -51,10 +48,8 @@ def run(
     with locked_data_dir(data_dir) as lock:
         settings = load_settings()
         environment = _environment(settings, data_dir, output)
-        stack = Stack(
-            settings, data_dir, output, environment, program, exchange_problem=exchange_problem
-        )
-        asyncio.run(stack.run(lock))
+        specs = ServiceSpecs(settings, data_dir, environment, program)
+        asyncio.run(Stack(specs, output).run(lock))
 
 
 def demo(
@@ -78,25 +73,19 @@ def demo(
             "DERIBIT_BASE_URL": exchange_url(port),
             "DATA_DIR": str(data_dir),
         }
+        specs = ServiceSpecs(settings, data_dir, environment, program)
         exchange = exchange_spec(settings, port, program)
-        stack = Stack(
-            settings, data_dir, output, environment, program, exchange=exchange, seed=seed
-        )
-        asyncio.run(stack.run(lock))
+        asyncio.run(Stack(specs, output, exchange, seed).run(lock))
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
     """The processes of one data directory, started in the order of their dependencies."""
 
-    settings: Settings
-    data_dir: Path
+    specs: ServiceSpecs  # without the addresses of the embedded servers
     output: TerminalOutput
-    environment: Mapping[str, str]
-    program: Sequence[str]
-    exchange: ProcessSpec | None = None
+    exchange: ProcessSpec | None = None  # the simulated one, of the demo
     seed: Sequence[str] = ()
-    exchange_problem: ExchangeProblem | None = None
 
     async def run(self, lock: int) -> None:
         """Start everything and keep it running until a signal comes."""
@@ -104,28 +93,24 @@ class Stack:
         await supervisor.run_until_signal(lambda: self._start(supervisor))
 
     async def _start(self, supervisor: Supervisor) -> None:
-        self.output.write_message(
-            f"Deribit price collector {__version__}, its data in {self.data_dir}"
-        )
+        settings, data_dir = self.specs.settings, self.specs.directory
+        self.output.write_message(f"Deribit price collector {__version__}, its data in {data_dir}")
         self.output.write_message("Starting the servers …")
-        embedded = await prepare_servers(self.data_dir, self._unset_servers())
-        specs = ServiceSpecs(
-            self.settings, self.data_dir, {**self.environment, **embedded.urls}, self.program
-        )
+        unset = [name for name in SERVER_SETTINGS if getattr(settings, name.lower()) is None]
+        embedded = await prepare_servers(data_dir, unset)
+        specs = replace(self.specs, env={**self.specs.env, **embedded.urls})
         await self._start_servers(supervisor, embedded, specs)
-        write_server_urls(self.data_dir, {**embedded.urls, **self._exchange_url()})
+        # other commands would use the real exchange beside the demo's prices
+        exchange = {"DERIBIT_BASE_URL": settings.deribit_base_url} if self.exchange else {}
+        write_server_urls(data_dir, {**embedded.urls, **exchange})
         self.output.write_message("Starting the API, the worker and beat …")
         await start_concurrently(*map(supervisor.start, specs.services()))
-        self._announce(specs)
-        await self._report_exchange()
-
-    def _unset_servers(self) -> list[str]:
-        """Name the settings of the servers that the user left to us."""
-        return [name for name in SERVER_SETTINGS if getattr(self.settings, name.lower()) is None]
-
-    def _exchange_url(self) -> dict[str, str]:
-        """Return the demo's exchange for other commands, which would use the real one otherwise."""
-        return {"DERIBIT_BASE_URL": self.settings.deribit_base_url} if self.exchange else {}
+        self._announce()
+        if self.exchange is None and (problem := await exchange_problem()):
+            self.output.write_message(
+                f"The exchange can't be reached ({problem}). The collector keeps trying; "
+                "`make demo` shows everything with a stand-in exchange."
+            )
 
     async def _start_servers(
         self, supervisor: Supervisor, embedded: EmbeddedServers, specs: ServiceSpecs
@@ -144,31 +129,37 @@ class Stack:
         others = [*servers.values(), *([self.exchange] if self.exchange else [])]
         await start_concurrently(prepare_database(), *map(supervisor.start, others))
 
-    def _announce(self, specs: ServiceSpecs) -> None:
-        key = "as set in API_KEYS" if self.settings.api_keys else self._shown_key()
+    def _announce(self) -> None:
+        data_dir = self.specs.directory
+        if self.specs.settings.api_keys:
+            key = "as set in API_KEYS"
+        else:
+            key = f"in {data_dir / KEY_FILE}" if self.output.hides_secrets else api_key(data_dir)
         lines = {
-            "API": f"{specs.base_url}/api/v1",
-            "Swagger UI": f"{specs.base_url}/docs",
+            "API": f"{self.specs.base_url}/api/v1",
+            "Swagger UI": f"{self.specs.base_url}/docs",
             "API key": f"{key} (header X-API-Key)",
-            "Data": str(self.data_dir),
+            "Data": str(data_dir),
             "To stop": "Ctrl-C",
         }
         self.output.write_message("Everything runs.")
         for name, value in lines.items():
             self.output.write_message(f"  {name:<11}{value}")
 
-    def _shown_key(self) -> str:
-        key = api_key(self.data_dir)
-        return f"in {self.data_dir / KEY_FILE}" if self.output.hides_secrets else key
 
-    async def _report_exchange(self) -> None:
-        if self.exchange_problem is None:
-            return
-        if problem := await self.exchange_problem():
-            self.output.write_message(
-                f"The exchange can't be reached ({problem}). The collector keeps trying; "
-                "`make demo` shows everything with a stand-in exchange."
-            )
+async def exchange_problem() -> str:
+    """Request the exchange once, in a process of its own; return why it can't be reached."""
+    check = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli.exchange_check"), stdout=PIPE, stderr=DEVNULL
+    )
+    try:
+        answer, _ = await check.communicate()
+    finally:
+        if check.returncode is None:
+            check.kill()
+    if check.returncode and not answer:
+        return "it could not be asked: python -m app.cli.exchange_check tells why"
+    return answer.decode().strip()
 
 
 def _load_known(**overrides: object) -> Settings:

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.errors import SettingsError
+from app.supervisor.directory_cleanup import works_in
 
 
 def stop_stale_server(pid_file: Path, directory: Path, stop_signal: signal.Signals) -> None:
@@ -15,30 +16,14 @@ def stop_stale_server(pid_file: Path, directory: Path, stop_signal: signal.Signa
     Raises:
         SettingsError: the server does not end, even if it is killed.
     """
-    process = _running_process(pid_file)
-    if process is None or not _works_in(process, directory):
-        pid_file.unlink(missing_ok=True)
-        return
-    for number in (stop_signal, signal.SIGKILL):
-        if _stop(process, number):
-            pid_file.unlink(missing_ok=True)
-            return
-    raise SettingsError(f"process {process.pid} still serves {directory} and does not end")
-
-
-def _running_process(pid_file: Path) -> psutil.Process | None:
     with suppress(FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
         process = psutil.Process(int(pid_file.read_text().split()[0]))
-        if process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    return None
-
-
-def _works_in(process: psutil.Process, directory: Path) -> bool:
-    """Tell a server from an unrelated process with its old id: servers work in their directory."""
-    with suppress(psutil.Error, OSError):
-        return Path(process.cwd()) == directory.resolve()
-    return False
+        # servers work in their directory, unlike an unrelated process with the old id
+        if works_in(process, directory) and not (
+            _stop(process, stop_signal) or _stop(process, signal.SIGKILL)
+        ):
+            raise SettingsError(f"process {process.pid} still serves {directory} and does not end")
+    pid_file.unlink(missing_ok=True)
 
 
 def _stop(process: psutil.Process, number: signal.Signals) -> bool:

@@ -15,14 +15,15 @@ def kill_processes_in(directory: Path) -> None:
     Each of PostgreSQL's processes has a session of its own. One that hangs outlives its server and
     keeps the next one from starting.
     """
-    processes = [process for process in psutil.process_iter() if _works_in(process, directory)]
+    processes = [process for process in psutil.process_iter() if works_in(process, directory)]
     for process in processes:
         with suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(processes, _KILL_TIMEOUT_SECONDS)
 
 
-def _works_in(process: psutil.Process, directory: Path) -> bool:
+def works_in(process: psutil.Process, directory: Path) -> bool:
+    """Return whether this is a process's working directory; a zombie has none."""
     try:
         return bool(process.cwd() == str(directory))
     except psutil.Error:  # it ended, or belongs to another user

@@ -21,18 +21,17 @@ from tests.supervisor.child_programs import PROJECT, lives, python, until
 MAIN = """
 import sys
 from app.embedded import commands, stack
-from app.supervisor.output import TerminalOutput
 
 async def problem():
     return "no such host"
 
+stack.exchange_problem = problem
 program = (sys.executable, sys.argv[2])
-with TerminalOutput() as terminal:
-    play = {
-        "run": lambda: stack.run(terminal, problem, program),
-        "demo": lambda: stack.demo(terminal, program, (*program, "seed")),
-    }[sys.argv[1]]
-    commands.run_or_exit(play)
+play = {
+    "run": lambda output: stack.run(output, program),
+    "demo": lambda output: stack.demo(output, program, (*program, "seed")),
+}[sys.argv[1]]
+commands.run_or_exit(play)
 """
 OTHER_SERVERS = {
     "DATABASE_URL": "postgresql+asyncpg://user@production/prices",

@@ -21,7 +21,7 @@ SECOND_US = 1_000_000
 
 async def raw(exchange: Exchange) -> tuple[bytes, bytes]:
     """Ask for a price over a socket; return head and body as they came until the end."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", exchange.listener.port)
     try:
         writer.write(PRICE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -148,7 +148,7 @@ async def test_down_refuses_connections_and_comes_back_on_its_port(
     with pytest.raises(aiohttp.ClientConnectionError):
         await client.control("GET", "state")
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", exchange.port)
+        await asyncio.open_connection("127.0.0.1", exchange.listener.port)
     await until(partial(_answers, client))
     assert (await client.control("GET", "faults")).json == []
 
