@@ -71,14 +71,10 @@ def _preview_lines(runtime: "Runtime", selection: Selection, counts: RowCounts) 
         yield f"  {source}  {rows:,}"
     if selection.is_whole:
         yield "  with its recordings, and what is noted of its gaps"
-        if selection.key in _configured_keys(runtime):
+        if selection.key in {TickerKey(*index) for index in runtime.settings.indices}:
             yield "  it is in TICKERS: with its next price a new record begins"
     else:
         yield "  slots that a recording promises become gaps, which the repair fills if it can"
-
-
-def _configured_keys(runtime: "Runtime") -> set[TickerKey]:
-    return {TickerKey(*index) for index in runtime.settings.indices}
 
 
 def _as_json(selection: Selection, counts: RowCounts) -> dict[str, object]:

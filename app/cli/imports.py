@@ -4,9 +4,8 @@ import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,13 +17,6 @@ from app.domain.slots import SECONDS_PER_DAY
 
 STEPS = 1000
 """The steps of a progress bar."""
-
-
-class OnError(StrEnum):
-    """What happens at a bad row."""
-
-    FAIL = "fail"
-    SKIP = "skip"
 
 
 def import_(
@@ -44,8 +36,9 @@ def import_(
         typer.Option(min=1, max=SECONDS_PER_DAY, help="COLLECT_INTERVAL_SECONDS if left out."),
     ] = None,
     on_error: Annotated[
-        OnError, typer.Option(help="End at the first bad row, or list and skip them.")
-    ] = OnError.FAIL,
+        Literal["fail", "skip"],
+        typer.Option(help="End at the first bad row, or list and skip them."),
+    ] = "fail",
 ) -> None:
     """Store what files hold and the record lacks; twice is the same as once."""
     from app.core.settings import load_settings
@@ -53,9 +46,7 @@ def import_(
     seconds = interval or load_settings().collect_interval_seconds
     if SECONDS_PER_DAY % seconds:
         raise typer.BadParameter(f"--interval {seconds} does not divide a day")
-    request = ImportRequest(
-        *split_ticker_options(ticker, exchange), seconds, on_error is OnError.SKIP
-    )
+    request = ImportRequest(*split_ticker_options(ticker, exchange), seconds, on_error == "skip")
     asyncio.run(_import(files, request))
 
 

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import command_runtime
-from app.cli.options import (
-    FromOption,
-    JsonOption,
-    TickerOption,
-    ToOption,
-    parse_range,
-)
+from app.cli.options import FromOption, JsonOption, TickerOption, ToOption, parse_range
 from app.cli.reports import gap_data, gap_line, report_data, report_lines, utc_or_dash
 from app.domain.coverage import Coverage, Quality
 from app.domain.prices import TickerKey, TimeRange
@@ -105,8 +99,5 @@ async def _verify(*, rebuild: bool) -> int:
         async for checked in runtime.summaries.verify(rebuild=rebuild):
             wrong += checked.wrong
             first, last = utc_or_dash(checked.start), utc_or_dash(checked.end)
-            print(
-                f"{checked.key}  {first}  {last}  {checked.wrong} wrong",
-                file=sys.stderr,
-            )
+            print(f"{checked.key}  {first}  {last}  {checked.wrong} wrong", file=sys.stderr)
     return wrong

@@ -10,6 +10,7 @@ import typer
 
 from app import entrypoints
 from app.cli.context import command_runtime
+from app.cli.options import JsonOption
 
 WatchedOption = Annotated[
     bool, typer.Option("--watched", help="Start it again whenever it dies or hangs.")
@@ -18,26 +19,17 @@ WatchedOption = Annotated[
 
 def api(*, watched: WatchedOption = False) -> None:
     """Serve the API."""
-    if watched:
-        _run_supervised("api")
-    else:
-        entrypoints.run_api()
+    _run_service("api", watched=watched)
 
 
 def worker(*, watched: WatchedOption = False) -> None:
     """Run a Celery worker."""
-    if watched:
-        _run_supervised("worker")
-    else:
-        entrypoints.run_worker()
+    _run_service("worker", watched=watched)
 
 
 def beat(*, watched: WatchedOption = False) -> None:
     """Run Celery beat."""
-    if watched:
-        _run_supervised("beat")
-    else:
-        entrypoints.run_beat()
+    _run_service("beat", watched=watched)
 
 
 def migrate() -> None:
@@ -47,9 +39,7 @@ def migrate() -> None:
     upgrade()
 
 
-def collect(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False
-) -> None:
+def collect(*, as_json: JsonOption = False) -> None:
     """Collect every ticker once, here and now, without Celery."""
     result = asyncio.run(_collect_once())
     print(json.dumps(result) if as_json else _summary(result))
@@ -57,8 +47,11 @@ def collect(
         raise typer.Exit(1)
 
 
-def _run_supervised(name: str) -> None:
-    """Run a service as a supervised child of this process."""
+def _run_service(name: str, *, watched: bool) -> None:
+    """Run a service as this process, or as a supervised child of it."""
+    if not watched:
+        entrypoints.ENTRYPOINTS[name]()
+        return
     from app.core.exit_messages import final_message
     from app.core.settings import load_settings
     from app.supervisor.processes import CannotStart

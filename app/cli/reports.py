@@ -36,7 +36,8 @@ def report_lines(coverage: Coverage, quality: Quality) -> Iterator[str]:
     """Format the report on a ticker."""
     tally = coverage.tally
     first, last = utc_or_dash(tally.first), utc_or_dash(tally.last)
-    yield f"{coverage.key}  {first} to {last}, every {_format_interval(coverage)}"
+    interval = "-" if tally.interval_seconds is None else f"{tally.interval_seconds} s"
+    yield f"{coverage.key}  {first} to {last}, every {interval}"
     yield (
         f"  expected  {tally.expected:,} slots; stored {tally.stored:,}"
         f" ({tally.live:,} live, {tally.backfilled:,} backfilled, {tally.imported:,} imported)"
@@ -50,7 +51,7 @@ def report_lines(coverage: Coverage, quality: Quality) -> Iterator[str]:
 
 def report_data(coverage: Coverage, quality: Quality) -> Data:
     """Return the report on a ticker; lateness in seconds, moves as fractions."""
-    tally, lateness = coverage.tally, quality.lateness
+    tally = coverage.tally
     return {
         **coverage.key._asdict(),
         "from": tally.first,
@@ -64,21 +65,11 @@ def report_data(coverage: Coverage, quality: Quality) -> Data:
         "missing": tally.missing,
         "missing_by_reason": coverage.missing_by_reason(),
         "longest_gap": coverage.longest_gap,
-        "lateness_seconds": lateness
-        and {
-            "p50": lateness.median_us / MICROSECONDS,
-            "p99": lateness.p99_us / MICROSECONDS,
-            "worst": lateness.worst_us / MICROSECONDS,
-        },
+        "lateness_seconds": _lateness_seconds(quality),
         "outlier_bound": quality.bound,
         "outlier_count": quality.outlier_count,
         "outliers": [_outlier_data(outlier) for outlier in quality.outliers],
     }
-
-
-def _format_interval(coverage: Coverage) -> str:
-    interval = coverage.tally.interval_seconds
-    return "-" if interval is None else f"{interval} s"
 
 
 def _format_missing(coverage: Coverage) -> str:
@@ -90,16 +81,18 @@ def _format_missing(coverage: Coverage) -> str:
     )
 
 
-def _format_lateness(quality: Quality) -> str:
+def _lateness_seconds(quality: Quality) -> dict[str, float] | None:
     lateness = quality.lateness
     if lateness is None:
-        return "no live samples"
-    median, p99, worst = (
-        us / MICROSECONDS for us in (lateness.median_us, lateness.p99_us, lateness.worst_us)
-    )
-    return (
-        f"{median:.2f} s after the slot's start (median), {p99:.2f} s (p99), {worst:.2f} s (worst)"
-    )
+        return None
+    times_us = {"p50": lateness.median_us, "p99": lateness.p99_us, "worst": lateness.worst_us}
+    return {name: us / MICROSECONDS for name, us in times_us.items()}
+
+
+def _format_lateness(quality: Quality) -> str:
+    text = "{p50:.2f} s after the slot's start (median), {p99:.2f} s (p99), {worst:.2f} s (worst)"
+    lateness = _lateness_seconds(quality)
+    return "no live samples" if lateness is None else text.format(**lateness)
 
 
 def _format_outliers(quality: Quality) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from app.embedded.cluster import bin_directory, create_cluster, require_version, system_user
-from app.embedded.stale_servers import stop_stale_server
+from app.supervisor.directory_cleanup import stop_stale_server
 from app.supervisor.processes import ProcessSpec
 
 DATABASE: Final = "prices"

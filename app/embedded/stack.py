@@ -3,18 +3,20 @@
 import asyncio
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from app import __version__
 from app.clients import require_known_exchanges
-from app.core.errors import SettingsError
+from app.core.errors import AppError, SettingsError
+from app.core.exit_messages import final_message
+from app.core.raw_settings import misspelled_settings, raw_log_format
 from app.core.settings import Settings, load_settings
 from app.embedded.data_dir import KEY_FILE, api_key, locked_data_dir, write_server_urls
 from app.embedded.servers import DATABASE_URL, SERVER_SETTINGS, EmbeddedServers, prepare_servers
-from app.supervisor.output import TerminalOutput
+from app.supervisor.output import JsonOutput, TerminalOutput
 from app.supervisor.ports import free_port, listen_error, load_or_choose_port
 from app.supervisor.process_specs import (
     APP_COMMAND,
@@ -23,7 +25,7 @@ from app.supervisor.process_specs import (
     exchange_spec,
     exchange_url,
 )
-from app.supervisor.processes import ProcessSpec
+from app.supervisor.processes import CannotStart, ProcessSpec
 from app.supervisor.supervisor import Supervisor, start_concurrently
 
 UNSET_IN_DEMO: Final = (
@@ -76,6 +78,19 @@ def demo(
         specs = ServiceSpecs(settings, data_dir, environment, program)
         exchange = exchange_spec(settings, port, program)
         asyncio.run(Stack(specs, output, exchange, seed).run(lock))
+
+
+def run_or_exit(run_stack: Callable[[TerminalOutput], None]) -> None:
+    """Run a stack until a signal ends it; exit with one line if it can't start."""
+    with JsonOutput() if raw_log_format() == "json" else TerminalOutput() as output:
+        for name, meant in misspelled_settings().items():
+            output.write_message(f"{name} is no setting and is ignored; {meant} is one")
+        try:
+            run_stack(output)
+        except (AppError, CannotStart) as error:
+            sys.exit(final_message(str(error)))
+        except OSError as error:
+            sys.exit(final_message(f"DATA_DIR can't be used: {error}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import SettingsError
-from app.embedded.stale_servers import stop_stale_server
+from app.supervisor.directory_cleanup import stop_stale_server
 from app.supervisor.ports import load_or_choose_port
 from app.supervisor.probes import Probe, redis_probe
 from app.supervisor.processes import ProcessSpec

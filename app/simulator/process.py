@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from app.simulator.options import ExchangeOptions, OptionError
@@ -18,7 +19,7 @@ def run(options: ExchangeOptions) -> int:
     if options.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(options))
     except (OptionError, OSError) as error:
         sys.stderr.write(f"exchange: {error}\n")
@@ -29,20 +30,13 @@ def run(options: ExchangeOptions) -> int:
 async def serve(options: ExchangeOptions) -> None:
     """Serve until the process is told to end, after one line that names the address."""
     stop = asyncio.Event()
-    _on_signals(stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows, where Ctrl-C cancels this task
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Exchange(options) as exchange:
         sys.stdout.write(f"exchange listening on {exchange.url}\n")
         sys.stdout.flush()  # a parent reads the port from it
         await stop.wait()
-
-
-def _on_signals(stop: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -66,11 +66,6 @@ class Exchange:
         return self.listener.url
 
     @property
-    def port(self) -> int:
-        """Return the port that is listened on."""
-        return self.listener.port
-
-    @property
     def api_url(self) -> str:
         """Return the address that stands for https://www.deribit.com/api/v2."""
         return self.url + API_PATH

@@ -1,7 +1,7 @@
 """Ends the supervisor's children if the supervisor is killed before it can do so itself.
 
 The reaper runs as a script, so it imports the standard library alone. The script reads commands
-from its arguments and then from its standard input: `+PID SIGNAL` registers a process group, `-PID`
+from its arguments and then from its standard input: `PID SIGNAL` registers a process group, `PID 0`
 unregisters it. The end of the input means that the supervisor is gone.
 """
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from itertools import chain, starmap
+from itertools import chain
 
 STOP_TIMEOUT_SECONDS = 8.0
 _POLL_SECONDS = 0.05
@@ -29,12 +29,12 @@ class OrphanReaper:
     def register(self, pid: int, stop_signal: signal.Signals) -> None:
         """Have a process group ended if this process dies."""
         self._stop_signals[pid] = stop_signal
-        self._send(f"{_register_command(pid, stop_signal)}\n")
+        self._send(f"{pid} {stop_signal:d}\n")
 
     def unregister(self, pid: int) -> None:
         """Leave a process group alone from now on."""
         self._stop_signals.pop(pid, None)
-        self._send(f"-{pid}\n")
+        self._send(f"{pid} 0\n")
 
     def restart_if_dead(self) -> bool:
         """Start the script again if it died; return whether it had.
@@ -53,7 +53,7 @@ class OrphanReaper:
         self._process.communicate()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        commands = starmap(_register_command, self._stop_signals.items())
+        commands = [f"{pid} {number:d}" for pid, number in self._stop_signals.items()]
         return subprocess.Popen(  # noqa: S603  # our own script
             [sys.executable, "-I", "-S", __file__, *commands],
             stdin=subprocess.PIPE,
@@ -74,7 +74,10 @@ def main() -> None:
     """Follow the supervisor's commands until it is gone, then end the groups still registered."""
     signals_by_pid: dict[int, int] = {}
     for command in chain(sys.argv[1:], sys.stdin):
-        _apply(signals_by_pid, command)
+        pid, number = map(int, command.split())
+        signals_by_pid.pop(pid, None)
+        if number:
+            signals_by_pid[pid] = number
     stop_groups(signals_by_pid)
 
 
@@ -87,18 +90,6 @@ def stop_groups(signals_by_pid: dict[int, int]) -> None:
         time.sleep(_POLL_SECONDS)
     for pid in signals_by_pid:
         _signal_group(pid, signal.SIGKILL)
-
-
-def _register_command(pid: int, stop_signal: signal.Signals) -> str:
-    return f"+{pid} {stop_signal.value}"
-
-
-def _apply(signals_by_pid: dict[int, int], command: str) -> None:
-    operation, words = command[0], command[1:].split()
-    if operation == "+":
-        signals_by_pid[int(words[0])] = int(words[1])
-    else:
-        signals_by_pid.pop(int(words[0]), None)
 
 
 def _signal_group(pid: int, number: int) -> bool:

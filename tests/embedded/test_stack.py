@@ -20,7 +20,7 @@ from tests.supervisor.child_programs import PROJECT, lives, python, until
 
 MAIN = """
 import sys
-from app.embedded import commands, stack
+from app.embedded import stack
 
 async def problem():
     return "no such host"
@@ -31,7 +31,7 @@ play = {
     "run": lambda output: stack.run(output, program),
     "demo": lambda output: stack.demo(output, program, (*program, "seed")),
 }[sys.argv[1]]
-commands.run_or_exit(play)
+stack.run_or_exit(play)
 """
 OTHER_SERVERS = {
     "DATABASE_URL": "postgresql+asyncpg://user@production/prices",
