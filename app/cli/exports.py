@@ -41,7 +41,15 @@ def export(  # noqa: PLR0913  # a command's options are many
     key = TickerKey(named_exchange or DEFAULT_EXCHANGE, name or "")
     time_range = parse_range(from_, to)
     with _open_output(output) as file:
-        asyncio.run(_export(key, time_range, chosen, file, is_gzip=_is_gzip(output)))
+        asyncio.run(
+            _export(
+                key,
+                time_range,
+                chosen,
+                file,
+                is_gzip=output is not None and output.suffix == GZIP_SUFFIX,
+            )
+        )
 
 
 async def _export(
@@ -73,10 +81,6 @@ def _open_output(path: Path | None) -> Iterator[BinaryIO]:
         sys.exit(f"{path}: {error.strerror}")
     finally:
         partial_file.unlink(missing_ok=True)
-
-
-def _is_gzip(path: Path | None) -> bool:
-    return path is not None and path.suffix == GZIP_SUFFIX
 
 
 def _format_of(path: Path | None) -> ExportFormat:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,7 @@ def forget(  # noqa: PLR0913  # a command's options are many
     selection = Selection(key, parse_range(from_, to), source)
     counts = asyncio.run(_forget(selection, yes=yes))
     if as_json:
-        print(json.dumps(_as_json(selection, counts)))
+        print(json.dumps({**key._asdict(), "rows": counts.rows, **asdict(counts)}))
     else:
         print(f"{counts.rows:,} rows of {key} are forgotten")
 
@@ -75,13 +76,3 @@ def _preview_lines(runtime: "Runtime", selection: Selection, counts: RowCounts) 
             yield "  it is in TICKERS: with its next price a new record begins"
     else:
         yield "  slots that a recording promises become gaps, which the repair fills if it can"
-
-
-def _as_json(selection: Selection, counts: RowCounts) -> dict[str, object]:
-    return {
-        **selection.key._asdict(),
-        "rows": counts.rows,
-        "first": counts.first,
-        "last": counts.last,
-        "by_source": dict(counts.by_source),
-    }

@@ -7,12 +7,13 @@ import re
 import signal
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from app.embedded.cluster import bin_directory, create_cluster, require_version, system_user
-from app.supervisor.directory_cleanup import stop_stale_server
+from app.embedded.stale_servers import kill_processes_in, stop_stale_server
 from app.supervisor.processes import ProcessSpec
 
 DATABASE: Final = "prices"
@@ -102,7 +103,7 @@ class Postgres:
             liveness_probe=self.is_alive,
             probe_interval_seconds=5.0,
             liveness_timeout_seconds=30.0,
-            cleanup_directory=self.directory,
+            clean_up=partial(kill_processes_in, self.directory),
             stop_signal=signal.SIGINT,  # its "fast" shutdown: disconnects clients, keeps the data
         )
 

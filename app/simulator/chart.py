@@ -1,6 +1,5 @@
 """The chart of an index: means of the price over steps, as get_index_chart_data sends them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -21,7 +20,9 @@ def chart(name: str, span: str, step: int, now: int) -> str:
     A point bears the end of its step: with it the recorded hour (first point 59:51 before its
     capture, steps of six seconds) is a run of whole steps, with the start it is not.
     """
-    return "[" + ",".join(_points(name, span, step, now)) + "]"
+    first = now - _LENGTHS[span] if span in _LENGTHS else LAUNCH
+    ends = range(-(-first // step) * step + step, now + 1, step)
+    return "[" + ",".join([_point(name, end, step) for end in ends]) + "]"
 
 
 def validate_chart_step(span: str, step: object) -> None:
@@ -30,12 +31,6 @@ def validate_chart_step(span: str, step: object) -> None:
         raise ValueError(f"chart step: {span!r} is none of {', '.join(DEFAULT_STEPS)}")
     if not isinstance(step, int) or isinstance(step, bool) or step < 1:
         raise ValueError(f"chart step of {span}: {step!r} is not a whole number of seconds above 0")
-
-
-def _points(name: str, span: str, step: int, now: int) -> Iterator[str]:
-    first = now - _LENGTHS[span] if span in _LENGTHS else LAUNCH
-    ends = range(-(-first // step) * step + step, now + 1, step)
-    return (_point(name, end, step) for end in ends)
 
 
 @lru_cache(maxsize=100_000)

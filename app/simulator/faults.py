@@ -60,7 +60,7 @@ class FaultRegistry:
     def pick(self, method: str, index: str | None) -> Fault | None:
         """Return the fault that hits a request, if any, and count the hit."""
         for fault in self.active():
-            if fault.matches(method, index) and self._draw(fault):
+            if fault.matches(method, index) and self.rng.random() < fault.probability:
                 fault.hits += 1
                 return fault
         return None
@@ -87,6 +87,3 @@ class FaultRegistry:
                 key: fault for key, fault in self._faults.items() if not fault.has_ended
             }
         return list(self._faults.values())
-
-    def _draw(self, fault: Fault) -> bool:
-        return fault.probability >= 1 or self.rng.random() < fault.probability

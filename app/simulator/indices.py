@@ -39,11 +39,11 @@ def load_indices(extra: Collection[str], *, any_name: bool) -> Indices:
     """Return the recorded lists with further names in each of them."""
     sections = _sections()
     priced, spot, derivative = (sections[title] for title in ("priced", "spot", "derivative"))
-    known = {*spot, *derivative}
+    new = [name for name in extra if name not in spot]
     return Indices(
         tuple(dict.fromkeys((*priced, *extra))),
         spot,
-        (*derivative, *(name for name in dict.fromkeys(extra) if name not in known)),
+        tuple(dict.fromkeys((*derivative, *new))),
         any_name,
     )
 

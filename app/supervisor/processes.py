@@ -45,7 +45,7 @@ class ProcessSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_seconds: float = 10.0
     stage: int = 0  # the highest stage is stopped first
-    cleanup_directory: Path | None = None  # every process that works in it is killed with the child
+    clean_up: Callable[[], None] | None = None  # called after the child was killed
 
     @property
     def environment(self) -> dict[str, str]:
@@ -116,11 +116,8 @@ class Process:
         """Kill the child's whole group, wait for its end and for the rest of its output."""
         self.kill_group()
         await self.wait()
-        if self.spec.cleanup_directory is not None:
-            # psutil comes with the embedded servers; containers have neither
-            from app.supervisor.directory_cleanup import kill_processes_in  # noqa: PLC0415  # same
-
-            await asyncio.to_thread(kill_processes_in, self.spec.cleanup_directory)
+        if self.spec.clean_up is not None:
+            await asyncio.to_thread(self.spec.clean_up)
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=_OUTPUT_TIMEOUT_SECONDS)
             self._reader.cancel()

@@ -94,10 +94,8 @@ async def _run(spec: ProcessSpec, output: Output) -> None:
     reaping = asyncio.create_task(
         run_repeatedly("orphans", reap, while_=lambda: os.getpid() == _INIT)
     )
-    try:
-        await supervisor.run_until_signal(lambda: supervisor.start(spec))
-    finally:
-        reaping.cancel()
+    await supervisor.run_until_signal(lambda: supervisor.start(spec))
+    reaping.cancel()
 
 
 async def _reap_after_pause(supervisor: Supervisor, name: str) -> None:

@@ -48,9 +48,6 @@ class Supervisor:
         self._monitors.add(asyncio.create_task(self._keep_reaper_alive()))
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
     async def start(self, spec: ProcessSpec) -> None:
         """Start a child, wait until it is ready, and keep it running from then on.
 
@@ -93,7 +90,7 @@ class Supervisor:
             children.cancel()
             await asyncio.gather(children, return_exceptions=True)
 
-    async def stop(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop all children, the highest stage first, and whatever they started."""
         for task in self._monitors:
             task.cancel()

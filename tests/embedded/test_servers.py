@@ -19,7 +19,7 @@ from app.core.errors import SettingsError
 from app.embedded.postgres import Postgres
 from app.embedded.servers import EmbeddedServers, embedded_servers, running_servers
 from app.embedded.valkey import Valkey
-from app.supervisor.probes import Probe
+from app.supervisor.probes import Probe, redis_probe
 from app.supervisor.processes import ProcessSpec, run_as
 from tests.supervisor.child_programs import ENVIRONMENT, FOREVER, lives, python, until
 
@@ -170,7 +170,7 @@ async def test_a_left_over_database_is_ended_properly_first(folder: Path) -> Non
 async def test_a_left_over_broker_is_ended_and_keeps_its_port(folder: Path) -> None:
     valkey = Valkey.prepare(folder / "valkey")
     with left_over(valkey.spec(folder / "log")) as process:
-        await until_ready(valkey.probe)
+        await until_ready(redis_probe(valkey.port))
 
         again = Valkey.prepare(folder / "valkey")
 
@@ -201,7 +201,7 @@ def test_a_killed_databases_socket_lock_is_no_obstacle(folder: Path) -> None:
 def test_a_port_that_is_taken_meanwhile_is_changed(folder: Path) -> None:
     valkey = Valkey.prepare(folder / "one")
     with left_over(valkey.spec(folder / "log")):
-        asyncio.run(until_ready(valkey.probe))
+        asyncio.run(until_ready(redis_probe(valkey.port)))
         (folder / "two").mkdir()
         (folder / "two/port").write_text(f"{valkey.port}\n")
 
@@ -248,7 +248,7 @@ def test_a_server_on_path_serves_without_the_wheel(
 
     assert valkey.program == folder / "redis-server"
     with left_over(valkey.spec(folder / "log")):
-        asyncio.run(until_ready(valkey.probe))
+        asyncio.run(until_ready(redis_probe(valkey.port)))
 
 
 async def test_a_database_runs_no_process_that_nobody_needs(folder: Path) -> None:
