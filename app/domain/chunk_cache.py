@@ -14,7 +14,7 @@ from app.domain.slots import Slot
 
 CHUNK_SECONDS: Final = 2 * 3600
 MAX_CHUNKS: Final = 31 * 12
-"""Longer spans are not cached, but read from the database a page at a time."""
+"""Longer ranges are not cached, but read from the database a page at a time."""
 CHUNKS_AT_ONCE: Final = 13
 """The chunks that a day can touch."""
 LINE_BYTES, CHUNK_BYTES = 8, 600
@@ -27,6 +27,7 @@ Recordings = tuple[Recording, ...]
 class _Chunk:
     """Encoded rows, and the ranges where rows may still be added according to some recordings."""
 
+    start: int
     lines: EncodedChunk
     checked_recordings: Recordings | None = None
     open_ranges: Sequence[Range] = ()
@@ -36,32 +37,13 @@ class _Chunk:
         """Return its memory in bytes."""
         return len(self.lines.text) + LINE_BYTES * self.lines.count + CHUNK_BYTES
 
-    def is_complete(self, number: int, recordings: Recordings, first: int, last: int) -> bool:
+    def is_complete(self, recordings: Recordings, first: int, last: int) -> bool:
         """Return whether no row can be added from the first to the last second."""
         if self.checked_recordings is not recordings:
-            self.open_ranges = self._find_open_ranges(number, recordings)
+            slots, end = self.lines.slots(), self.start + CHUNK_SECONDS - 1
+            self.open_ranges = tuple(open_ranges(slots, recordings, self.start, end))
             self.checked_recordings = recordings
         return not any(start <= last and first <= end for start, end in self.open_ranges)
-
-    def _has_every_slot(self, number: int, recordings: Recordings) -> bool:
-        """Return whether the number of rows shows that the newest recording lacks none here."""
-        if not recordings:
-            return False
-        newest, first = recordings[-1], number * CHUNK_SECONDS
-        step = newest.interval_seconds
-        return (
-            newest.first_slot <= first
-            and (newest.last_slot is None or newest.last_slot + step >= first + CHUNK_SECONDS)
-            and self.lines.count * step == CHUNK_SECONDS
-            and self.lines.grid_seconds % step == 0
-        )
-
-    def _find_open_ranges(self, number: int, recordings: Recordings) -> Sequence[Range]:
-        if self._has_every_slot(number, recordings):
-            return ()
-        first = number * CHUNK_SECONDS
-        slots = self.lines.slots()
-        return tuple(open_ranges(slots, recordings, first, first + CHUNK_SECONDS - 1))
 
 
 class ChunkCache:
@@ -72,17 +54,16 @@ class ChunkCache:
         self._bytes = 0
         self._chunks: OrderedDict[tuple[TickerKey, int], _Chunk] = OrderedDict()
 
-    def can_hold(self, span: TimeRange) -> bool:
-        """Return whether a span is cacheable: bounded at both ends, and not too long."""
-        if span.start is None or span.end is None or not self._max_bytes:
-            return False
-        return len(_numbers(span)) <= MAX_CHUNKS
+    def can_hold(self, time_range: TimeRange) -> bool:
+        """Return whether a range is cacheable: bounded at both ends, and not too long."""
+        is_bounded = None not in time_range and self._max_bytes > 0
+        return is_bounded and len(_numbers(time_range)) <= MAX_CHUNKS
 
     def put(self, key: TickerKey, numbers: Sequence[int], chunks: Sequence[EncodedChunk]) -> None:
         """Add chunks, and evict the least recently used ones if there is no room."""
         for number, lines in zip(numbers, chunks, strict=True):
             self._drop((key, number))
-            chunk = self._chunks[key, number] = _Chunk(lines)
+            chunk = self._chunks[key, number] = _Chunk(number * CHUNK_SECONDS, lines)
             self._bytes += chunk.size_bytes
         while self._bytes > self._max_bytes and len(self._chunks) > CHUNKS_AT_ONCE:
             self._drop(next(iter(self._chunks)))
@@ -102,34 +83,30 @@ class ChunkCache:
             if key == change.key:
                 self._drop((key, number))
 
-    def slice(
+    def find_page(
         self,
         key: TickerKey,
-        span: TimeRange,
+        time_range: TimeRange,
         limit: int,
         order: Order = Order.ASC,
         recordings: Recordings = (),
     ) -> EncodedPage | list[int]:
-        """Return a page of the first or last lines of a span, or the numbers of missing chunks.
+        """Return a page of a range's first or last lines, or the numbers of missing chunks.
 
-        The recordings determine whether the page is complete.
+        The missing ones are the next ones, as many as are read at once. The recordings determine
+        whether the page is complete.
         """
-        numbers = _numbers(span)
-        page = _PageBuilder(span, limit, order)
-        for index, number in enumerate(numbers if order is Order.ASC else reversed(numbers)):
+        numbers = _numbers(time_range)[:: 1 if order is Order.ASC else -1]
+        page = _PageBuilder(time_range, limit, order)
+        for index, number in enumerate(numbers):
             chunk = self._chunks.get((key, number))
             if chunk is None:
-                return self._missing(key, numbers, index, order)
+                following = numbers[index : index + CHUNKS_AT_ONCE]
+                return sorted(number for number in following if (key, number) not in self._chunks)
             self._chunks.move_to_end((key, number))
-            if not page.add(number, chunk, is_inside=numbers.start < number < numbers.stop - 1):
+            if not page.add(chunk):
                 return page.build(recordings, has_more=True)
         return page.build(recordings, has_more=False)
-
-    def _missing(self, key: TickerKey, numbers: range, index: int, order: Order) -> list[int]:
-        """Return the next missing chunks, as many as are read at once."""
-        ordered = numbers if order is Order.ASC else numbers[::-1]
-        following = ordered[index : index + CHUNKS_AT_ONCE]
-        return sorted(number for number in following if (key, number) not in self._chunks)
 
     def _drop(self, position: tuple[TickerKey, int]) -> None:
         chunk = self._chunks.pop(position, None)
@@ -141,22 +118,22 @@ class ChunkCache:
 class _PageBuilder:
     """Builds a page chunk by chunk in the requested order."""
 
-    span: TimeRange
+    time_range: TimeRange
     limit: int
     order: Order
     pieces: list[bytes] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
-    chunks: list[tuple[int, _Chunk]] = field(default_factory=list)
+    chunks: list[_Chunk] = field(default_factory=list)
     count: int = 0
     last: Slot | None = None
 
-    def add(self, number: int, chunk: _Chunk, *, is_inside: bool) -> bool:
-        """Add a chunk's lines to the page; return whether all lines within the span fit."""
+    def add(self, chunk: _Chunk) -> bool:
+        """Add a chunk's lines to the page; return whether all lines within the range fit."""
         lines = chunk.lines
-        first, stop = (0, lines.count) if is_inside else lines.index_range(self.span)
+        first, stop = lines.index_range(self.time_range)
         count = min(stop - first, self.limit - self.count)
         fits = count == stop - first
-        self.chunks.append((number, chunk))
+        self.chunks.append(chunk)
         if not count:
             return fits
         if self.order is Order.ASC:
@@ -171,20 +148,18 @@ class _PageBuilder:
         return fits
 
     def build(self, recordings: Recordings, *, has_more: bool) -> EncodedPage:
-        """Return the page."""
+        """Return the page; it is complete if no row can be added up to its end or its last line."""
+        first, last = self.time_range.start, self.last if has_more else self.time_range.end
+        is_complete = (
+            bool(recordings and self.count)
+            and first is not None
+            and last is not None
+            and all(chunk.is_complete(recordings, first, last) for chunk in self.chunks)
+        )
         tag = " ".join(self.tags)
-        is_complete = self._is_complete(recordings, has_more=has_more)
         return EncodedPage(self.pieces, self.count, self.last, has_more, tag, is_complete)
 
-    def _is_complete(self, recordings: Recordings, *, has_more: bool) -> bool:
-        """Return whether no row can be added from the span's start to its end or the last line."""
-        first, last = self.span.start, self.last if has_more else self.span.end
-        if not recordings or not self.count or first is None or last is None:
-            return False
-        return all(
-            chunk.is_complete(number, recordings, first, last) for number, chunk in self.chunks
-        )
 
-
-def _numbers(span: TimeRange) -> range:
-    return range((span.start or 0) // CHUNK_SECONDS, (span.end or 0) // CHUNK_SECONDS + 1)
+def _numbers(time_range: TimeRange) -> range:
+    start, end = time_range.start or 0, time_range.end or 0
+    return range(start // CHUNK_SECONDS, end // CHUNK_SECONDS + 1)

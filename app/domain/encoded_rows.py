@@ -62,31 +62,29 @@ class EncodedPage:
 class EncodedChunk:
     """The rows of a range of time, ascending, as text; `last` is the slot of the last one.
 
-    The offsets of the rows are computed when a slice first needs them. Every slot is a multiple of
-    `grid_seconds`.
+    The offsets of the rows are computed when a slice first needs them.
     """
 
     text: bytes
     count: int
     last: Slot | None
     template: RowTemplate
-    grid_seconds: int = 1
 
     @cached_property
     def tag(self) -> str:
         """Return a digest of the text."""
         return sha256(self.text).hexdigest()[:TAG_DIGITS]
 
-    def index_range(self, span: TimeRange) -> tuple[int, int]:
-        """Return the index of a span's first line, and the one after its last."""
+    def index_range(self, time_range: TimeRange) -> tuple[int, int]:
+        """Return the index of a range's first line, and the one after its last."""
         if self.last is None:
             return 0, 0
         lines = range(self.count)
         first, stop = 0, self.count
-        if span.start is not None and span.start > self.slot(0):
-            first = bisect_left(lines, span.start, key=self.slot)
-        if span.end is not None and span.end < self.last:
-            stop = bisect_right(lines, span.end, key=self.slot)
+        if time_range.start is not None and time_range.start > self.slot(0):
+            first = bisect_left(lines, time_range.start, key=self.slot)
+        if time_range.end is not None and time_range.end < self.last:
+            stop = bisect_right(lines, time_range.end, key=self.slot)
         return first, max(first, stop)
 
     def slice(self, first: int, stop: int) -> bytes:
@@ -114,7 +112,7 @@ class EncodedChunk:
         """Return a line's slot."""
         if index == self.count - 1 and self.last is not None:
             return self.last
-        start = self._starts[index]
+        start = self._starts[index] if index else 0
         return Slot(int(self.text[start : self.text.index(self.template.after_slot, start)]))
 
     @cached_property

@@ -25,7 +25,7 @@ from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, Ch
 from app.domain.encoded_rows import EncodedPage, RowTemplate
 from app.domain.prices import MAX_SECOND, MIN_SECOND, UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
-from app.postgres.database import Database, RawConnection
+from app.postgres.database import Database
 from app.repositories import changes, encoded_rows, ticker_states
 from app.repositories.changes import ChangesSince, Snapshot
 
@@ -47,10 +47,6 @@ class _Reading:
     first: int
     last: int
     is_stale: bool = False
-
-    def apply(self, change: Change) -> None:
-        if change.overlaps(self.key, self.first, self.last):
-            self.is_stale = True
 
 
 class ReadCache:
@@ -88,7 +84,7 @@ class ReadCache:
         state = self._states.get(key) if self.is_fresh else None
         if state is None or not self._chunks.can_hold(span):
             return None
-        page = self._chunks.slice(key, span, limit, recordings=state.recordings)
+        page = self._chunks.find_page(key, span, limit, recordings=state.recordings)
         return page if isinstance(page, EncodedPage) else None
 
     async def read_newest(self, key: TickerKey) -> Price | None:
@@ -97,8 +93,6 @@ class ReadCache:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        if (price := self.cached_newest(key)) is not None:
-            return price
         since = self._clock() - FRESH_SECONDS
         await self._refreshed_since(since)
         state = self._states.get(key) or await self._load_state(key, since)
@@ -122,7 +116,7 @@ class ReadCache:
         if (page := self.cached_page(key, span, limit)) is not None:
             return page
         return await self._page(
-            key, lambda state: self._chunks.slice(key, span, limit, recordings=state.recordings)
+            key, lambda state: self._chunks.find_page(key, span, limit, recordings=state.recordings)
         )
 
     async def refresh(self) -> None:
@@ -156,7 +150,11 @@ class ReadCache:
     async def _refresh(self) -> None:
         began_at = self._clock()
         async with self._database.raw_connection(reserved=True) as connection:
-            news = await self._news(connection)
+            if self._position is None:
+                snapshot = await changes.read_snapshot(connection)
+                news = ChangesSince(snapshot, [EVERYTHING], {})
+            else:
+                news = await changes.read_since(connection, self._position)
         self._position = news.snapshot
         for change in news.changes:
             self._invalidate(change)
@@ -164,22 +162,17 @@ class ReadCache:
             self._keep_state(key, state)
         self._refreshed_at = began_at
 
-    async def _news(self, connection: RawConnection) -> ChangesSince:
-        if self._position is None:
-            return ChangesSince(await changes.read_snapshot(connection), [EVERYTHING], {})
-        return await changes.read_since(connection, self._position)
-
     def _invalidate(self, change: Change) -> None:
         for reading in self._readings:
-            reading.apply(change)
+            reading.is_stale |= change.overlaps(reading.key, reading.first, reading.last)
         if change.key is None:
             self._states.clear()
         self._chunks.invalidate(change)
 
     async def _page(
-        self, key: TickerKey, cut: Callable[[TickerState], EncodedPage | list[int] | None]
+        self, key: TickerKey, find_page: Callable[[TickerState], EncodedPage | list[int] | None]
     ) -> EncodedPage | None:
-        """Slice a page out of the cached chunks, after reading the missing ones."""
+        """Find a page in the cached chunks, after reading the missing ones."""
         since, tried = self._clock() - FRESH_SECONDS, Counter[int]()
         for _ in range(MAX_READS):
             await self._refreshed_since(since)
@@ -188,14 +181,14 @@ class ReadCache:
                 if (await self._load_state(key, since)).newest is None:
                     return None
                 continue
-            found = cut(state)
+            found = find_page(state)
             if not isinstance(found, list):
                 return found
             tried[found[0]] += 1
             if tried[found[0]] > MAX_TRIES:
                 return None
             await self._flights.join(
-                ("chunks", key, found[0]), partial(self._read_chunks, key, found, state)
+                ("chunks", key, found[0]), partial(self._read_chunks, key, found)
             )
         return None
 
@@ -210,7 +203,7 @@ class ReadCache:
         span = TimeRange(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
         if not self._chunks.can_hold(span):
             return None
-        found = self._chunks.slice(key, span, limit, Order.DESC)
+        found = self._chunks.find_page(key, span, limit, Order.DESC)
         if isinstance(found, list) or found.has_more or span.start == state.oldest:
             return found
         return None
@@ -235,16 +228,13 @@ class ReadCache:
         if state.newest is not None:  # or requests for invented tickers would fill the memory
             self._states[key] = state
 
-    async def _read_chunks(
-        self, key: TickerKey, numbers: Sequence[int], state: TickerState
-    ) -> None:
+    async def _read_chunks(self, key: TickerKey, numbers: Sequence[int]) -> None:
         """Read chunks with one query, and cache them unless they changed meanwhile."""
         starts = [number * CHUNK_SECONDS for number in numbers]
-        grid = state.recordings[-1].interval_seconds if state.recordings else 1
         with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
             async with self._database.raw_connection() as connection:
                 found = await encoded_rows.read_chunks(
-                    connection, key, starts, self.template, length=CHUNK_SECONDS, grid_seconds=grid
+                    connection, key, starts, self.template, length=CHUNK_SECONDS
                 )
             await self.refresh()
         if not reading.is_stale:
