@@ -57,7 +57,8 @@ def realign(
     closed = {
         key: _close(recording, latest_live.get(key), exchange_now_us[key])
         for key, recording in newest.items()
-        if recording.is_open and not (key in wanted and _fits(recording, interval_seconds))
+        if recording.is_open
+        and not (key in wanted and recording.interval_seconds == interval_seconds)
     }
     current = {**newest, **closed}
     opened = _open(current, wanted, interval_seconds, exchange_now_us)
@@ -99,19 +100,17 @@ def _open(
             yield Recording(key, interval_seconds, current_slot)
         elif previous.last_slot is None:
             continue
-        elif _can_continue(previous, current_slot, interval_seconds):
+        elif (
+            previous.interval_seconds == interval_seconds
+            and previous.last_slot >= current_slot - 2 * interval_seconds
+            and not previous.is_empty
+        ):
             yield replace(previous, last_slot=None)
         else:
             # an empty one is removed, and earlier ones end before its first slot
             last_second = max(previous.last_slot, previous.first_slot - 1)
             first = max(current_slot, _first_slot_after(last_second, interval_seconds))
             yield Recording(key, interval_seconds, first)
-
-
-def _can_continue(previous: Recording, current_slot: Slot, interval_seconds: int) -> bool:
-    if previous.last_slot is None or previous.is_empty or not _fits(previous, interval_seconds):
-        return False
-    return previous.last_slot >= current_slot - 2 * interval_seconds
 
 
 def _first_slot_after(second: int, interval_seconds: int) -> Slot:
@@ -126,7 +125,3 @@ def _close(
     current_slot = floor_slot(exchange_now_us, recording.interval_seconds)
     last = slot_before(current_slot, recording.interval_seconds)
     return replace(recording, last_slot=max(last, latest_live.slot) if latest_live else last)
-
-
-def _fits(recording: Recording, interval_seconds: int) -> bool:
-    return recording.interval_seconds == interval_seconds

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 
 import asyncpg
 import pytest
@@ -81,7 +82,7 @@ async def test_question_after_the_last_moment_still_has_a_grace(
     retrier = Retrier(0, first_wait_seconds=0.1, max_wait_seconds=0.1)
     database_clock = ExtrapolatedClock(round(runtime.now() * 1_000_000))
     batch_writer = BatchWriter[ObservedPrice](
-        lambda samples: collector._store(samples, retrier, {}, database_clock), 1
+        partial(collector._store, retrier, {}, database_clock), 1
     )
     clocks = {"deribit": ExchangeClock()}
     context = TickContext(60, retrier, 5, batch_writer, clocks, database_clock, IdleGroup(1))

@@ -59,6 +59,7 @@ class Collector:
         self._exchanges = exchanges
         self._keys = keys
         self._interval_seconds = interval_seconds
+        self._handover_seconds = min(MAX_HANDOVER_SECONDS, interval_seconds / 10)
         self._failures = failures
         self._names = short_names(keys)
 
@@ -74,7 +75,12 @@ class Collector:
             DatabaseUnavailable: PostgreSQL stayed away.
             CollectionRunning: with `wait`, the other tick did not end.
         """
-        retrier = self._new_retrier()
+        interval = self._interval_seconds
+        retrier = Retrier(
+            interval - self._handover_seconds,
+            first_wait_seconds=min(0.5, interval / 20),
+            max_wait_seconds=min(MAX_BACKOFF_SECONDS, interval / 6),
+        )
         keys = self._keys[shard::shards]
 
         async def attempt() -> CollectionResult | None:
@@ -105,19 +111,13 @@ class Collector:
         }
         return [key for key in self._keys if key.ticker not in names[key.exchange]]
 
-    def _new_retrier(self) -> Retrier:
-        interval = self._interval_seconds
-        return Retrier(
-            interval - _handover_seconds(interval),
-            first_wait_seconds=min(0.5, interval / 20),
-            max_wait_seconds=min(MAX_BACKOFF_SECONDS, interval / 6),
-        )
-
     async def _collect(
         self, keys: Sequence[TickerKey], retrier: Retrier, *, syncs_recordings: bool
     ) -> CollectionResult:
-        known = await (self._sync_recordings() if syncs_recordings else self._recordings())
+        if syncs_recordings:
+            await self._sync_recordings()
         async with self._database.read() as session:
+            known = await recordings.newest(session)
             database_us, latest_prices = await prices.read_latest_live(session, keys)
             saved_clocks = await exchange_clocks.read_for_host(session, host_id())
         database_clock = ExtrapolatedClock(database_us)
@@ -125,14 +125,12 @@ class Collector:
             name: replace(saved_clocks.get(name, ExchangeClock())) for name in self._exchanges
         }
         first_slots = {key: recording.first_slot for key, recording in known.items()}
-        batch_writer = BatchWriter[ObservedPrice](
-            lambda samples: self._store(samples, retrier, first_slots, database_clock), len(keys)
-        )
+        store = partial(self._store, retrier, first_slots, database_clock)
         context = TickContext(
             self._interval_seconds,
             retrier,
-            _handover_seconds(self._interval_seconds),
-            batch_writer,
+            self._handover_seconds,
+            BatchWriter(store, len(keys)),
             clocks,
             database_clock,
             IdleGroup(len(keys)),
@@ -170,43 +168,35 @@ class Collector:
 
     async def _store(
         self,
-        samples: Sequence[ObservedPrice],
         retrier: Retrier,
         first_slots: Mapping[TickerKey, Slot],
         database_clock: ExtrapolatedClock,
+        samples: Sequence[ObservedPrice],
     ) -> list[bool]:
         """Commit prices, with retries; return for each sample whether its slot was free."""
-        write = partial(self._write, samples, first_slots, database_clock)
+
+        async def write() -> set[PriceId]:
+            async with self._database.transaction() as session:
+                new = await prices.insert_new(session, [sample.price for sample in samples])
+                early = {key: slot for key, slot in new if slot < first_slots.get(key, slot)}
+                await recordings.extend_start(session, early)
+                stored = [sample for sample in samples if sample.id in new]
+                late = await live.mark_late_as_backfill(
+                    session, stored, self._interval_seconds, database_clock
+                )
+            live.count_stored(new, late)
+            return new
+
         new = await retrier.call(write, rows=len(samples))
         return [sample.id in new for sample in samples]
 
-    async def _write(
-        self,
-        samples: Sequence[ObservedPrice],
-        first_slots: Mapping[TickerKey, Slot],
-        database_clock: ExtrapolatedClock,
-    ) -> set[PriceId]:
-        async with self._database.transaction() as session:
-            new = await prices.insert_new(session, [sample.price for sample in samples])
-            early = {key: slot for key, slot in new if slot < first_slots.get(key, slot)}
-            await recordings.extend_start(session, early)
-            stored = [sample for sample in samples if sample.id in new]
-            late = await live.mark_late_as_backfill(
-                session, stored, self._interval_seconds, database_clock
-            )
-        live.count_stored(new, late)
-        return new
-
-    async def _recordings(self) -> Mapping[TickerKey, Recording]:
+    async def _sync_recordings(self) -> None:
+        """Open and close recordings where the configuration changed."""
         async with self._database.read() as session:
-            return await recordings.newest(session)
-
-    async def _sync_recordings(self) -> Mapping[TickerKey, Recording]:
-        """Open and close recordings where the configuration changed; return the newest ones."""
-        known = await self._recordings()
+            known = await recordings.newest(session)
         configured = set(self._keys)
         if {key for key, item in known.items() if self._is_current(item)} == configured:
-            return known
+            return
         async with self._database.transaction() as session:
             await recordings.lock_recordings(session)
             known = await recordings.newest(session)
@@ -218,14 +208,9 @@ class Collector:
         for change in changes:
             event = "recording_opened" if change.is_open else "recording_closed"
             log.info(event, ticker=str(change.key), interval_seconds=change.interval_seconds)
-        return {**known, **{change.key: change for change in changes}}
 
     def _is_current(self, recording: Recording) -> bool:
         return recording.is_open and recording.interval_seconds == self._interval_seconds
-
-
-def _handover_seconds(interval_seconds: int) -> float:
-    return min(MAX_HANDOVER_SECONDS, interval_seconds / 10)
 
 
 def _sum_up(ticks: Sequence[TickerTick], names: Mapping[TickerKey, str]) -> CollectionResult:
