@@ -67,7 +67,7 @@ class Runtime:
         self.collector = Collector(database, exchanges, keys, interval, failures)
         max_bytes = settings.read_memory_megabytes * MEGABYTE
         self.read_cache = ReadCache(database, JSON_ITEM, max_bytes)
-        self.reader = PriceReader(database, self.read_cache, keys, interval)
+        self.reader = PriceReader(database, self.read_cache, frozenset(keys), interval)
         self.coverage = CoverageService(database, exchanges.keys(), lookback)
         self.summaries = SummaryService(database)
         self.summary_check = SummaryCheck(database, redis)

@@ -39,10 +39,8 @@ class Clocks(NamedTuple):
     server_seconds: float
 
     def __str__(self) -> str:
-        database, server = (
-            _format_offset(self.database_seconds),
-            _format_offset(self.server_seconds),
-        )
+        database = _format_offset(self.database_seconds)
+        server = _format_offset(self.server_seconds)
         return f"the database's clock is {database} {self.exchange}'s, this server's {server} it"
 
 
@@ -116,19 +114,22 @@ class HealthReport:
         yield self._database_reason()
         is_full = any(failure.code == DISK_FULL for failure in failures.values())
         yield "the database refuses writes: disk full" if is_full else ""
-        yield _describe_broker(self.broker_trouble)
+        if trouble := self.broker_trouble:
+            yield trouble if " refuses " in trouble else "the broker is away"
         yield self.beat_trouble()
         yield self.worker_trouble()
         if failure := failures.get(str(key)):
             yield f"{failure.code} ({failure.detail}) since {failure.since_seconds:.0f} s"
 
     def _database_reason(self) -> str:
+        if not self.database_trouble:
+            return ""
         if self.database_trouble == NO_ANSWER_IN_TIME:
             return "the database gave no answer in time"  # it may be there, and a table locked
         if self.database_trouble.startswith(STATEMENT_ENDED):
             return "the database ends what it is asked"
-        if not self.database_trouble or DOES_NOT_ANSWER in self.database_trouble:
-            return "the database is away" if self.database_trouble else ""
+        if DOES_NOT_ANSWER in self.database_trouble:
+            return "the database is away"
         return f"the database can't be read ({self.database_trouble})"
 
     def _lasting_failures(self) -> Mapping[str, Failure]:
@@ -152,12 +153,6 @@ def failure_lasts_seconds(interval_seconds: int) -> float:
     the time that price becomes stale, two intervals later.
     """
     return max(MIN_FAILURE_SECONDS, 2.0 * interval_seconds)
-
-
-def _describe_broker(trouble: str) -> str:
-    if not trouble or " refuses " in trouble:
-        return trouble
-    return "the broker is away"
 
 
 def _format_offset(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Coverage: what was promised, what is stored, and what is missing and why; and its quality."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from app.domain.coverage import Coverage, Quality, SlotCounts
 from app.domain.gaps import Gap, Reason, split_at, with_default_reason
@@ -12,19 +13,16 @@ from app.repositories import gap_reasons, gaps, prices, quality, recordings
 MAX_OUTLIERS = 20
 
 
+@dataclass(frozen=True, slots=True)
 class CoverageService:
-    """Measures coverage and quality; a process has one."""
+    """Measures coverage and quality; a process has one.
 
-    def __init__(
-        self,
-        database: Database,
-        repaired_exchanges: Collection[str] | None = None,
-        lookback_hours: int | None = None,
-    ) -> None:
-        """Set what the schedule repairs: these exchanges, so far back; None means all."""
-        self._database = database
-        self._repaired_exchanges = repaired_exchanges
-        self._lookback_hours = lookback_hours
+    The schedule repairs `repaired_exchanges`, so many hours back; None means all.
+    """
+
+    database: Database
+    repaired_exchanges: Collection[str] | None = None
+    lookback_hours: int | None = None
 
     async def measure(
         self, time_range: TimeRange, keys: Collection[TickerKey] | None = None
@@ -34,7 +32,7 @@ class CoverageService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._database.repeatable_read() as session:
+        async with self.database.repeatable_read() as session:
             tickers = sorted(keys if keys is not None else await recordings.newest(session))
             exchange_now_us = await prices.estimate_exchange_now(session, tickers)
             slot_counts = await gaps.count(session, exchange_now_us, time_range)
@@ -56,17 +54,17 @@ class CoverageService:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         interval = coverage.tally.interval_seconds or 0
-        async with self._database.repeatable_read() as session:
+        async with self.database.repeatable_read() as session:
             return await quality.measure(session, coverage.key, time_range, interval, MAX_OUTLIERS)
 
     def _with_schedule_reasons(
         self, key: TickerKey, gaps: Sequence[Gap], database_us: int
     ) -> Sequence[Gap]:
         """Add why the schedule does not repair a gap, where it has no other reason."""
-        if self._repaired_exchanges is not None and key.exchange not in self._repaired_exchanges:
+        if self.repaired_exchanges is not None and key.exchange not in self.repaired_exchanges:
             return with_default_reason(gaps, Reason.EXCHANGE_NOT_CONFIGURED)
-        if self._lookback_hours is None:
+        if self.lookback_hours is None:
             return gaps
-        start_us = database_us - self._lookback_hours * SECONDS_PER_HOUR * MICROSECONDS
+        start_us = database_us - self.lookback_hours * SECONDS_PER_HOUR * MICROSECONDS
         older, younger = split_at(gaps, start_us)
         return [*with_default_reason(older, Reason.BEYOND_LOOKBACK), *younger]

@@ -55,24 +55,16 @@ class ExportService:
         """
         if self._permits.locked():
             raise TooManyExports(f"{MAX_CONCURRENT} exports are under way: try again later")
-        async with self._permits, aclosing(self._file(export, gzipped=gzipped)) as pieces:
+        is_parquet = export.file_format is ExportFormat.PARQUET
+        plain = self._parquet(export) if is_parquet else self._text(export)
+        file = _gzip(plain) if gzipped else plain
+        async with self._permits, aclosing(file) as pieces:
             async for piece in pieces:
                 yield piece
 
-    def _file(self, export: Export, *, gzipped: bool) -> AsyncGenerator[bytes, None]:
-        plain = self._plain(export)
-        return _gzip(plain) if gzipped else plain
-
-    def _plain(self, export: Export) -> AsyncGenerator[bytes, None]:
-        match export.file_format:
-            case ExportFormat.CSV:
-                return self._text(export, csv_layout(export.key))
-            case ExportFormat.NDJSON:
-                return self._text(export, ndjson_layout(export.key))
-            case ExportFormat.PARQUET:
-                return self._parquet(export)
-
-    async def _text(self, export: Export, layout: TextLayout) -> AsyncGenerator[bytes, None]:
+    async def _text(self, export: Export) -> AsyncGenerator[bytes, None]:
+        is_csv = export.file_format is ExportFormat.CSV
+        layout = csv_layout(export.key) if is_csv else ndjson_layout(export.key)
         head = layout.header.encode()
         async with aclosing(self._batches(export, layout, ROWS_PER_BATCH)) as batches:
             async for batch in batches:

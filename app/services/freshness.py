@@ -29,52 +29,13 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class LatestPrices:
-    """The latest live price of each ticker, and the database's clock when they were read."""
-
-    keys: Sequence[TickerKey]
-    by_key: Mapping[TickerKey, LatestLivePrice]
-    database_us: int
-
-    def freshness(self, max_age_seconds: int) -> list[Freshness]:
-        """Return the age of every ticker's latest live price, by the exchange's clock."""
-        return [self._freshness_of(key, max_age_seconds) for key in self.keys]
-
-    def clocks(self, now: float) -> list[Clocks]:
-        """Compare the database's clock, and this server's, with that of each exchange."""
-        newest: dict[str, LatestLivePrice] = {}
-        for key, price in self.by_key.items():
-            known = newest.get(key.exchange, price)
-            newest[key.exchange] = max(price, known, key=lambda one: one.created_us)
-        compared = (self._compare(exchange, price, now) for exchange, price in newest.items())
-        return [clocks for clocks in compared if clocks is not None]
-
-    def _freshness_of(self, key: TickerKey, max_age_seconds: int) -> Freshness:
-        price = self.by_key.get(key)
-        if price is None:
-            return Freshness(key, None, is_fresh=False)
-        exchange_now_us = estimate_exchange_now_us(price, self.database_us)
-        age = max(0, exchange_now_us // MICROSECONDS - price.slot)
-        return Freshness(key, age, is_fresh=age <= max_age_seconds)
-
-    def _compare(self, exchange: str, price: LatestLivePrice, now: float) -> Clocks | None:
-        exchange_now_us = price.exchange_now_us(self.database_us)
-        if exchange_now_us is None:
-            return None
-        database_seconds = (price.created_us - price.observed_us) / MICROSECONDS
-        return Clocks(exchange, database_seconds, now - exchange_now_us / MICROSECONDS)
-
-
 class FreshnessService:
     """Checks the configured tickers; a process has one."""
 
-    def __init__(
-        self, database: Database, redis: "Redis", keys: Sequence[TickerKey], interval_seconds: int
-    ) -> None:
-        self._database = database
-        self._redis = redis
-        self._keys = keys
-        self._interval_seconds = interval_seconds
+    database: Database
+    redis: "Redis"
+    keys: Sequence[TickerKey]
+    interval_seconds: int
 
     async def check(self, now: float) -> HealthReport:
         """Check every ticker, and what may be the reason if one is stale; never raise.
@@ -83,22 +44,51 @@ class FreshnessService:
         so.
         """
         (latest, database_trouble), (processes, broker_trouble) = await asyncio.gather(
-            _with_timeout(self._read_latest()), _with_timeout(read_heartbeats(self._redis))
+            _with_timeout(self._read_latest()), _with_timeout(read_heartbeats(self.redis))
         )
-        latest = latest or LatestPrices(self._keys, {}, 0)
+        database_us, latest_prices = latest or (0, {})
+        max_age = STALE_AFTER_INTERVALS * self.interval_seconds
         return HealthReport(
-            self._interval_seconds,
-            tickers=latest.freshness(STALE_AFTER_INTERVALS * self._interval_seconds),
-            clocks=latest.clocks(now),
+            self.interval_seconds,
+            tickers=[
+                _freshness(key, latest_prices.get(key), database_us, max_age) for key in self.keys
+            ],
+            clocks=_compare_clocks(latest_prices, database_us, now),
             processes=processes,
             database_trouble=database_trouble,
             broker_trouble=broker_trouble,
         )
 
-    async def _read_latest(self) -> LatestPrices:
-        async with self._database.read() as session:
-            database_us, by_key = await prices.read_latest_live(session, self._keys)
-        return LatestPrices(self._keys, by_key, database_us)
+    async def _read_latest(self) -> tuple[int, Mapping[TickerKey, LatestLivePrice]]:
+        async with self.database.read() as session:
+            return await prices.read_latest_live(session, self.keys)
+
+
+def _freshness(
+    key: TickerKey, price: LatestLivePrice | None, database_us: int, max_age_seconds: int
+) -> Freshness:
+    """Return the age of a ticker's latest live price, by the exchange's clock."""
+    if price is None:
+        return Freshness(key, None, is_fresh=False)
+    exchange_now_us = estimate_exchange_now_us(price, database_us)
+    age = max(0, exchange_now_us // MICROSECONDS - price.slot)
+    return Freshness(key, age, is_fresh=age <= max_age_seconds)
+
+
+def _compare_clocks(
+    latest_prices: Mapping[TickerKey, LatestLivePrice], database_us: int, now: float
+) -> list[Clocks]:
+    """Compare the database's clock, and this server's, with that of each exchange."""
+    compared = []
+    by_creation = sorted(latest_prices.items(), key=lambda item: item[1].created_us)
+    newest = {key.exchange: price for key, price in by_creation}
+    for exchange, price in sorted(newest.items()):
+        exchange_now_us = price.exchange_now_us(database_us)
+        if exchange_now_us is not None:
+            database_seconds = (price.created_us - price.observed_us) / MICROSECONDS
+            server_seconds = now - exchange_now_us / MICROSECONDS
+            compared.append(Clocks(exchange, database_seconds, server_seconds))
+    return compared
 
 
 async def _with_timeout(query: Awaitable[T]) -> tuple[T | None, str]:

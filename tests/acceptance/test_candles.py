@@ -63,11 +63,9 @@ async def test_candles_are_five_times_as_fast_as_from_minutes(
     await sql.execute(_FILL, START, MINUTES, timeout=300)
     await sql.execute("VACUUM ANALYZE prices, price_hours", timeout=300)
     await sql.execute("SET jit = off")
+    reader = PriceReader(database, ReadCache(database, JSON_ITEM, 0), frozenset({BTC}), 60)
     for interval, span, count in CASES:
-        ours = partial(
-            PriceReader(database, ReadCache(database, JSON_ITEM, 0), [BTC], 60).read_candles,
-            CandleQuery(BTC, interval, span, *ALL),
-        )
+        ours = partial(reader.read_candles, CandleQuery(BTC, interval, span, *ALL))
         theirs = partial(sql.fetch, _FROM_MINUTES, interval.seconds, *span)
         found = _read((await ours()).items)
         assert len(found) == count

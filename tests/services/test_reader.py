@@ -20,7 +20,7 @@ SLOTS = RowTemplate((Column.TIMESTAMP,), separator=" ")
 
 @pytest.fixture
 def reader(database: Database) -> PriceReader:
-    return PriceReader(database, ReadCache(database, SLOTS, 0), [BTC], 60)
+    return PriceReader(database, ReadCache(database, SLOTS, 0), frozenset({BTC}), 60)
 
 
 async def _record(sql: asyncpg.Connection, last: int | None, interval: int) -> None:

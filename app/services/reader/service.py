@@ -1,6 +1,5 @@
 """Reads of prices and of pages of encoded rows, from the cache or from the table."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -33,20 +32,14 @@ class LatestPrice:
         return cls(price, age, age > STALE_AFTER_INTERVALS * interval_seconds)
 
 
+@dataclass(frozen=True, slots=True)
 class PriceReader:
     """Reads stored prices; a process has one."""
 
-    def __init__(
-        self,
-        database: Database,
-        cache: ReadCache,
-        configured: Sequence[TickerKey],
-        interval_seconds: int,
-    ) -> None:
-        self._database = database
-        self._cache = cache
-        self._configured = frozenset(configured)
-        self._interval_seconds = interval_seconds
+    database: Database
+    cache: ReadCache
+    configured: frozenset[TickerKey]
+    default_interval_seconds: int
 
     async def read_page(
         self, key: TickerKey, span: TimeRange, order: Order, limit: int
@@ -57,14 +50,14 @@ class PriceReader:
             TickerNotFound: nothing is known of the ticker.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        page = await self._cache.read_page(key, span, order, limit)
+        page = await self.cache.read_page(key, span, order, limit)
         if page is not None and page.count:
             return page
         return await self._stored_page(key, span, order, limit)
 
     def cached_newest(self, key: TickerKey) -> Price | None:
         """Return the newest price if it is cached and fresh."""
-        return self._cache.cached_newest(key)
+        return self.cache.cached_newest(key)
 
     async def read_newest(self, key: TickerKey) -> Price | None:
         """Read the newest price; None if nothing is stored.
@@ -72,13 +65,13 @@ class PriceReader:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        return await self._cache.read_newest(key)
+        return await self.cache.read_newest(key)
 
     async def _stored_page(
         self, key: TickerKey, span: TimeRange, order: Order, limit: int
     ) -> EncodedPage:
-        template = self._cache.template
-        async with self._database.raw_connection() as connection:
+        template = self.cache.template
+        async with self.database.raw_connection() as connection:
             page = await encoded_rows.read_page(
                 connection, key, span, order, limit, template=template
             )
@@ -92,9 +85,9 @@ class PriceReader:
 
     async def _is_complete(self, key: TickerKey, page: EncodedPage, first: int, last: int) -> bool:
         """Return whether no row can be added to a page of the seconds from `first` to `last`."""
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             recorded = await recordings.of_ticker(session, key)
-        rows = EncodedChunk(b"".join(page.pieces), page.count, page.last, self._cache.template)
+        rows = EncodedChunk(b"".join(page.pieces), page.count, page.last, self.cache.template)
         return not any(open_ranges(rows.slots(), recorded, first, last))
 
     async def read_latest(
@@ -127,7 +120,7 @@ class PriceReader:
             TickerNotFound: nothing is known of the ticker.
             NoPriceNear: no price lies so near.
         """
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             price = await prices.newest(session, key, at_or_before=timestamp)
         if tolerance_seconds is None:
             tolerance_seconds = STALE_AFTER_INTERVALS * await self.interval_seconds(key)
@@ -145,7 +138,7 @@ class PriceReader:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         interval = await self.interval_seconds(query.key)
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             # read first, so that the candles have all live prices of the slots that are closed
             exchange_now_us = await prices.estimate_exchange_now(session, [query.key])
             open_slot = first_open_slot(exchange_now_us[query.key], interval)
@@ -156,7 +149,7 @@ class PriceReader:
 
     async def _describe_range(self, key: TickerKey) -> str:
         """Describe the range of a ticker's stored prices."""
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             extent = (await prices.extents(session)).get(key, Extent())
         if extent.first is None or extent.last is None:
             return "nothing is stored of it yet"
@@ -165,10 +158,10 @@ class PriceReader:
 
     async def list_tickers(self) -> list[TickerSummary]:
         """Sum up what is stored of every configured, recorded or stored ticker."""
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             recorded = await recordings.newest(session)
             extents = await prices.extents(session)
-        keys = sorted({*recorded, *extents, *self._configured})
+        keys = sorted({*recorded, *extents, *self.configured})
         return [self._sum_up(key, recorded.get(key), extents.get(key, Extent())) for key in keys]
 
     async def require_known_ticker(self, key: TickerKey) -> None:
@@ -177,23 +170,24 @@ class PriceReader:
         Raises:
             TickerNotFound: nothing is known of it.
         """
-        if key in self._configured:
+        if key in self.configured:
             return
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             known = {*await recordings.newest(session), *await prices.stored_tickers(session)}
         if key not in known:
-            names = ", ".join(sorted(map(str, known | self._configured)))
+            names = ", ".join(sorted(map(str, known | self.configured)))
             raise TickerNotFound(f"no ticker {key} is known; known are {names}")
 
     def _sum_up(self, key: TickerKey, recording: Recording | None, extent: Extent) -> TickerSummary:
         if recording is None:
-            return TickerSummary(key, key in self._configured, self._interval_seconds, *extent)
+            is_active, interval = key in self.configured, self.default_interval_seconds
+            return TickerSummary(key, is_active, interval, *extent)
         return TickerSummary(key, recording.is_open, recording.interval_seconds, *extent)
 
     async def interval_seconds(self, key: TickerKey) -> int:
         """Return the interval at which a ticker is recorded, or was recorded last."""
-        if key in self._configured:
-            return self._interval_seconds
-        async with self._database.read() as session:
+        if key in self.configured:
+            return self.default_interval_seconds
+        async with self.database.read() as session:
             recording = (await recordings.newest(session)).get(key)
-        return recording.interval_seconds if recording else self._interval_seconds
+        return recording.interval_seconds if recording else self.default_interval_seconds

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,18 +26,13 @@ def ignore_progress(_: RepairProgress) -> None:
     """Ignore the progress of a repair."""
 
 
+@dataclass(frozen=True, slots=True)
 class RepairExecutor:
     """Executes repair plans."""
 
-    def __init__(
-        self,
-        database: Database,
-        exchanges: Mapping[str, Exchange],
-        configured: Sequence[TickerKey],
-    ) -> None:
-        self._database = database
-        self._exchanges = exchanges
-        self._configured = configured
+    database: Database
+    exchanges: Mapping[str, Exchange]
+    configured: Sequence[TickerKey]
 
     async def execute(
         self, plan: RepairPlan, budget: TimeBudget, on_progress: OnProgress = ignore_progress
@@ -46,10 +42,10 @@ class RepairExecutor:
         The order of the tickers is random, so that none is always the last one.
         """
         on_progress(RepairProgress(plan.total, 0))
-        context = RepairContext(self._database, plan, budget, on_progress)
+        context = RepairContext(self.database, plan, budget, on_progress)
         unlisted = await self._unlisted_tickers(plan, budget)
         repairs = [
-            TickerRepair(key, self._exchanges[key.exchange], context, is_listed=key not in unlisted)
+            TickerRepair(key, self.exchanges[key.exchange], context, is_listed=key not in unlisted)
             for key in plan.open
         ]
         random.shuffle(repairs)
@@ -61,12 +57,12 @@ class RepairExecutor:
 
     async def _unlisted_tickers(self, plan: RepairPlan, budget: TimeBudget) -> set[TickerKey]:
         """Return the tickers that are not configured, and that their exchange does not list."""
-        unconfigured = plan.open.keys() - set(self._configured)
+        unconfigured = plan.open.keys() - set(self.configured)
         names: dict[str, frozenset[str]] = {}
         for exchange in {key.exchange for key in unconfigured}:
             with suppress(AppError, TimeoutError):  # then their charts are requested
                 async with asyncio.timeout_at(budget.deadline):
-                    names[exchange] = await self._exchanges[exchange].fetch_index_names()
+                    names[exchange] = await self.exchanges[exchange].fetch_index_names()
         return {
             key
             for key in unconfigured
@@ -75,7 +71,7 @@ class RepairExecutor:
 
     def _is_unlisted(self, key: TickerKey, names: frozenset[str]) -> bool:
         """Return whether a list lacks a ticker; one that lacks all configured ones is ignored."""
-        configured = {one.ticker for one in self._configured if one.exchange == key.exchange}
+        configured = {one.ticker for one in self.configured if one.exchange == key.exchange}
         is_trusted = bool(names & configured) if configured else bool(names)
         return is_trusted and key.ticker not in names
 

@@ -1,7 +1,7 @@
 """What a repair has to do: the gaps of the tickers, and the exchange's current time of each."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from app.core.errors import TickerNotFound
 from app.domain.gaps import Retry, count_slots, subtract
@@ -12,20 +12,14 @@ from app.postgres.database import Database
 from app.repositories import gap_reasons, prices, recordings, slot_ranges
 
 
+@dataclass(frozen=True, slots=True)
 class RepairPlanner:
     """Finds what is missing of the tickers whose exchange is configured."""
 
-    def __init__(
-        self,
-        database: Database,
-        exchanges: Collection[str],
-        keys: Sequence[TickerKey],
-        lookback_hours: int,
-    ) -> None:
-        self._database = database
-        self._exchanges = exchanges
-        self._keys = keys
-        self._lookback_seconds = lookback_hours * SECONDS_PER_HOUR
+    database: Database
+    exchanges: Collection[str]
+    keys: Sequence[TickerKey]
+    lookback_hours: int
 
     async def plan_lookback(self) -> RepairPlan:
         """Plan the repair of the last hours; gaps whose next retry is not due are not open.
@@ -33,9 +27,10 @@ class RepairPlanner:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             now = await prices.database_now_us(session) // MICROSECONDS
-        plan = await self.plan(RepairRequest(span=TimeRange(now - self._lookback_seconds)))
+        start = now - self.lookback_hours * SECONDS_PER_HOUR
+        plan = await self.plan(RepairRequest(span=TimeRange(start)))
         due = dict(plan.open)
         for key, known in plan.retries.items():
             not_due = [retry for retry in known if retry.next_us > plan.database_us]
@@ -54,7 +49,7 @@ class RepairPlanner:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         keys = [key for key in await self._known_tickers() if request.covers(key)]
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             database_us, latest_prices = await prices.read_latest_live(session, keys)
             exchange_now_us = {
                 key: estimate_exchange_now_us(latest_prices.get(key), database_us) for key in keys
@@ -64,7 +59,7 @@ class RepairPlanner:
                 exchange_now_us,
                 request.span,
                 asked_since_us=(requested_since_us or database_us) if request.force else None,
-                listed=self._keys,
+                listed=self.keys,
             )
             known = await slot_ranges.read_overlapping(session, Retry, found, request.span)
         pending = {key: [gap for gap in gaps if gap.is_pending] for key, gaps in found.items()}
@@ -92,6 +87,6 @@ class RepairPlanner:
             raise TickerNotFound(f"no ticker {requested} can be repaired; known are {names}")
 
     async def _known_tickers(self) -> set[TickerKey]:
-        async with self._database.read() as session:
+        async with self.database.read() as session:
             recorded = await recordings.newest(session)
-        return {key for key in {*recorded, *self._keys} if key.exchange in self._exchanges}
+        return {key for key in {*recorded, *self.keys} if key.exchange in self.exchanges}
