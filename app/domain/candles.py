@@ -36,32 +36,32 @@ class Fill(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CandleQuery:
-    """A query of at most `limit` candles of a ticker that start within a span, oldest first."""
+    """A query of at most `limit` candles of a ticker that start within a range, oldest first."""
 
     key: TickerKey
     interval: CandleInterval
-    span: TimeRange
+    time_range: TimeRange
     fill: Fill
     limit: int
 
     @property
     def first(self) -> int:
-        """Return the first start within the span."""
+        """Return the first start within the range."""
         width = self.interval.seconds
-        start, _ = self.span.bounds(min_second=0)
+        start, _ = self.time_range.bounds()
         return -(-max(0, start) // width) * width
 
     @property
     def stop(self) -> int:
-        """Return the first start after the span."""
+        """Return the first start after the range."""
         width = self.interval.seconds
-        _, end = self.span.bounds()
+        _, end = self.time_range.bounds()
         return end // width * width + width
 
     def after(self, start: int) -> "CandleQuery":
         """Return the query of what follows the candle with this start."""
-        span_start, _ = self.span.bounds(min_second=0)
-        return replace(self, span=TimeRange(max(span_start, start + 1), self.span.end))
+        earliest, _ = self.time_range.bounds()
+        return replace(self, time_range=TimeRange(max(earliest, start + 1), self.time_range.end))
 
 
 @dataclass(frozen=True, slots=True)

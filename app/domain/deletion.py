@@ -8,16 +8,16 @@ from app.domain.prices import UNBOUNDED, Source, TickerKey, TimeRange
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Rows of a ticker within a span and of one source; a source of None means all of them."""
+    """Rows of a ticker within a range and of one source; a source of None means all of them."""
 
     key: TickerKey
-    span: TimeRange = UNBOUNDED
+    time_range: TimeRange = UNBOUNDED
     source: Source | None = None
 
     @property
     def is_whole(self) -> bool:
         """Return whether the whole ticker is selected, with its recordings."""
-        return self.span == UNBOUNDED and self.source is None
+        return self.time_range == UNBOUNDED and self.source is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class ExportFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A ticker's rows of a span, to be written in a format.
+    """A ticker's rows of a range, to be written in a format.
 
     `stored` holds the first and the last slot, None without any rows. `has_decimals` tells whether
     all prices fit into a decimal of 38 digits, 18 of them after the point.
@@ -31,7 +31,7 @@ class Export:
 
     key: TickerKey
     file_format: ExportFormat
-    span: TimeRange
+    time_range: TimeRange
     stored: TimeRange | None
     has_decimals: bool
 
@@ -41,7 +41,7 @@ class Export:
         stored = self.stored or TimeRange()
         ends = [
             end if end is not None else stored_end
-            for end, stored_end in zip(self.span, stored, strict=True)
+            for end, stored_end in zip(self.time_range, stored, strict=True)
         ]
         parts = [*self.key, *(_format_compact(end) for end in ends if end is not None)]
         return f"{'-'.join(parts)}.{self.file_format}"

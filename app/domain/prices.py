@@ -37,9 +37,9 @@ class TimeRange(NamedTuple):
     start: int | None = None
     end: int | None = None
 
-    def bounds(self, min_second: int = MIN_SECOND) -> tuple[int, int]:
+    def bounds(self) -> tuple[int, int]:
         """Return both ends, with limits in place of open ones."""
-        start = min_second if self.start is None else self.start
+        start = MIN_SECOND if self.start is None else self.start
         return start, MAX_SECOND if self.end is None else self.end
 
 

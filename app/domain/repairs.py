@@ -15,9 +15,9 @@ EVERY_TICKER: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class RepairRequest:
-    """Which tickers to repair over which span; None means all of them.
+    """Which tickers to repair over which range of time; None means all of them.
 
-    With `force`, unfillable slots are requested again.
+    With `force`, unfillable slots are requested again. The field names are persisted.
     """
 
     exchange: str | None = None

@@ -104,5 +104,5 @@ async def delete_empty_recordings(
 
 
 def _parameters(selection: Selection) -> dict[str, object]:
-    start, end = selection.span.bounds()
+    start, end = selection.time_range.bounds()
     return {**selection.key._asdict(), "start": start, "end": end, "source": selection.source}

@@ -119,7 +119,7 @@ async def count(
 
 
 def _parameters(exchange_now_us: Mapping[TickerKey, int], span: TimeRange) -> dict[str, object]:
-    start, end = span.bounds(min_second=0)
+    start, end = span.bounds()
     return {
         "exchanges": [key.exchange for key in exchange_now_us],
         "tickers": [key.ticker for key in exchange_now_us],

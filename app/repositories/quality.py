@@ -66,7 +66,7 @@ async def measure(
     A move is rated by its deviation from the median move, in standard deviations that are
     estimated from the median deviation.
     """
-    start, end = span.bounds(min_second=0)
+    start, end = span.bounds()
     rows_of_span = {**key._asdict(), "start": start, "end": end}
     bounds = {
         "step": interval_seconds,

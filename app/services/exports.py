@@ -33,18 +33,18 @@ class ExportService:
         self._permits = asyncio.Semaphore(MAX_CONCURRENT)
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
 
-    async def prepare(self, key: TickerKey, span: TimeRange, form: ExportFormat) -> Export:
-        """Find the rows of a span; rows that are added after the last of them are not exported.
+    async def prepare(self, key: TickerKey, time_range: TimeRange, form: ExportFormat) -> Export:
+        """Find the rows of a range; rows that are added after the last of them are not exported.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.read() as session:
-            stored = await exports.stored_range(session, key, span)
+            stored = await exports.stored_range(session, key, time_range)
             if stored is None or form is not ExportFormat.PARQUET:
-                return Export(key, form, span, stored, has_decimals=True)
+                return Export(key, form, time_range, stored, has_decimals=True)
             fits = await exports.fits_decimal(session, key, stored)
-        return Export(key, form, span, stored, has_decimals=fits)
+        return Export(key, form, time_range, stored, has_decimals=fits)
 
     async def stream(self, export: Export, *, gzipped: bool = False) -> AsyncGenerator[bytes, None]:
         """Yield the file piece by piece, with ascending rows; `gzipped` compresses it.

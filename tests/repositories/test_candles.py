@@ -103,7 +103,7 @@ def _expected(rows: Mapping[int, Decimal], query: CandleQuery, open_from: int) -
             candle = Candle(start, *four, 0, start + width <= open_from)
         else:
             close = candle.close
-        if _is_within(start, query.span):
+        if _is_within(start, query.time_range):
             found.append(candle)
     return found
 

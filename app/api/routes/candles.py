@@ -63,7 +63,7 @@ def _next_url(query: CandleQuery, page: CandlePage) -> str | None:
         return None
     cursor = encode_cursor(page.last, _cursor_scope(query))
     others = {"interval": query.interval.value, "fill": query.fill.value}
-    return page_url(PATH, query.key, query.span, query.limit, cursor, **others)
+    return page_url(PATH, query.key, query.time_range, query.limit, cursor, **others)
 
 
 def _encode_page(query: CandleQuery, page: CandlePage, url: str | None) -> bytes:

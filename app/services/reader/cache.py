@@ -79,12 +79,12 @@ class ReadCache:
         state = self._states.get(key) if self.is_fresh else None
         return state and state.newest
 
-    def cached_page(self, key: TickerKey, span: TimeRange, limit: int) -> EncodedPage | None:
+    def cached_page(self, key: TickerKey, time_range: TimeRange, limit: int) -> EncodedPage | None:
         """Return an ascending page if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
-        if state is None or not self._chunks.can_hold(span):
+        if state is None or not self._chunks.can_hold(time_range):
             return None
-        page = self._chunks.find_page(key, span, limit, recordings=state.recordings)
+        page = self._chunks.find_page(key, time_range, limit, recordings=state.recordings)
         return page if isinstance(page, EncodedPage) else None
 
     async def read_newest(self, key: TickerKey) -> Price | None:
@@ -99,24 +99,27 @@ class ReadCache:
         return state.newest
 
     async def read_page(
-        self, key: TickerKey, span: TimeRange, order: Order, limit: int
+        self, key: TickerKey, time_range: TimeRange, order: Order, limit: int
     ) -> EncodedPage | None:
         """Return a page, reading it into the cache on a miss; None if the cache does not serve it.
 
-        It serves bounded spans that are not too long, and the newest rows.
+        It serves bounded ranges that are not too long, and the newest rows.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         if order is Order.DESC:
             newest = partial(self._newest_page, key, limit)
-            return await self._page(key, newest) if span == UNBOUNDED else None
-        if not self._chunks.can_hold(span):
+            return await self._page(key, newest) if time_range == UNBOUNDED else None
+        if not self._chunks.can_hold(time_range):
             return None
-        if (page := self.cached_page(key, span, limit)) is not None:
+        if (page := self.cached_page(key, time_range, limit)) is not None:
             return page
         return await self._page(
-            key, lambda state: self._chunks.find_page(key, span, limit, recordings=state.recordings)
+            key,
+            lambda state: self._chunks.find_page(
+                key, time_range, limit, recordings=state.recordings
+            ),
         )
 
     async def refresh(self) -> None:
@@ -200,11 +203,11 @@ class ReadCache:
             return None
         interval = state.recordings[-1].interval_seconds if state.recordings else 1
         furthest = limit * interval + CHUNKS_AT_ONCE * CHUNK_SECONDS
-        span = TimeRange(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
-        if not self._chunks.can_hold(span):
+        time_range = TimeRange(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
+        if not self._chunks.can_hold(time_range):
             return None
-        found = self._chunks.find_page(key, span, limit, Order.DESC)
-        if isinstance(found, list) or found.has_more or span.start == state.oldest:
+        found = self._chunks.find_page(key, time_range, limit, Order.DESC)
+        if isinstance(found, list) or found.has_more or time_range.start == state.oldest:
             return found
         return None
 

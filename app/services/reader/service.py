@@ -42,18 +42,18 @@ class PriceReader:
     default_interval_seconds: int
 
     async def read_page(
-        self, key: TickerKey, span: TimeRange, order: Order, limit: int
+        self, key: TickerKey, time_range: TimeRange, order: Order, limit: int
     ) -> EncodedPage:
-        """Read at most `limit` prices of a span, from its start or, descending, from its end.
+        """Read at most `limit` prices of a range, from its start or, descending, from its end.
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        page = await self.cache.read_page(key, span, order, limit)
+        page = await self.cache.read_page(key, time_range, order, limit)
         if page is not None and page.count:
             return page
-        return await self._stored_page(key, span, order, limit)
+        return await self._stored_page(key, time_range, order, limit)
 
     def cached_newest(self, key: TickerKey) -> Price | None:
         """Return the newest price if it is cached and fresh."""
@@ -68,20 +68,20 @@ class PriceReader:
         return await self.cache.read_newest(key)
 
     async def _stored_page(
-        self, key: TickerKey, span: TimeRange, order: Order, limit: int
+        self, key: TickerKey, time_range: TimeRange, order: Order, limit: int
     ) -> EncodedPage:
         template = self.cache.template
         async with self.database.raw_connection() as connection:
             page = await encoded_rows.read_page(
-                connection, key, span, order, limit, template=template
+                connection, key, time_range, order, limit, template=template
             )
         if page.last is None:
             await self.require_known_ticker(key)
             return page
-        end = page.last if page.has_more else span.end
-        if order is Order.DESC or span.start is None or end is None:
+        end = page.last if page.has_more else time_range.end
+        if order is Order.DESC or time_range.start is None or end is None:
             return page
-        return replace(page, is_complete=await self._is_complete(key, page, span.start, end))
+        return replace(page, is_complete=await self._is_complete(key, page, time_range.start, end))
 
     async def _is_complete(self, key: TickerKey, page: EncodedPage, first: int, last: int) -> bool:
         """Return whether no row can be added to a page of the seconds from `first` to `last`."""
