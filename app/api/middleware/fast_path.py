@@ -167,10 +167,12 @@ def _parse_latest_query(query: bytes) -> TickerKey | None:
 
 def _parse_period_query(query: bytes) -> PriceList | None:
     match = PERIOD_QUERY.fullmatch(query)
-    if match is None or int(match[3]) > int(match[4]):
+    if match is None:
         return None
-    time_range, limit = TimeRange(int(match[3]), int(match[4])), int(match[5] or DEFAULT_ITEMS)
-    return PriceList(PERIOD_PATH, _ticker_key(match), Order.ASC, limit, time_range)
+    start, end, limit = int(match[3]), int(match[4]), int(match[5] or DEFAULT_ITEMS)
+    if start > end:
+        return None
+    return PriceList(PERIOD_PATH, _ticker_key(match), Order.ASC, limit, TimeRange(start, end))
 
 
 def _parse_history_query(query: bytes) -> PriceList | None:
