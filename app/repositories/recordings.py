@@ -68,13 +68,13 @@ async def of_ticker(session: AsyncSession, key: TickerKey) -> list[Recording]:
 async def upsert(session: AsyncSession, recordings: Iterable[Recording]) -> None:
     """Insert or update recordings, identified by their first slot; delete empty ones."""
     for recording in recordings:
-        identity = {**recording.key._asdict(), "first_slot": recording.first_slot}
-        if recording.is_empty:
-            await session.execute(_DELETE, identity)
-        else:
-            interval, last = recording.interval_seconds, recording.last_slot
-            columns = {**identity, "interval_seconds": interval, "last_slot": last}
-            await session.execute(_UPSERT, columns)
+        columns = {
+            **recording.key._asdict(),
+            "interval_seconds": recording.interval_seconds,
+            "first_slot": recording.first_slot,
+            "last_slot": recording.last_slot,
+        }
+        await session.execute(_DELETE if recording.is_empty else _UPSERT, columns)
 
 
 async def extend_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
