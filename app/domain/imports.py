@@ -187,7 +187,10 @@ class RowParser:
         return _names_of_row(self._request, *self._own_names(fields))
 
     def _parse_timestamp(self, text: str, key: str) -> int:
-        timestamp_us = _parse_timestamp(text)
+        try:
+            timestamp_us = parse_timestamp_us(text)
+        except ValueError as error:
+            raise ValueError(f"timestamp {_shown(text)} {error}") from None
         if timestamp_us < 0:
             raise ValueError(f"timestamp {_shown(text)} lies before 1970")
         if timestamp_us > self._latest.now_us:
@@ -218,15 +221,6 @@ def read_price(text: str) -> str:
     if isinstance(exponent, int) and -exponent > MAX_DECIMAL_PLACES:
         raise ValueError(f"price {_shown(text)} has over {MAX_DECIMAL_PLACES} decimals")
     return f"{price:f}"
-
-
-def _parse_timestamp(text: str) -> int:
-    if PLAIN_SECONDS.fullmatch(text):
-        return int(text) * MICROSECONDS
-    try:
-        return parse_timestamp_us(text)
-    except ValueError as error:
-        raise ValueError(f"timestamp {_shown(text)} {error}") from None
 
 
 @lru_cache(maxsize=1024)

@@ -37,14 +37,16 @@ def hold_back_pending(
     held: list[Gap] = []
     for gap, tries in _with_tries(result.unfillable, known):
         if _may_be_filled(gap, answer, tries):
-            held.append(_without_coarse_reason(gap))
+            is_hole = gap.reason is Reason.CHART_HAS_NO_POINT
+            held.append(gap if is_hole else gap._replace(reason=None))
         else:
             unfillable.append(gap)
     start_us = _latest_start_us(answer.chart_range, exchange_now_us)
     before_chart, uncovered = split_at(result.before_chart, start_us)
     for gap, tries in _with_tries(uncovered, known):
         (before_chart if _is_left_to_coarser(gap, answer, tries) else held).append(gap)
-    unfillable = _with_finest_reasons(unfillable, known)
+    # the reasons of finer charts, which earlier tries recorded, are preferred
+    unfillable = apply_reasons(unfillable, [retry for retry in known if retry.reason is not None])
     return result._replace(unfillable=unfillable, before_chart=before_chart), sorted(held)
 
 
@@ -118,13 +120,3 @@ def _latest_start_us(chart_range: ChartRange, exchange_now_us: int) -> int:
         return exchange_now_us
     offset_seconds = MAX_MISSING_STEPS * chart_range.step_seconds - chart_range.reach_seconds
     return exchange_now_us + offset_seconds * MICROSECONDS
-
-
-def _without_coarse_reason(gap: Gap) -> Gap:
-    is_hole = gap.reason is Reason.CHART_HAS_NO_POINT
-    return gap if is_hole else gap._replace(reason=None)
-
-
-def _with_finest_reasons(unfillable: Iterable[Gap], known: Sequence[Retry]) -> list[Gap]:
-    """Prefer the reasons of finer charts, which earlier tries recorded."""
-    return apply_reasons(unfillable, [retry for retry in known if retry.reason is not None])

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from contextlib import suppress
 from typing import Final
 
 from app.domain.prices import TimeRange
@@ -102,13 +103,9 @@ def resolve_range(start: TimePoint | None, end: TimePoint | None, now: float) ->
 
 def is_date(words: str) -> bool:
     """Return whether these are eight digits that form a date, such as 20261001."""
-    if not EIGHT_DIGITS.fullmatch(words):
-        return False
-    try:
-        dt.date.fromisoformat(words)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(EIGHT_DIGITS.fullmatch(words) and dt.date.fromisoformat(words))
+    return False
 
 
 def format_seconds(seconds: int) -> str:

@@ -110,12 +110,10 @@ class ExchangeClock:
         if self.unconfirmed is None or abs(offset_us - self.unconfirmed.offset_us) > limit_us:
             self.unconfirmed = UnconfirmedJump(offset_us, now.host_us)
         lasted_us = now.host_us - self.unconfirmed.since_us
-        return lasted_us >= self._probation_seconds(interval_seconds) * MICROSECONDS
-
-    def _probation_seconds(self, interval_seconds: int) -> int:
+        probation_seconds = max(interval_seconds, MIN_PROBATION_SECONDS)
         if self.offset_us is not None:
-            return LONG_PROBATION_SECONDS
-        return max(interval_seconds, MIN_PROBATION_SECONDS)
+            probation_seconds = LONG_PROBATION_SECONDS
+        return lasted_us >= probation_seconds * MICROSECONDS
 
 
 def _is_near(offset_us: int, known_us: int | None, limit_us: int) -> bool:

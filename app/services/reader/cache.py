@@ -8,7 +8,6 @@ share a query.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,8 +32,7 @@ FRESH_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
 MIN_PAUSE_SECONDS = 0.05
 MAX_READS = MAX_CHUNKS // CHUNKS_AT_ONCE + 3
-MAX_TRIES = 3
-"""Reads of a chunk that changes during each of them."""
+"""More only if chunks change while they are read."""
 
 log = structlog.get_logger(__name__)
 
@@ -176,7 +174,7 @@ class ReadCache:
         self, key: TickerKey, find_page: Callable[[TickerState], EncodedPage | list[int] | None]
     ) -> EncodedPage | None:
         """Find a page in the cached chunks, after reading the missing ones."""
-        since, tried = self._clock() - FRESH_SECONDS, Counter[int]()
+        since = self._clock() - FRESH_SECONDS
         for _ in range(MAX_READS):
             await self._refreshed_since(since)
             state = self._states.get(key)
@@ -187,9 +185,6 @@ class ReadCache:
             found = find_page(state)
             if not isinstance(found, list):
                 return found
-            tried[found[0]] += 1
-            if tried[found[0]] > MAX_TRIES:
-                return None
             await self._flights.join(
                 ("chunks", key, found[0]), partial(self._read_chunks, key, found)
             )

@@ -7,7 +7,7 @@ from app.core.errors import TickerNotFound
 from app.domain.gaps import Retry, count_slots, subtract
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.repairs import RepairPlan, RepairRequest
-from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR, estimate_exchange_now_us
+from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR
 from app.postgres.database import Database
 from app.repositories import gap_reasons, prices, recordings, slot_ranges
 
@@ -50,10 +50,8 @@ class RepairPlanner:
         """
         keys = [key for key in await self._known_tickers() if request.covers(key)]
         async with self.database.read() as session:
-            database_us, latest_prices = await prices.read_latest_live(session, keys)
-            exchange_now_us = {
-                key: estimate_exchange_now_us(latest_prices.get(key), database_us) for key in keys
-            }
+            database_us = await prices.database_now_us(session)
+            exchange_now_us = await prices.estimate_exchange_now(session, keys)
             found = await gap_reasons.find_gaps(
                 session,
                 exchange_now_us,
