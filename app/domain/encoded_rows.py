@@ -89,6 +89,8 @@ class EncodedChunk:
 
     def slice(self, first: int, stop: int) -> bytes:
         """Return the text of the lines from one index to another (exclusive)."""
+        if first >= stop:
+            return b""
         if (first, stop) == (0, self.count):
             return self.text
         return self.text[

@@ -62,30 +62,23 @@ class DeletionService:
             await changes.prune(session)
 
     async def _delete(self, selection: Selection) -> RowCounts:
+        """Delete block by block, each with the recordings that are empty then.
+
+        Later they could not be told from recordings that never had a row. A whole ticker keeps its
+        recordings to the end, so that it is known until everything is deleted.
+        """
         counts = await self.count(selection)
-        last_deleted: int | None = MIN_SECOND
-        while last_deleted is not None:
-            last_deleted = await self._delete_block(selection, last_deleted)
+        last: int | None = MIN_SECOND
+        while last is not None:
+            async with self._database.transaction() as session:
+                await recordings.lock_recordings(session)  # before rows are locked, as everywhere
+                last, emptied = await deletion.delete_block(
+                    session, selection, last, MAX_ROWS_PER_TRANSACTION
+                )
+                if not selection.is_whole:
+                    await deletion.delete_empty_recordings(session, selection.key, emptied)
         if selection.is_whole:
             async with self._database.transaction() as session:
                 await recordings.lock_recordings(session)
                 await deletion.delete_recordings(session, selection.key)
         return counts
-
-    async def _delete_block(self, selection: Selection, after: int) -> int | None:
-        """Delete the next rows, and in the same transaction the recordings that are empty then.
-
-        Later they could not be told from recordings that never had a row. A whole ticker keeps its
-        recordings to the end, so that it is known until everything is deleted. The last deleted
-        slot is returned, None if no row was left.
-        """
-        async with self._database.transaction() as session:
-            await recordings.lock_recordings(session)  # before rows are locked, as everywhere
-            deleted = await deletion.delete_block(
-                session, selection, after, MAX_ROWS_PER_TRANSACTION
-            )
-            if not selection.is_whole:
-                await deletion.delete_empty_recordings(
-                    session, selection.key, deleted.closed_recordings
-                )
-        return deleted.last

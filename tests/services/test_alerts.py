@@ -18,7 +18,7 @@ from app.domain.freshness import Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.redis.alert_lease import STATE_KEY, AlertLease
 from app.runtime import alert_lifespan, open_runtime
-from app.services.alerts import AlertService, sender, service
+from app.services.alerts import AlertService, service
 from tests.clients.rate_limiters import Relay
 from tests.conftest import Servers
 from tests.receiver import Receiver, receiving
@@ -77,7 +77,7 @@ class World:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "CHECK_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(sender, "FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(service, "FIRST_RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -270,12 +270,12 @@ def test_queue_is_bounded_and_drops_the_oldest() -> None:
     assert len(told.pending) == MAX_PENDING
 
 
-async def test_calls_are_one_a_second_after_a_burst() -> None:
-    async def saved() -> None:
-        pass
+async def test_calls_are_one_a_second_after_a_burst(redis: Redis) -> None:
+    async def check() -> HealthReport:
+        return FRESH
 
     async with open_webhook(SecretStr("http://localhost/")) as webhook:
-        alerts = sender.AlertSender(webhook, saved)
+        alerts = AlertService(check, lambda: 0.0, AlertLease(redis), webhook)
         waits = [alerts._reserve_call() for _ in range(7)]
     assert waits[:5] == [0] * 5
     assert waits[5:] == pytest.approx([1, 2], abs=0.1)

@@ -1,18 +1,20 @@
-"""The loop that checks the tickers and queues alerts, in the process that holds the lease."""
+"""The loops that check the tickers and send alerts, in the process that holds the lease."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+import structlog
 
 from app.core.background import run_repeatedly
 from app.core.errors import BrokerUnavailable
 from app.core.event_wait import wait_for_event
 from app.core.metrics import ALERTS, count
-from app.domain.alerts import AlertState
+from app.domain.alerts import Alert, AlertState
 from app.domain.freshness import HealthReport, ProcessStatus
 from app.redis.alert_lease import AlertLease
-from app.services.alerts.sender import AlertSender
 from app.services.alerts.status_evaluator import StatusEvaluator
 
 if TYPE_CHECKING:
@@ -21,10 +23,18 @@ if TYPE_CHECKING:
 CHECK_PAUSE_SECONDS = 1.0
 CHECKS_BEFORE_TAKEOVER = 3
 """For so many checks a free lease is left to its last holder, whose state is the newest."""
+FIRST_RETRY_SECONDS = 1.0
+MAX_RETRY_SECONDS = 60.0
+BURST_CALLS = 5
+
+log = structlog.get_logger(__name__)
 
 
 class AlertService:
-    """Alerts for as long as it holds the lease; an API process has one."""
+    """Alerts for as long as it holds the lease; an API process has one.
+
+    The webhook is called once a second at most, after a burst of a few calls.
+    """
 
     def __init__(
         self,
@@ -39,7 +49,10 @@ class AlertService:
         self._state = AlertState()
         self._saved_state: str | None = None
         self._evaluator = StatusEvaluator()
-        self._sender = AlertSender(webhook, self._save_state)
+        self._webhook = webhook
+        self._delivery: asyncio.Task[None] | None = None
+        self._clock = asyncio.get_running_loop().time
+        self._reserved_until = self._clock()
         self._is_leader = False
         self._free_checks = 0
         self._closing = asyncio.Event()
@@ -55,7 +68,8 @@ class AlertService:
         finally:
             self._closing.set()
             await checking
-            await self._sender.close()
+            if self._delivery is not None:
+                await self._delivery
             with suppress(BrokerUnavailable):
                 await self._lease.release()
 
@@ -63,7 +77,10 @@ class AlertService:
         await self._renew_lease()
         if self._is_leader:
             await self._queue_alerts(await self._check())
-        self._sender.start(self._state.pending if self._is_leader else [])
+        if self._must_send() and (self._delivery is None or self._delivery.done()):
+            self._delivery = asyncio.create_task(
+                run_repeatedly("alert delivery", self._send_all, while_=self._must_send)
+            )
         await wait_for_event(self._closing, CHECK_PAUSE_SECONDS)
 
     async def _renew_lease(self) -> None:
@@ -95,3 +112,37 @@ class AlertService:
         if state != self._saved_state:
             with suppress(BrokerUnavailable):
                 await self._lease.save_state(state)
+
+    def _must_send(self) -> bool:
+        return self._is_leader and bool(self._state.pending) and not self._closing.is_set()
+
+    async def _send_all(self) -> None:
+        """Send the pending alerts one after the other, with retries."""
+        retry_seconds = FIRST_RETRY_SECONDS
+        while self._must_send():
+            await wait_for_event(self._closing, self._reserve_call())
+            if not self._must_send():
+                return
+            if await self._send(self._state.pending[0]):
+                retry_seconds = FIRST_RETRY_SECONDS
+            else:
+                await wait_for_event(self._closing, retry_seconds)
+                retry_seconds = min(2 * retry_seconds, MAX_RETRY_SECONDS)
+
+    def _reserve_call(self) -> float:
+        """Reserve a call; return how many seconds to wait before making it."""
+        now = self._clock()
+        self._reserved_until = max(self._reserved_until, now) + 1
+        return max(0.0, self._reserved_until - now - BURST_CALLS)
+
+    async def _send(self, alert: Alert) -> bool:
+        if error := await self._webhook.post(asdict(alert)):
+            log.warning("alert_not_delivered", alert=alert.text, detail=error)
+            count(ALERTS, alert.event, "failed")
+            return False
+        log.info("alert_delivered", alert=alert.text)
+        count(ALERTS, alert.event, "delivered")
+        if self._is_leader and alert in self._state.pending:  # else another process took the lease
+            self._state.pending.remove(alert)
+        await self._save_state()
+        return True

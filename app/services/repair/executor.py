@@ -56,24 +56,21 @@ class RepairExecutor:
         return _sum_up(plan, repairs), repairs
 
     async def _unlisted_tickers(self, plan: RepairPlan, budget: TimeBudget) -> set[TickerKey]:
-        """Return the tickers that are not configured, and that their exchange does not list."""
+        """Return the tickers that are not configured, and that their exchange does not list.
+
+        A list that lacks all configured tickers is not trusted.
+        """
+        unlisted: set[TickerKey] = set()
         unconfigured = plan.open.keys() - set(self.configured)
-        names: dict[str, frozenset[str]] = {}
         for exchange in {key.exchange for key in unconfigured}:
             with suppress(AppError, TimeoutError):  # then their charts are requested
                 async with asyncio.timeout_at(budget.deadline):
-                    names[exchange] = await self.exchanges[exchange].fetch_index_names()
-        return {
-            key
-            for key in unconfigured
-            if self._is_unlisted(key, names.get(key.exchange, frozenset()))
-        }
-
-    def _is_unlisted(self, key: TickerKey, names: frozenset[str]) -> bool:
-        """Return whether a list lacks a ticker; one that lacks all configured ones is ignored."""
-        configured = {one.ticker for one in self.configured if one.exchange == key.exchange}
-        is_trusted = bool(names & configured) if configured else bool(names)
-        return is_trusted and key.ticker not in names
+                    names = await self.exchanges[exchange].fetch_index_names()
+                configured = {one.ticker for one in self.configured if one.exchange == exchange}
+                if names & configured or (names and not configured):
+                    requested = (key for key in unconfigured if key.exchange == exchange)
+                    unlisted.update(key for key in requested if key.ticker not in names)
+        return unlisted
 
 
 async def _run_each(repairs: Iterator[TickerRepair]) -> None:
