@@ -64,19 +64,6 @@ class CandleQuery:
         return replace(self, time_range=TimeRange(max(earliest, start + 1), self.time_range.end))
 
 
-@dataclass(frozen=True, slots=True)
-class CandlePage:
-    """Candles as PostgreSQL encoded them: JSON objects in order, separated by commas.
-
-    `last` is the start of the last one, None without any.
-    """
-
-    items: bytes
-    count: int
-    last: int | None
-    has_more: bool
-
-
 def first_open_slot(exchange_now_us: int, interval_seconds: int) -> Slot:
     """Return the first slot that may still get a live price; candles that end by it are closed."""
     return slot_after(last_due_slot(exchange_now_us, interval_seconds), interval_seconds)

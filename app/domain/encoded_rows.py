@@ -44,10 +44,10 @@ class RowTemplate:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPage:
-    """A page of rows in the requested order, as pieces of text; `last` is the slot of the last one.
+    """A page of rows or candles in the requested order, as pieces of text.
 
-    Pages of one list with the same tag are equal; an empty tag means that it is unknown. No row
-    can be added to a complete page.
+    `last` is the slot of the last one. Pages of one list with the same tag are equal; an empty tag
+    means that it is unknown. No row can be added to a complete page.
     """
 
     pieces: Sequence[bytes]

@@ -8,7 +8,8 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
+from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.encoded_rows import EncodedPage
 from app.domain.slots import SECONDS_PER_HOUR, Slot
 
 _ROWS = """
@@ -115,11 +116,11 @@ _ENCODED = """
 """
 
 
-async def read_page(session: AsyncSession, query: CandleQuery, open_from: Slot) -> CandlePage:
+async def read_page(session: AsyncSession, query: CandleQuery, open_from: Slot) -> EncodedPage:
     """Read a page of candles; those that end by `open_from` are closed."""
     statement = _statement(query.interval, is_filled=query.fill is not Fill.NONE)
     row = (await session.execute(statement, _parameters(query, open_from))).one()
-    return CandlePage(items=row[0], count=row[1], last=row[2], has_more=row[3])
+    return EncodedPage([row[0]], count=row[1], last=row[2], has_more=row[3])
 
 
 @cache

@@ -67,7 +67,7 @@ async def test_candles_are_five_times_as_fast_as_from_minutes(
     for interval, span, count in CASES:
         ours = partial(reader.read_candles, CandleQuery(BTC, interval, span, *ALL))
         theirs = partial(sql.fetch, _FROM_MINUTES, interval.seconds, *span)
-        found = _read((await ours()).items)
+        found = _read(b"".join((await ours()).pieces))
         assert len(found) == count
         assert found == [tuple(row) for row in await theirs()]
         taken = [(await _seconds(ours), await _seconds(theirs)) for _ in range(ROUNDS)]

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
+from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.encoded_rows import EncodedPage
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot
 from app.postgres.database import Database
@@ -47,13 +48,13 @@ def _query(
     return CandleQuery(BTC, interval, span, fill, limit)
 
 
-async def _page(database: Database, query: CandleQuery, open_from: Slot = NOW) -> CandlePage:
+async def _page(database: Database, query: CandleQuery, open_from: Slot = NOW) -> EncodedPage:
     async with database.read() as session:
         return await candles.read_page(session, query, open_from)
 
 
-def _read(page: CandlePage) -> list[Candle]:
-    items = json.loads(b"[" + page.items + b"]", parse_float=Decimal)
+def _read(page: EncodedPage) -> list[Candle]:
+    items = json.loads(b"[" + b"".join(page.pieces) + b"]", parse_float=Decimal)
     return [Candle(**item) for item in items]
 
 
@@ -174,7 +175,7 @@ async def test_sql_folds_what_brute_force_folds(
 async def test_nothing_stored_is_an_empty_page(database: Database, fill: Fill) -> None:
     for interval in CandleInterval:
         page = await _page(database, _query(interval, fill=fill, limit=1))
-        assert page == CandlePage(b"", 0, None, has_more=False)
+        assert page == EncodedPage([b""], 0, None, has_more=False)
 
 
 @pytest.mark.parametrize("interval", CandleInterval)
@@ -196,7 +197,7 @@ async def test_first_page_may_begin_with_the_close_from_before_the_period(
     await store(sql, [60], price="1.50")
     await store(sql, [600], price="2.5")
     query = _query(CandleInterval.ONE_MINUTE, TimeRange(480, 9000), Fill.PREVIOUS)
-    assert (await _page(database, query)).items.split(b"},{") == [
+    assert (await _page(database, query)).pieces[0].split(b"},{") == [
         b'{"timestamp":480,' + _flat(b"1.50") + b',"samples":0,"closed":true',
         b'"timestamp":540,' + _flat(b"1.50") + b',"samples":0,"closed":true',
         b'"timestamp":600,' + _flat(b"2.5") + b',"samples":1,"closed":true}',
@@ -248,7 +249,7 @@ async def test_digits_are_those_that_are_stored(
         await store(sql, [DAY * number], price=price)
     for interval in CandleInterval:
         for written, price in zip(
-            (await _page(database, _query(interval))).items.split(b"},{"), digits, strict=True
+            (await _page(database, _query(interval))).pieces[0].split(b"},{"), digits, strict=True
         ):
             assert written.count(f":{price},".encode()) == 4
 

@@ -11,7 +11,8 @@ from app.api.errors import TICKER_ERRORS, problem_responses
 from app.api.pagination import PAGE_RESPONSE, Cursor, Limit, link_header, page_url
 from app.api.schemas import CandleListOut
 from app.api.time_parameters import TimeRangeDep
-from app.domain.candles import CandleInterval, CandlePage, CandleQuery, Fill
+from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.encoded_rows import EncodedPage
 
 PATH = "/api/v1/prices/candles"
 
@@ -58,7 +59,7 @@ def _cursor_scope(query: CandleQuery) -> str:
     return f"{PATH} {query.key} {query.interval} {query.fill}"
 
 
-def _next_url(query: CandleQuery, page: CandlePage) -> str | None:
+def _next_url(query: CandleQuery, page: EncodedPage) -> str | None:
     if page.last is None or not page.has_more:
         return None
     cursor = encode_cursor(page.last, _cursor_scope(query))
@@ -66,9 +67,9 @@ def _next_url(query: CandleQuery, page: CandlePage) -> str | None:
     return page_url(PATH, query.key, query.time_range, query.limit, cursor, **others)
 
 
-def _encode_page(query: CandleQuery, page: CandlePage, url: str | None) -> bytes:
+def _encode_page(query: CandleQuery, page: EncodedPage, url: str | None) -> bytes:
     head = (
         f'{{"exchange":"{query.key.exchange}","ticker":"{query.key.ticker}",'
         f'"interval":"{query.interval}","count":{page.count},"items":['
     )
-    return b"".join((head.encode(), page.items, f'],"next":{json.dumps(url)}}}'.encode()))
+    return b"".join((head.encode(), *page.pieces, f'],"next":{json.dumps(url)}}}'.encode()))

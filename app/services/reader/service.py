@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
-from app.domain.candles import CandlePage, CandleQuery, first_open_slot
+from app.domain.candles import CandleQuery, first_open_slot
 from app.domain.completeness import open_ranges
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
@@ -130,7 +130,7 @@ class PriceReader:
             raise NoPriceNear(f"{near}; {await self._describe_range(key)}")
         return price
 
-    async def read_candles(self, query: CandleQuery) -> CandlePage:
+    async def read_candles(self, query: CandleQuery) -> EncodedPage:
         """Read a page of candles.
 
         Raises:
