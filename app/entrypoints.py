@@ -84,13 +84,11 @@ ENTRYPOINTS: Final[Mapping[str, Callable[[], None]]] = {
 
 def start(name: str) -> None:
     """Run the entry point of this name; an AppError ends the process with one line."""
-    from app.core.errors import AppError
-    from app.core.exit_messages import exit_message
+    from app.core.exit_messages import exiting_on_errors
 
     try:
-        ENTRYPOINTS[name]()
-    except AppError as error:
-        sys.exit(exit_message(error))
+        with exiting_on_errors():
+            ENTRYPOINTS[name]()
     except KeyboardInterrupt:  # before signal handlers are installed, or after they are removed
         sys.exit(_INTERRUPTED)
 

@@ -17,8 +17,8 @@ from app.api.middleware.stack import add_middleware
 from app.api.routes import candles, coverage, exports, health, metrics, prices, tasks, tickers
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.api.unknown_parameters import refuse_unknown_parameters
-from app.core.errors import AppError, BrokerUnavailable
-from app.core.exit_messages import exit_message, warn_of_misspelled_settings
+from app.core.errors import BrokerUnavailable
+from app.core.exit_messages import exiting_on_errors, warn_of_misspelled_settings
 from app.core.gc_tuning import tune_gc
 from app.core.logs import configure_logs, quiet_loggers
 from app.core.settings import Settings, load_settings
@@ -139,11 +139,5 @@ def _add_problem_schemas(app: FastAPI) -> None:
     app.openapi = openapi_with_problems  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _create_or_exit() -> FastAPI:
-    try:
-        return create_app()
-    except AppError as error:
-        raise SystemExit(exit_message(error)) from None
-
-
-app = _create_or_exit()
+with exiting_on_errors():
+    app = create_app()

@@ -1,9 +1,20 @@
 """The last line of a process that can't run, formatted as LOG_FORMAT requests."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from app.core.errors import AppError
 from app.core.raw_settings import misspelled_settings, raw_log_format
+
+
+@contextmanager
+def exiting_on_errors() -> Iterator[None]:
+    """End the process with one line if the block raises an AppError."""
+    try:
+        yield
+    except AppError as error:
+        raise SystemExit(exit_message(error)) from None
 
 
 def exit_message(error: AppError) -> str:

@@ -46,7 +46,7 @@ class SignalHandlers:
         signals.worker_ready.connect(self._repair_at_start)
         signals.worker_process_shutdown.connect(self._close)
         signals.worker_shutdown.connect(self._close)  # the solo pool sends only this one
-        signals.beat_init.connect(_check_servers_in_subprocess)
+        signals.beat_init.connect(require_servers_in_subprocess)
         signals.beat_init.connect(self._announce_beat)
         signals.beat_init.connect(self._start_beat_heartbeat)
         signals.beat_embedded_init.connect(self._start_beat_heartbeat)
@@ -102,10 +102,6 @@ def _is_relevant(record: logging.LogRecord) -> bool:
     prefetch count stays as it is.
     """
     return not any(words in record.getMessage() for words in IGNORED_WARNINGS)
-
-
-def _check_servers_in_subprocess(**_: object) -> None:
-    require_servers_in_subprocess()
 
 
 def _load_before_fork(**_: object) -> None:
