@@ -30,12 +30,11 @@ async def run_repeatedly(
     while while_():
         try:
             await work()
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            await _report_and_pause(name, error)
-        except Exception as error:  # noqa: BLE001  # logged below
-            await _report_and_pause(name, error)
+            _report(name, error)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def run_repeatedly_in_thread(name: str, work: Callable[[], object]) -> None:
@@ -51,11 +50,6 @@ def _run_in_thread(name: str, work: Callable[[], object]) -> NoReturn:
         except Exception as error:  # noqa: BLE001  # logged below
             _report(name, error)
             pause.wait(PAUSE_SECONDS)
-
-
-async def _report_and_pause(name: str, error: BaseException) -> None:
-    _report(name, error)
-    await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -120,7 +120,9 @@ class DistributedRateLimiter:
         self._held.difference_update(released)
         self._held.update(granted_ids)
         if paused_ms:
-            raise _paused_error(int(paused_ms) / 1000)
+            seconds = int(paused_ms) / 1000
+            text = f"the exchange asked to wait, {seconds:.0f} s more"
+            raise ExchangeRateLimited(text, retry_after_seconds=seconds)
         holds_all = len(self._held) >= self._permits
         return granted_ids, max(ALL_PERMITS_HELD_WAIT_MS if holds_all else 0, int(wait_ms))
 
@@ -133,14 +135,13 @@ class DistributedRateLimiter:
 
     async def _flush_released(self) -> None:
         """Release permits; if requests are waiting, with the next request for permits."""
-        while self._released:
-            if not self._is_closing:
-                await asyncio.sleep(RELEASE_BATCH_SECONDS)
-            queues = (self._queue, self._low_priority_queue)
-            if self._is_closing or not any(queue.waiting for queue in queues):
-                await self._remove(self._pop_released())
-            for queue in queues:
-                queue.wake()
+        if not self._is_closing:
+            await asyncio.sleep(RELEASE_BATCH_SECONDS)
+        queues = (self._queue, self._low_priority_queue)
+        if self._is_closing or not any(queue.waiting for queue in queues):
+            await self._remove(self._pop_released())
+        for queue in queues:
+            queue.wake()
 
     def _pop_released(self) -> Sequence[str]:
         released, self._released = self._released, []
@@ -151,11 +152,6 @@ class DistributedRateLimiter:
             self._held.difference_update(request_ids)  # even if this fails: a lease ends by itself
             with suppress(RedisError, OSError):
                 await self._redis.zrem(self._keys[1], *request_ids)
-
-
-def _paused_error(seconds: float) -> ExchangeRateLimited:
-    text = f"the exchange asked to wait, {seconds:.0f} s more"
-    return ExchangeRateLimited(text, retry_after_seconds=seconds)
 
 
 class _RequestQueue:
@@ -200,17 +196,16 @@ class _RequestQueue:
         self._refuse_all(BrokerUnavailable("the gate is closed"))
 
     async def _grant_permits(self) -> None:
-        while self.waiting:
-            self._wakeup.clear()
-            try:
-                granted_ids, wait_ms = await self._request_permits(self.waiting)
-            except (BrokerUnavailable, ExchangeRateLimited) as error:
-                self._refuse_all(error)
-                return
-            for request_id in granted_ids:
-                self._grant(request_id)
-            if self.waiting and wait_ms:
-                await wait_for_event(self._wakeup, wait_ms / 1000)
+        self._wakeup.clear()
+        try:
+            granted_ids, wait_ms = await self._request_permits(self.waiting)
+        except (BrokerUnavailable, ExchangeRateLimited) as error:
+            self._refuse_all(error)
+            return
+        for request_id in granted_ids:
+            self._grant(request_id)
+        if self.waiting and wait_ms:
+            await wait_for_event(self._wakeup, wait_ms / 1000)
 
     def _grant(self, request_id: str) -> None:
         future = self.waiting.pop(request_id, None)
