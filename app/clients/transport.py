@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -29,8 +28,6 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_REDIRECTS: Final = 3
 PROXY_LOGIN_STATUSES: Final = frozenset({401, 407})
 """The statuses of a proxy that refuses a login: 407, but 401 from tinyproxy."""
-URL_CACHE_SIZE: Final = 4_096
-"""URLs are cached: building one takes as long as parsing its response."""
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
@@ -62,7 +59,7 @@ class Transport:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._get_following_redirects(_build_url(url, tuple(params.items())))
+                return await self._get_following_redirects(URL(url).with_query(params))
         except TimeoutError as error:
             raise ExchangeTimeout(f"no answer within {self._timeout_seconds:g} s") from error
         except aiohttp.ClientHttpProxyError as error:
@@ -141,11 +138,6 @@ async def _read_response(response: aiohttp.ClientResponse) -> HttpResponse:
         if len(body) > MAX_BODY_BYTES:
             raise AnswerMalformed(f"an answer of more than {MAX_BODY_BYTES} bytes")
     return HttpResponse(response.status, bytes(body), response.headers.get("Retry-After"))
-
-
-@lru_cache(maxsize=URL_CACHE_SIZE)
-def _build_url(url: str, params: tuple[tuple[str, str], ...]) -> URL:
-    return URL(url).with_query(params)
 
 
 def _redirect_target(url: URL, location: str) -> URL:

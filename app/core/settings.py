@@ -1,6 +1,7 @@
 """Settings of every process: the environment first, then `.env`, then `servers.env`."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -148,7 +149,8 @@ class Settings(BaseSettings):
         proxy = Proxy.parse(self.proxy_url.get_secret_value())
         if self.proxy_username is None:
             return proxy
-        return proxy.with_login(self.proxy_username, self.proxy_password)
+        password = self.proxy_password or SecretStr("")
+        return replace(proxy, username=self.proxy_username, password=password)
 
     @property
     def deribit_name(self) -> str:
@@ -197,11 +199,8 @@ def _embedded_urls(configured: Settings) -> dict[str, object]:
     """Return the URLs that `make run` or `make demo` wrote, of servers that are not configured."""
     written = dotenv_values(configured.data_dir / SERVERS_FILE)
     urls = {name: written.get(name.upper()) for name in EMBEDDED_URLS}
-    return {name: url for name, url in urls.items() if url and not _is_set(configured, name)}
-
-
-def _is_set(settings: Settings, name: str) -> bool:
-    return name in settings.model_fields_set and getattr(settings, name) is not None
+    is_set = configured.model_dump(exclude_unset=True, exclude_none=True)
+    return {name: url for name, url in urls.items() if url and name not in is_set}
 
 
 def _messages(error: ValidationError) -> Iterator[str]:

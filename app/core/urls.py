@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote, urlencode, urlsplit
@@ -42,10 +42,6 @@ class Proxy:
         bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         username = None if parts.username is None else unquote(parts.username)
         return cls(bare, username, SecretStr(unquote(parts.password or "")))
-
-    def with_login(self, username: str, password: SecretStr | None) -> "Proxy":
-        """Return the same proxy with other credentials."""
-        return replace(self, username=username, password=password or SecretStr(""))
 
 
 def _require_url(url: str, *schemes: str) -> SplitResult:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from app.core.errors import DatabaseTooOld, SchemaOutdated
 from app.postgres.database import Database
@@ -13,13 +13,6 @@ MIN_VERSION: Final = 14
 """PostgreSQL 14 added `idle_session_timeout`, by which a dead worker loses its locks."""
 PROJECT: Final = Path(__file__).resolve().parents[2]
 _REVISION_LINE: Final = re.compile(r'^(revision|down_revision) = "(\w+)"', re.MULTILINE)
-
-
-class Revisions(NamedTuple):
-    """The newest migration of this code, and all its migrations."""
-
-    head: str
-    known: frozenset[str]
 
 
 def migrate() -> None:
@@ -60,10 +53,10 @@ async def require_current_schema(database: Database) -> None:
 
 
 @cache
-def _revisions() -> Revisions:
-    """Read the migrations' files; importing Alembic for it would take long."""
+def _revisions() -> tuple[str, set[str]]:
+    """Read the newest migration and all of them from their files; importing Alembic takes long."""
     files = (PROJECT / "alembic/versions").glob("*.py")
     migrations = [dict(_REVISION_LINE.findall(file.read_text())) for file in files]
     known = {migration["revision"] for migration in migrations}
     (head,) = known - {migration.get("down_revision") for migration in migrations}
-    return Revisions(head, frozenset(known))
+    return head, known

@@ -67,7 +67,7 @@ async def test_four_upgrades_at_once_of_an_empty_database_all_succeed(
         codes = [await _ended(upgrade) for upgrade in upgrades]
     assert codes == [0, 0, 0, 0], [upgrade.output for upgrade in upgrades]
     steps = [events(upgrade).count("schema_migrated") for upgrade in upgrades]
-    assert sorted(steps) == [0, 0, 0, len(_revisions().known)]
+    assert sorted(steps) == [0, 0, 0, len(_revisions()[1])]
     for upgrade in upgrades:
         assert (events(upgrade)[0], events(upgrade)[-1]) == ("migration_started", "schema_current")
     assert await _tables(empty) == {
@@ -139,7 +139,7 @@ async def test_newer_schema_that_the_code_does_not_know_is_accepted(
 
 def test_migrations_are_known_as_alembic_knows_them() -> None:
     script = ScriptDirectory(str(PROJECT / "alembic"))
-    known = frozenset(revision.revision for revision in script.walk_revisions())
+    known = {revision.revision for revision in script.walk_revisions()}
     assert _revisions() == (script.get_current_head(), known)
 
 
