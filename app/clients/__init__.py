@@ -8,13 +8,15 @@ from app.clients.base import Exchange
 from app.clients.deribit.client import DeribitClient
 from app.core.errors import SettingsError
 from app.core.settings import Settings
-from app.redis.rate_limiter import DistributedRateLimiter
 
 if TYPE_CHECKING:
     from app.clients.transport import HttpResponse, Transport
+    from app.redis.rate_limiter import DistributedRateLimiter
 
 
-ExchangeFactory: TypeAlias = Callable[[Settings, DistributedRateLimiter, "LazyTransport"], Exchange]
+ExchangeFactory: TypeAlias = Callable[
+    [Settings, "DistributedRateLimiter", "LazyTransport"], Exchange
+]
 
 
 class LazyTransport:
@@ -60,7 +62,7 @@ def require_known_exchanges(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_exchanges(
-    settings: Settings, rate_limiter_of: Callable[[str], DistributedRateLimiter]
+    settings: Settings, rate_limiter_of: "Callable[[str], DistributedRateLimiter]"
 ) -> AsyncIterator[Mapping[str, Exchange]]:
     """Open a client of every exchange in `TICKERS`, by name; a process needs this once.
 

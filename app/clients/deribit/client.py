@@ -19,11 +19,11 @@ from app.core.metrics import EXCHANGE_REQUESTS, count
 from app.core.settings import Settings
 from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
-from app.redis.rate_limiter import DistributedRateLimiter
 
 if TYPE_CHECKING:
     from app.clients import LazyTransport
     from app.clients.transport import HttpResponse
+    from app.redis.rate_limiter import DistributedRateLimiter
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class DeribitClient:
     """A client of Deribit; each request needs a permit of the rate limiter."""
 
     def __init__(
-        self, settings: Settings, rate_limiter: DistributedRateLimiter, transport: "LazyTransport"
+        self, settings: Settings, rate_limiter: "DistributedRateLimiter", transport: "LazyTransport"
     ) -> None:
         self.name = settings.deribit_name
         self.chart_ranges = CHART_RANGES
