@@ -2,32 +2,42 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import Annotated, TypeAlias
 
 from sqlalchemy import BigInteger, DateTime, Identity, Index, Integer, Numeric, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+CreationTime: TypeAlias = Annotated[
+    dt.datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))
+]
 
 
 class Base(DeclarativeBase):
     """The metadata that Alembic compares with the database."""
 
 
-class PriceRow(Base):
+class TickerRow(Base):
+    """What all rows of a ticker have in common."""
+
+    __abstract__ = True
+
+    exchange: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=-2)
+    ticker: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=-1)
+
+
+class PriceRow(TickerRow):
     """One price; `timestamp` is the slot in UNIX seconds."""
 
     __tablename__ = "prices"
 
-    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
-    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     timestamp: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     price: Mapped[Decimal] = mapped_column(Numeric)
     observed_us: Mapped[int] = mapped_column(BigInteger)
     source: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[dt.datetime] = mapped_column(
-        DateTime(timezone=True), server_default=text("now()")
-    )
+    created_at: Mapped[CreationTime]
 
 
-class RecordingRow(Base):
+class RecordingRow(TickerRow):
     """A period in which a ticker is recorded at an interval; open while `last_slot` is NULL."""
 
     __tablename__ = "recordings"
@@ -41,14 +51,12 @@ class RecordingRow(Base):
         ),
     )
 
-    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
-    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     first_slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     last_slot: Mapped[int | None] = mapped_column(BigInteger)
     interval_seconds: Mapped[int] = mapped_column(Integer)
 
 
-class HourRow(Base):
+class HourRow(TickerRow):
     """The summary of an hour of prices, written by triggers on `prices`; see ADR 12.
 
     `grid_seconds` is the greatest common divisor of a day and all timestamps in the hour.
@@ -56,8 +64,6 @@ class HourRow(Base):
 
     __tablename__ = "price_hours"
 
-    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
-    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     open: Mapped[Decimal] = mapped_column(Numeric)
     high: Mapped[Decimal] = mapped_column(Numeric)
@@ -71,29 +77,23 @@ class HourRow(Base):
     grid_seconds: Mapped[int] = mapped_column(BigInteger)
 
 
-class UnfillableRow(Base):
+class UnfillableRow(TickerRow):
     """A range of slots, both ends inclusive, for which the exchange had no price when asked."""
 
     __tablename__ = "unfillable"
 
-    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
-    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     first_slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     last_slot: Mapped[int] = mapped_column(BigInteger)
     interval_seconds: Mapped[int] = mapped_column(Integer)
     reason: Mapped[str] = mapped_column(Text)
-    asked_at: Mapped[dt.datetime] = mapped_column(
-        DateTime(timezone=True), server_default=text("now()")
-    )
+    asked_at: Mapped[CreationTime]
 
 
-class RetryRow(Base):
+class RetryRow(TickerRow):
     """A range of slots, both ends inclusive, that a chart lacked and may have later."""
 
     __tablename__ = "repair_retries"
 
-    exchange: Mapped[str] = mapped_column(Text, primary_key=True)
-    ticker: Mapped[str] = mapped_column(Text, primary_key=True)
     first_slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     last_slot: Mapped[int] = mapped_column(BigInteger)
     interval_seconds: Mapped[int] = mapped_column(Integer)
@@ -118,9 +118,7 @@ class ChangeRow(Base):
     ticker: Mapped[str | None] = mapped_column(Text)
     first_slot: Mapped[int | None] = mapped_column(BigInteger)
     last_slot: Mapped[int | None] = mapped_column(BigInteger)
-    noted_at: Mapped[dt.datetime] = mapped_column(
-        DateTime(timezone=True), server_default=text("now()")
-    )
+    noted_at: Mapped[CreationTime]
 
 
 class ExchangeClockRow(Base):
@@ -134,6 +132,4 @@ class ExchangeClockRow(Base):
     former_offset_us: Mapped[int | None] = mapped_column(BigInteger)
     doubted_offset_us: Mapped[int | None] = mapped_column(BigInteger)
     doubted_since_us: Mapped[int | None] = mapped_column(BigInteger)
-    noted_at: Mapped[dt.datetime] = mapped_column(
-        DateTime(timezone=True), server_default=text("now()")
-    )
+    noted_at: Mapped[CreationTime]
