@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -58,18 +59,14 @@ def api_key(directory: Path) -> str:
 
 def _acquire(lock: int, directory: Path) -> None:
     deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
-    while not _try_lock(lock):
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         owner = _owner_pid(directory)
         if _is_running(owner) or time.monotonic() > deadline:
             raise CannotStart(f"already running in {directory}, as process {owner}: stop it first")
         time.sleep(0.05)  # it was killed, and its orphan reaper is still stopping its children
-
-
-def _try_lock(lock: int) -> bool:
-    with suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
 
 
 def _owner_pid(directory: Path) -> int:
@@ -93,7 +90,6 @@ def _write_secret(file: Path, text: str) -> None:
     """Write a file that only its owner may read, completely or not at all."""
     draft = file.with_name(f"{file.name}.draft")
     draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
+    with open(draft, "x", opener=partial(os.open, mode=0o600)) as out:
         out.write(text)
     draft.replace(file)

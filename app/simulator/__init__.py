@@ -1,7 +1,6 @@
 """Simulates Deribit: the same methods on a port of this machine, and faults on demand."""
 
 from app.simulator.fault_kinds import FaultError
-from app.simulator.faults import Fault
 from app.simulator.options import ExchangeOptions
 from app.simulator.prices import index_mean, index_price, index_prices
 from app.simulator.process import run
@@ -11,7 +10,6 @@ from app.simulator.timings import JitteredMilliseconds
 __all__ = [
     "Exchange",
     "ExchangeOptions",
-    "Fault",
     "FaultError",
     "JitteredMilliseconds",
     "index_mean",

@@ -83,11 +83,6 @@ class Listener:
 
     async def _listen(self) -> None:
         self._site = web.TCPSite(
-            self._runner,
-            self._host,
-            self.port,
-            ssl_context=self._tls,
-            reuse_address=True,
-            backlog=1_024,
+            self._runner, self._host, self.port, ssl_context=self._tls, backlog=1_024
         )
         await self._site.start()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -19,8 +18,8 @@ def run(options: ExchangeOptions) -> int:
     if options.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(options))
+        with suppress(KeyboardInterrupt):  # Windows has no handlers of signals in an event loop
+            asyncio.run(serve(options))
     except (OptionError, OSError) as error:
         sys.stderr.write(f"exchange: {error}\n")
         return _BAD_OPTION
@@ -31,18 +30,9 @@ async def serve(options: ExchangeOptions) -> None:
     """Serve until the process is told to end, after one line that names the address."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows, where Ctrl-C cancels this task
+        with suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Exchange(options) as exchange:
         sys.stdout.write(f"exchange listening on {exchange.url}\n")
         sys.stdout.flush()  # a parent reads the port from it
         await stop.wait()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's factory where it is installed; it is not needed, only faster."""
-    try:
-        import uvloop  # noqa: PLC0415  it may be missing
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

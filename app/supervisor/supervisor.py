@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self
 
 from app.supervisor.liveness import readiness_failure, wait_for_failure
@@ -42,7 +43,7 @@ class Supervisor:
         self._reaper = OrphanReaper(inherited_fds=inherited_fds)
         self._processes: dict[str, Process] = {}
         self._monitors: set[asyncio.Task[None]] = set()  # of the children, and of the reaper
-        self._stop_requested = asyncio.Event()
+        self._stop_requested = False
 
     async def __aenter__(self) -> Self:
         self._monitors.add(asyncio.create_task(self._keep_reaper_alive()))
@@ -79,16 +80,12 @@ class Supervisor:
         Raises:
             CannotStart: the function raised it.
         """
-        _on_signals(self._on_signal)
         async with self:
             children = asyncio.create_task(self._run_children(start))
-            stop = asyncio.create_task(self._stop_requested.wait())
-            await asyncio.wait({children, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not stop.done():
-                stop.cancel()
-                await children
-            children.cancel()
-            await asyncio.gather(children, return_exceptions=True)
+            _on_signals(partial(self._stop_or_kill, children))
+            await asyncio.wait({children})
+            if not self._stop_requested:
+                children.result()  # raises its error
 
     async def __aexit__(self, *_: object) -> None:
         """Stop all children, the highest stage first, and whatever they started."""
@@ -105,11 +102,12 @@ class Supervisor:
         process = self._processes.get(name)
         return None if process is None else process.pid
 
-    def _on_signal(self) -> None:
-        if self._stop_requested.is_set():
+    def _stop_or_kill(self, children: asyncio.Task[None]) -> None:
+        if self._stop_requested:
             for process in self._processes.values():
                 process.kill_group()
-        self._stop_requested.set()
+        self._stop_requested = True
+        children.cancel()
 
     async def _run_children(self, start: Callable[[], Awaitable[None]]) -> None:
         await start()
@@ -136,15 +134,14 @@ class Supervisor:
     async def _monitor(self, process: Process) -> None:
         """Start a child again whenever it ends or hangs."""
         clock, failures = asyncio.get_running_loop().time, 0
-        began, failure = clock(), await wait_for_failure(process)
+        began = clock()
+        failure = await wait_for_failure(process)
         while True:
             failures = 1 if clock() - began > self._backoff.reset_after_seconds else failures + 1
             await self._clean_up(process)
             process = await self._restart(process.spec, f"{process.spec.name} {failure}", failures)
-            began, failure = (
-                clock(),
-                await readiness_failure(process) or await wait_for_failure(process),
-            )
+            began = clock()
+            failure = await readiness_failure(process) or await wait_for_failure(process)
 
     async def _keep_reaper_alive(self) -> None:
         while True:
