@@ -31,9 +31,7 @@ class JitteredMilliseconds:
 
     def draw_us(self, rng: Random) -> int:
         """Return one draw in microseconds."""
-        low, high = self.random_ms
-        drawn = low if low == high else rng.uniform(low, high)
-        return round((self.fixed_ms + drawn) * 1_000)
+        return round((self.fixed_ms + rng.uniform(*self.random_ms)) * 1_000)
 
 
 def validate_delay(delay: JitteredMilliseconds) -> None:

@@ -1,16 +1,18 @@
 """Ends the supervisor's children if the supervisor is killed before it can do so itself.
 
-The reaper runs as a script, so it imports the standard library alone. The script reads commands
-from its arguments and then from its standard input: `PID SIGNAL` registers a process group, `PID 0`
-unregisters it. The end of the input means that the supervisor is gone.
+The reaper runs as a script, so it imports the standard library alone. The script reads the table of
+process groups and their stop signals, as JSON, from its argument, and from a line of its standard
+input whenever it changes. The end of the input means that the supervisor is gone.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
@@ -29,12 +31,12 @@ class OrphanReaper:
     def register(self, pid: int, stop_signal: signal.Signals) -> None:
         """Have a process group ended if this process dies."""
         self._stop_signals[pid] = stop_signal
-        self._send(f"{pid} {stop_signal:d}\n")
+        self._send_table()
 
     def unregister(self, pid: int) -> None:
         """Leave a process group alone from now on."""
         self._stop_signals.pop(pid, None)
-        self._send(f"{pid} 0\n")
+        self._send_table()
 
     def restart_if_dead(self) -> bool:
         """Start the script again if it died; return whether it had.
@@ -53,9 +55,8 @@ class OrphanReaper:
         self._process.communicate()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        commands = [f"{pid} {number:d}" for pid, number in self._stop_signals.items()]
         return subprocess.Popen(  # noqa: S603  # our own script
-            [sys.executable, "-I", "-S", __file__, *commands],
+            [sys.executable, "-I", "-S", __file__, self._table()],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -63,22 +64,20 @@ class OrphanReaper:
             pass_fds=self._inherited_fds,
         )
 
-    def _send(self, line: str) -> None:
+    def _table(self) -> str:
+        return json.dumps(list(self._stop_signals.items()))
+
+    def _send_table(self) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write(line.encode())
+                self._process.stdin.write(f"{self._table()}\n".encode())
                 self._process.stdin.flush()
 
 
 def main() -> None:
-    """Follow the supervisor's commands until it is gone, then end the groups still registered."""
-    signals_by_pid: dict[int, int] = {}
-    for command in chain(sys.argv[1:], sys.stdin):
-        pid, number = map(int, command.split())
-        signals_by_pid.pop(pid, None)
-        if number:
-            signals_by_pid[pid] = number
-    stop_groups(signals_by_pid)
+    """Wait until the supervisor is gone, then end the groups of its last table."""
+    (table,) = deque(chain(sys.argv[1:], sys.stdin), maxlen=1)
+    stop_groups(dict(json.loads(table)))
 
 
 def stop_groups(signals_by_pid: dict[int, int]) -> None:

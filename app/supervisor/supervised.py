@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -90,17 +89,16 @@ def reap_zombies(child_pid: int | None) -> None:
 
 async def _run(spec: ProcessSpec, output: Output) -> None:
     supervisor = Supervisor(output)
-    reap = partial(_reap_after_pause, supervisor, spec.name)
+
+    async def reap() -> None:
+        await asyncio.sleep(_REAP_SECONDS)
+        reap_zombies(supervisor.pid(spec.name))
+
     reaping = asyncio.create_task(
         run_repeatedly("orphans", reap, while_=lambda: os.getpid() == _INIT)
     )
     await supervisor.run_until_signal(lambda: supervisor.start(spec))
     reaping.cancel()
-
-
-async def _reap_after_pause(supervisor: Supervisor, name: str) -> None:
-    await asyncio.sleep(_REAP_SECONDS)
-    reap_zombies(supervisor.pid(name))
 
 
 @contextmanager
