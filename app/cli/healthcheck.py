@@ -21,19 +21,18 @@ def healthcheck(
     ] = "api",
 ) -> None:
     """Tell in one line whether a service works; end with 1 if it does not."""
-    problem = _api_problem() if service == "api" else _heartbeat_problem()
-    print(f"{service}: {problem or 'ok'}")
-    if problem:
-        raise typer.Exit(1)
-
-
-def _api_problem() -> str:
     from app.core.settings import load_settings
     from app.supervisor.process_specs import ServiceSpecs
 
     settings = load_settings()
-    specs = ServiceSpecs(settings, Path(), {"API_PORT": str(settings.api_port)})
-    return readiness_problem(specs.base_url)
+    if service == "api":
+        specs = ServiceSpecs(settings, Path(), {"API_PORT": str(settings.api_port)})
+        problem = readiness_problem(specs.base_url)
+    else:
+        problem = asyncio.run(heartbeat_problem(settings.heartbeat_file))
+    print(f"{service}: {problem or 'ok'}")
+    if problem:
+        raise typer.Exit(1)
 
 
 def readiness_problem(url: str) -> str:
@@ -62,22 +61,15 @@ def _failing_checks(body: bytes) -> list[str]:
     return []
 
 
-def _heartbeat_problem() -> str:
-    from app.core.settings import load_settings
-
-    file = load_settings().heartbeat_file
-    if file is None:
-        return "HEARTBEAT_FILE is not set, so it gives no sign of life"
-    return asyncio.run(heartbeat_problem(file))
-
-
-async def heartbeat_problem(heartbeat_file: Path) -> str:
+async def heartbeat_problem(heartbeat_file: Path | None) -> str:
     """Wait until the heartbeat file changes; return that it did not, else an empty string.
 
     The file's time does not matter: a clock may be wrong.
     """
     from app.supervisor.probes import HeartbeatProbe, wait_for_probe
 
+    if heartbeat_file is None:
+        return "HEARTBEAT_FILE is not set, so it gives no sign of life"
     try:
         async with asyncio.timeout(_HEARTBEAT_TIMEOUT_SECONDS):
             await wait_for_probe(HeartbeatProbe(heartbeat_file))

@@ -185,19 +185,15 @@ def _load_known(**overrides: object) -> Settings:
 
 def _environment(settings: Settings, data_dir: Path, output: TerminalOutput) -> dict[str, str]:
     """Return the variables that every child gets beside the inherited ones."""
-    environment = {"API_PORT": str(_api_port(settings)), "PYTHONUNBUFFERED": "1"}
+    port = settings.api_port or free_port()
+    if reason := listen_error(port, settings.api_host):
+        raise SettingsError(f"API_PORT={port}: {settings.api_host}:{port} is not free ({reason})")
+    environment = {"API_PORT": str(port), "PYTHONUNBUFFERED": "1"}
     if not settings.api_keys:
         environment["API_KEYS"] = api_key(data_dir)
     if output.is_interactive and settings.log_format is None:
         environment["LOG_FORMAT"] = "console"
     return environment
-
-
-def _api_port(settings: Settings) -> int:
-    port = settings.api_port or free_port()
-    if reason := listen_error(port, settings.api_host):
-        raise SettingsError(f"API_PORT={port}: {settings.api_host}:{port} is not free ({reason})")
-    return port
 
 
 def _unset(names: Iterable[str]) -> dict[str, None]:

@@ -82,8 +82,5 @@ class FaultRegistry:
 
     def active(self) -> list[Fault]:
         """Return the faults that have not ended yet, and forget the others."""
-        if self._faults:
-            self._faults = {
-                key: fault for key, fault in self._faults.items() if not fault.has_ended
-            }
+        self._faults = {key: fault for key, fault in self._faults.items() if not fault.has_ended}
         return list(self._faults.values())

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
-from io import RawIOBase
 from typing import Final, Self
 
 from app.core.exit_messages import json_event
@@ -79,8 +78,10 @@ class TerminalOutput(Output):
         # unbuffered: a buffer's lock, held by a blocked write, would break the interpreter's end
         with open(self._descriptor, "wb", buffering=0, closefd=False) as out:
             while (line := self._lines.get()) is not None:
+                data = f"{line}\n".encode()
                 with suppress(OSError):  # the terminal is gone; the recording goes on
-                    _write(out, f"{line}\n".encode())
+                    while data:
+                        data = data[out.write(data) or 0 :]
 
 
 class JsonOutput(TerminalOutput):
@@ -105,11 +106,6 @@ def to_json_event(name: str, text: str) -> str:
         if isinstance(event, dict):
             return json.dumps({**event, "service": name})
     return json_event(text, level="info", service=name)
-
-
-def _write(out: RawIOBase, data: bytes) -> None:
-    while data:
-        data = data[out.write(data) or 0 :]
 
 
 async def read_lines(read_end: int) -> AsyncGenerator[str, None]:
