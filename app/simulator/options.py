@@ -11,13 +11,9 @@ from app.simulator.indices import NAME
 from app.simulator.timings import JitteredMilliseconds, validate_delay
 
 
-class OptionError(ValueError):
-    """An option that makes no sense; the message is one line that names it."""
-
-
 @dataclass(frozen=True, slots=True)
 class ExchangeOptions:
-    """The options of an exchange; refuses what makes no sense with an OptionError."""
+    """The options of an exchange; refuses what makes no sense with a ValueError of one line."""
 
     host: str = "127.0.0.1"
     port: int = 0  # 0: a free one
@@ -43,16 +39,13 @@ class ExchangeOptions:
         _require(self.rate_limit is None or self.rate_limit > 0, "rate-limit: must be above 0")
         _require(self.burst > 0, "burst: must be above 0")
         _require(bool(self.tls_cert) == bool(self.tls_key), "tls-cert and tls-key go together")
-        try:
-            validate_delay(self.delay)
-            for span, step in self.chart_steps.items():
-                validate_chart_step(span, step)
-            for fault in self.faults:
-                parse(fault)
-        except ValueError as error:
-            raise OptionError(str(error)) from None
+        validate_delay(self.delay)
+        for span, step in self.chart_steps.items():
+            validate_chart_step(span, step)
+        for fault in self.faults:
+            parse(fault)
 
 
 def _require(truth: object, message: str) -> None:
     if not truth:
-        raise OptionError(message)
+        raise ValueError(message)

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from app.simulator.options import ExchangeOptions, OptionError
+from app.simulator.options import ExchangeOptions
 from app.simulator.server import Exchange
 
 _BAD_OPTION: Final = 2
@@ -20,7 +20,7 @@ def run(options: ExchangeOptions) -> int:
     try:
         with suppress(KeyboardInterrupt):  # Windows has no handlers of signals in an event loop
             asyncio.run(serve(options))
-    except (OptionError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"exchange: {error}\n")
         return _BAD_OPTION
     return 0

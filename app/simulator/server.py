@@ -18,7 +18,7 @@ from app.simulator.indices import load_indices
 from app.simulator.json_rpc import RpcError, envelope
 from app.simulator.listener import Listener
 from app.simulator.methods import METHODS, Market
-from app.simulator.options import ExchangeOptions, OptionError
+from app.simulator.options import ExchangeOptions
 from app.simulator.rate_limit import RateLimit
 from app.simulator.request_log import RequestLog, RequestRecord
 from app.simulator.responses import Answer, FaultyDelivery, plain_response, respond_with_fault
@@ -185,5 +185,5 @@ def _tls(options: ExchangeOptions) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(options.tls_cert, options.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise OptionError(f"tls-cert: {options.tls_cert}: {error}") from None
+        raise ValueError(f"tls-cert: {options.tls_cert}: {error}") from None
     return context
