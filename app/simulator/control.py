@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiohttp import web
 
-from app.simulator.faults import Fault
 from app.simulator.json_rpc import dumps
 from app.simulator.timings import JitteredMilliseconds
 
@@ -101,17 +100,16 @@ def _clear_faults(request: ControlRequest) -> list[dict[str, Any]]:
 
 
 def _fault(request: ControlRequest) -> dict[str, Any]:
-    return _found(request.exchange.faults.get(int(request.target)), request).as_json()
+    fault = request.exchange.faults.get(int(request.target))
+    if fault is None:
+        raise web.HTTPNotFound(text=f"no fault {request.target} is in force")
+    return fault.as_json()
 
 
 def _remove_fault(request: ControlRequest) -> dict[str, Any]:
-    return _found(request.exchange.faults.remove(int(request.target)), request).as_json()
-
-
-def _found(fault: Fault | None, request: ControlRequest) -> Fault:
-    if fault is None:
-        raise web.HTTPNotFound(text=f"no fault {request.target} is in force")
-    return fault
+    removed = _fault(request)
+    request.exchange.faults.remove(int(request.target))
+    return removed
 
 
 def _set_clock(request: ControlRequest) -> dict[str, Any]:

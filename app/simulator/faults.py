@@ -70,11 +70,9 @@ class FaultRegistry:
         self.active()
         return self._faults.get(fault_id)
 
-    def remove(self, fault_id: int) -> Fault | None:
-        """Remove a fault and return it; None if none of that id is in force."""
-        fault = self.get(fault_id)
+    def remove(self, fault_id: int) -> None:
+        """Remove a fault; one that ended by itself is no error."""
         self._faults.pop(fault_id, None)
-        return fault
 
     def clear(self) -> None:
         """Remove every fault."""

@@ -129,9 +129,12 @@ class Process:
 
     def log_tail(self) -> str:
         """Return the last lines that the child wrote."""
-        if self.spec.log_file is not None:
-            return _tail(self.spec.log_file)
-        return "\n".join(self._lines)
+        if self.spec.log_file is None:
+            return "\n".join(self._lines)
+        with self.spec.log_file.open("rb") as log:
+            log.seek(max(0, self.spec.log_file.stat().st_size - _TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
 
     async def _read(self, read_end: int, output: Output) -> None:
         async with aclosing(read_lines(read_end)) as lines:
@@ -171,10 +174,3 @@ def run_as(user: str | None) -> dict[str, Any]:
     if user is None:
         return {}
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": ()}
-
-
-def _tail(file: Path) -> str:
-    with file.open("rb") as log:
-        log.seek(max(0, file.stat().st_size - _TAIL_BYTES))
-        lines = log.read().decode(errors="replace").splitlines()
-    return "\n".join(lines[-_TAIL_LINES:])
