@@ -51,8 +51,7 @@ class AlertState:
         """Parse the JSON of `dump`."""
         state = json.loads(text)
         pending = [Alert(**alert) for alert in state["pending"]]
-        wrong, parts = state.get("wrong", {}), state.get("wrong_parts", {})
-        return cls(state["stale"], pending, wrong, parts)
+        return cls(state["stale"], pending, state.get("wrong", {}), state.get("wrong_parts", {}))
 
     def dump(self) -> str:
         """Serialize it as JSON."""

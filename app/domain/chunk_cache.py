@@ -104,7 +104,7 @@ class ChunkCache:
                 following = numbers[index : index + CHUNKS_AT_ONCE]
                 return sorted(number for number in following if (key, number) not in self._chunks)
             self._chunks.move_to_end((key, number))
-            if not page.add(chunk):
+            if not page.add(chunk, is_inside=0 < index < len(numbers) - 1):
                 return page.build(recordings, has_more=True)
         return page.build(recordings, has_more=False)
 
@@ -127,10 +127,10 @@ class _PageBuilder:
     count: int = 0
     last: Slot | None = None
 
-    def add(self, chunk: _Chunk) -> bool:
+    def add(self, chunk: _Chunk, *, is_inside: bool) -> bool:
         """Add a chunk's lines to the page; return whether all lines within the range fit."""
         lines = chunk.lines
-        first, stop = lines.index_range(self.time_range)
+        first, stop = (0, lines.count) if is_inside else lines.index_range(self.time_range)
         count = min(stop - first, self.limit - self.count)
         fits = count == stop - first
         self.chunks.append(chunk)

@@ -22,7 +22,7 @@ class Reason(StrEnum):
 
 
 class Gap(NamedTuple):
-    """A range of slots without a price, both ends inclusive; without a reason it may be filled."""
+    """A range of slots without a price, both ends inclusive; without a reason it is pending."""
 
     first: Slot
     last: Slot
@@ -133,7 +133,7 @@ def subrange(gap: Gap, first: Slot, last: Slot) -> list[Gap]:
 
 def with_default_reason(gaps: Iterable[Gap], reason: Reason) -> list[Gap]:
     """Set the reason of gaps that have none."""
-    return [gap if gap.reason else gap._replace(reason=reason) for gap in gaps]
+    return [gap._replace(reason=reason) if gap.is_pending else gap for gap in gaps]
 
 
 def count_slots(gaps: Iterable[Gap]) -> int:

@@ -23,11 +23,6 @@ class TimeBudget:
         self.deadline = asyncio.get_running_loop().time() + seconds
         self._step_retry_seconds = step_retry_seconds
 
-    @property
-    def is_over(self) -> bool:
-        """Return whether the deadline has passed."""
-        return asyncio.get_running_loop().time() >= self.deadline
-
     def step_retrier(self) -> Retrier:
         """Return a retrier for one request or one transaction."""
         return Retrier(self._step_retry_seconds, first_wait_seconds=0.25, max_wait_seconds=5)

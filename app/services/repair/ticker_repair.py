@@ -53,9 +53,9 @@ class TickerRepair:
     async def run(self) -> None:
         """Fill what the charts give as long as there is time; errors end up in `failure`."""
         budget = self._context.budget
-        if budget.is_over:
-            return
         began = asyncio.get_running_loop().time()
+        if began >= budget.deadline:
+            return
         has_ended = await self._fill_or_fail()
         seconds = asyncio.get_running_loop().time() - began
         code = self.failure
