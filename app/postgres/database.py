@@ -38,14 +38,12 @@ class RawConnection(Protocol):
 class Database:
     """A connection pool. A process has one, created in its event loop."""
 
-    def __init__(  # noqa: PLR0913  # each has a default
+    def __init__(
         self,
         url: str,
         *,
         pool_size: int,
         application_name: str = "prices",
-        pool_timeout_seconds: float = POOL_TIMEOUT_SECONDS,
-        lock_idle_seconds: float = LOCK_IDLE_TIMEOUT_SECONDS,
         lock_wait_seconds: float | None = None,
     ) -> None:
         server_settings = {"application_name": application_name, "jit": "off"}
@@ -70,8 +68,6 @@ class Database:
         # A semaphore, because it serves waiters in their order; SQLAlchemy's pool does not.
         self._pool_permits = asyncio.Semaphore(pool_size)
         self._reserved_permits = asyncio.Semaphore(RESERVED_CONNECTIONS)
-        self._pool_timeout_seconds = pool_timeout_seconds
-        self._lock_idle_seconds = lock_idle_seconds
 
     @property
     def server_version(self) -> tuple[int, ...]:
@@ -165,7 +161,7 @@ class Database:
             with map_postgres_errors():  # but not the errors of the block
                 connection = await stack.enter_async_context(self._engine.connect())
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
-                lock = _hold_advisory_lock(connection, name, self._lock_idle_seconds)
+                lock = _hold_advisory_lock(connection, name)
                 is_held = await stack.enter_async_context(lock)
             yield is_held
 
@@ -180,7 +176,7 @@ class Database:
     async def _permit(self, permits: asyncio.Semaphore) -> AsyncIterator[None]:
         """Wait until a connection is free, and count it as used while the block runs."""
         try:
-            async with asyncio.timeout(self._pool_timeout_seconds):
+            async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
                 await permits.acquire()
         except TimeoutError:
             raise DatabaseUnavailable("every connection to PostgreSQL is in use") from None
@@ -206,17 +202,15 @@ class Database:
 
 
 @asynccontextmanager
-async def _hold_advisory_lock(
-    connection: AsyncConnection, name: str, idle_seconds: float
-) -> AsyncIterator[bool]:
+async def _hold_advisory_lock(connection: AsyncConnection, name: str) -> AsyncIterator[bool]:
     query = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
     if not await connection.scalar(query, {"name": name}):
         yield False
         return
-    timeout_ms = round(idle_seconds * 1000)
+    timeout_ms = round(LOCK_IDLE_TIMEOUT_SECONDS * 1000)
     await connection.execute(text(f"SET idle_session_timeout = {timeout_ms}"))
     released = asyncio.Event()
-    keep_active = partial(_keep_session_active, connection, idle_seconds / 3, released)
+    keep_active = partial(_keep_session_active, connection, released)
     keep_alive = asyncio.create_task(
         run_repeatedly("lock", keep_active, while_=lambda: not released.is_set())
     )
@@ -228,10 +222,8 @@ async def _hold_advisory_lock(
         await _release_advisory_lock(connection, name)
 
 
-async def _keep_session_active(
-    connection: AsyncConnection, pause_seconds: float, released: asyncio.Event
-) -> None:
-    if await wait_for_event(released, pause_seconds):
+async def _keep_session_active(connection: AsyncConnection, released: asyncio.Event) -> None:
+    if await wait_for_event(released, LOCK_IDLE_TIMEOUT_SECONDS / 3):
         return
     try:
         await connection.execute(text("SELECT 1"))

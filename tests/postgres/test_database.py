@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import DatabaseFull, DatabaseUnavailable, SchemaOutdated, SettingsError
+from app.postgres import database as database_module
 from app.postgres.database import Database
 from tests.conftest import Servers
 from tests.postgres.private import Private, private_postgres
@@ -29,10 +30,12 @@ BACKENDS = (
 )
 HOLDER = """
 import asyncio, sys
-from app.postgres.database import Database
+from app.postgres import database as module
+
+module.LOCK_IDLE_TIMEOUT_SECONDS = 0.6
 
 async def main():
-    database = Database(sys.argv[1], pool_size=1, lock_idle_seconds=0.6)
+    database = module.Database(sys.argv[1], pool_size=1)
     async with database.try_lock("turn") as held:
         print("held" if held else "refused", flush=True)
         await asyncio.Event().wait()
@@ -98,9 +101,11 @@ async def test_pool_never_exceeds_its_size(database: Database, sql: asyncpg.Conn
     assert max(counts) == 5
 
 
-async def test_exhausted_pool_is_said_in_bounded_time(servers: Servers, database_name: str) -> None:
-    url = servers.database_url(database_name)
-    database = Database(url, pool_size=1, pool_timeout_seconds=0.1)
+async def test_exhausted_pool_is_said_in_bounded_time(
+    servers: Servers, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "POOL_TIMEOUT_SECONDS", 0.1)
+    database = Database(servers.database_url(database_name), pool_size=1)
     async with database.read() as session:
         await session.execute(text("SELECT 1"))
         with pytest.raises(DatabaseUnavailable, match="in use"):
@@ -146,14 +151,15 @@ async def test_connection_that_held_a_lock_is_as_before(
 
 
 async def test_lock_is_kept_by_signs_of_life_and_lost_with_the_connection(
-    servers: Servers, database_name: str, database: Database, sql: asyncpg.Connection
+    servers: Servers,
+    database_name: str,
+    database: Database,
+    sql: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    holder = Database(
-        servers.database_url(database_name),
-        pool_size=1,
-        lock_idle_seconds=0.3,
-        application_name="holder",
-    )
+    monkeypatch.setattr(database_module, "LOCK_IDLE_TIMEOUT_SECONDS", 0.3)
+    url = servers.database_url(database_name)
+    holder = Database(url, pool_size=1, application_name="holder")
     started = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'holder'"
     async with holder.try_lock("turn") as held:
         assert held
