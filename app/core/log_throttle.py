@@ -4,7 +4,6 @@ During an outage every tick, request and background step fails in the same way. 
 failures shows its first line, then its newest one once a minute, and its last one when it is over.
 """
 
-import atexit
 import copy
 import logging
 import os
@@ -46,13 +45,11 @@ class ThrottlingHandler(logging.StreamHandler[TextIO]):
     a thread writes it, which runs as long as something is suppressed.
     """
 
-    def __init__(self, stream: TextIO, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._quiet_seconds = quiet_seconds
         self._groups: dict[str, _Group] = {}
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        atexit.register(self.write_suppressed)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it."""
@@ -67,8 +64,7 @@ class ThrottlingHandler(logging.StreamHandler[TextIO]):
                 self._write_summary(group)
 
     def close(self) -> None:
-        """Write what is suppressed, and close the handler."""
-        atexit.unregister(self.write_suppressed)
+        """Write what is suppressed, and close; `logging` closes handlers when the process ends."""
         self.write_suppressed()
         super().close()
 
@@ -77,7 +73,7 @@ class ThrottlingHandler(logging.StreamHandler[TextIO]):
         self._reset_after_fork()
         key, now = _group_key(record), time.monotonic()
         group = self._groups.get(key)
-        if group is None or (not group.suppressed and now - group.shown_at >= self._quiet_seconds):
+        if group is None or (not group.suppressed and now - group.shown_at >= QUIET_SECONDS):
             self._add_group(key, _Group(now))
             return True
         group.suppressed, group.newest = group.suppressed + 1, record
@@ -102,8 +98,8 @@ class ThrottlingHandler(logging.StreamHandler[TextIO]):
 
     def _write_when_due(self) -> None:
         while True:
-            time.sleep(self._quiet_seconds / 10)
-            due_before = time.monotonic() - self._quiet_seconds
+            time.sleep(QUIET_SECONDS / 10)
+            due_before = time.monotonic() - QUIET_SECONDS
             with self.lock:  # type: ignore[union-attr]  # the handler's own, which a fork renews
                 for group in self._groups.values():
                     if group.shown_at <= due_before:

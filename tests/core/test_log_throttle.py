@@ -28,7 +28,7 @@ def log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO
     """A file that this process logs to as JSON, with a minute of 0.3 s."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr(log_throttle.ThrottlingHandler.__init__, "__defaults__", (QUIET_SECONDS,))
+    monkeypatch.setattr(log_throttle, "QUIET_SECONDS", QUIET_SECONDS)
     with (tmp_path / "log").open("w+", buffering=1) as file:
         configure_logs("info", "json", file)
         handler = root.handlers[0]
