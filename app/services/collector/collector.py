@@ -9,7 +9,6 @@ import structlog
 
 from app.clients.base import Exchange
 from app.core.batch_writer import BatchWriter
-from app.core.best_effort import best_effort
 from app.core.clocks import ExtrapolatedClock, host_id
 from app.core.errors import CollectionRunning, DatabaseFull
 from app.core.idle_group import IdleGroup
@@ -161,10 +160,14 @@ class Collector:
         self, clocks: Mapping[str, ExchangeClock], timeout_seconds: float
     ) -> None:
         """Save exchange clocks; if that fails, the next tick learns them anew."""
-        if clocks:
-            may_fail = best_effort("exchange_clocks_not_saved", timeout_seconds)
-            async with may_fail, self._database.transaction() as session:
+        if not clocks:
+            return
+        try:
+            async with asyncio.timeout(timeout_seconds), self._database.transaction() as session:
                 await exchange_clocks.upsert(session, host_id(), clocks)
+        except Exception as error:  # noqa: BLE001  # logged below
+            detail = str(error) or type(error).__name__
+            log.warning("exchange_clocks_not_saved", detail=detail)
 
     async def _store(
         self,
