@@ -8,8 +8,6 @@ import shutil
 import stat
 import subprocess
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +37,8 @@ def system_user() -> str | None:
     if os.geteuid() != 0:
         return None
     directory = bin_directory()
-    with _locked(directory):
+    with (directory / "postgres").open("rb") as program:
+        fcntl.flock(program, fcntl.LOCK_EX)  # concurrent starts must not disturb one another
         _wheel().ensure_user_exists(_SYSTEM_USER)
         allow_traversal(directory)
         if not (directory / "postgres").stat().st_mode & stat.S_IXOTH:
@@ -120,14 +119,3 @@ def _wheel() -> ModuleType:
         warnings.simplefilter("ignore")  # it complains where XDG_RUNTIME_DIR is not set
         importlib.import_module(_WHEEL)
         return importlib.import_module(f"{_WHEEL}.utils")
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold a directory's lock, so that concurrent starts do not disturb one another."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,6 @@ from app.embedded.servers import DATABASE_URL, SERVER_SETTINGS, EmbeddedServers,
 from app.supervisor.output import JsonOutput, TerminalOutput
 from app.supervisor.ports import free_port, listen_error, load_or_choose_port
 from app.supervisor.process_specs import (
-    APP_COMMAND,
-    SEED_COMMAND,
     ServiceSpecs,
     exchange_spec,
     exchange_url,
@@ -38,7 +36,7 @@ UNSET_IN_DEMO: Final = (
 """Settings of servers that the demo must never reach."""
 
 
-def run(output: TerminalOutput, program: Sequence[str] = APP_COMMAND) -> None:
+def run(output: TerminalOutput) -> None:
     """Run everything against the real exchange until a signal ends it.
 
     Raises:
@@ -50,13 +48,11 @@ def run(output: TerminalOutput, program: Sequence[str] = APP_COMMAND) -> None:
     with locked_data_dir(data_dir) as lock:
         settings = load_settings()
         environment = _environment(settings, data_dir, output)
-        specs = ServiceSpecs(settings, data_dir, environment, program)
+        specs = ServiceSpecs(settings, data_dir, environment)
         asyncio.run(Stack(specs, output).run(lock))
 
 
-def demo(
-    output: TerminalOutput, program: Sequence[str] = APP_COMMAND, seed: Sequence[str] = SEED_COMMAND
-) -> None:
+def demo(output: TerminalOutput) -> None:
     """Run everything against the simulated exchange until a signal ends it.
 
     Raises:
@@ -75,9 +71,8 @@ def demo(
             "DERIBIT_BASE_URL": exchange_url(port),
             "DATA_DIR": str(data_dir),
         }
-        specs = ServiceSpecs(settings, data_dir, environment, program)
-        exchange = exchange_spec(settings, port, program)
-        asyncio.run(Stack(specs, output, exchange, seed).run(lock))
+        specs = ServiceSpecs(settings, data_dir, environment)
+        asyncio.run(Stack(specs, output, exchange_spec(settings, port)).run(lock))
 
 
 def run_or_exit(run_stack: Callable[[TerminalOutput], None]) -> None:
@@ -100,7 +95,6 @@ class Stack:
     specs: ServiceSpecs  # without the addresses of the embedded servers
     output: TerminalOutput
     exchange: ProcessSpec | None = None  # the simulated one, of the demo
-    seed: Sequence[str] = ()
 
     async def run(self, lock: int) -> None:
         """Start everything and keep it running until a signal comes."""
@@ -138,8 +132,8 @@ class Stack:
             if database is not None:
                 await supervisor.start(database)
             await supervisor.run(specs.migration())
-            if self.seed:
-                await supervisor.run(specs.seed(self.seed, embedded.database_url))
+            if self.exchange is not None:
+                await supervisor.run(specs.seed(embedded.database_url))
 
         others = [*servers.values(), *([self.exchange] if self.exchange else [])]
         await start_concurrently(prepare_database(), *map(supervisor.start, others))

@@ -1,7 +1,7 @@
 """The specifications of the project's own processes."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,6 @@ class ServiceSpecs:
     settings: Settings
     directory: Path
     env: Mapping[str, str]
-    program: Sequence[str] = APP_COMMAND
 
     @property
     def base_url(self) -> str:
@@ -47,13 +46,13 @@ class ServiceSpecs:
     def migration(self) -> ProcessSpec:
         """Specify the migration, which ends by itself."""
         return ProcessSpec(
-            name="migrate", argv=[*self.program, "migrate"], env=self.env, stage=_SERVICE_STAGE
+            name="migrate", argv=[*APP_COMMAND, "migrate"], env=self.env, stage=_SERVICE_STAGE
         )
 
-    def seed(self, command: Sequence[str], database_url: str) -> ProcessSpec:
+    def seed(self, database_url: str) -> ProcessSpec:
         """Specify the process that stores a demo's history; it ends by itself and takes 60 MB."""
         return ProcessSpec(
-            name="seed", argv=[*command, database_url], env=self.env, stage=_SERVICE_STAGE
+            name="seed", argv=[*SEED_COMMAND, database_url], env=self.env, stage=_SERVICE_STAGE
         )
 
     def services(self) -> tuple[ProcessSpec, ...]:
@@ -77,7 +76,7 @@ class ServiceSpecs:
     ) -> ProcessSpec:
         return ProcessSpec(
             name=name,
-            argv=[*self.program, name],
+            argv=[*APP_COMMAND, name],
             env=env,
             ready_probe=ready_probe,
             liveness_probe=liveness_probe,
@@ -87,15 +86,13 @@ class ServiceSpecs:
         )
 
 
-def exchange_spec(
-    settings: Settings, port: int, program: Sequence[str] = APP_COMMAND
-) -> ProcessSpec:
+def exchange_spec(settings: Settings, port: int) -> ProcessSpec:
     """Specify the simulated exchange, which serves every configured ticker."""
     names = (name for key, name in settings.indices if key == settings.deribit_name)
     options = (word for name in names for word in ("--index", name))
     return ProcessSpec(
         name="exchange",
-        argv=[*program, "exchange", "--port", str(port), *options],
+        argv=[*APP_COMMAND, "exchange", "--port", str(port), *options],
         ready_probe=http_probe(f"{exchange_url(port)}/public/get_time"),
         # a fault on demand is no hang
         liveness_probe=http_probe(f"http://127.0.0.1:{port}/control/state"),

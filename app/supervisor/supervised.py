@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from app.core.logs import configure_logs
 from app.core.settings import Settings
 from app.supervisor.output import Output, TerminalOutput, to_json_event
 from app.supervisor.ports import free_port
-from app.supervisor.process_specs import APP_COMMAND, ServiceSpecs
+from app.supervisor.process_specs import ServiceSpecs
 from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor
 
@@ -48,7 +48,7 @@ class PassThroughOutput(TerminalOutput):
         log.warning("service_lost", detail=text)
 
 
-def run_supervised(settings: Settings, name: str, program: Sequence[str] = APP_COMMAND) -> None:
+def run_supervised(settings: Settings, name: str) -> None:
     """Run a service until a signal ends it, and start it again whenever it dies or hangs.
 
     The first start must succeed: a container that never worked has to end, and its restart policy
@@ -60,15 +60,13 @@ def run_supervised(settings: Settings, name: str, program: Sequence[str] = APP_C
     configure_logs(settings.log_level, settings.log_format)
     log.info("supervisor_started", service=name, version=__version__)
     with PassThroughOutput(settings.log_format) as output, _heartbeat_file(settings) as file:
-        asyncio.run(_run(service_spec(settings, name, file, program), output))
+        asyncio.run(_run(service_spec(settings, name, file), output))
 
 
-def service_spec(
-    settings: Settings, name: str, heartbeat_file: Path, program: Sequence[str] = APP_COMMAND
-) -> ProcessSpec:
+def service_spec(settings: Settings, name: str, heartbeat_file: Path) -> ProcessSpec:
     """Specify a service as `make run` does, with a container's longer timeouts."""
     port = settings.api_port or free_port()
-    specs = ServiceSpecs(settings, heartbeat_file.parent, {"API_PORT": str(port)}, program)
+    specs = ServiceSpecs(settings, heartbeat_file.parent, {"API_PORT": str(port)})
     spec = specs.api() if name == "api" else specs.with_heartbeat(name, heartbeat_file)
     return replace(
         spec,

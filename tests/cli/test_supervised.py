@@ -19,8 +19,10 @@ from tests.supervisor.child_programs import PROJECT, lives, number_in, until
 KEEP = """
 import sys
 from app.core.settings import Settings
+from app.supervisor import process_specs
 from app.supervisor.supervised import run_supervised
-run_supervised(Settings(), "worker", [sys.executable, *sys.argv[1:]])
+process_specs.APP_COMMAND = (sys.executable, *sys.argv[1:])
+run_supervised(Settings(), "worker")
 """
 BEATING = """
 import os, pathlib, sys, time

@@ -21,17 +21,15 @@ from tests.supervisor.child_programs import PROJECT, lives, python, until
 MAIN = """
 import sys
 from app.embedded import stack
+from app.supervisor import process_specs
 
 async def problem():
     return "no such host"
 
 stack.exchange_problem = problem
-program = (sys.executable, sys.argv[2])
-play = {
-    "run": lambda output: stack.run(output, program),
-    "demo": lambda output: stack.demo(output, program, (*program, "seed")),
-}[sys.argv[1]]
-stack.run_or_exit(play)
+process_specs.APP_COMMAND = (sys.executable, sys.argv[2])
+process_specs.SEED_COMMAND = (*process_specs.APP_COMMAND, "seed")
+stack.run_or_exit({"run": stack.run, "demo": stack.demo}[sys.argv[1]])
 """
 OTHER_SERVERS = {
     "DATABASE_URL": "postgresql+asyncpg://user@production/prices",
