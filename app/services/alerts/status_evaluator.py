@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from app.domain.alerts import TickerStatus
-from app.domain.freshness import Freshness, HealthReport
+from app.domain.freshness import HealthReport
 from app.domain.prices import TickerKey
 from app.domain.slots import STALE_AFTER_INTERVALS
 
@@ -33,17 +33,12 @@ class StatusEvaluator:
         is_early = self._clock() - self._started_at <= grace_seconds
         for ticker in report.tickers:
             if ticker.is_fresh or not is_early or ticker.key in self._once_fresh:
-                yield self._status(ticker, report, away_seconds)
+                last_age = self._ages.get(ticker.key)
+                age = None if last_age is None else last_age + round(away_seconds)
+                reason = "" if ticker.is_fresh else report.reason(ticker.key)
+                yield TickerStatus(ticker.key, not ticker.is_fresh, age, reason)
 
     def _remember(self, report: HealthReport) -> None:
         self._last_read_at = self._clock()
         self._ages = {ticker.key: ticker.age_seconds for ticker in report.tickers}
         self._once_fresh.update(ticker.key for ticker in report.tickers if ticker.is_fresh)
-
-    def _status(self, ticker: Freshness, report: HealthReport, away_seconds: float) -> TickerStatus:
-        key = ticker.key
-        if ticker.is_fresh:
-            return TickerStatus(key, is_stale=False, age_seconds=ticker.age_seconds, reason="")
-        last_age = self._ages.get(key)
-        age = None if last_age is None else last_age + round(away_seconds)
-        return TickerStatus(key, is_stale=True, age_seconds=age, reason=report.reason(key))
