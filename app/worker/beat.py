@@ -1,5 +1,7 @@
 """Beat's scheduler: it sends tasks at times aligned to the epoch, and reports its liveness."""
 
+import signal
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -39,6 +41,8 @@ class EpochAlignedScheduler(Scheduler):  # type: ignore[misc]  # celery ships no
     Celery's own scheduler keeps a heap of wall-clock times, so a clock that is set back stops it.
     """
 
+    is_ending = False
+
     def tick(self, *_: Any, **__: Any) -> float:  # noqa: ANN401  # celery passes its internals
         """Send due tasks; return the seconds until the next call."""
         pauses = [MAX_SLEEP_SECONDS]
@@ -56,4 +60,25 @@ class EpochAlignedScheduler(Scheduler):  # type: ignore[misc]  # celery ships no
         try:
             self.apply_async(entry, producer=self.producer, advance=False)
         except SchedulingError as error:
+            if self.is_ending:
+                raise SystemExit from error
             log.warning("task_not_sent", task=entry.name, detail=str(error))
+
+
+def end_when_told(sender: Any, **_: object) -> None:  # noqa: ANN401  # celery's beat service
+    """Make beat end on SIGTERM and SIGINT also while it sends a task.
+
+    Celery's handlers close the broker's connection and raise SystemExit. In a read from the broker
+    redis-py then fails with a ValueError instead; Celery takes that for a failed send and goes on.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sender.scheduler.is_ending = True
+        celery_handlers[number](number, frame)
+
+    celery_handlers: dict[int, Any] = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    for number, handler in celery_handlers.items():
+        if callable(handler):  # a beat within a worker has none
+            signal.signal(number, end)

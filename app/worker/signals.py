@@ -20,6 +20,7 @@ from app.core.server_urls import redis_url
 from app.core.settings import Settings
 from app.domain.slots import window_seconds
 from app.redis.heartbeats import Heartbeat, Role
+from app.worker.beat import end_when_told
 from app.worker.event_loop import TaskLoop
 from app.worker.heartbeat import liveness, start_heartbeats
 from app.worker.schedule import REPAIR_TASK
@@ -48,6 +49,7 @@ class SignalHandlers:
         signals.worker_shutdown.connect(self._close)  # the solo pool sends only this one
         signals.beat_init.connect(require_servers_in_subprocess)
         signals.beat_init.connect(self._announce_beat)
+        signals.beat_init.connect(end_when_told)
         signals.beat_init.connect(self._start_beat_heartbeat)
         signals.beat_embedded_init.connect(self._start_beat_heartbeat)
         signals.before_task_publish.connect(_add_request_id)
