@@ -49,9 +49,9 @@ class SignalHandlers:
         signals.worker_shutdown.connect(self._close)  # the solo pool sends only this one
         signals.beat_init.connect(require_servers_in_subprocess)
         signals.beat_init.connect(self._announce_beat)
-        signals.beat_init.connect(end_when_told)
         signals.beat_init.connect(self._start_beat_heartbeat)
         signals.beat_embedded_init.connect(self._start_beat_heartbeat)
+        signals.beat_init.connect(end_when_told)
         signals.before_task_publish.connect(_add_request_id)
         signals.task_prerun.connect(_bind_log_context)
         signals.task_postrun.connect(_clear_log_context)
