@@ -10,6 +10,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 # they measure ratios, or use ports of their own
 ALONE := $(addprefix tests/acceptance/,test_candles.py test_compose.py test_exports.py test_gaps.py test_imports.py)
 CODE := app tests benchmarks alembic
+TEST := $(BIN)/pytest -m "not accept and not chaos" -n 4
+# CI sets CI=true; measuring takes a third of the time, so elsewhere it is asked for by COVERAGE=1
+COVERAGE ?= $(CI)
 
 help: ## Print what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,9 +27,13 @@ test-fast: $(VENV)/.dev ## Run the pure tests, which need no server, within half
 	@$(BIN)/pytest -q tests/core tests/domain tests/test_architecture.py -n 2
 
 test: $(VENV)/.dev ## Run the tests on a real PostgreSQL and a real Redis of their own
+ifeq ($(COVERAGE),)
+	@$(TEST)
+else
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -m "not accept and not chaos" -n 4 --cov --cov-report=
+	@$(TEST) --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
+endif
 
 accept: $(VENV)/.dev ## Run the long acceptance tests
 	@$(BIN)/pytest -m accept -p no:randomly -n 4 --maxschedchunk 1 $(ALONE:%=--ignore %)

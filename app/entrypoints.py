@@ -61,16 +61,16 @@ def run_beat() -> None:
 
 def run_stack() -> None:
     """Run everything here: PostgreSQL, Redis, API, worker and beat, on the real exchange."""
-    from app.embedded import stack
+    from app.embedded import all_in_one
 
-    stack.run_or_exit(stack.run)
+    all_in_one.run_or_exit(all_in_one.run)
 
 
 def run_demo() -> None:
     """Run everything here against a stand-in exchange, with two days of history to look at."""
-    from app.embedded import stack
+    from app.embedded import all_in_one
 
-    stack.run_or_exit(stack.demo)
+    all_in_one.run_or_exit(all_in_one.demo)
 
 
 ENTRYPOINTS: Final[Mapping[str, Callable[[], None]]] = {

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.clients import open_exchanges
 from app.clients.base import Exchange
-from app.core.background import run_repeatedly
+from app.core.background_loops import run_repeatedly
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.server_urls import database_url, redis_url
 from app.core.settings import Settings
@@ -20,7 +20,7 @@ from app.files.layouts import JSON_ITEM
 from app.postgres.database import Database
 from app.postgres.diagnosis import describe_unavailable
 from app.postgres.notifications import listen_forever
-from app.postgres.schema import require_current_schema
+from app.postgres.schema import require_compatible_database
 from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
 from app.redis.counters import CounterTotals, flush_counters
@@ -37,8 +37,8 @@ from app.services.freshness import FreshnessService
 from app.services.imports import ImportService
 from app.services.reader import PriceReader, ReadCache
 from app.services.repair import RepairService
-from app.services.summaries import SummaryService
 from app.services.summary_check import SummaryCheck
+from app.services.summary_verification import SummaryVerifier
 
 WORKER_POOL_SIZE = 2
 """One connection holds a tick's lock, the other one writes."""
@@ -69,7 +69,7 @@ class Runtime:
         self.read_cache = ReadCache(database, JSON_ITEM, max_bytes)
         self.reader = PriceReader(database, self.read_cache, frozenset(keys), interval)
         self.coverage = CoverageService(database, exchanges.keys(), lookback)
-        self.summaries = SummaryService(database)
+        self.summaries = SummaryVerifier(database)
         self.summary_check = SummaryCheck(database, redis)
         self.counter_totals = CounterTotals(redis)
         self.freshness = FreshnessService(database, redis, keys, interval)
@@ -183,7 +183,7 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
     hint = "start the embedded servers with `make run`, or set"
     async with open_runtime(settings) as runtime:
         try:
-            await require_current_schema(runtime.database)
+            await require_compatible_database(runtime.database)
             if broker:
                 await ping(runtime.redis)
         except DatabaseUnavailable as error:

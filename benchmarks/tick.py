@@ -41,7 +41,7 @@ async def _empty(runtime: Runtime) -> None:
 
 
 async def _rows(runtime: Runtime) -> int:
-    async with runtime.database.read() as session:
+    async with runtime.database.read_committed() as session:
         return int(await session.scalar(text("SELECT count(*) FROM prices")) or 0)
 
 

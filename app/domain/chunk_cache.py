@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.domain.changes import Change
-from app.domain.completeness import Range, open_ranges
+from app.domain.completeness import Range, writable_ranges
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, TickerKey, TimeRange
 from app.domain.recordings import Recording
@@ -30,7 +30,7 @@ class _Chunk:
     start: int
     lines: EncodedChunk
     checked_recordings: Recordings | None = None
-    open_ranges: Sequence[Range] = ()
+    writable_ranges: Sequence[Range] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -41,9 +41,9 @@ class _Chunk:
         """Return whether no row can be added from the first to the last second."""
         if self.checked_recordings is not recordings:
             slots, end = self.lines.slots(), self.start + CHUNK_SECONDS - 1
-            self.open_ranges = tuple(open_ranges(slots, recordings, self.start, end))
+            self.writable_ranges = tuple(writable_ranges(slots, recordings, self.start, end))
             self.checked_recordings = recordings
-        return not any(start <= last and first <= end for start, end in self.open_ranges)
+        return not any(start <= last and first <= end for start, end in self.writable_ranges)
 
 
 class ChunkCache:

@@ -9,7 +9,7 @@ Range = tuple[int, int]
 """The first and the last second, both inclusive."""
 
 
-def open_ranges(
+def writable_ranges(
     slots: Sequence[int], recordings: Iterable[Recording], first: int, last: int
 ) -> Iterator[Range]:
     """Yield ranges where a row may still be added: promised slots without one, and unpromised time.

@@ -74,7 +74,7 @@ def split_ticker(text: str) -> tuple[str, str]:
     return exchange, ticker
 
 
-def short_names(keys: Iterable[TickerKey]) -> dict[TickerKey, str]:
+def names_without_common_exchange(keys: Iterable[TickerKey]) -> dict[TickerKey, str]:
     """Name tickers for a result: without the exchange where all are of the same one."""
     distinct = tuple(dict.fromkeys(keys))
     is_one_exchange = len({key.exchange for key in distinct}) == 1

@@ -106,7 +106,7 @@ class QueuedRepair:
     def ended(self, last: RepairResult, unfinished: Collection[TickerKey]) -> "QueuedRepair":
         """Return it with its result; `last` is that of its last slice.
 
-        A ticker failed only if it had open gaps then, as others may have filled them.
+        A ticker failed only if it had pending gaps then, as others may have filled them.
         """
         names = {str(key): key.ticker for key in unfinished}
         failed = {names[key]: code for key, code in self.failed.items() if key in names}
@@ -137,12 +137,12 @@ OnProgress: TypeAlias = Callable[[RepairProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """The `open` gaps of a repair by ticker, and the numbers of missing and of given up slots.
+    """The pending gaps of a repair by ticker, and the numbers of missing and of given up slots.
 
-    Gaps whose retry is not due yet are not open, but count as missing in the `total`.
+    Gaps whose retry is not due yet are left out, but count as missing in the `total`.
     """
 
-    open: Mapping[TickerKey, Sequence[Gap]]
+    pending_gaps: Mapping[TickerKey, Sequence[Gap]]
     total: int
     given_up: int
     exchange_now_us: Mapping[TickerKey, int]

@@ -46,7 +46,7 @@ class Postgres:
     fast: bool
 
     @classmethod
-    def prepare(
+    def take_over(
         cls, directory: Path, *, fast: bool = False, max_connections: int = 100
     ) -> "Postgres":
         """Create a cluster unless there is one, and stop a stale server in it.
@@ -98,7 +98,7 @@ class Postgres:
             argv=self.command,
             user=self.user,
             log_file=log_file,
-            ready_probe=self.is_ready,
+            ready_probe=self.try_create_database,
             ready_timeout_seconds=300.0,  # after a crash it first replays its log
             liveness_probe=self.is_alive,
             probe_interval_seconds=5.0,
@@ -107,7 +107,7 @@ class Postgres:
             stop_signal=signal.SIGINT,  # its "fast" shutdown: disconnects clients, keeps the data
         )
 
-    async def is_ready(self) -> bool:
+    async def try_create_database(self) -> bool:
         """Return whether the server accepts statements; create the database if it is missing."""
         options = ("--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1")
         return await self._run_client("psql", *options, sql=_CREATE_DATABASE) == 0

@@ -27,7 +27,7 @@ async def seed(settings: Settings, database_url: str) -> None:
     keys = [TickerKey(*index) for index in settings.indices]
     interval = settings.collect_interval_seconds
     try:
-        async with database.read() as session:
+        async with database.read_committed() as session:
             now_us = await prices.database_now_us(session)
             known = await prices.extents(session)
         slots = past_slots(now_us, interval, len(keys))

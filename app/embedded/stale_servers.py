@@ -38,16 +38,16 @@ def stop_stale_server(pid_file: Path, directory: Path, stop_signal: signal.Signa
         process = psutil.Process(int(pid_file.read_text().split()[0]))
         # servers work in their directory, unlike an unrelated process with the old id
         if _works_in(process, directory) and not (
-            _stop(process, stop_signal) or _stop(process, signal.SIGKILL)
+            _has_ended_after(process, stop_signal) or _has_ended_after(process, signal.SIGKILL)
         ):
             raise SettingsError(f"process {process.pid} still serves {directory} and does not end")
     pid_file.unlink(missing_ok=True)
 
 
-def _stop(process: psutil.Process, number: signal.Signals) -> bool:
+def _has_ended_after(process: psutil.Process, stop_signal: signal.Signals) -> bool:
     """Signal a process and wait; return whether it ended."""
     with suppress(psutil.NoSuchProcess):
-        process.send_signal(number)
+        process.send_signal(stop_signal)
         process.send_signal(signal.SIGCONT)
         with suppress(psutil.TimeoutExpired):
             process.wait(timeout=10)

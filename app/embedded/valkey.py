@@ -26,7 +26,7 @@ class Valkey:
     port: int
 
     @classmethod
-    def prepare(cls, directory: Path) -> "Valkey":
+    def take_over(cls, directory: Path) -> "Valkey":
         """Create the directory, choose a port, and stop a stale server.
 
         Raises:

@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
-from app.core.background import run_repeatedly
+from app.core.background_loops import run_repeatedly
 from app.core.errors import DatabaseUnavailable
 from app.core.event_wait import wait_for_event
-from app.postgres.connections import register_pool_listeners
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
+from app.postgres.pool_listeners import register_pool_listeners
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
@@ -79,7 +79,7 @@ class Database:
         """Close every connection."""
         await self._engine.dispose()
 
-    def read(self) -> AbstractAsyncContextManager[AsyncSession]:
+    def read_committed(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a session for reads; each query sees what is committed when it runs.
 
         Raises:
@@ -139,7 +139,7 @@ class Database:
             DatabaseUnavailable: PostgreSQL does not answer; what was committed stays.
             SchemaOutdated: a table or a column is missing.
         """
-        async with self.read() as session:
+        async with self.read_committed() as session:
             try:
                 yield session
             except BaseException:
@@ -191,7 +191,7 @@ class Database:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self.read() as session:
+        async with self.read_committed() as session:
             table = await session.scalar(text("SELECT to_regclass('alembic_version')::text"))
             if table is None:
                 return None

@@ -34,7 +34,7 @@ def require_version(version: Sequence[int]) -> None:
         raise DatabaseTooOld(f"PostgreSQL {shown} is too old: at least {MIN_VERSION} is needed")
 
 
-async def require_current_schema(database: Database) -> None:
+async def require_compatible_database(database: Database) -> None:
     """Refuse a schema that is older than the code; an unknown revision is newer, and accepted.
 
     Raises:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.core.background import run_repeatedly
+from app.core.background_loops import run_repeatedly
 from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
 from app.core.event_wait import wait_for_event
 from app.redis.client import map_redis_errors

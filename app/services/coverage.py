@@ -1,4 +1,4 @@
-"""Coverage: what was promised, what is stored, and what is missing and why; and its quality."""
+"""Coverage: what was promised, what is stored, what is missing and why; lateness and outliers."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from app.domain.gaps import Gap, Reason, split_at, with_default_reason
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR
 from app.postgres.database import Database
-from app.repositories import gap_reasons, gaps, prices, quality, recordings
+from app.repositories import gaps, gaps_with_reasons, lateness_and_outliers, prices, recordings
 
 MAX_OUTLIERS = 20
 
@@ -36,7 +36,7 @@ class CoverageService:
             tickers = sorted(keys if keys is not None else await recordings.newest(session))
             exchange_now_us = await prices.estimate_exchange_now(session, tickers)
             slot_counts = await gaps.count(session, exchange_now_us, time_range)
-            found = await gap_reasons.find_gaps(session, exchange_now_us, time_range)
+            found = await gaps_with_reasons.find_gaps(session, exchange_now_us, time_range)
             database_us = await prices.database_now_us(session)
         return [
             Coverage(
@@ -55,7 +55,9 @@ class CoverageService:
         """
         interval = coverage.tally.interval_seconds or 0
         async with self.database.repeatable_read() as session:
-            return await quality.measure(session, coverage.key, time_range, interval, MAX_OUTLIERS)
+            return await lateness_and_outliers.measure(
+                session, coverage.key, time_range, interval, MAX_OUTLIERS
+            )
 
     def _with_schedule_reasons(
         self, key: TickerKey, gaps: Sequence[Gap], database_us: int

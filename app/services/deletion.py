@@ -29,7 +29,7 @@ class DeletionService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             return await deletion.count_rows(session, selection)
 
     async def delete(self, selection: Selection) -> RowCounts:

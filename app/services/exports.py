@@ -39,7 +39,7 @@ class ExportService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             stored = await exports.stored_range(session, key, time_range)
             if stored is None or form is not ExportFormat.PARQUET:
                 return Export(key, form, time_range, stored, has_decimals=True)

@@ -60,7 +60,7 @@ class FreshnessService:
         )
 
     async def _read_latest(self) -> tuple[int, Mapping[TickerKey, LatestLivePrice]]:
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             return await prices.read_latest_live(session, self.keys)
 
 

@@ -64,12 +64,12 @@ class ImportService:
             ranges = await staging_table.build_index()
             for staged_range in ranges:
                 await file_import.store(staging_table, staged_range)
-        await self._record(ranges, request.interval_seconds, file_import.result)
+        await self._add_recordings(ranges, request.interval_seconds, file_import.result)
         return file_import.result
 
     async def _latest_importable(self, interval_seconds: int) -> LatestTimestamps:
         """Return up to when rows may be imported: slots that are not due are left to collection."""
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             known = await recordings.newest(session)
             database_us = await prices.database_now_us(session)
             exchange_now_us = await prices.estimate_exchange_now(session, known)
@@ -77,7 +77,7 @@ class ImportService:
             database_us, exchange_now_us, known.values(), interval_seconds
         )
 
-    async def _record(
+    async def _add_recordings(
         self, ranges: Iterable[StagedRange], interval_seconds: int, result: ImportResult
     ) -> None:
         """Add recordings of each ticker from its first to its last row, where it has none."""

@@ -45,7 +45,7 @@ class SummaryCheck:
         """
         now = asyncio.get_running_loop().time
         half_time, end_time = (now() + part * BUDGET_SECONDS for part in (0.5, 1.0))
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             tickers = set(map(str, await prices.stored_tickers(session)))
         known = await self._known_wrong_hours(tickers)
         wrong = [(ticker, start) for ticker, hours in known.items() for start in hours]
@@ -79,7 +79,7 @@ class SummaryCheck:
     ) -> None:
         """Check the chunks with these starts, and save the result with the known ones."""
         key = TickerKey.parse(ticker)
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             result = {
                 start: await summaries.count_wrong(session, key, start, start + CHUNK_SECONDS)
                 for start in starts
@@ -92,7 +92,7 @@ class SummaryCheck:
 
     async def _sample_chunks(self, ticker: str) -> Collection[int]:
         """Return the starts of a ticker's newest chunk and of a random one."""
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             stored = await summaries.stored_range(session, TickerKey.parse(ticker))
         if stored.start is None or stored.end is None:
             return []

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiohttp import web
 
+from app.simulator.clock_and_delay import JitteredMilliseconds
 from app.simulator.json_rpc import dumps
-from app.simulator.timings import JitteredMilliseconds
 
 if TYPE_CHECKING:
     from app.simulator.server import Exchange

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from app.simulator.chart import validate_chart_step
+from app.simulator.clock_and_delay import JitteredMilliseconds, validate_delay
 from app.simulator.fault_kinds import parse
 from app.simulator.indices import NAME
-from app.simulator.timings import JitteredMilliseconds, validate_delay
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from app.simulator.chart import DEFAULT_STEPS
+from app.simulator.clock_and_delay import JitteredMilliseconds, now_us, validate_delay
 from app.simulator.control import CONTROL_PATH, serve_control
 from app.simulator.fault_kinds import PRICE_METHOD
 from app.simulator.faults import Fault, FaultRegistry
@@ -23,7 +24,6 @@ from app.simulator.rate_limit import RateLimit
 from app.simulator.request_log import RequestLog, RequestRecord
 from app.simulator.responses import Answer, FaultyDelivery, plain_response, respond_with_fault
 from app.simulator.rpc_requests import API_PATH, RpcRequest, parse_request
-from app.simulator.timings import JitteredMilliseconds, now_us, validate_delay
 
 _PUBLIC_METHODS: Final = frozenset({"GET", "POST"})
 _TOO_MANY_REQUESTS: Final = 10028

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from app import __version__
-from app.core.background import run_repeatedly
+from app.core.background_loops import run_repeatedly
 from app.core.logs import configure_logs
 from app.core.settings import Settings
 from app.supervisor.output import Output, TerminalOutput, to_json_event

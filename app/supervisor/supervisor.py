@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
 
-from app.supervisor.liveness import readiness_failure, wait_for_failure
+from app.supervisor.child_health import readiness_failure, wait_for_failure
 from app.supervisor.orphan_reaper import OrphanReaper
 from app.supervisor.output import Output
 from app.supervisor.processes import CannotStart, Process, ProcessSpec

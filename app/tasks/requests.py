@@ -23,7 +23,7 @@ from app.core.errors import (
     TaskNotFound,
 )
 from app.core.settings import Settings
-from app.domain.prices import TickerKey, short_names
+from app.domain.prices import TickerKey, names_without_common_exchange
 from app.domain.repairs import EVERY_TICKER, RepairRequest, RepairResult
 from app.redis.client import map_redis_errors
 from app.services.collector import CollectionResult
@@ -178,7 +178,9 @@ def _repair_result(shard: _ShardResult) -> RepairResult:
 
 def _merge_results(settings: Settings, shards: Sequence[_ShardResult]) -> CollectionResult:
     """Merge the results of a collection's shards; of one that broke, every ticker failed."""
-    tickers = list(short_names([TickerKey(*index) for index in settings.indices]).values())
+    tickers = list(
+        names_without_common_exchange([TickerKey(*index) for index in settings.indices]).values()
+    )
     merged = CollectionResult()
     for number, shard in enumerate(shards):
         fields = shard.fields

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 
-from app.core.background import run_repeatedly_in_thread
+from app.core.background_loops import run_repeatedly_in_thread
 
 HEARTBEAT_SECONDS = 1.0
 MAIN_LOOP_TIMEOUT_SECONDS = 5.0

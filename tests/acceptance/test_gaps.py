@@ -89,7 +89,7 @@ async def test_seventeen_minutes_of_a_million_are_found_quickly(
     await sql.execute("VACUUM ANALYZE prices, price_hours")
 
     async def find() -> list[Gap]:
-        async with database.read() as session:
+        async with database.read_committed() as session:
             return (await gaps.find(session, {BTC: 0}, TimeRange()))[BTC]
 
     async def lead() -> list[Gap]:

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from app.domain.completeness import open_ranges
+from app.domain.completeness import writable_ranges
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
@@ -43,7 +43,7 @@ def test_open_ranges_hold_every_slot_without_a_row_and_what_nobody_promised(seed
     slots = [second for second in range(0, 4000, 30) if random.random() < 0.9]
     first = random.randint(0, 1500)
     last = first + random.randint(0, 2500)
-    found = list(open_ranges(slots, recordings, first, last))
+    found = list(writable_ranges(slots, recordings, first, last))
     assert found == sorted(found)
     for second in range(first, last + 1):
         over = _over(second, recordings)
@@ -58,5 +58,5 @@ def test_open_ranges_hold_every_slot_without_a_row_and_what_nobody_promised(seed
 def test_all_of_a_recording_is_complete_and_a_far_future_costs_nothing() -> None:
     recordings = [_recording(60, 0, None)]
     slots = list(range(0, 7200, 60))
-    assert list(open_ranges(slots, recordings, 0, 7199)) == []
-    assert list(open_ranges(slots, recordings, 0, 10**12)) == [(7200, 10**12)]
+    assert list(writable_ranges(slots, recordings, 0, 7199)) == []
+    assert list(writable_ranges(slots, recordings, 0, 10**12)) == [(7200, 10**12)]

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.prices import Price, Quote, Source, TickerKey, short_names
+from app.domain.prices import Price, Quote, Source, TickerKey, names_without_common_exchange
 
 BTC = TickerKey("deribit", "btc_usd")
 
@@ -30,5 +30,8 @@ def test_ticker_is_written_with_its_exchange() -> None:
 
 def test_result_names_the_exchange_only_where_there_are_several() -> None:
     btc, other = TickerKey("deribit", "btc_usd"), TickerKey("kraken", "btc_usd")
-    assert short_names([btc]) == {btc: "btc_usd"}
-    assert short_names([btc, other, btc]) == {btc: "deribit:btc_usd", other: "kraken:btc_usd"}
+    assert names_without_common_exchange([btc]) == {btc: "btc_usd"}
+    assert names_without_common_exchange([btc, other, btc]) == {
+        btc: "deribit:btc_usd",
+        other: "kraken:btc_usd",
+    }

@@ -43,7 +43,7 @@ class Private:
 @asynccontextmanager
 async def private_postgres(directory: Path) -> AsyncIterator[Private]:
     """A running PostgreSQL below a directory that others may enter."""
-    server = await asyncio.to_thread(Postgres.prepare, directory / "postgres", fast=True)
+    server = await asyncio.to_thread(Postgres.take_over, directory / "postgres", fast=True)
     private = Private(server.spec(directory / "postgres.log"), server.url)
     await private.start()
     try:
@@ -55,7 +55,7 @@ async def private_postgres(directory: Path) -> AsyncIterator[Private]:
 @asynccontextmanager
 async def private_valkey(directory: Path) -> AsyncIterator[Private]:
     """A running Valkey below a directory."""
-    server = Valkey.prepare(directory / "valkey")
+    server = Valkey.take_over(directory / "valkey")
     private = Private(server.spec(directory / "valkey.log"), server.url)
     await private.start()
     try:

@@ -74,10 +74,10 @@ async def test_committed_transaction_is_seen_by_another_connection(
 async def test_reading_leaves_no_transaction_open(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         await session.scalar(text(COUNT))
     with pytest.raises(ZeroDivisionError):
-        await _break_off(database.read(), text(COUNT))
+        await _break_off(database.read_committed(), text(COUNT))
     states = await sql.fetch(
         "SELECT state, backend_xmin FROM pg_stat_activity WHERE application_name = 'prices'"
         " AND datname = current_database()"
@@ -87,7 +87,7 @@ async def test_reading_leaves_no_transaction_open(
 
 async def test_pool_never_exceeds_its_size(database: Database, sql: asyncpg.Connection) -> None:
     async def read() -> int:
-        async with database.read() as session:
+        async with database.read_committed() as session:
             await session.execute(text("SELECT pg_sleep(0.01)"))
             return int(await sql_count())
 
@@ -106,12 +106,12 @@ async def test_exhausted_pool_is_said_in_bounded_time(
 ) -> None:
     monkeypatch.setattr(database_module, "POOL_TIMEOUT_SECONDS", 0.1)
     database = Database(servers.database_url(database_name), pool_size=1)
-    async with database.read() as session:
+    async with database.read_committed() as session:
         await session.execute(text("SELECT 1"))
         with pytest.raises(DatabaseUnavailable, match="in use"):
-            async with database.read() as second:
+            async with database.read_committed() as second:
                 await second.execute(text("SELECT 1"))
-    async with database.read() as session:
+    async with database.read_committed() as session:
         assert await session.scalar(text("SELECT 1")) == 1
     await database.close()
 
@@ -291,11 +291,11 @@ async def test_restart_is_survived(private: Private) -> None:
     database = Database(private.url, pool_size=3)
 
     async def one() -> object:
-        async with database.read() as session:
+        async with database.read_committed() as session:
             return await session.scalar(text("SELECT 1"))
 
     async def endless() -> None:
-        async with database.read() as session:
+        async with database.read_committed() as session:
             await session.execute(text("SELECT pg_sleep(60)"))
 
     assert set(await asyncio.gather(one(), one(), one())) == {1}
@@ -328,7 +328,7 @@ async def test_read_whose_value_can_not_be_sent_leaves_no_transaction_open(
     async with one_connection(servers, database_name) as database:
         for _ in range(2):
             with pytest.raises((DBAPIError, asyncpg.DataError)):
-                async with database.read() as session:
+                async with database.read_committed() as session:
                     await session.execute(text("SELECT CAST(:a AS bigint)"), {"a": TOO_LARGE})
             await read_in_one_snapshot(database)
             with pytest.raises(asyncpg.DataError):

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import DatabaseUnavailable
-from app.postgres.connections import TRUSTED_IDLE_SECONDS
 from app.postgres.database import Database
+from app.postgres.pool_listeners import TRUSTED_IDLE_SECONDS
 from tests.conftest import Servers
 from tests.waiting import until
 
@@ -52,7 +52,7 @@ def raised(state: str) -> str:
 
 
 async def read(database: Database, query: str = "SELECT 1") -> object:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         return await session.scalar(text(query))
 
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from app.core.errors import SchemaOutdated
 from app.core.settings import Settings
 from app.postgres.database import Database
-from app.postgres.schema import PROJECT, _revisions, require_current_schema
+from app.postgres.schema import PROJECT, _revisions, require_compatible_database
 from tests.conftest import Servers
 from tests.processes import Process, Processes
 
@@ -115,7 +115,7 @@ async def test_migrating_without_a_server_ends_with_one_line(
 
 
 async def test_current_schema_is_accepted(database: Database) -> None:
-    await require_current_schema(database)
+    await require_compatible_database(database)
 
 
 async def test_older_and_absent_schemas_are_refused_in_one_line(
@@ -123,10 +123,10 @@ async def test_older_and_absent_schemas_are_refused_in_one_line(
 ) -> None:
     await sql.execute("DELETE FROM alembic_version")
     with pytest.raises(SchemaOutdated, match=r"is at nothing, this code needs .*upgrade head"):
-        await require_current_schema(database)
+        await require_compatible_database(database)
     await sql.execute("DROP TABLE alembic_version")
     with pytest.raises(SchemaOutdated) as caught:
-        await require_current_schema(database)
+        await require_compatible_database(database)
     assert "\n" not in str(caught.value)
 
 
@@ -134,7 +134,7 @@ async def test_newer_schema_that_the_code_does_not_know_is_accepted(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     await sql.execute("UPDATE alembic_version SET version_num = '20991231_of_tomorrow'")
-    await require_current_schema(database)
+    await require_compatible_database(database)
 
 
 def test_migrations_are_known_as_alembic_knows_them() -> None:

@@ -49,7 +49,7 @@ def _query(
 
 
 async def _page(database: Database, query: CandleQuery, open_from: Slot = NOW) -> EncodedPage:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         return await candles.read_page(session, query, open_from)
 
 
@@ -289,7 +289,7 @@ async def _rows_read(
         SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname LIKE 'price%')
              + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname LIKE 'price%')
     """
-    async with database.read() as session:
+    async with database.read_committed() as session:
         await session.execute(text("SELECT pg_stat_force_next_flush()"))
         before = await sql.fetchval(count)
         await work(session)

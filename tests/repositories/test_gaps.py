@@ -35,14 +35,14 @@ async def _promise(database: Database, *promised: Recording) -> None:
 async def _find(
     database: Database, presents: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
 ) -> dict[TickerKey, list[Gap]]:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         return await gaps.find(session, presents, span)
 
 
 async def _count(
     database: Database, presents: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
 ) -> dict[TickerKey, SlotCounts]:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         return await gaps.count(session, presents, span)
 
 

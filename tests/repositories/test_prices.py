@@ -102,7 +102,7 @@ async def test_writers_with_rows_in_common_do_not_wait_for_one_another(
 
 async def test_newest_and_newest_at_a_moment(database: Database, sql: asyncpg.Connection) -> None:
     await store(sql, [60, 120], source="backfill")
-    async with database.read() as session:
+    async with database.read_committed() as session:
         newest = await prices.newest(session, BTC)
         assert newest == Price(BTC, _slot(120), Decimal("60123.5"), 120_000_000, Source.BACKFILL)
         found = [await prices.newest(session, BTC, at_or_before=at) for at in (59, 60, 119, 120)]
@@ -117,7 +117,7 @@ async def test_live_edges_are_the_newest_live_rows_and_the_clock(
     await store(sql, [180], source="backfill")
     await store(sql, [240], ticker="eth_usd", source="import")
     await store(sql, [300], exchange="other")
-    async with database.read() as session:
+    async with database.read_committed() as session:
         clock_us, edges = await prices.read_latest_live(session, [BTC, ETH, OTHER])
         assert (await prices.read_latest_live(session, []))[1] == {}
     created = await sql.fetchval(
@@ -133,12 +133,12 @@ async def test_live_edges_are_the_newest_live_rows_and_the_clock(
 async def test_keys_and_extents_tell_of_every_ticker(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         assert (await prices.stored_tickers(session), await prices.extents(session)) == (set(), {})
     await store(sql, [60, 120, 180])
     await store(sql, [0], ticker="eth_usd")
     await store(sql, [30], exchange="other")
-    async with database.read() as session:
+    async with database.read_committed() as session:
         assert await prices.stored_tickers(session) == {BTC, ETH, OTHER}
         assert await prices.extents(session) == {
             BTC: Extent(60, 180, 3),
@@ -157,7 +157,7 @@ async def test_reads_along_the_primary_key_sort_nothing(
             ticker,
         )
     await sql.execute("ANALYZE prices")
-    async with database.read() as session:
+    async with database.read_committed() as session:
         await prices.newest(session, BTC)
         await prices.newest(session, BTC, at_or_before=600)
         await prices.read_latest_live(session, [BTC, ETH])
@@ -191,7 +191,7 @@ async def test_present_follows_the_newest_live_row(
 ) -> None:
     await store(sql, [60, 7200])
     await store(sql, [7320, 90_000], source="import")
-    async with database.read() as session:
+    async with database.read_committed() as session:
         found = await prices.estimate_exchange_now(session, [BTC, ETH])
         database_us, edges = await prices.read_latest_live(session, [BTC])
     estimate = edges[BTC].exchange_now_us(database_us)
@@ -209,7 +209,7 @@ async def test_edge_of_an_imported_ticker_is_looked_for_without_reading_its_rows
         SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = 'prices')
              + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'prices')
     """
-    async with database.read() as session:
+    async with database.read_committed() as session:
         await session.execute(text("SELECT pg_stat_force_next_flush()"))
         before = await sql.fetchval(read)
         assert (await prices.read_latest_live(session, [BTC]))[1] == {}
@@ -229,7 +229,7 @@ async def test_edge_is_the_live_row_stored_last_not_the_highest(
             slot,
             seconds_ago,
         )
-    async with database.read() as session:
+    async with database.read_committed() as session:
         _, edges = await prices.read_latest_live(session, [BTC])
     assert edges[BTC].slot == now - 60
 

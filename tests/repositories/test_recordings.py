@@ -20,7 +20,7 @@ async def _put(database: Database, *rows: Recording) -> None:
 
 
 async def _newest(database: Database) -> dict[TickerKey, Recording]:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         return await recordings.newest(session)
 
 

@@ -21,7 +21,7 @@ async def _put(database: Database, *gaps: Gap, key: TickerKey = BTC) -> None:
 
 
 async def _known(database: Database, span: TimeRange | None = None) -> list[Gap]:
-    async with database.read() as session:
+    async with database.read_committed() as session:
         found = await unfillable.read_overlapping(session, [BTC], span or TimeRange())
     return found.get(BTC, [])
 

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from app.postgres.database import Database
-from app.services.summaries import SummaryService, VerifiedRange
+from app.services.summary_verification import SummaryVerifier, VerifiedRange
 from tests.repositories.rows import store
 
 HOUR = 3600
@@ -18,7 +18,7 @@ DAMAGES = (
 
 
 async def _verify(database: Database, *, rebuild: bool = False) -> list[VerifiedRange]:
-    return [part async for part in SummaryService(database).verify(rebuild=rebuild)]
+    return [part async for part in SummaryVerifier(database).verify(rebuild=rebuild)]
 
 
 async def _wrong(database: Database) -> int:

@@ -16,8 +16,8 @@ from app.redis.heartbeats import read_heartbeats
 from app.runtime import alert_lifespan, open_runtime
 from app.services import summary_check
 from app.services.alerts import service as alert_service
-from app.services.summaries import SummaryService
 from app.services.summary_check import CHUNK_SECONDS, SummaryCheck
+from app.services.summary_verification import SummaryVerifier
 from tests.receiver import Receiver, receiving
 from tests.repositories.rows import store
 from tests.waiting import until
@@ -39,7 +39,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def _rebuild(database: Database) -> None:
-    async for _ in SummaryService(database).verify(rebuild=True):
+    async for _ in SummaryVerifier(database).verify(rebuild=True):
         pass
 
 

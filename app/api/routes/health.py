@@ -17,7 +17,7 @@ from app.domain.freshness import (
     HealthReport,
     ProcessStatus,
 )
-from app.postgres.schema import require_current_schema
+from app.postgres.schema import require_compatible_database
 from app.redis.client import ping
 
 CHECK_TIMEOUT_SECONDS = 3.0
@@ -40,7 +40,7 @@ async def health_live() -> HealthOut:
 async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the database, its schema, and the broker."""
     database, broker = await asyncio.gather(
-        _check(require_current_schema(runtime.database)), _check(ping(runtime.redis))
+        _check(require_compatible_database(runtime.database)), _check(ping(runtime.redis))
     )
     return _health({"database": database, "broker": broker}, response)
 
@@ -49,10 +49,10 @@ async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
 async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the age of every ticker's newest live price, at beat, the workers and the clocks."""
     report = await runtime.freshness.check(runtime.now())
-    return _health(dict(_collector_checks(report)), response)
+    return _health(dict(_report_checks(report)), response)
 
 
-def _collector_checks(report: HealthReport) -> Iterator[tuple[str, CheckOut]]:
+def _report_checks(report: HealthReport) -> Iterator[tuple[str, CheckOut]]:
     for ticker in report.tickers:
         yield str(ticker.key), _result(_age_detail(ticker, report), is_ok=ticker.is_fresh)
     for name in ("database", "broker"):

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from app.api.dependencies import RuntimeDep
-from app.core.background import run_repeatedly
+from app.core.background_loops import run_repeatedly
 from app.core.errors import AppError
 from app.core.metrics import COUNTERS, CounterKey
 from app.domain.coverage import Coverage

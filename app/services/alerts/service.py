@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.core.background import run_repeatedly
+from app.core.background_loops import run_repeatedly
 from app.core.errors import BrokerUnavailable
 from app.core.event_wait import wait_for_event
 from app.core.metrics import ALERTS, count
@@ -79,7 +79,9 @@ class AlertService:
             await self._queue_alerts(await self._check())
         if self._must_send() and (self._delivery is None or self._delivery.done()):
             self._delivery = asyncio.create_task(
-                run_repeatedly("alert delivery", self._send_all, while_=self._must_send)
+                run_repeatedly(
+                    "alert delivery", self._send_until_none_pending, while_=self._must_send
+                )
             )
         await wait_for_event(self._closing, CHECK_PAUSE_SECONDS)
 
@@ -116,7 +118,7 @@ class AlertService:
     def _must_send(self) -> bool:
         return self._is_leader and bool(self._state.pending) and not self._closing.is_set()
 
-    async def _send_all(self) -> None:
+    async def _send_until_none_pending(self) -> None:
         """Send the pending alerts one after the other, with retries."""
         retry_seconds = FIRST_RETRY_SECONDS
         while self._must_send():

@@ -13,7 +13,7 @@ from app.core.clocks import ExtrapolatedClock, host_id
 from app.core.errors import CollectionRunning, DatabaseFull
 from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
-from app.domain.prices import TickerKey, short_names
+from app.domain.prices import TickerKey, names_without_common_exchange
 from app.domain.recordings import Recording, realign
 from app.domain.slots import LatestLivePrice, Slot
 from app.domain.timestamp_checks import ExchangeClock, changed_clocks
@@ -60,7 +60,7 @@ class Collector:
         self._interval_seconds = interval_seconds
         self._handover_seconds = min(MAX_HANDOVER_SECONDS, interval_seconds / 10)
         self._failures = failures
-        self._names = short_names(keys)
+        self._names = names_without_common_exchange(keys)
 
     async def collect(
         self, shard: int = 0, shards: int = 1, *, wait: bool = False
@@ -115,7 +115,7 @@ class Collector:
     ) -> CollectionResult:
         if syncs_recordings:
             await self._sync_recordings()
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             known = await recordings.newest(session)
             database_us, latest_prices = await prices.read_latest_live(session, keys)
             saved_clocks = await exchange_clocks.read_for_host(session, host_id())
@@ -154,7 +154,7 @@ class Collector:
             [tick.key for tick in ticks if tick.stored],
             {tick.key: tick.failing_seconds for tick in ticks},
         )
-        return _sum_up(ticks, self._names)
+        return _summarize_and_log(ticks, self._names)
 
     async def _save_clocks(
         self, clocks: Mapping[str, ExchangeClock], timeout_seconds: float
@@ -195,7 +195,7 @@ class Collector:
 
     async def _sync_recordings(self) -> None:
         """Open and close recordings where the configuration changed."""
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             known = await recordings.newest(session)
         configured = set(self._keys)
         if {key for key, item in known.items() if self._is_current(item)} == configured:
@@ -216,7 +216,9 @@ class Collector:
         return recording.is_open and recording.interval_seconds == self._interval_seconds
 
 
-def _sum_up(ticks: Sequence[TickerTick], names: Mapping[TickerKey, str]) -> CollectionResult:
+def _summarize_and_log(
+    ticks: Sequence[TickerTick], names: Mapping[TickerKey, str]
+) -> CollectionResult:
     result = CollectionResult(
         stored=[names[tick.key] for tick in ticks if tick.stored],
         already=[names[tick.key] for tick in ticks if not (tick.stored or tick.failure)],

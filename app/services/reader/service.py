@@ -5,7 +5,7 @@ from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.domain.candles import CandleQuery, first_open_slot
-from app.domain.completeness import open_ranges
+from app.domain.completeness import writable_ranges
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
 from app.domain.recordings import Recording
@@ -85,10 +85,10 @@ class PriceReader:
 
     async def _is_complete(self, key: TickerKey, page: EncodedPage, first: int, last: int) -> bool:
         """Return whether no row can be added to a page of the seconds from `first` to `last`."""
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             recorded = await recordings.of_ticker(session, key)
         rows = EncodedChunk(b"".join(page.pieces), page.count, page.last, self.cache.template)
-        return not any(open_ranges(rows.slots(), recorded, first, last))
+        return not any(writable_ranges(rows.slots(), recorded, first, last))
 
     async def read_latest(
         self, key: TickerKey, now: float, max_age_seconds: int | None = None
@@ -120,7 +120,7 @@ class PriceReader:
             TickerNotFound: nothing is known of the ticker.
             NoPriceNear: no price lies so near.
         """
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             price = await prices.newest(session, key, at_or_before=timestamp)
         if tolerance_seconds is None:
             tolerance_seconds = STALE_AFTER_INTERVALS * await self.interval_seconds(key)
@@ -138,7 +138,7 @@ class PriceReader:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         interval = await self.interval_seconds(query.key)
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             # read first, so that the candles have all live prices of the slots that are closed
             exchange_now_us = await prices.estimate_exchange_now(session, [query.key])
             open_slot = first_open_slot(exchange_now_us[query.key], interval)
@@ -149,7 +149,7 @@ class PriceReader:
 
     async def _describe_range(self, key: TickerKey) -> str:
         """Describe the range of a ticker's stored prices."""
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             extent = (await prices.extents(session)).get(key, Extent())
         if extent.first is None or extent.last is None:
             return "nothing is stored of it yet"
@@ -158,11 +158,14 @@ class PriceReader:
 
     async def list_tickers(self) -> list[TickerSummary]:
         """Sum up what is stored of every configured, recorded or stored ticker."""
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             recorded = await recordings.newest(session)
             extents = await prices.extents(session)
         keys = sorted({*recorded, *extents, *self.configured})
-        return [self._sum_up(key, recorded.get(key), extents.get(key, Extent())) for key in keys]
+        return [
+            self._summarize_and_log(key, recorded.get(key), extents.get(key, Extent()))
+            for key in keys
+        ]
 
     async def require_known_ticker(self, key: TickerKey) -> None:
         """Make sure that a ticker is configured, recorded, or stored.
@@ -172,13 +175,15 @@ class PriceReader:
         """
         if key in self.configured:
             return
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             known = {*await recordings.newest(session), *await prices.stored_tickers(session)}
         if key not in known:
             names = ", ".join(sorted(map(str, known | self.configured)))
             raise TickerNotFound(f"no ticker {key} is known; known are {names}")
 
-    def _sum_up(self, key: TickerKey, recording: Recording | None, extent: Extent) -> TickerSummary:
+    def _summarize_and_log(
+        self, key: TickerKey, recording: Recording | None, extent: Extent
+    ) -> TickerSummary:
         if recording is None:
             is_active, interval = key in self.configured, self.default_interval_seconds
             return TickerSummary(key, is_active, interval, *extent)
@@ -188,6 +193,6 @@ class PriceReader:
         """Return the interval at which a ticker is recorded, or was recorded last."""
         if key in self.configured:
             return self.default_interval_seconds
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             recording = (await recordings.newest(session)).get(key)
         return recording.interval_seconds if recording else self.default_interval_seconds

@@ -10,7 +10,7 @@ import structlog
 
 from app.clients.base import Exchange
 from app.core.errors import AppError
-from app.domain.prices import TickerKey, short_names
+from app.domain.prices import TickerKey, names_without_common_exchange
 from app.domain.repairs import OnProgress, RepairPlan, RepairProgress, RepairResult
 from app.postgres.database import Database
 from app.services.repair.context import RepairContext, TimeBudget
@@ -46,14 +46,14 @@ class RepairExecutor:
         unlisted = await self._unlisted_tickers(plan, budget)
         repairs = [
             TickerRepair(key, self.exchanges[key.exchange], context, is_listed=key not in unlisted)
-            for key in plan.open
+            for key in plan.pending_gaps
         ]
         random.shuffle(repairs)
         queue = iter(repairs)
         async with asyncio.TaskGroup() as group:
             for _ in range(MAX_CONCURRENT_TICKERS):
                 group.create_task(_run_each(queue))
-        return _sum_up(plan, repairs), repairs
+        return _summarize_and_log(plan, repairs), repairs
 
     async def _unlisted_tickers(self, plan: RepairPlan, budget: TimeBudget) -> set[TickerKey]:
         """Return the tickers that are not configured, and that their exchange does not list.
@@ -61,7 +61,7 @@ class RepairExecutor:
         A list that lacks all configured tickers is not trusted.
         """
         unlisted: set[TickerKey] = set()
-        unconfigured = plan.open.keys() - set(self.configured)
+        unconfigured = plan.pending_gaps.keys() - set(self.configured)
         for exchange in {key.exchange for key in unconfigured}:
             with suppress(AppError, TimeoutError):  # then their charts are requested
                 async with asyncio.timeout_at(budget.deadline):
@@ -78,10 +78,10 @@ async def _run_each(repairs: Iterator[TickerRepair]) -> None:
         await repair.run()
 
 
-def _sum_up(plan: RepairPlan, repairs: Sequence[TickerRepair]) -> RepairResult:
+def _summarize_and_log(plan: RepairPlan, repairs: Sequence[TickerRepair]) -> RepairResult:
     """Sum up what became of the missing slots, and log it."""
     refused = sum(repair.refused for repair in repairs)
-    names = short_names(repair.key for repair in repairs)
+    names = names_without_common_exchange(repair.key for repair in repairs)
     result = RepairResult(
         filled=sum(repair.filled for repair in repairs),
         unfillable=plan.given_up + refused,

@@ -9,7 +9,7 @@ from app.domain.prices import TickerKey, TimeRange
 from app.domain.repairs import RepairPlan, RepairRequest
 from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR
 from app.postgres.database import Database
-from app.repositories import gap_reasons, prices, recordings, slot_ranges
+from app.repositories import gaps_with_reasons, prices, recordings, slot_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,20 @@ class RepairPlanner:
     lookback_hours: int
 
     async def plan_lookback(self) -> RepairPlan:
-        """Plan the repair of the last hours; gaps whose next retry is not due are not open.
+        """Plan the repair of the last hours; gaps whose next retry is not due are left out.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             now = await prices.database_now_us(session) // MICROSECONDS
         start = now - self.lookback_hours * SECONDS_PER_HOUR
         plan = await self.plan(RepairRequest(span=TimeRange(start)))
-        due = dict(plan.open)
+        due = dict(plan.pending_gaps)
         for key, known in plan.retries.items():
             not_due = [retry for retry in known if retry.next_us > plan.database_us]
             due[key] = subtract(due.get(key, []), not_due)
-        return replace(plan, open={key: gaps for key, gaps in due.items() if gaps})
+        return replace(plan, pending_gaps={key: gaps for key, gaps in due.items() if gaps})
 
     async def plan(
         self, request: RepairRequest, *, requested_since_us: int | None = None
@@ -49,10 +49,10 @@ class RepairPlanner:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         keys = [key for key in await self._known_tickers() if request.covers(key)]
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             database_us = await prices.database_now_us(session)
             exchange_now_us = await prices.estimate_exchange_now(session, keys)
-            found = await gap_reasons.find_gaps(
+            found = await gaps_with_reasons.find_gaps(
                 session,
                 exchange_now_us,
                 request.span,
@@ -63,7 +63,7 @@ class RepairPlanner:
         pending = {key: [gap for gap in gaps if gap.is_pending] for key, gaps in found.items()}
         total = sum(map(count_slots, pending.values()))
         return RepairPlan(
-            open={key: gaps for key, gaps in pending.items() if gaps},
+            pending_gaps={key: gaps for key, gaps in pending.items() if gaps},
             total=total,
             given_up=sum(map(count_slots, found.values())) - total,
             exchange_now_us=exchange_now_us,
@@ -85,6 +85,6 @@ class RepairPlanner:
             raise TickerNotFound(f"no ticker {requested} can be repaired; known are {names}")
 
     async def _known_tickers(self) -> set[TickerKey]:
-        async with self.database.read() as session:
+        async with self.database.read_committed() as session:
             recorded = await recordings.newest(session)
         return {key for key in {*recorded, *self.keys} if key.exchange in self.exchanges}

@@ -149,16 +149,18 @@ class RepairService:
         began = asyncio.get_running_loop().time()
         plan = await self._planner.plan(repair.request, requested_since_us=repair.since_us)
         repair = replace(repair, since_us=repair.since_us or plan.database_us)
-        unsettled = {key: gaps for key, gaps in plan.open.items() if str(key) not in repair.settled}
+        unsettled = {
+            key: gaps for key, gaps in plan.pending_gaps.items() if str(key) not in repair.settled
+        }
         result, tickers = await self._executor.execute(
-            replace(plan, open=unsettled), TimeBudget(seconds, seconds)
+            replace(plan, pending_gaps=unsettled), TimeBudget(seconds, seconds)
         )
         spent_seconds = asyncio.get_running_loop().time() - began
         runs = {one.key: one.outcome for one in tickers if one.outcome}
         advanced = repair.after(runs, spent_seconds, MAX_TROUBLE_SECONDS)
         is_settled = advanced.settled.issuperset(map(str, unsettled))
         if is_settled or advanced.seconds >= REQUESTED_SECONDS:
-            advanced = advanced.ended(result, plan.open)
+            advanced = advanced.ended(result, plan.pending_gaps)
         await self._queue.save(advanced)
 
     async def _save_error(self, repair: QueuedRepair, error: AppError, seconds: float) -> None:

@@ -56,14 +56,14 @@ class TickerRepair:
         began = asyncio.get_running_loop().time()
         if began >= budget.deadline:
             return
-        has_ended = await self._fill_or_fail()
+        has_ended = await self._fill_before_deadline()
         seconds = asyncio.get_running_loop().time() - began
         code = self.failure
         if not has_ended and seconds >= budget.seconds / 2:
             code = code or ExchangeTimeout.code  # it hung for most of the time that there was
         self.outcome = TickerRun(seconds, self.filled, has_ended, code, self._is_retryable)
 
-    async def _fill_or_fail(self) -> bool:
+    async def _fill_before_deadline(self) -> bool:
         """Fill what the charts give; return whether it ended before the time was up."""
         try:
             await self._fill()
@@ -80,7 +80,7 @@ class TickerRepair:
 
     async def _fill(self) -> None:
         plan, charts = self._context.plan, self._exchange.chart_ranges
-        gaps, exchange_now_us = plan.open[self.key], plan.exchange_now_us[self.key]
+        gaps, exchange_now_us = plan.pending_gaps[self.key], plan.exchange_now_us[self.key]
         known = plan.retries.get(self.key, [])
         if not self._is_listed:
             await self._refuse_unlisted(gaps)
@@ -123,7 +123,7 @@ class TickerRepair:
                 f"the chart is stamped {chart.exchange_now_us} µs since the epoch"
             )
         ahead_us = chart.exchange_now_us - self._exchange_now.now_us()
-        if ahead_us > max_ahead_us(plan.open[self.key][-1].interval_seconds):
+        if ahead_us > max_ahead_us(plan.pending_gaps[self.key][-1].interval_seconds):
             raise TimestampRefused(
                 f"the chart is stamped {ahead_us} µs ahead of the last live price"
             )

@@ -24,7 +24,7 @@ class VerifiedRange(NamedTuple):
     wrong: int
 
 
-class SummaryService:
+class SummaryVerifier:
     """Verifies the hourly summaries; a process has one."""
 
     def __init__(self, database: Database) -> None:
@@ -36,10 +36,10 @@ class SummaryService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             keys = await prices.stored_tickers(session) | (await prices.extents(session)).keys()
         for key in sorted(keys):
-            async with self._database.read() as session:
+            async with self._database.read_committed() as session:
                 stored = await summaries.stored_range(session, key)
             last_end = ((stored.end or 0) // SECONDS_PER_HOUR + 1) * SECONDS_PER_HOUR
             for start in range(stored.start or 0, last_end, CHUNK_SECONDS):
@@ -49,7 +49,7 @@ class SummaryService:
     async def _verify(
         self, key: TickerKey, start: int, end: int, *, rebuild: bool
     ) -> VerifiedRange:
-        async with self._database.read() as session:
+        async with self._database.read_committed() as session:
             wrong = await summaries.count_wrong(session, key, start, end)
         if wrong and rebuild:
             async with self._database.transaction() as session:

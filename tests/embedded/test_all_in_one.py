@@ -20,16 +20,16 @@ from tests.supervisor.child_programs import PROJECT, lives, python, until
 
 MAIN = """
 import sys
-from app.embedded import stack
+from app.embedded import all_in_one
 from app.supervisor import process_specs
 
 async def problem():
     return "no such host"
 
-stack.exchange_problem = problem
+all_in_one.exchange_problem = problem
 process_specs.APP_COMMAND = (sys.executable, sys.argv[2])
 process_specs.SEED_COMMAND = (*process_specs.APP_COMMAND, "seed")
-stack.run_or_exit({"run": stack.run, "demo": stack.demo}[sys.argv[1]])
+all_in_one.run_or_exit({"run": all_in_one.run, "demo": all_in_one.demo}[sys.argv[1]])
 """
 OTHER_SERVERS = {
     "DATABASE_URL": "postgresql+asyncpg://user@production/prices",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.core import background
-from app.core.background import run_repeatedly, run_repeatedly_in_thread
+from app.core import background_loops
+from app.core.background_loops import run_repeatedly, run_repeatedly_in_thread
 from app.core.metrics import CounterKey, drain
 from tests.waiting import until
 
@@ -18,7 +18,7 @@ ERRORS = CounterKey("prices_background_errors", ("test",))
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(background, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(background_loops, "PAUSE_SECONDS", 0.01)
     drain()
     yield
     drain()
