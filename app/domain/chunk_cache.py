@@ -56,8 +56,7 @@ class ChunkCache:
 
     def can_hold(self, time_range: TimeRange) -> bool:
         """Return whether a range is cacheable: bounded at both ends, and not too long."""
-        is_bounded = None not in time_range and self._max_bytes > 0
-        return is_bounded and len(_numbers(time_range)) <= MAX_CHUNKS
+        return self._max_bytes > 0 and len(_numbers(time_range)) <= MAX_CHUNKS
 
     def put(self, key: TickerKey, numbers: Sequence[int], chunks: Sequence[EncodedChunk]) -> None:
         """Add chunks, and evict the least recently used ones if there is no room."""
@@ -149,10 +148,10 @@ class _PageBuilder:
 
     def build(self, recordings: Recordings, *, has_more: bool) -> EncodedPage:
         """Return the page; it is complete if no row can be added up to its end or its last line."""
-        first, last = self.time_range.start, self.last if has_more else self.time_range.end
+        first, end = self.time_range.bounds()
+        last = self.last if has_more else end
         is_complete = (
             bool(recordings and self.count)
-            and first is not None
             and last is not None
             and all(chunk.is_complete(recordings, first, last) for chunk in self.chunks)
         )
@@ -161,5 +160,5 @@ class _PageBuilder:
 
 
 def _numbers(time_range: TimeRange) -> range:
-    start, end = time_range.start or 0, time_range.end or 0
+    start, end = time_range.bounds()
     return range(start // CHUNK_SECONDS, end // CHUNK_SECONDS + 1)
