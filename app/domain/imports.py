@@ -99,7 +99,7 @@ class LatestTimestamps(NamedTuple):
                 step = max(interval_seconds, recording.interval_seconds)
                 end = last_due_slot(exchange_now_us[recording.key], step) + step
                 due[",".join(recording.key)] = end * MICROSECONDS - 1
-        return cls(max(database_us, *exchange_now_us.values(), 0), due)
+        return cls(max([database_us, *exchange_now_us.values()]), due)
 
     def of(self, key: str) -> int:
         """Return the latest allowed timestamp of a ticker, in microseconds."""

@@ -108,8 +108,8 @@ def _is_hole(gap: Gap, answer: ChartAnswer) -> bool:
     usual_us = answer.chart_range.step_seconds * MICROSECONDS
     after = bisect_left(timestamps_us, slot_after(gap.last, gap.interval_seconds) * MICROSECONDS)
     before = bisect_left(timestamps_us, gap.first * MICROSECONDS) - 1
-    if before < 0 or after >= len(timestamps_us):
-        return False
+    if before < 0:
+        return False  # and what ends after the last point is pending
     distance_us = timestamps_us[after] - timestamps_us[before]
     return 2 * distance_us > 3 * max(answer.chart.step_us, usual_us)
 

@@ -7,6 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.imports import ImportRequest, LatestTimestamps, RowParser, read_price
+from app.domain.prices import TickerKey
+from app.domain.recordings import Recording
+from app.domain.slots import Slot
 
 LATEST = LatestTimestamps(2_000_000_000_000_000, {})
 PLAIN = ("timestamp", "price")
@@ -80,6 +83,29 @@ def test_row_that_makes_no_sense_is_told(row: list[str], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         _sheet().read(row)
     assert _sheet().read_plain([row]) is None
+
+
+BTC = TickerKey("deribit", "btc_usd")
+ETH = TickerKey("deribit", "eth_usd")
+
+
+@pytest.mark.parametrize(("rows", "recorded"), [(60, 60), (60, 6), (6, 60)])
+def test_ticker_that_is_being_recorded_ends_with_the_last_slot_that_is_due(
+    rows: int, recorded: int
+) -> None:
+    """At 1000 s a live price may still come for the slot from 960 s, of the longer interval."""
+    recordings = [Recording(BTC, recorded, Slot(0)), Recording(ETH, 60, Slot(0), Slot(60))]
+    now_us = {BTC: 1_000_000_000, ETH: 1_200_000_000}
+    latest = LatestTimestamps.of_recordings(1_100_000_000, now_us, recordings, rows)
+    assert latest.of("deribit,btc_usd") == 959_999_999
+    assert latest.of("deribit,eth_usd") == 1_200_000_000, "its recording has ended"
+    assert latest.of("deribit,sol_usd") == 1_200_000_000, "it was never recorded"
+
+
+def test_no_row_is_later_than_the_latest_of_all_clocks() -> None:
+    assert LatestTimestamps.of_recordings(5, {}, [], 60) == (5, {})
+    assert LatestTimestamps.of_recordings(5, {BTC: 4}, [], 60) == (5, {})
+    assert LatestTimestamps.of_recordings(5, {BTC: 4, ETH: 7}, [], 60) == (7, {})
 
 
 def test_names_that_differ_from_the_wanted_ones_are_told() -> None:
