@@ -119,6 +119,13 @@ def test_nobody_need_report_while_every_ticker_is_fresh() -> None:
     assert (found.beat_trouble(), found.worker_trouble()) == ("", "")
 
 
+def test_workers_that_are_silent_are_named_with_their_silence() -> None:
+    found = with_signs(workers={"a": 1, "b": 30, "c": 30.5, "d": 400})
+    assert found.silent_workers() == {"c": 30.5, "d": 400}
+    assert replace(found, interval_seconds=40).silent_workers() == {"b": 30, "c": 30.5, "d": 400}
+    assert findings(processes=None).silent_workers() == {}
+
+
 def test_failure_noted_before_a_price_was_stored_is_over_when_that_price_is_stale() -> None:
     assert failure_lasts_seconds(60) == 120
     assert failure_lasts_seconds(2) == 10

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +11,11 @@ from app.domain.gaps import (
     Reason,
     apply_reasons,
     clip_to_due,
+    count_slots,
     last_due_slot,
     longest_run,
+    max_commit_seconds,
+    seconds_until_late,
     subtract,
 )
 from app.domain.prices import TickerKey, TimeRange
@@ -50,6 +54,27 @@ def _slots(gaps: Sequence[Gap]) -> dict[int, Reason | None]:
 def test_slot_may_come_for_half_an_interval_after_its_end() -> None:
     assert last_due_slot(90 * MICROSECONDS, STEP) == 0
     assert last_due_slot(90 * MICROSECONDS - 1, STEP) == -STEP
+
+
+def test_price_must_be_committed_before_its_slot_is_due() -> None:
+    """The slot from 60 to 120 s is due at 150 s, and a commit may take 5 s."""
+    assert seconds_until_late(Slot(60), 60, 100 * MICROSECONDS) == 45
+    assert seconds_until_late(Slot(60), 60, 145 * MICROSECONDS) == 0
+    assert seconds_until_late(Slot(60), 60, 145_250_000) == -0.25
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(1, 1 / 12), (6, 0.5), (48, 4), (60, 5), (86_400, 5)]
+)
+def test_commit_takes_a_twelfth_of_an_interval_at_most_five_seconds(
+    interval: int, seconds: float
+) -> None:
+    assert max_commit_seconds(interval) == seconds
+
+
+def test_slots_of_all_gaps_are_counted() -> None:
+    assert count_slots([_gap(1, 3), _gap(4, 4), _gap(0, 9, step=6)]) == 14
+    assert count_slots([]) == 0
 
 
 def test_open_recording_promises_up_to_what_is_due() -> None:

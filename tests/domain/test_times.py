@@ -6,16 +6,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from app.domain.prices import TimeRange
 from app.domain.times import (
     FIRST_SECOND,
     LAST_SECOND,
     MIN_MILLISECONDS,
+    TimePoint,
     ceil_seconds,
     floor_seconds,
     format_seconds,
     is_date,
     parse_time_point,
     parse_timestamp_us,
+    resolve_range,
 )
 
 
@@ -108,6 +111,27 @@ def test_bounds_round_towards_each_other(moment_us: int) -> None:
     start, end = ceil_seconds(moment_us), floor_seconds(moment_us)
     assert start * 1_000_000 >= moment_us >= end * 1_000_000
     assert start - end == (moment_us % 1_000_000 != 0)
+
+
+def test_range_holds_the_whole_seconds_between_two_moments() -> None:
+    start, end = TimePoint(60_000_001), TimePoint(120_999_999)
+    assert resolve_range(start, end, 0) == TimeRange(61, 120)
+    assert resolve_range(start, None, 0) == TimeRange(61, None)
+    assert resolve_range(None, end, 0) == TimeRange(None, 120)
+    assert resolve_range(None, None, 0) == TimeRange()
+    assert resolve_range(TimePoint(0), TimePoint(0), 0) == TimeRange(0, 0)
+
+
+def test_range_back_from_now_moves_with_the_clock() -> None:
+    hour_ago, now = TimePoint(-3_600_000_000, is_relative=True), TimePoint(0, is_relative=True)
+    assert resolve_range(hour_ago, now, 5_000.9) == TimeRange(1_400, 5_000)
+
+
+def test_range_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^the start is after the end$"):
+        resolve_range(TimePoint(1), TimePoint(0), 0)
+    with pytest.raises(ValueError, match=r"^the start is after the end$"):
+        resolve_range(TimePoint(0, is_relative=True), TimePoint(59_999_999), 60)
 
 
 @pytest.mark.parametrize("number", ["١٢٣", "\uff11\uff12", "²"])

@@ -9,6 +9,7 @@ from app.domain.timestamp_checks import (
     UnconfirmedJump,
     are_consistent,
     changed_clocks,
+    max_ahead_us,
 )
 
 NOW_US = 1_768_579_260 * MICROSECONDS
@@ -34,6 +35,13 @@ def test_stamp_is_doubted_beyond_half_an_interval_within_bounds(
     for clock in (ExchangeClock(), ExchangeClock(STEADY)):
         assert not clock.is_doubtful(edge_us, bearings(), interval)
         assert clock.is_doubtful(edge_us + sign, bearings(), interval)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(1, 1 + 2), (30, 30 + 15), (60, 60 + 30), (86_400, 86_400 + 60)]
+)
+def test_chart_may_be_ahead_by_an_interval_more(interval: int, seconds: int) -> None:
+    assert max_ahead_us(interval) == seconds * MICROSECONDS
 
 
 def test_without_a_row_the_database_has_five_minutes() -> None:
