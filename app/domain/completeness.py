@@ -22,8 +22,8 @@ def writable_ranges(
         step, ends = recording.interval_seconds, recording.last_slot
         start = max(first, recording.first_slot)
         stop = last if ends is None else min(last, ends + step - 1)
-        if recording.is_empty or start > stop:
-            continue
+        if start > stop:
+            continue  # it is empty, or lies outside
         if start > covered + 1:
             yield covered + 1, start - 1
         yield from _missing(slots, step, start, stop)

@@ -66,7 +66,7 @@ def realign(
 
 
 def subtract_recordings(recording: Recording, known: Iterable[Recording]) -> list[Recording]:
-    """Return the parts of a closed recording that overlap none of the ticker's known ones."""
+    """Return the parts of a recording that overlap none of the ticker's known ones."""
     parts = [recording]
     for other in known:
         if not other.is_empty:
@@ -75,7 +75,7 @@ def subtract_recordings(recording: Recording, known: Iterable[Recording]) -> lis
 
 
 def _outside(part: Recording, other: Recording) -> Iterator[Recording]:
-    """Return the parts of a closed recording before and after another one."""
+    """Return the parts of a recording before and after another one."""
     step = part.interval_seconds
     last = floor_slot((other.first_slot - step) * MICROSECONDS, step)
     pieces = [

@@ -71,13 +71,17 @@ class ExchangeClock:
         reverts the last accepted jump, or if the jump has lasted: an hour if this host's clock
         contradicts, else an interval (at least a minute). Otherwise the jump is remembered.
         """
-        if self.offset_us is None and now.exchange_now_us is None:
+        expected_us = (
+            now.exchange_now_us if self.offset_us is None else now.host_us + self.offset_us
+        )
+        if expected_us is None:
             return True
         limit_us = max_deviation_us(interval_seconds)
         if _is_near(observed_us - now.host_us, self.former_offset_us, limit_us):
             return True
-        moves_towards_database = self._moves_towards_database(observed_us, now, limit_us)
-        if moves_towards_database or self._has_lasted(observed_us, now, interval_seconds):
+        before_us, after_us = (abs(at - now.database_us) for at in (expected_us, observed_us))
+        moves_nearer = _moves_nearer(before_us, after_us, limit_us)
+        if moves_nearer or self._has_lasted(observed_us, now, interval_seconds):
             self.former_offset_us = self.offset_us
             return True
         return False
@@ -94,16 +98,6 @@ class ExchangeClock:
         is_same = _is_near(self.offset_us, saved.offset_us, DRIFT_SECONDS * MICROSECONDS)
         return not is_same or replace(self, offset_us=saved.offset_us) != saved
 
-    def _moves_towards_database(self, observed_us: int, now: ClockReadings, limit_us: int) -> bool:
-        """Return whether a jump ends near the database's clock, and nearer than it began."""
-        expected_us = (
-            now.exchange_now_us if self.offset_us is None else now.host_us + self.offset_us
-        ) or 0
-        before_us = abs(expected_us - now.database_us)
-        after_us = abs(observed_us - now.database_us)
-        is_near = after_us <= MAX_DATABASE_DEVIATION_SECONDS * MICROSECONDS
-        return is_near and after_us + limit_us < before_us
-
     def _has_lasted(self, observed_us: int, now: ClockReadings, interval_seconds: int) -> bool:
         offset_us = observed_us - now.host_us
         limit_us = max_deviation_us(interval_seconds)
@@ -118,6 +112,12 @@ class ExchangeClock:
 
 def _is_near(offset_us: int, known_us: int | None, limit_us: int) -> bool:
     return known_us is not None and abs(offset_us - known_us) <= limit_us
+
+
+def _moves_nearer(before_us: int, after_us: int, limit_us: int) -> bool:
+    """Return whether a jump ends near the database's clock, by its distances before and after."""
+    is_near = after_us <= MAX_DATABASE_DEVIATION_SECONDS * MICROSECONDS
+    return is_near and after_us + limit_us < before_us
 
 
 def changed_clocks(

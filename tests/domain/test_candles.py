@@ -51,6 +51,11 @@ def test_after_a_start_the_next_one_follows(
     assert _starts(query.after(starts[at])) == starts[at + 1 :]
 
 
+def test_after_a_second_between_two_candles_the_next_one_follows() -> None:
+    query = _query(CandleInterval.ONE_MINUTE, TimeRange(600, 900))
+    assert _starts(query.after(719)) == [720, 780, 840, 900]
+
+
 def test_position_before_the_span_leaves_it_whole() -> None:
     query = _query(CandleInterval.ONE_MINUTE, TimeRange(600, 900))
     assert _starts(query.after(60)) == _starts(query) == [600, 660, 720, 780, 840, 900]

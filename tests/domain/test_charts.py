@@ -33,6 +33,10 @@ def every(step: int, first: int, last: int) -> Chart:
     return chart_at(*range(first, last + 1, step))
 
 
+def slots_of(prices: list[Price]) -> list[int]:
+    return [price.slot for price in prices]
+
+
 def slots(run: list[Gap]) -> list[int]:
     return [slot for one in run for slot in range(one.first, one.last + 1, one.interval_seconds)]
 
@@ -52,7 +56,7 @@ def test_step_is_measured_not_assumed() -> None:
 
 def test_chart_of_five_minutes_fills_one_minute_in_five() -> None:
     result = fill(KEY, [gap(T0, T0 + 840)], every(300, T0 - 600, T0 + 1_200), is_coarsest=False)
-    assert [price.slot for price in result.prices] == [T0, T0 + 300, T0 + 600]
+    assert slots_of(result.prices) == [T0, T0 + 300, T0 + 600]
     assert result.unfillable == [
         gap(T0 + start, T0 + start + 180, reason=Reason.CHART_TOO_COARSE)
         for start in (60, 360, 660)
@@ -75,15 +79,41 @@ def test_what_might_have_been_cut_off_is_left_to_a_coarser_chart() -> None:
     ]
 
 
+def test_slot_of_which_nothing_was_cut_off_is_decided_by_the_chart() -> None:
+    """The point before the first one would lie a microsecond before the slot."""
+    first_us = (T0 + 6) * SECOND - 1
+    stamps = [first_us + 6 * SECOND * place for place in range(20)]
+    chart = Chart(stamps, [Decimal(1)] * len(stamps), stamps[-1])
+    result = fill(KEY, [gap(T0 - 60, T0)], chart, is_coarsest=False)
+    assert (result.before_chart, slots_of(result.prices)) == ([gap(T0 - 60, T0 - 60)], [T0])
+    result = fill(KEY, [gap(T0 - 1, T0, interval=1)], chart, is_coarsest=True)
+    assert result.unfillable == [
+        gap(T0 - 1, T0 - 1, interval=1, reason=Reason.BEFORE_CHART),
+        gap(T0, T0, interval=1, reason=Reason.CHART_TOO_COARSE),
+    ]
+
+
+def test_hole_after_the_first_point_does_not_lie_before_the_chart() -> None:
+    chart = chart_at(T0, *range(T0 + 120, T0 + 300, 6))
+    result = fill(KEY, [gap(T0, T0 + 60)], chart, is_coarsest=True)
+    assert result.unfillable == [gap(T0 + 60, T0 + 60, reason=Reason.CHART_HAS_NO_POINT)]
+
+
+def test_slot_is_over_when_a_chart_has_a_point_at_its_end() -> None:
+    chart = chart_at(*range(T0 - 60, T0, 6), T0 + 60)
+    result = fill(KEY, [gap(T0, T0)], chart, is_coarsest=False)
+    assert result.unfillable == [gap(T0, T0, reason=Reason.CHART_HAS_NO_POINT)]
+
+
 def test_coarsest_chart_tells_what_lies_before_it() -> None:
     result = fill(KEY, [gap(T0 - 180, T0 + 60)], every(60, T0, T0 + 600), is_coarsest=True)
-    assert [price.slot for price in result.prices] == [T0, T0 + 60]
+    assert slots_of(result.prices) == [T0, T0 + 60]
     assert result.unfillable == [gap(T0 - 180, T0 - 60, reason=Reason.BEFORE_CHART)]
 
 
 def test_slot_that_may_still_get_a_point_is_pending() -> None:
     result = fill(KEY, [gap(T0, T0 + 180)], every(6, T0 - 60, T0 + 62), is_coarsest=False)
-    assert [price.slot for price in result.prices] == [T0, T0 + 60]
+    assert slots_of(result.prices) == [T0, T0 + 60]
     assert result.pending == [gap(T0 + 120, T0 + 180)]
     assert result.unfillable == []
 

@@ -45,6 +45,7 @@ def test_open_ranges_hold_every_slot_without_a_row_and_what_nobody_promised(seed
     last = first + random.randint(0, 2500)
     found = list(writable_ranges(slots, recordings, first, last))
     assert found == sorted(found)
+    assert all(first <= start <= end <= last for start, end in found)
     for second in range(first, last + 1):
         over = _over(second, recordings)
         is_slot = any(second % one.interval_seconds == 0 for one in over)
@@ -53,6 +54,43 @@ def test_open_ranges_hold_every_slot_without_a_row_and_what_nobody_promised(seed
             assert is_open
         elif is_slot:  # between two slots it makes no difference
             assert not is_open
+
+
+@pytest.mark.parametrize(
+    ("slots", "recordings", "bounds", "found"),
+    [
+        # nothing is promised
+        ([0, 60], [], (0, 119), [(0, 119)]),
+        # a recording covers its last slot to the end, and not a second more
+        ([0, 60], [(60, 0, 60)], (0, 119), []),
+        ([0, 60], [(60, 0, 60)], (0, 120), [(120, 120)]),
+        # one second before a recording
+        ([60], [(60, 60, 60)], (59, 119), [(59, 59)]),
+        # a range of one second: a slot with its row, and one without
+        ([0], [(60, 0, None)], (0, 0), []),
+        ([], [(60, 0, None)], (0, 0), [(0, 0)]),
+        # a range that begins and ends between slots
+        ([0, 60, 120], [(60, 0, None)], (10, 170), []),
+        # the last second is a slot
+        ([0], [(60, 0, None)], (0, 60), [(60, 60)]),
+        # recordings after the range, before it, and one that was closed before its first slot
+        ([], [(60, 600, None)], (0, 59), [(0, 59)]),
+        ([0], [(60, 0, 0)], (60, 119), [(60, 119)]),
+        ([], [(60, 60, 0)], (0, 119), [(0, 119)]),
+        # between two recordings
+        ([0, 300], [(60, 0, 0), (300, 300, None)], (0, 599), [(60, 299)]),
+        # a row is missing in the middle
+        ([0, 120], [(60, 0, None)], (0, 179), [(60, 60)]),
+    ],
+)
+def test_rows_may_be_added_exactly_there(
+    slots: list[int],
+    recordings: list[tuple[int, int, int | None]],
+    bounds: tuple[int, int],
+    found: list[tuple[int, int]],
+) -> None:
+    promised = [_recording(*one) for one in recordings]
+    assert list(writable_ranges(slots, promised, *bounds)) == found
 
 
 def test_all_of_a_recording_is_complete_and_a_far_future_costs_nothing() -> None:

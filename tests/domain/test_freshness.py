@@ -45,7 +45,7 @@ def test_silence_is_half_an_interval_within_bounds(interval: int, seconds: float
 CASES = [
     (findings(), NO_REASON),
     (with_signs(beats={"a": 95.4, "b": 400}), "beat has been silent for 95 s"),
-    (with_signs(beats={"a": 95, "b": 29}), NO_REASON),
+    (with_signs(beats={"a": 95, "b": 30}), NO_REASON),
     (with_signs(beats={}), "no beat has reported"),
     (with_signs(workers={"b": 40}), "no worker has reported for 40 s"),
     (with_signs(workers={}), "no worker has reported"),
@@ -54,6 +54,10 @@ CASES = [
         "exchange_maintenance (11051 system_maintenance) since 120 s",
     ),
     (with_signs(failures={"deribit:eth_usd": MAINTENANCE}), NO_REASON),
+    (
+        with_signs(failures={str(BTC): MAINTENANCE._replace(last_seconds=120)}),
+        "exchange_maintenance (11051 system_maintenance) since 120 s",
+    ),
     (
         with_signs(failures={str(BTC): MAINTENANCE._replace(last_seconds=121)}),
         NO_REASON,
@@ -126,6 +130,11 @@ def test_workers_that_are_silent_are_named_with_their_silence() -> None:
     assert findings(processes=None).silent_workers() == {}
 
 
+def test_nothing_is_said_of_processes_while_redis_is_away() -> None:
+    found = findings(processes=None)
+    assert (found.beat_trouble(), found.worker_trouble()) == ("", "")
+
+
 def test_failure_noted_before_a_price_was_stored_is_over_when_that_price_is_stale() -> None:
     assert failure_lasts_seconds(60) == 120
     assert failure_lasts_seconds(2) == 10
@@ -134,4 +143,7 @@ def test_failure_noted_before_a_price_was_stored_is_over_when_that_price_is_stal
 def test_clocks_are_told_in_words() -> None:
     assert str(Clocks("deribit", 0.1, -90.0)) == (
         "the database's clock is 0.1 s ahead of deribit's, this server's 90.0 s behind it"
+    )
+    assert str(Clocks("deribit", 0.0, 0.0)) == (
+        "the database's clock is 0.0 s ahead of deribit's, this server's 0.0 s ahead of it"
     )

@@ -16,7 +16,9 @@ from app.domain.gaps import (
     longest_run,
     max_commit_seconds,
     seconds_until_late,
+    split_at,
     subtract,
+    with_default_reason,
 )
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
@@ -107,6 +109,33 @@ def test_what_is_taken_away_is_gone(gaps: list[Gap], removed: list[Gap]) -> None
 def test_what_is_known_of_another_interval_says_nothing() -> None:
     known = [_gap(0, 100, Reason.BEFORE_CHART, step=6)]
     assert apply_reasons([_gap(1, 2)], known) == [_gap(1, 2)]
+
+
+def test_ranges_of_several_intervals_are_told_apart() -> None:
+    """Both begin in the gap; only the second one describes its slots."""
+    known = [
+        _gap(1, 1, Reason.BEFORE_CHART, step=120),
+        _gap(3, 3, Reason.CHART_HAS_NO_POINT),
+    ]
+    assert apply_reasons([_gap(2, 3)], known) == [
+        _gap(2, 2),
+        _gap(3, 3, Reason.CHART_HAS_NO_POINT),
+    ]
+
+
+def test_slot_that_starts_at_the_timestamp_belongs_to_the_later_part() -> None:
+    gap = _gap(1, 2)
+    assert split_at([gap], 120 * MICROSECONDS) == ([_gap(1, 1)], [_gap(2, 2)])
+    assert split_at([gap], 120 * MICROSECONDS + 1) == ([gap], [])
+    assert split_at([gap], 60 * MICROSECONDS) == ([], [gap])
+
+
+def test_gap_keeps_the_reason_that_it_has() -> None:
+    known, pending = _gap(1, 1, Reason.BEFORE_CHART), _gap(2, 2)
+    assert with_default_reason([known, pending], Reason.CHART_TOO_COARSE) == [
+        known,
+        _gap(2, 2, Reason.CHART_TOO_COARSE),
+    ]
 
 
 @given(_runs(list(Reason)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.imports import ImportRequest, LatestTimestamps, RowParser, read_price
+from app.domain.imports import NAME, ImportRequest, LatestTimestamps, RowParser, read_price
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
@@ -46,13 +46,20 @@ def test_columns_are_found_by_their_names() -> None:
 
 @pytest.mark.parametrize("columns", [(), ("price",), ("timestamp", "close"), ("1483228800", "9")])
 def test_file_without_named_columns_is_refused(columns: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="must name the columns `timestamp` and `price`"):
+    with pytest.raises(
+        ValueError, match=r"^the first line must name the columns `timestamp` and `price`$"
+    ):
         _sheet(columns)
 
 
 def test_file_that_does_not_say_its_ticker_needs_one() -> None:
-    with pytest.raises(ValueError, match="name one with --ticker"):
+    with pytest.raises(ValueError, match=r"^it has no column `ticker`: name one with --ticker$"):
         _sheet(ticker=None)
+
+
+def test_column_that_is_there_twice_is_told() -> None:
+    with pytest.raises(ValueError, match=r"^it has the column price twice$"):
+        _sheet(("timestamp", "price", "Price"))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,9 @@ def test_file_that_does_not_say_its_ticker_needs_one() -> None:
         (["60", f"0.{'1' * 41}"], "has over 40 decimals"),
         (["60", "1e-999999999"], "has over 40 decimals"),
         (["60", "1e999999999"], "is not above 0"),
+        (["60", "1e-41"], "has over 40 decimals"),
         (["60", "9" * 500], "is no number"),
+        (["60", "1".zfill(101)], "is no number"),
     ],
 )
 def test_row_that_makes_no_sense_is_told(row: list[str], fault: str) -> None:
@@ -125,6 +134,28 @@ def test_digits_stay_as_they_are() -> None:
     assert [read_price(text) for text in (" 1.5 ", "1.5e3", "+2", "2.", ".5", "1E-7")] == [
         *("1.5", "1500", "2", "2", "0.5", "0.0000001")
     ]
+    assert read_price("1e-40") == f"0.{'1'.zfill(40)}"
+    assert read_price("1".zfill(100)) == "1"
+
+
+@given(st.from_regex(NAME, fullmatch=True))
+def test_row_may_name_the_wanted_ticker_in_any_case(name: str) -> None:
+    sheet = _sheet(("timestamp", "price", "ticker"), ticker=name)
+    assert sheet.read(["60", "1", f" {name.upper()} "]) == f"deribit,{name},60,60000000,1,"
+
+
+RECORDED = LatestTimestamps(2_000_000_000_000_000, {"deribit,btc_usd": 119_999_999})
+"""The slot that starts at 60 s is the last one of btc_usd that is due; no other one is recorded."""
+
+
+def test_row_of_a_recorded_ticker_may_not_lie_after_its_last_due_slot() -> None:
+    sheet = RowParser((*PLAIN, "ticker"), ImportRequest(None, None, 60), RECORDED)
+    last = "1970-01-01T00:01:59.999999Z"
+    assert sheet.read([last, "1", "btc_usd"]) == "deribit,btc_usd,60,119999999,1,"
+    fault = "^timestamp '120' lies after the last slot that is due: its live price may still come$"
+    with pytest.raises(ValueError, match=fault):
+        sheet.read(["120", "1", "btc_usd"])
+    assert sheet.read(["120", "1", "eth_usd"]) == "deribit,eth_usd,120,120000000,1,"
 
 
 STAMPS = st.one_of(st.integers(-5, 3_000_000_000), st.integers(0, 99), st.just(10**11)).map(str)
@@ -152,3 +183,14 @@ def test_plain_rows_are_read_alike() -> None:
     columns = ("exchange", "ticker", "timestamp", "price", "source")
     of_two = [["deribit", ticker, "60", "1", "live"] for ticker in ("btc_usd", "eth_usd")]
     assert _sheet(columns, None).read_plain(of_two) is None
+
+
+def test_plain_rows_are_read_alike_up_to_the_latest_timestamp() -> None:
+    columns = (*PLAIN, "ticker")
+    for ticker, latest in (("btc_usd", 120_000_000), ("eth_usd", 2_000_000_000_000_000)):
+        limits = LatestTimestamps(2_000_000_000_000_000, {"deribit,btc_usd": 120_000_000})
+        sheet = RowParser(columns, ImportRequest(None, None, 60), limits)
+        second = latest // 1_000_000
+        row = [str(second), "1", ticker]
+        assert sheet.read_plain([row]) == [sheet.read(row)]
+        assert sheet.read_plain([[str(second + 1), "1", ticker]]) is None

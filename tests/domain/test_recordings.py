@@ -61,6 +61,27 @@ def test_recording_closed_a_moment_ago_goes_on() -> None:
     assert _realign([closed], {BTC}, 150) == [Recording(BTC, 60, Slot(T0))]
 
 
+def test_recording_goes_on_up_to_two_slots_after_its_last_one() -> None:
+    closed = Recording(BTC, 60, Slot(T0), Slot(T0 + 60))
+    assert _realign([closed], {BTC}, 239) == [Recording(BTC, 60, Slot(T0))]
+    assert _realign([closed], {BTC}, 240) == [Recording(BTC, 60, Slot(T0 + 240))]
+
+
+def test_recordings_open_and_close_by_the_clock_of_the_exchange() -> None:
+    """The exchange is two minutes ahead of the database."""
+    stored = LatestLivePrice(Slot(T0 + 120), (T0 + 130) * MICROSECONDS, (T0 + 10) * MICROSECONDS)
+    edges = {BTC: stored, ETH: stored}
+    closed, opened = _realign([Recording(ETH, 60, Slot(T0))], {BTC}, 80, edges=edges)
+    assert opened == Recording(BTC, 60, Slot(T0 + 180))
+    assert closed == Recording(ETH, 60, Slot(T0), Slot(T0 + 120))
+
+
+def test_recording_replaces_an_empty_one_no_earlier_than_that_began() -> None:
+    """Earlier recordings may reach to the second before, and the clock may have been set back."""
+    empty = Recording(BTC, 60, Slot(T0), Slot(T0 - 60))
+    assert _realign([empty], {BTC}, -100, interval=1) == [Recording(BTC, 1, Slot(T0))]
+
+
 def test_recording_closed_long_ago_stays_closed() -> None:
     closed = Recording(BTC, 60, Slot(T0), Slot(T0 + 60))
     assert _realign([closed], {BTC}, 3600) == [Recording(BTC, 60, Slot(T0 + 3600))]

@@ -1,12 +1,13 @@
 """The grid of time."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.slots import (
     MICROSECONDS,
     LatestLivePrice,
     Slot,
+    estimate_exchange_now_us,
     floor_slot,
     is_plausible,
     seconds_left,
@@ -49,6 +50,8 @@ def test_window_is_a_quarter_of_an_interval_and_at_most_fifteen_seconds(interval
 
 
 @given(MOMENTS, st.integers(-7200, 7200))
+@example(0, 3600)
+@example(0, -3601)
 def test_stamp_is_plausible_within_an_hour(reference_us: int, off_seconds: int) -> None:
     stamp = reference_us + off_seconds * MICROSECONDS
     assert is_plausible(stamp, reference_us) == (abs(off_seconds) <= 3600)
@@ -61,3 +64,12 @@ def test_present_goes_on_from_the_stamp_with_the_databases_clock(
     edge = LatestLivePrice(Slot(0), observed_us, created_us)
     present = edge.exchange_now_us(created_us + elapsed_us)
     assert present == (observed_us + elapsed_us if elapsed_us >= 0 else None)
+
+
+def test_exchange_clock_is_estimated_and_never_runs_backwards() -> None:
+    """A row with the exchange's time 1000 s was stored when the database's clock was at 2000 s."""
+    latest = LatestLivePrice(Slot(960), 1000 * MICROSECONDS, 2000 * MICROSECONDS)
+    for database_seconds, exchange_seconds in ((2030, 1030), (2000, 1000), (1500, 1000)):
+        estimate_us = estimate_exchange_now_us(latest, database_seconds * MICROSECONDS)
+        assert estimate_us == exchange_seconds * MICROSECONDS
+    assert estimate_exchange_now_us(None, 2000 * MICROSECONDS) == 2000 * MICROSECONDS

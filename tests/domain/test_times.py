@@ -15,6 +15,7 @@ from app.domain.times import (
     ceil_seconds,
     floor_seconds,
     format_seconds,
+    format_utc,
     is_date,
     parse_time_point,
     parse_timestamp_us,
@@ -138,3 +139,20 @@ def test_range_that_ends_before_it_starts_is_refused() -> None:
 def test_digits_of_other_scripts_are_no_number(number: str) -> None:
     with pytest.raises(ValueError, match="UNIX seconds"):
         parse_timestamp_us(number)
+
+
+def test_year_9999_is_allowed_to_its_last_microsecond() -> None:
+    assert parse_timestamp_us("9999-12-31T23:59:59.999999Z") == (LAST_SECOND + 1) * 10**6 - 1
+    with pytest.raises(ValueError, match="must lie in the years 1 to 9999; allowed are UNIX sec"):
+        parse_timestamp_us(str((LAST_SECOND + 1) * 1000))
+
+
+def test_error_of_a_time_point_says_what_else_is_allowed() -> None:
+    with pytest.raises(ValueError, match=r"UNIX seconds.*, now, or back from now such as -24h"):
+        parse_time_point("noon")
+
+
+def test_seconds_are_written_as_a_number_unless_it_would_be_read_as_a_date() -> None:
+    assert format_seconds(1_768_579_260) == "1768579260"
+    assert format_seconds(20_261_001) == "1970-08-23T12:03:21Z"
+    assert format_utc(0) == "1970-01-01T00:00:00Z"

@@ -16,6 +16,9 @@ NOW_US = 1_768_579_260 * MICROSECONDS
 HOST_US = 5_000 * MICROSECONDS
 STEADY = NOW_US - HOST_US
 HALF_AN_HOUR_US = 1_800 * MICROSECONDS
+FIVE_MINUTES_US = 300 * MICROSECONDS
+THREE_SECONDS_US = 3 * MICROSECONDS
+"""The deviation without doubt at an interval of six seconds."""
 
 
 def bearings(
@@ -26,7 +29,7 @@ def bearings(
     return ClockReadings(exchange_now_us, database_us + passed_us, HOST_US + passed_us)
 
 
-@pytest.mark.parametrize(("interval", "limit"), [(1, 2), (30, 15), (60, 30), (86_400, 60)])
+@pytest.mark.parametrize(("interval", "limit"), [(1, 2), (9, 4), (30, 15), (60, 30), (86_400, 60)])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_stamp_is_doubted_beyond_half_an_interval_within_bounds(
     interval: int, limit: int, sign: int
@@ -46,8 +49,8 @@ def test_chart_may_be_ahead_by_an_interval_more(interval: int, seconds: int) -> 
 
 def test_without_a_row_the_database_has_five_minutes() -> None:
     clock, now = ExchangeClock(), bearings(None)
-    assert not clock.is_doubtful(NOW_US + 299 * MICROSECONDS, now, 1)
-    assert clock.is_doubtful(NOW_US - 301 * MICROSECONDS, now, 1)
+    assert not clock.is_doubtful(NOW_US + FIVE_MINUTES_US, now, 1)
+    assert clock.is_doubtful(NOW_US - FIVE_MINUTES_US - 1, now, 1)
 
 
 @pytest.mark.parametrize("jump_us", [-HALF_AN_HOUR_US, HALF_AN_HOUR_US])
@@ -90,6 +93,46 @@ def test_jump_back_towards_the_database_is_believed(jump_us: int) -> None:
     now = bearings(NOW_US + jump_us)
     assert clock.is_doubtful(NOW_US, now, 60)
     assert clock.is_credible(NOW_US, now, 60)
+
+
+@pytest.mark.parametrize("end_us", [-FIVE_MINUTES_US, FIVE_MINUTES_US])
+def test_jump_towards_the_database_ends_within_five_minutes_of_it(end_us: int) -> None:
+    far_us = 2 * end_us
+    clock, now = ExchangeClock(STEADY + far_us), bearings(NOW_US + far_us)
+    assert clock.is_credible(NOW_US + end_us, now, 6)
+    beyond_us = end_us + (1 if end_us > 0 else -1)
+    clock = ExchangeClock(STEADY + far_us)
+    assert not clock.is_credible(NOW_US + beyond_us, now, 6)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_jump_towards_the_database_comes_nearer_by_more_than_the_deviation_without_doubt(
+    sign: int,
+) -> None:
+    """It was 100 s off, and a jump to its other side brings it to about 97 s."""
+    off_us = 100 * MICROSECONDS * sign
+    now = bearings(NOW_US + off_us)
+    for nearer_us, is_credible in ((THREE_SECONDS_US + 1, True), (THREE_SECONDS_US, False)):
+        observed_us = NOW_US - off_us + sign * nearer_us
+        assert ExchangeClock(STEADY + off_us).is_credible(observed_us, now, 6) == is_credible
+
+
+@pytest.mark.parametrize("exchange_now_us", [NOW_US, NOW_US - HALF_AN_HOUR_US, None])
+def test_jump_is_measured_from_where_this_hosts_clock_expects_the_exchange(
+    exchange_now_us: int | None,
+) -> None:
+    """The exchange was right, so four minutes ahead is away from the database's clock."""
+    observed_us = NOW_US + 240 * MICROSECONDS
+    assert not ExchangeClock(STEADY).is_credible(observed_us, bearings(exchange_now_us), 6)
+    assert not ExchangeClock().is_credible(observed_us, bearings(), 6)
+
+
+def test_unconfirmed_jump_may_wander_by_the_deviation_without_doubt() -> None:
+    for wander_us, is_credible in ((THREE_SECONDS_US, True), (THREE_SECONDS_US + 1, False)):
+        clock, later = ExchangeClock(), bearings(passed_seconds=60)
+        assert not clock.is_credible(NOW_US + HALF_AN_HOUR_US, bearings(), 6)
+        a_minute_later_us = NOW_US + HALF_AN_HOUR_US + 60 * MICROSECONDS
+        assert clock.is_credible(a_minute_later_us + wander_us, later, 6) == is_credible
 
 
 def test_exchange_that_came_near_the_database_for_a_while_may_go_back() -> None:

@@ -63,3 +63,8 @@ def test_what_remains_are_the_slots_that_overlap_nothing(
 def test_an_empty_recording_promises_nothing() -> None:
     wished = _recording(0, 9, 5)
     assert subtract_recordings(wished, [_recording(3, 2, 5)]) == [wished]
+
+
+def test_of_an_open_recording_remains_what_lies_before_and_after() -> None:
+    parts = subtract_recordings(_recording(0, None, 5), [_recording(4, 6, 5)])
+    assert parts == [_recording(0, 3, 5), _recording(7, None, 5)]
