@@ -45,6 +45,9 @@ chaos: $(VENV)/.dev ## Break everything, with real faults in real processes, and
 prove: $(VENV)/.dev ## Put known defects back, one by one, and see that their tests turn red
 	@$(BIN)/python -m tests.mutation.run
 
+mutants: $(VENV)/.mutants ## Change the rules of app/domain, one line at a time, and see that a test fails
+	@$(BIN)/python -m tests.mutation.survivors
+
 bench: $(VENV)/.dev ## Measure it beside others, as a table of ratios (BENCH=--short: within a minute)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
@@ -62,12 +65,12 @@ format: $(VENV)/.dev ## Format the code
 lock: ## Renew constraints.txt from the requirements
 	@rm -rf $(VENV)/lock && $(BIN)/python -m venv $(VENV)/lock
 	@sed -i.old '2,$$d' constraints.txt && rm constraints.txt.old
-	@$(VENV)/lock/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(VENV)/lock/bin/pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
 	@{ $(VENV)/lock/bin/pip freeze; echo colorama==0.4.6; echo tzdata==2026.6; } | sort -f >> constraints.txt
 	@rm -rf $(VENV)/lock
 
 clean: ## Remove the environment and caches; collected data stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* mutants
 
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 is needed"; exit 1; }
@@ -83,4 +86,9 @@ $(VENV)/.dev: $(VENV)/.local requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run demo test-fast test accept chaos bench prove check format lock clean
+$(VENV)/.mutants: $(VENV)/.dev requirements-mutants.txt
+	@echo "installing mutmut into $(VENV), once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
+	@touch $@
+
+.PHONY: help run demo test-fast test accept chaos bench prove mutants check format lock clean
