@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -18,8 +19,9 @@ def run(options: ExchangeOptions) -> int:
     if options.verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        with suppress(KeyboardInterrupt):  # Windows has no handlers of signals in an event loop
-            asyncio.run(serve(options))
+        # Windows has no handlers of signals in an event loop
+        with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(options))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"exchange: {error}\n")
         return _BAD_OPTION
@@ -36,3 +38,12 @@ async def serve(options: ExchangeOptions) -> None:
         sys.stdout.write(f"exchange listening on {exchange.url}\n")
         sys.stdout.flush()  # a parent reads the port from it
         await stop.wait()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's factory where it is installed: a slow exchange would flatter benchmarks."""
+    try:
+        import uvloop  # noqa: PLC0415  # it may be missing
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
