@@ -1,4 +1,4 @@
-"""Faults injected into real processes by real signals; what the record is like afterwards."""
+"""Faults injected into real processes by real signals, and an audit of the stored prices after."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a scenario is played on, the longest first, and the table of all of them at the end."""
+"""Fixtures of the scenarios, their order (the longest first), and the table of their results."""
 
 import shutil
 import tempfile
@@ -10,13 +10,13 @@ import pytest
 
 from app.core.settings import Settings
 from app.supervisor.ports import free_port
-from tests.chaos.health import Health
-from tests.chaos.needs import lacks
+from tests.chaos.health import HealthMonitor
+from tests.chaos.requirements import missing_requirements
 from tests.chaos.scenario import Scenario
 from tests.chaos.service import Service
+from tests.chaos.simulator import Simulator, running_simulator
 from tests.chaos.stack import Stack, running_stack
-from tests.chaos.standin import StandIn, stand_in
-from tests.chaos.table import table
+from tests.chaos.summary_table import format_table
 from tests.processes import Processes
 
 INTERVAL = 6
@@ -26,20 +26,20 @@ TABLE = "chaos"
 NOTES = "chaos notes"
 LOG_TAIL_CHARACTERS = 6_000
 
-Begin = Callable[[Service], Awaitable[Scenario]]
-Note = Callable[[str], None]
+StartScenario = Callable[[Service], Awaitable[Scenario]]
+AddNote = Callable[[str], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the scenarios that take longest, or one of them would be waited for alone."""
+    """Run the longest scenarios first, so that none of them is waited for alone at the end."""
     items.sort(key=lambda item: -_seconds(item))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Say before the first scenario what the machine lacks for one of those chosen."""
+    """Stop before the first scenario if the machine lacks something that a chosen one needs."""
     chosen = {item.path.name for item in session.items if item.get_closest_marker("chaos")}
-    if lacking := [words for name, words in lacks().items() if name in chosen]:
-        pytest.exit("these scenarios can't run here:\n" + "\n".join(lacking), returncode=2)
+    if missing := [words for name, words in missing_requirements().items() if name in chosen]:
+        pytest.exit("these scenarios can't run here:\n" + "\n".join(missing), returncode=2)
 
 
 def _seconds(item: pytest.Item) -> int:
@@ -54,7 +54,7 @@ def pytest_runtest_makereport(
     """Show how the logs of every process end when a scenario fails."""
     report = yield
     if report.failed and isinstance(item, pytest.Function) and item.get_closest_marker("chaos"):
-        folders = [item.funcargs.get(name) for name in ("tmp_path", "home")]
+        folders = [item.funcargs.get(name) for name in ("tmp_path", "data_dir")]
         for log in (log for folder in folders if isinstance(folder, Path) for log in _logs(folder)):
             tail = log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
             report.sections.append((log.name, tail))
@@ -66,26 +66,26 @@ def _logs(folder: Path) -> list[Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each scenario cost."""
+    """Print the results of all scenarios as a table."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    told = [item for report in reports for item in report.user_properties]
-    if lines := [tuple(value) for name, value in told if name == TABLE]:
+    properties = [item for report in reports for item in report.user_properties]
+    if lines := [tuple(value) for name, value in properties if name == TABLE]:
         terminalreporter.section("chaos")
-        notes = [value for name, value in told if name == NOTES]
-        for line in (*table(lines), *notes):
+        notes = [value for name, value in properties if name == NOTES]
+        for line in (*format_table(lines), *notes):
             terminalreporter.write_line(line)
 
 
 @pytest.fixture
 def interval(request: pytest.FixtureRequest) -> int:
-    """The seconds of a slot."""
+    """The length of a slot in seconds."""
     marker = request.node.get_closest_marker("chaos")
     return int(marker.kwargs.get("interval", INTERVAL))
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A short-lived folder with a short name, for sockets; its logs stay with the others."""
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    """A temporary folder with a short path, as sockets need; its logs are copied to `tmp_path`."""
     path = Path(tempfile.mkdtemp(prefix="chaos-"))
     yield path
     for log in _logs(path):
@@ -94,16 +94,18 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def exchange(tmp_path: Path) -> AsyncIterator[StandIn]:
-    """A stand-in exchange in a process of its own."""
+async def exchange(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """The simulated exchange, in a process of its own."""
     with Processes(Settings(), tmp_path) as processes:
-        async with stand_in(processes) as running:
+        async with running_simulator(processes) as running:
             yield running
 
 
 @pytest.fixture
-def processes(exchange: StandIn, tmp_path: Path, home: Path, interval: int) -> Iterator[Processes]:
-    """Starts the service's processes, which know the exchange and a folder of their own."""
+def processes(
+    exchange: Simulator, tmp_path: Path, data_dir: Path, interval: int
+) -> Iterator[Processes]:
+    """Starts processes of the service that use the simulated exchange and their own data folder."""
     settings = Settings(
         database_url=None,
         redis_url=None,
@@ -111,7 +113,7 @@ def processes(exchange: StandIn, tmp_path: Path, home: Path, interval: int) -> I
         collect_interval_seconds=interval,
         api_port=free_port(),
         api_keys="chaos-key",
-        data_dir=home,
+        data_dir=data_dir,
     )
     with Processes(settings, tmp_path) as started:
         yield started
@@ -119,39 +121,39 @@ def processes(exchange: StandIn, tmp_path: Path, home: Path, interval: int) -> I
 
 @pytest.fixture
 async def stack(processes: Processes) -> AsyncIterator[Stack]:
-    """Everything, running."""
+    """The whole service, running under its supervisor."""
     async with running_stack(processes) as running:
         yield running
 
 
 @pytest.fixture
-def begin(
-    exchange: StandIn,
+def start_scenario(
+    exchange: Simulator,
     processes: Processes,
     interval: int,
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
-) -> Begin:
-    """Begins a scenario on a running service: some slots are recorded already."""
+) -> StartScenario:
+    """Starts a scenario on a running service, once the first few slots are recorded."""
     title = _title(request.node)
 
-    async def begun(service: Service) -> Scenario:
+    async def start(service: Service) -> Scenario:
         scenario = Scenario(
             service,
             exchange,
             interval,
-            Health(processes.settings.api_port),
-            tell=lambda line: record_property(TABLE, [title, *line.cells()]),
+            HealthMonitor(processes.settings.api_port),
+            on_result=lambda line: record_property(TABLE, [title, *line.cells()]),
         )
-        await scenario.go_on(WARM_UP_SLOTS)
+        await scenario.wait_for_live_slots(WARM_UP_SLOTS)
         return scenario
 
-    return begun
+    return start
 
 
 @pytest.fixture
-def note(record_property: Callable[[str, object], None]) -> Note:
-    """Adds a line below the table."""
+def add_note(record_property: Callable[[str, object], None]) -> AddNote:
+    """Adds a line of text below the table of results."""
     return partial(record_property, NOTES)
 
 

@@ -1,4 +1,4 @@
-"""What health says while something is broken: asked all the time, and held against the fault."""
+"""Collects the reasons that `/health/collector` gives while something is broken."""
 
 import asyncio
 import re
@@ -8,39 +8,39 @@ from http import HTTPStatus
 
 import aiohttp
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 ANSWER_SECONDS = 10
 _REASON = re.compile(r"(?:s old|unknown|stored yet): (.*)")
 _NUMBERS = re.compile(r"[0-9.]+ s\b")
 
 
-class Health:
-    """One API's `/health/collector`, and every reason that it gave for a stale ticker."""
+class HealthMonitor:
+    """Polls `/health/collector` of one API and keeps each reason given for a stale ticker."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}/health/collector"
         self.reasons: set[str] = set()
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Note the reasons while the context lasts; an API that is away says nothing."""
+    async def polling(self) -> AsyncIterator[None]:
+        """Poll while the context lasts; times in which the API does not answer are skipped."""
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-            watching = group.create_task(self._watch(session))
+            poller = group.create_task(self._poll(session))
             try:
                 yield
             finally:
-                watching.cancel()
+                poller.cancel()
 
-    async def _watch(self, session: aiohttp.ClientSession) -> None:
+    async def _poll(self, session: aiohttp.ClientSession) -> None:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         while True:
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get(self._url, timeout=timeout) as response:
                     assert response.status in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}
-                    self._note((await response.json())["checks"])
-            await asyncio.sleep(LOOK_SECONDS)
+                    self._collect_reasons((await response.json())["checks"])
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _note(self, checks: dict[str, dict[str, str]]) -> None:
+    def _collect_reasons(self, checks: dict[str, dict[str, str]]) -> None:
         for check in checks.values():
             if check["status"] == "failing" and (found := _REASON.search(check["detail"])):
                 self.reasons.add(_NUMBERS.sub("# s", found[1]))

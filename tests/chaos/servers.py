@@ -1,4 +1,4 @@
-"""A database and a broker of a scenario's own, which stay away until it starts them again."""
+"""A database and a broker that a scenario stops and starts itself."""
 
 import asyncio
 import subprocess
@@ -11,12 +11,12 @@ from app.supervisor.probes import probe_succeeds
 from app.supervisor.processes import ProcessSpec, run_as
 from tests.waiting import until
 
-END_SECONDS = 30
+STOP_TIMEOUT_SECONDS = 30
 AWAY_SECONDS = 20
 
 
 class Server:
-    """One server, from `start` to `stop`, again and again."""
+    """One server that can be stopped, killed and started again."""
 
     def __init__(self, child: ProcessSpec, url: str, env: Mapping[str, str]) -> None:
         self.url = url
@@ -44,25 +44,25 @@ class Server:
         """Ask it to end and wait until it did."""
         if self._popen is not None:
             self._popen.send_signal(self._child.stop_signal)
-            await asyncio.to_thread(self._popen.wait, END_SECONDS)
+            await asyncio.to_thread(self._popen.wait, STOP_TIMEOUT_SECONDS)
             self._popen = None
 
     async def kill(self) -> None:
         """End it as a crash would."""
         if self._popen is not None:
             self._popen.kill()
-            await asyncio.to_thread(self._popen.wait, END_SECONDS)
+            await asyncio.to_thread(self._popen.wait, STOP_TIMEOUT_SECONDS)
             self._popen = None
 
-    async def be_away(self) -> None:
-        """Stop it, and start it again when slots must have been lost."""
+    async def restart_after_outage(self) -> None:
+        """Stop it for long enough to lose slots, then start it again."""
         await self.stop()
         await asyncio.sleep(AWAY_SECONDS)
         await self.start()
 
 
 @asynccontextmanager
-async def own_server(directory: Path, name: str, **env: str) -> AsyncIterator[Server]:
+async def running_server(directory: Path, name: str, **env: str) -> AsyncIterator[Server]:
     """Run the server behind a setting below a directory."""
     embedded = await prepare_servers(directory, [name])
     server = Server(embedded.specs[name], embedded.urls[name], env)

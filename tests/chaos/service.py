@@ -13,14 +13,14 @@ class Service(Protocol):
 
     @property
     def database_url(self) -> str:
-        """Where its record is."""
+        """The database with its prices."""
 
     async def command(self, *words: str) -> str:
-        """Run one of the service's commands; give what it prints."""
+        """Run one of the service's commands and return its output."""
 
 
-async def printed(process: Process) -> str:
-    """Wait for a command that succeeds; give what it prints."""
+async def wait_for_output(process: Process) -> str:
+    """Wait for a command, which must succeed, and return its output."""
     code = await asyncio.to_thread(process.popen.wait, COMMAND_SECONDS)
     assert code == 0, process.output
     return process.output

@@ -9,13 +9,13 @@ from typing import NoReturn
 import psutil  # type: ignore[import-untyped]  # it ships no types
 from dotenv import dotenv_values
 
-from tests.chaos.service import printed
+from tests.chaos.service import wait_for_output
 from tests.processes import Process, Processes
 from tests.waiting import until
 
-START_SECONDS = 90
-END_SECONDS = 60
-LOOK_SECONDS = 0.1
+START_TIMEOUT_SECONDS = 90
+STOP_TIMEOUT_SECONDS = 60
+POLL_SECONDS = 0.1
 
 
 class Stack:
@@ -30,7 +30,7 @@ class Stack:
         """Start everything, and wait until it runs."""
         supervisor = self._processes.start("app", "run", env=self._env)
         self._supervisor = supervisor
-        await until(lambda: _runs(supervisor), START_SECONDS)
+        await until(lambda: _is_running(supervisor), START_TIMEOUT_SECONDS)
 
     @property
     def database_url(self) -> str:
@@ -41,30 +41,32 @@ class Stack:
         return self._url("REDIS_URL")
 
     async def command(self, *words: str) -> str:
-        return await printed(self._processes.start("app", *words, env=self._env))
+        return await wait_for_output(self._processes.start("app", *words, env=self._env))
 
     def child(self, name: str) -> psutil.Process:
         """Find a child of the supervisor by its command or its program."""
-        return next(child for child in self._parent().children() if name in _names(child))
+        return next(
+            child for child in self._supervisor_process().children() if name in _names(child)
+        )
 
     async def kill_at_every_start(self, name: str) -> NoReturn:
         """Kill a child again and again, as soon as it is there."""
         while True:
-            for child in self._parent().children():
+            for child in self._supervisor_process().children():
                 if name in _names(child):
                     child.kill()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def kill(self) -> None:
         """End all of it at once, as a power cut would."""
-        parent = self._parent()
+        parent = self._supervisor_process()
         parent.suspend()  # or it would start again what dies
         family = parent.children(recursive=True)
         for process in (*family, parent):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        await self._ended()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, END_SECONDS)
+        await self._wait_for_end()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, STOP_TIMEOUT_SECONDS)
         assert not alive
 
     async def end(self) -> None:
@@ -73,24 +75,24 @@ class Stack:
             return
         self._supervisor.popen.send_signal(signal.SIGTERM)
         try:
-            await self._ended()
+            await self._wait_for_end()
         finally:
             if self._supervisor.popen.poll() is None:
                 await self.kill()
 
     def _url(self, name: str) -> str:
-        home = self._processes.settings.data_dir
-        told = self._env.get(name) or dotenv_values(home / "servers.env")[name]
-        assert told is not None
-        return told
+        data_dir = self._processes.settings.data_dir
+        url = self._env.get(name) or dotenv_values(data_dir / "servers.env")[name]
+        assert url is not None
+        return url
 
-    def _parent(self) -> psutil.Process:
+    def _supervisor_process(self) -> psutil.Process:
         assert self._supervisor is not None
         return psutil.Process(self._supervisor.popen.pid)
 
-    async def _ended(self) -> None:
+    async def _wait_for_end(self) -> None:
         assert self._supervisor is not None
-        await asyncio.to_thread(self._supervisor.popen.wait, END_SECONDS)
+        await asyncio.to_thread(self._supervisor.popen.wait, STOP_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager
@@ -104,7 +106,7 @@ async def running_stack(processes: Processes, **env: str) -> AsyncIterator[Stack
         await stack.end()
 
 
-async def _runs(supervisor: Process) -> bool:
+async def _is_running(supervisor: Process) -> bool:
     assert supervisor.popen.poll() is None, supervisor.output
     return "Everything runs." in supervisor.output
 

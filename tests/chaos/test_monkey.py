@@ -11,8 +11,8 @@ from typing import NoReturn
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from tests.chaos.conftest import Begin, Note
-from tests.chaos.crew import open_crew
+from tests.chaos.cluster import open_cluster
+from tests.chaos.conftest import AddNote, StartScenario
 from tests.processes import Process, Processes
 
 SECONDS = 300
@@ -22,9 +22,11 @@ WORKERS = 3
 SEEDS = 1_000_000
 
 
-def victims(watchers: Sequence[Process]) -> list[psutil.Process]:
-    """Give the workers, their pools' children and the beats, but not who watches them."""
-    families = (psutil.Process(watcher.popen.pid).children(recursive=True) for watcher in watchers)
+def killable_processes(supervisors: Sequence[Process]) -> list[psutil.Process]:
+    """Return the workers, the children of their pools and the beats, but not their supervisors."""
+    families = (
+        psutil.Process(supervisor.popen.pid).children(recursive=True) for supervisor in supervisors
+    )
     return [process for family in families for process in family if _is_service(process)]
 
 
@@ -34,30 +36,32 @@ def _is_service(process: psutil.Process) -> bool:
     return False
 
 
-async def kill_at_random(watchers: Sequence[Process], dice: Random, killed: list[int]) -> NoReturn:
-    """Kill one process after the other, for as long as nobody stops this; note their numbers."""
+async def kill_at_random(
+    supervisors: Sequence[Process], rng: Random, killed: list[int]
+) -> NoReturn:
+    """Kill one process after the other until this is cancelled; add their pids to `killed`."""
     while True:
-        await asyncio.sleep(dice.uniform(*PAUSE_SECONDS))
-        victim = dice.choice(victims(watchers))
+        await asyncio.sleep(rng.uniform(*PAUSE_SECONDS))
+        process_to_kill = rng.choice(killable_processes(supervisors))
         with suppress(psutil.NoSuchProcess):
-            victim.kill()
-            killed.append(victim.pid)
+            process_to_kill.kill()
+            killed.append(process_to_kill.pid)
 
 
 @pytest.mark.chaos("two beats, three workers, killed at random", seconds=360)
 async def test_five_minutes_of_random_kills_cost_nothing_for_good(
-    processes: Processes, home: Path, begin: Begin, note: Note
+    processes: Processes, data_dir: Path, start_scenario: StartScenario, add_note: AddNote
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(SEEDS))
     killed: list[int] = []
-    async with open_crew(processes, home) as crew:
+    async with open_cluster(processes, data_dir) as cluster:
         names = ["beat"] * BEATS + ["worker"] * WORKERS
-        watchers = [crew.start("app", name, "--watched") for name in names]
-        scenario = await begin(crew)
+        supervisors = [cluster.start("app", name, "--watched") for name in names]
+        scenario = await start_scenario(cluster)
         async with scenario.fault():
             with suppress(TimeoutError):
                 async with asyncio.timeout(SECONDS):
-                    await kill_at_random(watchers, Random(seed), killed)  # noqa: S311  # dice
-        note(f"{len(killed)} killed at random; CHAOS_SEED={seed} throws the same dice again")
-        await scenario.whole()
+                    await kill_at_random(supervisors, Random(seed), killed)  # noqa: S311  # no secret
+        add_note(f"{len(killed)} killed at random; CHAOS_SEED={seed} throws the same dice again")
+        await scenario.wait_for_recovery()
     assert len(killed) > SECONDS / PAUSE_SECONDS[1] / 2

@@ -11,9 +11,9 @@ import aiohttp
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from tests.chaos.conftest import Begin
-from tests.chaos.record import Record
-from tests.chaos.servers import own_server
+from tests.chaos.conftest import StartScenario
+from tests.chaos.price_table import PriceTable
+from tests.chaos.servers import running_server
 from tests.chaos.stack import Stack, running_stack
 from tests.processes import Processes
 from tests.waiting import until
@@ -39,8 +39,8 @@ _WAITING_WRITER = """
 
 
 @asynccontextmanager
-async def read_by_many(url: str) -> AsyncIterator[None]:
-    """Keep the database busy through the API while the context lasts."""
+async def many_readers(url: str) -> AsyncIterator[None]:
+    """Read from the API with many clients while the context lasts."""
     answers = 0
 
     async def read(session: aiohttp.ClientSession) -> None:
@@ -62,48 +62,52 @@ async def read_by_many(url: str) -> AsyncIterator[None]:
 
 @pytest.mark.chaos("PostgreSQL restarted under load", seconds=65)
 async def test_postgres_restarted_under_load_costs_nothing_for_good(
-    stack: Stack, processes: Processes, begin: Begin
+    stack: Stack, processes: Processes, start_scenario: StartScenario
 ) -> None:
     port = processes.settings.api_port
-    scenario = await begin(stack)
+    scenario = await start_scenario(stack)
     url = f"http://127.0.0.1:{port}/api/v1/prices?ticker=btc_usd"
-    async with read_by_many(url), scenario.fault():
+    async with many_readers(url), scenario.fault():
         stack.child("postgres").send_signal(signal.SIGINT)
-    await scenario.whole()
+    await scenario.wait_for_recovery()
 
 
 @pytest.mark.chaos("PostgreSQL gone for 20 s", seconds=75)
 async def test_slots_lost_while_postgres_is_away_come_back(
-    processes: Processes, home: Path, begin: Begin
+    processes: Processes, data_dir: Path, start_scenario: StartScenario
 ) -> None:
     async with (
-        own_server(home, "DATABASE_URL") as postgres,
+        running_server(data_dir, "DATABASE_URL") as postgres,
         running_stack(processes, DATABASE_URL=postgres.url) as stack,
     ):
-        scenario = await begin(stack)
-        async with scenario.fault(says="the database is away"):
-            await postgres.be_away()
-        assert (await scenario.whole()).lost
+        scenario = await start_scenario(stack)
+        async with scenario.fault(reason="the database is away"):
+            await postgres.restart_after_outage()
+        assert (await scenario.wait_for_recovery()).lost
 
 
 @pytest.mark.chaos("PostgreSQL cut off in mid-transaction", seconds=65)
 async def test_a_transaction_that_is_cut_off_leaves_nothing_half_done(
-    stack: Stack, begin: Begin
+    stack: Stack, start_scenario: StartScenario
 ) -> None:
     """The rows are written and their hour's summary waits, when the process behind it is killed."""
-    scenario = await begin(stack)
-    record = Record(stack.database_url)
-    async with record.connection() as holder, record.connection() as watcher, scenario.fault():
+    scenario = await start_scenario(stack)
+    price_table = PriceTable(stack.database_url)
+    async with (
+        price_table.connection() as holder,
+        price_table.connection() as observer,
+        scenario.fault(),
+    ):
         await holder.execute("BEGIN; LOCK TABLE price_hours IN SHARE MODE")
-        await until(lambda: watcher.fetchval(_WAITING_WRITER))
-        psutil.Process(await watcher.fetchval(_WAITING_WRITER)).kill()
-    await scenario.whole()
+        await until(lambda: observer.fetchval(_WAITING_WRITER))
+        psutil.Process(await observer.fetchval(_WAITING_WRITER)).kill()
+    await scenario.wait_for_recovery()
 
 
 @asynccontextmanager
-async def asked_all_the_time(port: int) -> AsyncIterator[list[dict[str, str]]]:
-    """Ask the API while the context lasts, which never breaks; give what each health check said."""
-    said: list[dict[str, str]] = []
+async def continuous_requests(port: int) -> AsyncIterator[list[dict[str, str]]]:
+    """Send requests while the context lasts, none of which may fail; yield the health details."""
+    check_details: list[dict[str, str]] = []
 
     async def ask(session: aiohttp.ClientSession, path: str) -> None:
         while True:
@@ -112,52 +116,54 @@ async def asked_all_the_time(port: int) -> AsyncIterator[list[dict[str, str]]]:
                 body = await response.json(content_type=None)
                 if "checks" in body:
                     checks = body["checks"].items()
-                    said.append({name: check["detail"] for name, check in checks})
+                    check_details.append({name: check["detail"] for name, check in checks})
             await asyncio.sleep(1)
 
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        asking = [group.create_task(ask(session, path)) for path in READS]
-        yield said
-        for task in asking:
+        clients = [group.create_task(ask(session, path)) for path in READS]
+        yield check_details
+        for task in clients:
             task.cancel()
 
 
 @pytest.mark.chaos("PostgreSQL ends every statement for 20 s", seconds=80)
 async def test_slots_lost_under_a_statement_timeout_come_back(
-    stack: Stack, processes: Processes, begin: Begin
+    stack: Stack, processes: Processes, start_scenario: StartScenario
 ) -> None:
-    """Sessions that began under it keep it, unless who uses them lets them go."""
-    scenario = await begin(stack)
+    """Sessions that began under the timeout keep it until the service closes them."""
+    scenario = await start_scenario(stack)
     async with (
-        Record(stack.database_url).connection() as operator,
-        asked_all_the_time(processes.settings.api_port),
-        scenario.fault(says="the database (is away|gave no answer in time|ends what it is asked)"),
+        PriceTable(stack.database_url).connection() as operator,
+        continuous_requests(processes.settings.api_port),
+        scenario.fault(
+            reason="the database (is away|gave no answer in time|ends what it is asked)"
+        ),
     ):
         await operator.execute("ALTER DATABASE prices SET statement_timeout = 1")
         await operator.execute(_CUT_OFF)
         await asyncio.sleep(TIMEOUT_SECONDS)
         await operator.execute("ALTER DATABASE prices RESET statement_timeout")
-    await scenario.whole()
+    await scenario.wait_for_recovery()
 
 
 @pytest.mark.chaos("prices locked for three minutes", seconds=240)
 async def test_slots_lost_while_the_prices_are_locked_come_back(
-    stack: Stack, processes: Processes, begin: Begin
+    stack: Stack, processes: Processes, start_scenario: StartScenario
 ) -> None:
-    scenario = await begin(stack)
+    scenario = await start_scenario(stack)
     async with (
-        Record(stack.database_url).connection() as holder,
-        asked_all_the_time(processes.settings.api_port) as said,
-        scenario.fault(says="the database (gave no answer in time|ends what it is asked)"),
+        PriceTable(stack.database_url).connection() as holder,
+        continuous_requests(processes.settings.api_port) as check_details,
+        scenario.fault(reason="the database (gave no answer in time|ends what it is asked)"),
     ):
         await holder.execute("BEGIN; LOCK TABLE prices IN ACCESS EXCLUSIVE MODE")
-        said.clear()
+        check_details.clear()
         await asyncio.sleep(LOCK_SECONDS)
-        found = said[1:]  # the first may have been asked before
+        details_under_lock = check_details[1:]  # the first may have been asked before
         await holder.execute("ROLLBACK")
-    assert len(found) > LOCK_SECONDS / 10
-    for checks in found:
+    assert len(details_under_lock) > LOCK_SECONDS / 10
+    for checks in details_under_lock:
         assert "is unknown: the database" in checks["deribit:btc_usd"]
         assert "away" not in checks["deribit:btc_usd"], "it is there, and a table locked"
         assert checks["worker"].endswith("at work")
-    assert (await scenario.whole()).lost
+    assert (await scenario.wait_for_recovery()).lost

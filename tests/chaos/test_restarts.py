@@ -7,9 +7,9 @@ from random import Random, SystemRandom
 
 import pytest
 
-from tests.chaos.conftest import Begin, Note
-from tests.chaos.crew import open_crew
-from tests.chaos.standin import StandIn
+from tests.chaos.cluster import open_cluster
+from tests.chaos.conftest import AddNote, StartScenario
+from tests.chaos.simulator import Simulator
 from tests.processes import Process, Processes
 from tests.waiting import until
 
@@ -35,34 +35,34 @@ def _connections(worker: Process) -> int:
 @pytest.mark.parametrize("command", WORKERS.values(), ids=WORKERS.keys())
 async def test_forty_restarts_of_redis_end_no_worker(  # noqa: PLR0913, PLR0917  # fixtures
     processes: Processes,
-    exchange: StandIn,
-    home: Path,
-    begin: Begin,
-    note: Note,
+    exchange: Simulator,
+    data_dir: Path,
+    start_scenario: StartScenario,
+    add_note: AddNote,
     command: tuple[str, ...],
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(SEEDS))
-    dice = Random(seed)  # noqa: S311  # dice
-    async with open_crew(processes, home) as crew:
-        worker, _ = crew.start(*command), crew.start("app", "beat")
-        scenario = await begin(crew)
-        await exchange.hesitate(TICK_SECONDS)
+    rng = Random(seed)  # noqa: S311  # no secret
+    async with open_cluster(processes, data_dir) as cluster:
+        worker, _ = cluster.start(*command), cluster.start("app", "beat")
+        scenario = await start_scenario(cluster)
+        await exchange.set_delay(TICK_SECONDS)
         async with scenario.fault():
             for _ in range(RESTARTS):
-                await until(exchange.is_asked, 60)
-                await asyncio.sleep(dice.uniform(0, TICK_SECONDS))
+                await until(exchange.has_requests_in_flight, 60)
+                await asyncio.sleep(rng.uniform(0, TICK_SECONDS))
                 connections = _connections(worker)
-                await crew.redis.kill()
-                await asyncio.sleep(dice.uniform(*AWAY_SECONDS))
-                await crew.redis.start()
+                await cluster.redis.kill()
+                await asyncio.sleep(rng.uniform(*AWAY_SECONDS))
+                await cluster.redis.start()
 
                 async def is_connected(connections: int = connections) -> bool:
                     assert worker.popen.poll() is None, "the worker ended"
                     return _connections(worker) > connections
 
                 await until(is_connected, RECONNECT_SECONDS)
-        await exchange.hesitate(0)
-        note(f"Redis killed {RESTARTS} times; CHAOS_SEED={seed} throws the same dice again")
-        await scenario.whole()
+        await exchange.set_delay(0)
+        add_note(f"Redis killed {RESTARTS} times; CHAOS_SEED={seed} throws the same dice again")
+        await scenario.wait_for_recovery()
         assert "service_lost" not in worker.output
         assert "Unrecoverable" not in worker.output

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from tests.chaos.servers import Server, own_server
-from tests.chaos.service import printed
+from tests.chaos.servers import Server, running_server
+from tests.chaos.service import wait_for_output
 from tests.processes import Processes
 
 
 @dataclass
-class Crew(Processes):
-    """Starts processes that know both servers."""
+class Cluster(Processes):
+    """Starts processes that share one PostgreSQL and one Redis."""
 
     redis: Server = field(kw_only=True)
 
@@ -25,21 +25,21 @@ class Crew(Processes):
         return url.get_secret_value()
 
     async def command(self, *words: str) -> str:
-        return await printed(self.start("app", *words))
+        return await wait_for_output(self.start("app", *words))
 
 
 @asynccontextmanager
-async def open_crew(processes: Processes, home: Path, **env: str) -> AsyncIterator[Crew]:
+async def open_cluster(processes: Processes, data_dir: Path, **env: str) -> AsyncIterator[Cluster]:
     """Run both servers, migrated, as long as the context lasts; whatever is started ends first.
 
     The servers' environment holds `env` too.
     """
     async with (
-        own_server(home, "DATABASE_URL", **env) as postgres,
-        own_server(home, "REDIS_URL", **env) as redis,
+        running_server(data_dir, "DATABASE_URL", **env) as postgres,
+        running_server(data_dir, "REDIS_URL", **env) as redis,
     ):
         urls = {"database_url": SecretStr(postgres.url), "redis_url": SecretStr(redis.url)}
         settings = processes.settings.model_copy(update=urls)
-        with Crew(settings, processes.directory, redis=redis) as crew:
-            await crew.command("migrate")
-            yield crew
+        with Cluster(settings, processes.directory, redis=redis) as cluster:
+            await cluster.command("migrate")
+            yield cluster
