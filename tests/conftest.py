@@ -21,11 +21,11 @@ from app.embedded.servers import EmbeddedServers, embedded_servers
 from app.postgres.database import Database
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange, ExchangeOptions
-from tests.databases import Databases
+from tests.database_pool import DatabasePool
 
 
 def pytest_collection_finish() -> None:
-    """Collect as little garbage as the services do: the tests themselves are never garbage."""
+    """Tune the garbage collector as the services do."""
     tune_gc()
 
 
@@ -59,27 +59,27 @@ def directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def servers(directory: Path) -> Iterator[Servers]:
     with embedded_servers(directory, fast=True, max_connections=200) as embedded:
-        found = Servers(embedded)
+        servers = Servers(embedded)
         # Celery's application is made at import, from the environment
-        os.environ["REDIS_URL"] = found.redis_url
-        os.environ["DATABASE_URL"] = found.database_url("prices")
+        os.environ["REDIS_URL"] = servers.redis_url
+        os.environ["DATABASE_URL"] = servers.database_url("prices")
         from app.postgres.schema import migrate  # noqa: PLC0415  # reads the environment
 
         migrate()
-        yield found
+        yield servers
 
 
 @pytest.fixture(scope="session")
-def databases(servers: Servers) -> Databases:
-    return Databases(servers.plain_url())
+def database_pool(servers: Servers) -> DatabasePool:
+    return DatabasePool(servers.plain_url())
 
 
 @pytest.fixture
-async def database_name(databases: Databases) -> AsyncIterator[str]:
+async def database_name(database_pool: DatabasePool) -> AsyncIterator[str]:
     """A migrated, empty database of the test's own."""
-    name = await databases.take()
+    name = await database_pool.acquire()
     yield name
-    await databases.give_back(name)
+    await database_pool.release(name)
 
 
 @pytest.fixture
@@ -91,26 +91,26 @@ async def database(servers: Servers, database_name: str) -> AsyncIterator[Databa
 
 @pytest.fixture
 def statements(database: Database) -> Iterator[list[str]]:
-    """Every statement that the database under test is asked from now on."""
+    """Every statement that is sent to the database under test from now on."""
     seen: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def record_statement(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         seen.append(statement)
 
-    def note_without_session(connection: Any, _: object) -> None:  # noqa: ANN401  # asyncpg's
-        connection.driver_connection.add_query_logger(lambda asked: seen.append(asked.query))
+    def record_raw_statements(connection: Any, _: object) -> None:  # noqa: ANN401  # asyncpg's
+        connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
 
     engine = database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    event.listen(engine, "connect", note_without_session)
+    event.listen(engine, "before_cursor_execute", record_statement)
+    event.listen(engine, "connect", record_raw_statements)
     yield seen
-    event.remove(engine, "before_cursor_execute", note)
-    event.remove(engine, "connect", note_without_session)
+    event.remove(engine, "before_cursor_execute", record_statement)
+    event.remove(engine, "connect", record_raw_statements)
 
 
 @pytest.fixture
 async def sql(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection beside the application's, for the truth."""
+    """A connection of the test's own, independent of the application's pool."""
     connection = await asyncpg.connect(servers.plain_url(database_name))
     yield connection
     await connection.close()
@@ -118,7 +118,7 @@ async def sql(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Con
 
 @pytest.fixture
 async def redis(servers: Servers) -> AsyncIterator[Redis]:
-    """An empty Redis, and nothing counted in this process that would soon be handed on to it."""
+    """An empty Redis; counters of this process that would be flushed to it are dropped first."""
     drain()
     client = Redis.from_url(servers.redis_url, decode_responses=True)
     await client.flushdb()
@@ -128,7 +128,7 @@ async def redis(servers: Servers) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def exchange() -> AsyncIterator[Exchange]:
-    """A stand-in whose clock is ten seconds into a minute, wherever the machine's clock is."""
+    """The simulated exchange, with its clock ten seconds into a minute."""
     async with Exchange(ExchangeOptions(any_index=True)) as running:
         set_phase(running, 10)
         yield running
@@ -146,7 +146,7 @@ def settings(
     redis: Redis,  # noqa: ARG001  # emptied
     exchange: Exchange,
 ) -> Settings:
-    """Settings of a collection from the stand-in."""
+    """Settings of a service that collects from the simulated exchange."""
     return Settings(
         database_url=servers.database_url(database_name),
         redis_url=servers.redis_url,

@@ -17,7 +17,7 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """Give the environment in which a process finds these settings, and no others."""
+    """Return the environment of a process with these settings and no others."""
     dumped = settings.model_dump(exclude_none=True)
     variables = {name.upper(): _text(value) for name, value in dumped.items()}
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -26,7 +26,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 def clock_off_by(seconds: int) -> dict[str, str]:
-    """Give the variables that shift a process's clocks by so much."""
+    """Return the variables that shift the clocks of a process."""
     assert FAKETIME is not None, "libfaketime is missing: apt-get install faketime"
     return {
         "LD_PRELOAD": str(FAKETIME),

@@ -19,7 +19,7 @@ from app.supervisor.ports import free_port
 from tests.processes import PROJECT, environment
 from tests.waiting import until
 
-TELLING = """
+LOADED_MODULES_PROGRAM = """
 import atexit, json, os, runpy, signal, sys
 from pathlib import Path
 
@@ -33,14 +33,14 @@ atexit.register(tell)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 runpy.run_module("app", run_name="__main__", alter_sys=True)
 """
-CONNECTED = r"""
+CONNECTED_PIDS = r"""
 SELECT substring(application_name FROM 'prices (\d+)') FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'prices %'
 """
 WEB = {"fastapi", "starlette", "uvicorn"}
 COMMAND_LINES = {"typer", "rich", "click_repl", "prompt_toolkit"}
 COLLECTING = {"sqlalchemy", "asyncpg", "aiohttp"}
-NEEDLESS = {
+UNWANTED = {
     "api": {"celery", "kombu", "aiohttp", "pyarrow", "alembic"} | COMMAND_LINES,
     "worker": {"pyarrow", "alembic"} | WEB | COMMAND_LINES,
     "beat": {"pyarrow", "alembic"} | WEB | COMMAND_LINES | COLLECTING,
@@ -52,12 +52,12 @@ NEEDLESS = {
 
 
 @contextmanager
-def running(
+def running_role(
     role: str, folder: Path, env: dict[str, str], *options: str
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """Run `python -m app` with a role, which tells at its end what it has loaded."""
     with subprocess.Popen(  # noqa: S603  # our own program
-        [sys.executable, "-c", TELLING, role, *options],
+        [sys.executable, "-c", LOADED_MODULES_PROGRAM, role, *options],
         env={**env, "MODULES": str(folder / "modules"), "PYTHONPATH": str(PROJECT)},
         cwd=folder,
         stderr=subprocess.PIPE,
@@ -69,7 +69,7 @@ def running(
             process.wait(20)
 
 
-def loaded(folder: Path) -> set[str]:
+def loaded_packages(folder: Path) -> set[str]:
     modules: list[str] = json.loads((folder / "modules").read_text())
     return {module.partition(".")[0] for module in modules}
 
@@ -79,10 +79,10 @@ async def test_celerys_processes_load_only_what_they_need(
     role: str, settings: Settings, tmp_path: Path
 ) -> None:
     heartbeat = tmp_path / "heartbeat"
-    with running(role, tmp_path, environment(settings, HEARTBEAT_FILE=str(heartbeat))):
+    with running_role(role, tmp_path, environment(settings, HEARTBEAT_FILE=str(heartbeat))):
         await until(lambda: asyncio.to_thread(heartbeat.exists), 60)
-    assert "kombu" in loaded(tmp_path)
-    assert loaded(tmp_path) & NEEDLESS[role] == set()
+    assert "kombu" in loaded_packages(tmp_path)
+    assert loaded_packages(tmp_path) & UNWANTED[role] == set()
 
 
 async def test_api_that_is_only_read_from_loads_no_celery(
@@ -90,14 +90,14 @@ async def test_api_that_is_only_read_from_loads_no_celery(
 ) -> None:
     port = free_port()
 
-    async def listens() -> bool:
+    async def is_listening() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    with running("api", tmp_path, environment(settings, API_PORT=str(port))):
-        await until(listens, 60)
-    assert "fastapi" in loaded(tmp_path)
-    assert loaded(tmp_path) & NEEDLESS["api"] == set()
+    with running_role("api", tmp_path, environment(settings, API_PORT=str(port))):
+        await until(is_listening, 60)
+    assert "fastapi" in loaded_packages(tmp_path)
+    assert loaded_packages(tmp_path) & UNWANTED["api"] == set()
 
 
 def test_supervisor_loads_nothing_of_what_its_children_do(tmp_path: Path) -> None:
@@ -105,12 +105,12 @@ def test_supervisor_loads_nothing_of_what_its_children_do(tmp_path: Path) -> Non
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = str(taken.getsockname()[1])
-        with running("demo", tmp_path, {**env, "API_PORT": port}) as demo:
+        with running_role("demo", tmp_path, {**env, "API_PORT": port}) as demo:
             assert demo.wait(60) == 1
             assert demo.stderr
             assert b"is not free" in demo.stderr.read()
-    assert "asyncio" in loaded(tmp_path)
-    assert loaded(tmp_path) & NEEDLESS["demo"] == set()
+    assert "asyncio" in loaded_packages(tmp_path)
+    assert loaded_packages(tmp_path) & UNWANTED["demo"] == set()
 
 
 async def test_workers_children_share_what_it_loaded(
@@ -118,12 +118,12 @@ async def test_workers_children_share_what_it_loaded(
 ) -> None:
     """A page of memory that a collection of garbage wrote to would be a child's own."""
 
-    async def at_work() -> list[psutil.Process]:
-        pids = [int(name) for (name,) in await sql.fetch(CONNECTED)]
-        return [child for child in psutil.Process(ran.pid).children() if child.pid in pids]
+    async def connected_children() -> list[psutil.Process]:
+        pids = [int(name) for (name,) in await sql.fetch(CONNECTED_PIDS)]
+        return [child for child in psutil.Process(worker.pid).children() if child.pid in pids]
 
-    with running("worker", tmp_path, environment(settings)) as ran:
-        await until(at_work, 60)  # it repairs at its start
-        (child, *_) = await at_work()
+    with running_role("worker", tmp_path, environment(settings)) as worker:
+        await until(connected_children, 60)  # it repairs at its start
+        (child, *_) = await connected_children()
         memory = child.memory_full_info()
         assert memory.uss < memory.rss / 2

@@ -18,8 +18,10 @@ NOT_EVERYWHERE = {
 
 def _requirements(name: str) -> list[Requirement]:
     lines = (PROJECT / name).read_text().splitlines()
-    stated = (line.partition(" #")[0].strip() for line in lines)
-    return [Requirement(line) for line in stated if line and not line.startswith(("#", "-"))]
+    requirement_lines = (line.partition(" #")[0].strip() for line in lines)
+    return [
+        Requirement(line) for line in requirement_lines if line and not line.startswith(("#", "-"))
+    ]
 
 
 def _systems(requirement: Requirement) -> set[str]:

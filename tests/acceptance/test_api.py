@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from tests.postgres.private import Private, private_postgres
+from tests.postgres.restartable_servers import RestartableServer, restartable_postgres
 from tests.processes import PROJECT, Processes
 from tests.waiting import until
 
@@ -72,11 +72,11 @@ async def url(
     with Processes(settings, tmp_path) as processes:
         processes.start("app", "api", env={"API_PORT": str(unused_tcp_port)})
         address = f"http://127.0.0.1:{unused_tcp_port}"
-        await until(lambda: answers(address), 40)
+        await until(lambda: is_answering(address), 40)
         yield address
 
 
-async def answers(url: str) -> bool:
+async def is_answering(url: str) -> bool:
     async with aiohttp.ClientSession() as session:
         try:
             async with session.get(f"{url}/health/ready") as response:
@@ -112,7 +112,7 @@ async def test_api_keeps_its_own_document_in_thousands_of_cases(
 async def test_120_clients_on_every_read_route_fail_in_nothing(
     url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    met: Counter[tuple[str, int]] = Counter()
+    responses: Counter[tuple[str, int]] = Counter()
     failures: list[str] = []
     deadline = asyncio.get_running_loop().time() + SECONDS
 
@@ -123,7 +123,7 @@ async def test_120_clients_on_every_read_route_fail_in_nothing(
             try:
                 async with session.get(url + path) as response:
                     await response.read()
-                    met[path, response.status] += 1
+                    responses[path, response.status] += 1
             except (aiohttp.ClientError, TimeoutError) as error:
                 failures.append(f"{path}: {error!r}")
 
@@ -131,30 +131,30 @@ async def test_120_clients_on_every_read_route_fail_in_nothing(
     async with aiohttp.ClientSession(connector=connector) as session:
         await asyncio.gather(*(client(session, number) for number in range(CLIENTS)))
     assert failures == []
-    assert {key for key in met if key[1] != MISSING.get(key[0], 200)} == set()
-    assert {path for path, _ in met} == set(READS)
-    record_property("requests", met.total())
+    assert {key for key in responses if key[1] != MISSING.get(key[0], 200)} == set()
+    assert {path for path, _ in responses} == set(READS)
+    record_property("requests", responses.total())
 
 
 @pytest.fixture
-async def postgres(directory: Path) -> AsyncIterator[Private]:
+async def postgres(directory: Path) -> AsyncIterator[RestartableServer]:
     folder = directory / "under-fire"
     folder.mkdir(mode=0o755)
-    async with private_postgres(folder) as server:
+    async with restartable_postgres(folder) as server:
         yield server
 
 
 @dataclass
 class Readers:
-    """Clients that read again and again, and what they met."""
+    """Clients that read continuously, with the statuses that they received."""
 
     url: str
-    met: Counter[int] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
     slowest_seconds: float = 0.0
 
     @asynccontextmanager
-    async def reading(self, number: int) -> AsyncIterator[None]:
-        """Read with so many clients while the block runs."""
+    async def running(self, number: int) -> AsyncIterator[None]:
+        """Read with this many clients while the context lasts."""
         async with aiohttp.ClientSession() as session:
             clients = [asyncio.create_task(self._read(session)) for _ in range(number)]
             yield
@@ -168,34 +168,34 @@ class Readers:
             began = clock()
             async with session.get(self.url) as response:
                 await response.read()
-            self.met[response.status] += 1
+            self.statuses[response.status] += 1
             self.slowest_seconds = max(self.slowest_seconds, clock() - began)
 
-    async def meet(self, status: int) -> None:
-        """Wait until so many answers of a status came that it is no chance."""
-        wanted = self.met[status] + 100
-        await until(lambda: asyncio.sleep(0, self.met[status] >= wanted), 40)
+    async def wait_for_status(self, status: int) -> None:
+        """Wait until 100 more answers with a status arrived."""
+        wanted_count = self.statuses[status] + 100
+        await until(lambda: asyncio.sleep(0, self.statuses[status] >= wanted_count), 40)
 
 
 async def test_database_away_under_load_is_a_503_at_once_and_heals_by_itself(
-    settings: Settings, postgres: Private, tmp_path: Path, unused_tcp_port: int
+    settings: Settings, postgres: RestartableServer, tmp_path: Path, unused_tcp_port: int
 ) -> None:
-    private = settings.model_copy(
+    own_settings = settings.model_copy(
         update={"database_url": SecretStr(postgres.url), "api_port": unused_tcp_port}
     )
     url = f"http://127.0.0.1:{unused_tcp_port}"
     readers = Readers(f"{url}/api/v1/prices?ticker=btc_usd&limit=100")
-    with Processes(private, tmp_path) as processes:
+    with Processes(own_settings, tmp_path) as processes:
         assert await asyncio.to_thread(processes.start("app", "migrate").popen.wait, 30) == 0
         processes.start("app", "api")
-        await until(lambda: answers(url), 40)
-        async with readers.reading(20):
-            await readers.meet(200)
+        await until(lambda: is_answering(url), 40)
+        async with readers.running(20):
+            await readers.wait_for_status(200)
             await postgres.stop()
-            await readers.meet(503)
+            await readers.wait_for_status(503)
             await postgres.start()
-            await readers.meet(200)
-            readers.met.clear()
-            await readers.meet(200)
-    assert set(readers.met) == {200}
+            await readers.wait_for_status(200)
+            readers.statuses.clear()
+            await readers.wait_for_status(200)
+    assert set(readers.statuses) == {200}
     assert readers.slowest_seconds < 5

@@ -50,7 +50,7 @@ async def _seconds(work: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - start
 
 
-def _read(items: bytes) -> list[tuple[object, ...]]:
+def _parse(items: bytes) -> list[tuple[object, ...]]:
     """Read candles as PostgreSQL's own columns; all are closed."""
     read = [tuple(item.values()) for item in json.loads(b"[" + items + b"]", parse_float=Decimal)]
     assert all(candle[-1] is True for candle in read)
@@ -67,7 +67,7 @@ async def test_candles_are_five_times_as_fast_as_from_minutes(
     for interval, span, count in CASES:
         ours = partial(reader.read_candles, CandleQuery(BTC, interval, span, *ALL))
         theirs = partial(sql.fetch, _FROM_MINUTES, interval.seconds, *span)
-        found = _read(b"".join((await ours()).pieces))
+        found = _parse(b"".join((await ours()).pieces))
         assert len(found) == count
         assert found == [tuple(row) for row in await theirs()]
         taken = [(await _seconds(ours), await _seconds(theirs)) for _ in range(ROUNDS)]

@@ -26,7 +26,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.accept
 
 INTERVAL = 2
-EXACT = "60123.456789"
+EXACT_PRICE = "60123.456789"
 
 
 @pytest.fixture
@@ -40,34 +40,34 @@ async def processes(
         yield started
 
 
-def reached(sql: asyncpg.Connection, slots: int) -> Callable[[], Awaitable[bool]]:
-    """Tell whether so many slots passed since the first row, stored or not."""
+def has_slots(sql: asyncpg.Connection, slots: int) -> Callable[[], Awaitable[bool]]:
+    """Return the condition that the rows span at least this many slots."""
 
-    async def look() -> bool:
+    async def is_reached() -> bool:
         first, last = await sql.fetchrow("SELECT min(timestamp), max(timestamp) FROM prices")
         return first is not None and (last - first) // INTERVAL + 1 >= slots
 
-    return look
+    return is_reached
 
 
-async def missed(sql: asyncpg.Connection) -> dict[str, list[int]]:
-    """Give the slots between first and last row that hold none, by ticker."""
+async def missing_slots(sql: asyncpg.Connection) -> dict[str, list[int]]:
+    """Return the slots without a row between the first and the last one, by ticker."""
     rows = await sql.fetch("SELECT ticker, timestamp FROM prices ORDER BY 1, 2")
-    held: dict[str, list[int]] = {}
+    slots_by_ticker: dict[str, list[int]] = {}
     for ticker, timestamp in rows:
-        held.setdefault(ticker, []).append(timestamp)
+        slots_by_ticker.setdefault(ticker, []).append(timestamp)
     return {
         ticker: [
             slot
-            for before, after in pairwise(stamps)
+            for before, after in pairwise(slots)
             for slot in range(before + INTERVAL, after, INTERVAL)
         ]
-        for ticker, stamps in held.items()
+        for ticker, slots in slots_by_ticker.items()
     }
 
 
-async def misplaced(sql: asyncpg.Connection, exchange: Exchange) -> list[int]:
-    """Give the rows that do not bear a stamp which the exchange sent in that slot."""
+async def misplaced_rows(sql: asyncpg.Connection, exchange: Exchange) -> list[int]:
+    """Return the rows whose timestamp the exchange did not send in that slot."""
     sent = {(request.index, request.us_out) for request in exchange.requests}
     rows = await sql.fetch("SELECT ticker, timestamp, observed_us FROM prices")
     return [
@@ -78,11 +78,11 @@ async def misplaced(sql: asyncpg.Connection, exchange: Exchange) -> list[int]:
 
 
 @asynccontextmanager
-async def watched_connections(sql: asyncpg.Connection) -> AsyncIterator[dict[str, int]]:
-    """Watch how many connections each of the service's processes holds at most."""
-    most: dict[str, int] = {}
+async def max_connections_by_process(sql: asyncpg.Connection) -> AsyncIterator[dict[str, int]]:
+    """Record the highest number of connections of each process of the service."""
+    max_connections: dict[str, int] = {}
 
-    async def watch() -> None:
+    async def poll() -> None:
         while True:
             rows = await sql.fetch(
                 "SELECT application_name, count(*) FROM pg_stat_activity"
@@ -90,16 +90,16 @@ async def watched_connections(sql: asyncpg.Connection) -> AsyncIterator[dict[str
                 " GROUP BY 1"
             )
             for name, number in rows:
-                most[name] = max(most.get(name, 0), number)
+                max_connections[name] = max(max_connections.get(name, 0), number)
             await asyncio.sleep(0.1)
 
-    watching = asyncio.create_task(watch())
+    poller = asyncio.create_task(poll())
     try:
-        yield most
+        yield max_connections
     finally:
-        watching.cancel()
+        poller.cancel()
         with suppress(asyncio.CancelledError):
-            await watching
+            await poller
 
 
 @pytest.mark.parametrize("jitter_ms", [(0, 0), (-200, 50)], ids=["true-clock", "jumping-clock"])
@@ -111,22 +111,22 @@ async def test_200_ticks_in_a_row_miss_no_slot(  # noqa: PLR0913, PLR0917  # fix
     database_name: str,
     jitter_ms: tuple[float, float],
 ) -> None:
-    exchange.market.pin("btc_usd", EXACT)
+    exchange.market.pin("btc_usd", EXACT_PRICE)
     exchange.set_clock(jitter_ms=jitter_ms)
     worker = processes.worker("--max-tasks-per-child=25")
     processes.beat()
     observer = await asyncpg.connect(servers.plain_url(database_name))
-    async with watched_connections(observer) as most:
-        await until(reached(sql, 200), 200 * INTERVAL + 60)
+    async with max_connections_by_process(observer) as max_connections:
+        await until(has_slots(sql, 200), 200 * INTERVAL + 60)
     await observer.close()
     assert worker.stop() == 0
-    assert await missed(sql) == {"btc_usd": [], "eth_usd": []}
-    assert await misplaced(sql, exchange) == []
+    assert await missing_slots(sql) == {"btc_usd": [], "eth_usd": []}
+    assert await misplaced_rows(sql, exchange) == []
     assert not re.search("different loop|Traceback|collection_broke", worker.output)
-    assert len(most) > 4, "children were not recycled"
-    assert max(most.values()) <= 2
+    assert len(max_connections) > 4, "children were not recycled"
+    assert max(max_connections.values()) <= 2
     prices = await sql.fetch("SELECT DISTINCT price FROM prices WHERE ticker = 'btc_usd'")
-    assert [row[0] for row in prices] == [Decimal(EXACT)]
+    assert [row[0] for row in prices] == [Decimal(EXACT_PRICE)]
 
 
 async def test_three_beats_with_every_task_delivered_twice_store_each_slot_once(
@@ -136,42 +136,46 @@ async def test_three_beats_with_every_task_delivered_twice_store_each_slot_once(
     servers: Servers,
     redis: Redis,
 ) -> None:
-    elsewhere_url = servers.redis_url.removesuffix("/0") + "/1"
-    elsewhere = Redis.from_url(elsewhere_url)
-    await elsewhere.flushdb()
+    other_redis_url = servers.redis_url.removesuffix("/0") + "/1"
+    other_redis = Redis.from_url(other_redis_url)
+    await other_redis.flushdb()
 
     async def deliver_twice() -> None:
         while True:
-            if received := await elsewhere.brpop(["celery"], timeout=1):
+            if received := await other_redis.brpop(["celery"], timeout=1):
                 await redis.lpush("celery", received[1], received[1])
 
-    doubling = asyncio.create_task(deliver_twice())
+    duplicator = asyncio.create_task(deliver_twice())
     for number in range(2):
         processes.worker(f"--hostname=worker{number}")
     for _ in range(3):
-        processes.beat(env={"REDIS_URL": elsewhere_url})
-    await until(reached(sql, 61), 61 * INTERVAL + 60)
-    doubling.cancel()
-    await elsewhere.aclose()
+        processes.beat(env={"REDIS_URL": other_redis_url})
+    await until(has_slots(sql, 61), 61 * INTERVAL + 60)
+    duplicator.cancel()
+    await other_redis.aclose()
     first = await sql.fetchval("SELECT min(timestamp) FROM prices")
     count = "SELECT count(*) FROM prices WHERE timestamp < $1"
     assert await sql.fetchval(count, first + 60 * INTERVAL) == 120
-    assert await missed(sql) == {"btc_usd": [], "eth_usd": []}
+    assert await missing_slots(sql) == {"btc_usd": [], "eth_usd": []}
     rows = await sql.fetchval("SELECT count(*) FROM prices")
     assert len(exchange.requests) / rows < 1.2
 
 
 @pytest.mark.parametrize("seconds", [-90, 90])
-@pytest.mark.parametrize("who", ["worker", "beat"])
+@pytest.mark.parametrize("process_name", ["worker", "beat"])
 async def test_clock_off_by_90_seconds_loses_and_misplaces_nothing(
-    processes: Processes, exchange: Exchange, sql: asyncpg.Connection, who: str, seconds: int
+    processes: Processes,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    process_name: str,
+    seconds: int,
 ) -> None:
-    wrong = clock_off_by(seconds)
-    worker = processes.worker(env=wrong if who == "worker" else None)
-    processes.beat(env=wrong if who == "beat" else None)
-    await until(reached(sql, 20), 20 * INTERVAL + 60)
-    assert await missed(sql) == {"btc_usd": [], "eth_usd": []}
-    assert await misplaced(sql, exchange) == []
+    wrong_clock = clock_off_by(seconds)
+    worker = processes.worker(env=wrong_clock if process_name == "worker" else None)
+    processes.beat(env=wrong_clock if process_name == "beat" else None)
+    await until(has_slots(sql, 20), 20 * INTERVAL + 60)
+    assert await missing_slots(sql) == {"btc_usd": [], "eth_usd": []}
+    assert await misplaced_rows(sql, exchange) == []
     assert "revoked" not in worker.output.lower()
 
 
@@ -180,23 +184,23 @@ async def test_worker_that_was_away_for_10_slots_catches_up_with_a_handful_of_re
 ) -> None:
     worker = processes.worker()
     processes.beat()
-    await until(reached(sql, 2), 60)
+    await until(has_slots(sql, 2), 60)
     worker.stop()
-    await until(lambda: _at_least(redis.llen("celery"), 10), 60)
+    await until(lambda: _is_at_least(redis.llen("celery"), 10), 60)
     exchange.request_log.clear()
     rows = await sql.fetchval("SELECT count(*) FROM prices")
     processes.worker()
 
-    async def drained() -> bool:
+    async def is_drained() -> bool:
         stored = await sql.fetchval("SELECT count(*) FROM prices") - rows
         return stored >= 2 and not await redis.llen("celery")
 
-    await until(drained, 40)
+    await until(is_drained, 40)
     caught_up = await sql.fetchval("SELECT count(*) FROM prices") - rows
     assert len(exchange.requests) <= caught_up + 4
 
 
-async def _at_least(number: Awaitable[int], least: int) -> bool:
+async def _is_at_least(number: Awaitable[int], least: int) -> bool:
     return await number >= least
 
 
@@ -210,14 +214,14 @@ async def test_tick_of_20_tickers_takes_less_than_three_answers_time(
         "exchange_requests_per_second": 100,
     }
     async with open_runtime(Settings(**{**settings.model_dump(), **changes})) as runtime:
-        took = []
+        durations = []
         for _ in range(5):  # the quickest of a few, for others use this machine too
             started = asyncio.get_running_loop().time()
             outcome = await runtime.collector.collect()
-            took.append(asyncio.get_running_loop().time() - started)
+            durations.append(asyncio.get_running_loop().time() - started)
             assert len(outcome.stored) == 20
             await sql.execute("TRUNCATE prices")
-    assert min(took) < 3 * 0.2
+    assert min(durations) < 3 * 0.2
 
 
 @pytest.mark.parametrize("delay_ms", [50, 1500], ids=["rate-binds", "connections-bind"])
@@ -231,44 +235,52 @@ async def test_two_workers_together_stay_within_the_default_limits(  # noqa: PLR
 ) -> None:
     exchange.set_delay(delay_ms)
     tickers = ",".join(f"coin{number}_usd" for number in range(100))
-    slow = {"TICKERS": tickers, "COLLECT_INTERVAL_SECONDS": "3600"}
+    slow_env = {"TICKERS": tickers, "COLLECT_INTERVAL_SECONDS": "3600"}
     shares = {"first": 0, "second": 1}  # each by a worker of its own, whichever starts first
     for queue in shares:
-        processes.worker("--concurrency=1", f"--queues={queue}", env=slow)
+        processes.worker("--concurrency=1", f"--queues={queue}", env=slow_env)
 
-    async def both_live() -> bool:
+    async def are_both_alive() -> bool:
         return len((await read_heartbeats(redis)).workers) == len(shares)
 
-    await until(both_live, 60)
+    await until(are_both_alive, 60)
     sender = Celery(broker=servers.redis_url)
     for queue, share in shares.items():
         kwargs = {"share": share, "shares": len(shares)}
         sender.send_task("app.tasks.prices.collect", kwargs=kwargs, queue=queue, ignore_result=True)
     await until(lambda: sql.fetchval("SELECT count(*) >= 100 FROM prices"), 90)
     assert exchange.request_log.summary()["max_in_flight"] <= 8
-    asked = [request for request in exchange.requests if request.method == "get_index_price"]
-    arrivals = sorted(request.received_us for request in asked)
+    price_requests = [
+        request for request in exchange.requests if request.method == "get_index_price"
+    ]
+    arrivals = sorted(request.received_us for request in price_requests)
     owners = {f"coin{number}_usd": number % len(shares) for number in range(100)}
-    of_share = [[r for r in asked if owners[str(r.index)] == share] for share in shares.values()]
-    begun = max(min(request.received_us for request in share) for share in of_share)
-    halfway = min(median(request.received_us for request in share) for share in of_share)
-    assert begun < halfway, "one went after the other"
-    unrest_seconds = 0.3  # what was admitted apart may arrive together on a busy machine
-    for begin, first in enumerate(arrivals):
-        for end in range(begin, len(arrivals)):
-            seconds = (arrivals[end] - first) / 1_000_000
-            assert end - begin + 1 <= 10 + 10 * (seconds + unrest_seconds)
+    requests_by_shard = [
+        [r for r in price_requests if owners[str(r.index)] == share] for share in shares.values()
+    ]
+    both_started_us = max(
+        min(request.received_us for request in share) for share in requests_by_shard
+    )
+    first_halfway_us = min(
+        median(request.received_us for request in share) for share in requests_by_shard
+    )
+    assert both_started_us < first_halfway_us, "one went after the other"
+    tolerance_seconds = 0.3  # what was admitted apart may arrive together on a busy machine
+    for first_index, first in enumerate(arrivals):
+        for last_index in range(first_index, len(arrivals)):
+            seconds = (arrivals[last_index] - first) / 1_000_000
+            assert last_index - first_index + 1 <= 10 + 10 * (seconds + tolerance_seconds)
 
 
 async def test_price_leaves_in_json_with_the_digits_that_came(
     processes: Processes, exchange: Exchange, sql: asyncpg.Connection, unused_tcp_port: int
 ) -> None:
-    exchange.market.pin("btc_usd", EXACT)
+    exchange.market.pin("btc_usd", EXACT_PRICE)
     processes.worker()
     processes.beat()
     processes.start("app", "api", env={"API_PORT": str(unused_tcp_port)})
     url = f"http://127.0.0.1:{unused_tcp_port}/api/v1/prices/latest?ticker=btc_usd"
-    await until(reached(sql, 1), 40)
+    await until(has_slots(sql, 1), 40)
     async with aiohttp.ClientSession() as session:
 
         async def answer() -> str:
@@ -278,4 +290,4 @@ async def test_price_leaves_in_json_with_the_digits_that_came(
             return ""
 
         await until(answer, 40)
-        assert f'"price":{EXACT},' in await answer()
+        assert f'"price":{EXACT_PRICE},' in await answer()

@@ -27,9 +27,9 @@ LAB = PROJECT.parent / "shared/compose-lab/compose-lab"
 SERVICES = {"postgres", "redis", "api", "worker", "beat"}
 TICKERS = ("btc_usd", "eth_usd")
 INTERVAL = 60
-PATIENCE = INTERVAL + 20
+TIMEOUT_SECONDS = INTERVAL + 20
 MIB = 2**20
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 STOP_SERVICE = """
 for process in /proc/[0-9]*; do
@@ -46,7 +46,7 @@ STATES = "cat /proc/[0-9]*/stat | cut -d' ' -f1,3"
 
 @cache
 def docker_and_compose() -> tuple[list[str], list[str]]:
-    """Find how both are called here, or skip."""
+    """Return the commands of docker and compose, or skip the test."""
     if LAB.exists():
         return [str(LAB), "docker"], [str(LAB), "compose"]
     docker = shutil.which("docker")
@@ -57,7 +57,7 @@ def docker_and_compose() -> tuple[list[str], list[str]]:
 
 @dataclass(frozen=True)
 class Compose:
-    """One project of compose, apart from every other one on the machine."""
+    """A compose project, isolated from every other one on the machine."""
 
     name: str
     environment: dict[str, str]
@@ -70,18 +70,18 @@ class Compose:
         """Call docker, which must succeed."""
         return self._call(0, arguments)
 
-    def inside(self, service: str, *command: str) -> str:
+    def exec_in(self, service: str, *command: str) -> str:
         """Run a command in a service's container."""
-        return self.docker("exec", self.container(service), *command)
+        return self.docker("exec", self.container_id(service), *command)
 
-    def container(self, service: str) -> str:
+    def container_id(self, service: str) -> str:
         """Give the id of a service's container, running or not."""
         label = f"label=com.docker.compose.service={service}"
-        return self.docker("ps", "-aq", "--filter", self.mine, "--filter", label).strip()
+        return self.docker("ps", "-aq", "--filter", self.label_filter, "--filter", label).strip()
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Give what docker knows of a service's container."""
-        found: dict[str, Any] = json.loads(self.docker("inspect", self.container(service)))[0]
+        found: dict[str, Any] = json.loads(self.docker("inspect", self.container_id(service)))[0]
         return found
 
     def get(self, path: str) -> Any:  # noqa: ANN401  # JSON
@@ -103,14 +103,14 @@ class Compose:
         states = [self.inspect(service)["State"] for service in SERVICES]
         return all(state.get("Health", {}).get("Status") == "healthy" for state in states)
 
-    def left(self) -> list[str]:
+    def leftovers(self) -> list[str]:
         """Name every container, network and volume of this project."""
         listings = (("ps", "-aq"), ("network", "ls", "-q"), ("volume", "ls", "-q"))
-        found = [self.docker(*listing, "--filter", self.mine) for listing in listings]
+        found = [self.docker(*listing, "--filter", self.label_filter) for listing in listings]
         return [line for lines in found for line in lines.splitlines()]
 
     @property
-    def mine(self) -> str:
+    def label_filter(self) -> str:
         return f"label=com.docker.compose.project={self.name}"
 
     def _call(self, which: int, arguments: tuple[str, ...]) -> str:
@@ -127,33 +127,33 @@ class Compose:
 
 
 def wait(
-    condition: Callable[[], object], seconds: float, look_seconds: float = LOOK_SECONDS
+    condition: Callable[[], object], seconds: float, poll_seconds: float = POLL_SECONDS
 ) -> None:
     """Wait until a condition holds; give up with an error after so long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(look_seconds)
+        time.sleep(poll_seconds)
 
 
 @contextmanager
-def project(**settings: str) -> Iterator[Compose]:
-    """Give a project of compose; nothing of it stays."""
+def open_project(**settings: str) -> Iterator[Compose]:
+    """Open a compose project, and remove everything of it at the end."""
     docker_and_compose()
     name = f"prices-{uuid4().hex[:8]}"
     inherited = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
-    given = {"COMPOSE_PROJECT_NAME": name, "API_PORT": str(free_port()), **settings}
-    compose = Compose(name, {**inherited, **given})
+    project_settings = {"COMPOSE_PROJECT_NAME": name, "API_PORT": str(free_port()), **settings}
+    compose = Compose(name, {**inherited, **project_settings})
     try:
         yield compose
     finally:
         compose("down", "-v")
-        assert compose.left() == []
+        assert compose.leftovers() == []
 
 
 @pytest.fixture(scope="module")
 def exchange_url() -> Iterator[str]:
-    """A stand-in exchange on the host, as containers reach it."""
+    """The URL of a simulated exchange on the host, as containers reach it."""
     port = free_port()
     command = ["-m", "app", "exchange", "--host", "0.0.0.0", "--port", str(port)]  # noqa: S104
     with subprocess.Popen([sys.executable, *command], cwd=PROJECT) as exchange:  # noqa: S603
@@ -164,7 +164,7 @@ def exchange_url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def compose(exchange_url: str) -> Iterator[Compose]:
     """The whole service, built, started and healthy."""
-    with project(DERIBIT_BASE_URL=exchange_url) as compose:
+    with open_project(DERIBIT_BASE_URL=exchange_url) as compose:
         compose("up", "--build", "-d")
         wait(compose.is_healthy, 60)
         yield compose
@@ -182,7 +182,7 @@ def test_the_api_is_published_on_loopback_only(compose: Compose) -> None:
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_no_process_is_root_or_can_become_so(compose: Compose, service: str) -> None:
-    status = compose.inside(service, "cat", "/proc/1/status")
+    status = compose.exec_in(service, "cat", "/proc/1/status")
     fields = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
     assert "0" not in fields["Uid"].split()
     assert int(fields["CapBnd"], 16) == 0
@@ -200,8 +200,8 @@ def test_the_image_is_small_and_holds_no_build_tools(
     )
     record_testsuite_property("image_beyond_its_base_mib", (whole - base) // MIB)
     assert whole - base < 250 * MIB
-    look = "for tool in pip gcc cc make; do command -v $tool; done; true"
-    assert compose.inside("api", "sh", "-c", look) == ""
+    find_tools = "for tool in pip gcc cc make; do command -v $tool; done; true"
+    assert compose.exec_in("api", "sh", "-c", find_tools) == ""
 
 
 def test_the_api_is_ready_within_five_seconds(
@@ -209,26 +209,29 @@ def test_the_api_is_ready_within_five_seconds(
 ) -> None:
     compose("stop", "api")
     began = time.monotonic()
-    compose.docker("start", compose.container("api"))
-    wait(lambda: compose.get("/health/ready"), 5, look_seconds=0.1)
-    took = time.monotonic() - began
-    record_testsuite_property("seconds_from_start_to_ready", round(took, 1))
-    assert took < 5
+    compose.docker("start", compose.container_id("api"))
+    wait(lambda: compose.get("/health/ready"), 5, poll_seconds=0.1)
+    seconds = time.monotonic() - began
+    record_testsuite_property("seconds_from_start_to_ready", round(seconds, 1))
+    assert seconds < 5
     wait(compose.is_healthy, 60)
 
 
 def test_prices_arrive_on_schedule(compose: Compose) -> None:
     """Look at slots from now on: another test may have stopped what came before."""
-    begun = {ticker: len(compose.slots(ticker)) for ticker in TICKERS}
-    wait(lambda: all(len(compose.slots(ticker)) > begun[ticker] for ticker in TICKERS), PATIENCE)
+    count_before = {ticker: len(compose.slots(ticker)) for ticker in TICKERS}
+    wait(
+        lambda: all(len(compose.slots(ticker)) > count_before[ticker] for ticker in TICKERS),
+        TIMEOUT_SECONDS,
+    )
     for ticker in TICKERS:
         newest = compose.slots(ticker)[-1]
         assert newest % INTERVAL == 0
-        assert 0 <= time.time() - newest < PATIENCE
+        assert 0 <= time.time() - newest < TIMEOUT_SECONDS
 
 
 def test_down_and_up_lose_no_row(compose: Compose) -> None:
-    wait(lambda: all(compose.slots(ticker) for ticker in TICKERS), PATIENCE)
+    wait(lambda: all(compose.slots(ticker) for ticker in TICKERS), TIMEOUT_SECONDS)
     before = {ticker: compose.slots(ticker) for ticker in TICKERS}
     compose("down")
     compose("up", "-d")
@@ -240,27 +243,30 @@ def test_down_and_up_lose_no_row(compose: Compose) -> None:
 def test_hung_worker_and_beat_run_again_within_three_minutes(
     compose: Compose, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
-    hung = {
-        name: compose.inside(name, "sh", "-c", STOP_SERVICE, "sh", name).strip()
+    stopped_pids = {
+        name: compose.exec_in(name, "sh", "-c", STOP_SERVICE, "sh", name).strip()
         for name in ("worker", "beat")
     }
     began, recovered = time.monotonic(), dict[str, float]()
 
-    def all_run_again() -> bool:
-        for name in hung.keys() - recovered.keys():
-            if f"{hung[name]} T" not in compose.inside(name, "sh", "-c", STATES).splitlines():
+    def have_all_recovered() -> bool:
+        for name in stopped_pids.keys() - recovered.keys():
+            if (
+                f"{stopped_pids[name]} T"
+                not in compose.exec_in(name, "sh", "-c", STATES).splitlines()
+            ):
                 recovered[name] = time.monotonic() - began
                 record_testsuite_property(f"seconds_to_recover_{name}", round(recovered[name]))
-        return recovered.keys() == hung.keys() and compose.is_healthy()
+        return recovered.keys() == stopped_pids.keys() and compose.is_healthy()
 
-    wait(all_run_again, 180)
+    wait(have_all_recovered, 180)
     stored = len(compose.slots("btc_usd"))
-    wait(lambda: len(compose.slots("btc_usd")) > stored, PATIENCE)
+    wait(lambda: len(compose.slots("btc_usd")) > stored, TIMEOUT_SECONDS)
 
 
 def test_down_with_volumes_leaves_nothing() -> None:
-    with project() as compose:
+    with open_project() as compose:
         compose("up", "-d", "migrate")
-        assert compose.left()
+        assert compose.leftovers()
         compose("down", "-v")
-        assert compose.left() == []
+        assert compose.leftovers() == []

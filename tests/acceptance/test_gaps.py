@@ -27,18 +27,18 @@ BTC = TickerKey("deribit", "btc_usd")
 START = 1_600_000_020
 MILLION = 1_000_000
 ROUNDS = 7
-RECORDED = Path(__file__).resolve().parents[3] / "shared" / "recording"
+RECORDINGS_DIR = Path(__file__).resolve().parents[3] / "shared" / "recording"
 YEARS = {
     "btc": (505_209, 20_391, 37),
     "eth": (414_314, 111_282, 151),
 }
 
-_FILL = """
+FILL = """
 INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
 SELECT 'deribit', 'btc_usd', $1 + minute * 60, 50000 + minute % 997 / 8.0, 0, 'import'
 FROM generate_series(0, $2::bigint - 1) AS minute
 """
-_LEAD = """
+_GAPS_BY_WINDOW_FUNCTION = """
 SELECT timestamp + 60, following - 60
 FROM (
     SELECT timestamp, lead(timestamp) OVER (ORDER BY timestamp) AS following
@@ -49,12 +49,12 @@ ORDER BY 1
 """
 
 
-async def _record(database: Database, first: int, last: int) -> None:
+async def _add_recording(database: Database, first: int, last: int) -> None:
     async with database.transaction() as session:
         await recordings.upsert(session, [Recording(BTC, 60, Slot(first), Slot(last))])
 
 
-def _runs(minutes: list[int]) -> list[Gap]:
+def _merge(minutes: list[int]) -> list[Gap]:
     """Join minutes that follow one another, in plain words."""
     runs: list[Gap] = []
     for minute in sorted(minutes):
@@ -78,8 +78,8 @@ async def _median_seconds(work: Callable[[], Awaitable[object]]) -> float:
 async def test_seventeen_minutes_of_a_million_are_found_quickly(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await sql.execute(_FILL, START, MILLION)
-    await _record(database, START, START + (MILLION - 1) * 60)
+    await sql.execute(FILL, START, MILLION)
+    await _add_recording(database, START, START + (MILLION - 1) * 60)
     removed = Random(17).sample(range(1, MILLION - 1), 14)  # noqa: S311  # reproducible
     removed += [removed[0] + 1, removed[0] + 2, removed[5] - 1]
     await sql.execute(
@@ -88,28 +88,31 @@ async def test_seventeen_minutes_of_a_million_are_found_quickly(
     )
     await sql.execute("VACUUM ANALYZE prices, price_hours")
 
-    async def find() -> list[Gap]:
+    async def gaps_by_service() -> list[Gap]:
         async with database.read_committed() as session:
             return (await gaps.find(session, {BTC: 0}, TimeRange()))[BTC]
 
-    async def lead() -> list[Gap]:
-        rows = await sql.fetch(_LEAD)
+    async def gaps_by_window_function() -> list[Gap]:
+        rows = await sql.fetch(_GAPS_BY_WINDOW_FUNCTION)
         return [Gap(Slot(row[0]), Slot(row[1]), 60) for row in rows]
 
     assert len(set(removed)) == 17
-    assert await find() == await lead() == _runs(removed)
-    ours, theirs = await _median_seconds(find), await _median_seconds(lead)
+    assert await gaps_by_service() == await gaps_by_window_function() == _merge(removed)
+    ours, theirs = (
+        await _median_seconds(gaps_by_service),
+        await _median_seconds(gaps_by_window_function),
+    )
     assert ours < theirs / 4, f"{ours:.4f} s by hours, {theirs:.4f} s by lead()"
 
 
 def _prices(name: str) -> Iterator[Price]:
-    with gzip.open(RECORDED / f"{name}_usd_1m_2017_bitfinex.csv.gz", "rt") as file:
+    with gzip.open(RECORDINGS_DIR / f"{name}_usd_1m_2017_bitfinex.csv.gz", "rt") as file:
         for row in csv.DictReader(file):
             slot = Slot(int(row["timestamp_unix_s"]))
             yield Price(BTC, slot, Decimal(row["price"]), slot * 1_000_000, Source.IMPORT)
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="the recorded year is too large to ship")
+@pytest.mark.skipif(not RECORDINGS_DIR.exists(), reason="the recorded year is too large to ship")
 @pytest.mark.parametrize("name", YEARS)
 async def test_missing_minutes_of_a_real_year_are_counted(database: Database, name: str) -> None:
     rows, missing, longest = YEARS[name]
@@ -118,7 +121,7 @@ async def test_missing_minutes_of_a_real_year_are_counted(database: Database, na
         slots += [batch[0].slot, batch[-1].slot]
         async with database.transaction() as session:
             added += len(await prices.insert_new(session, batch))
-    await _record(database, slots[0], slots[-1])
+    await _add_recording(database, slots[0], slots[-1])
     (found,) = await CoverageService(database).measure(TimeRange())
     assert (added, found.tally.imported) == (rows, rows)
     assert found.tally.missing == sum(gap.missing for gap in found.gaps) == missing

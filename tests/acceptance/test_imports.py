@@ -15,22 +15,22 @@ from app.core.settings import Settings
 from app.domain.imports import ImportRequest, ImportResult
 from app.postgres.database import Database
 from app.services.imports import ImportService
-from tests.acceptance.test_gaps import RECORDED
+from tests.acceptance.test_gaps import RECORDINGS_DIR
 from tests.processes import Processes
 
 pytestmark = pytest.mark.accept
 
 ROWS = 505_209
 ROUNDS = 6
-YEAR = RECORDED / "btc_usd_1m_2017_bitfinex.csv.gz"
-WISH = ImportRequest(None, "btc_usd", 60)
+YEAR = RECORDINGS_DIR / "btc_usd_1m_2017_bitfinex.csv.gz"
+REQUEST = ImportRequest(None, "btc_usd", 60)
 MEGABYTE = 2**20
 FIRST = 1_500_000_000
 """Seconds of July 2017; eight digits would be a date where they make one."""
 
 
-def _copied() -> bytes:
-    """The year as COPY takes it, made beforehand."""
+def _copy_input() -> bytes:
+    """Return the rows of the year as input for COPY."""
     lines = gzip.decompress(YEAR.read_bytes()).decode().splitlines()[1:]
     rows = (line.split(",") for line in lines)
     return "".join(
@@ -44,10 +44,10 @@ async def _copy(sql: asyncpg.Connection, rows: bytes) -> None:
 
 
 async def _load(database: Database, path: Path) -> ImportResult:
-    return await ImportService(database).load(path, WISH, lambda _: None)
+    return await ImportService(database).load(path, REQUEST, lambda _: None)
 
 
-async def _peak(process: psutil.Process) -> int:
+async def _peak_memory(process: psutil.Process) -> int:
     """Give the most memory that a process had until it ended."""
     peak = 0
     while process.status() != psutil.STATUS_ZOMBIE:  # its parent has not asked for it yet
@@ -60,7 +60,7 @@ async def _peak(process: psutil.Process) -> int:
 async def test_a_real_year_is_imported_nearly_as_fast_as_copied(
     database: Database, sql: asyncpg.Connection, record_property: Callable[[str, object], None]
 ) -> None:
-    rows = _copied()
+    rows = _copy_input()
     copying, loading = [], []
     for _ in range(ROUNDS):
         await sql.execute("TRUNCATE prices, recordings")
@@ -95,7 +95,7 @@ async def test_memory_stays_bounded_whatever_the_size(
             )
         with Processes(settings, tmp_path) as processes:
             process = processes.start("app", "import", str(path), "--ticker", f"t{number}")
-            peaks.append(await _peak(psutil.Process(process.popen.pid)))
+            peaks.append(await _peak_memory(psutil.Process(process.popen.pid)))
             assert process.popen.wait() == 0, process.output
     assert await sql.fetchval("SELECT count(*) FROM prices") == 3_100_000
     assert peaks[1] - peaks[0] < 50 * MEGABYTE

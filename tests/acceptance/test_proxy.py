@@ -39,14 +39,14 @@ async def proxy_url(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[str]:
             [program, "-d", "-c", config], stdout=log, stderr=log
         )
     try:
-        await until(lambda: listening(unused_tcp_port))
+        await until(lambda: is_listening(unused_tcp_port))
         yield f"http://127.0.0.1:{unused_tcp_port}"
     finally:
         running.terminate()
         running.wait(10)
 
 
-async def listening(port: int) -> bool:
+async def is_listening(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -56,8 +56,10 @@ async def listening(port: int) -> bool:
 
 
 @asynccontextmanager
-async def stand_in(scheme: str, directory: Path) -> AsyncIterator[tuple[Exchange, dict[str, str]]]:
-    """Run an exchange over http or https; give what a client needs to trust it."""
+async def running_exchange(
+    scheme: str, directory: Path
+) -> AsyncIterator[tuple[Exchange, dict[str, str]]]:
+    """Run an exchange over http or https, with the environment of clients that trust it."""
     if scheme == "http":
         async with Exchange() as exchange:
             yield exchange, {}
@@ -68,7 +70,9 @@ async def stand_in(scheme: str, directory: Path) -> AsyncIterator[tuple[Exchange
         yield exchange, {"SSL_CERT_FILE": str(files.certificate)}
 
 
-def through(settings: Settings, exchange: Exchange, proxy_url: str, password: str) -> Settings:
+def settings_with_proxy(
+    settings: Settings, exchange: Exchange, proxy_url: str, password: str
+) -> Settings:
     return settings.model_copy(
         update={
             "deribit_base_url": exchange.api_url,
@@ -84,16 +88,18 @@ def through(settings: Settings, exchange: Exchange, proxy_url: str, password: st
 async def test_collection_goes_through_the_proxy(
     settings: Settings, sql: asyncpg.Connection, proxy_url: str, tmp_path: Path, scheme: str
 ) -> None:
-    async with stand_in(scheme, tmp_path) as (exchange, env):
+    async with running_exchange(scheme, tmp_path) as (exchange, env):
         set_phase(exchange, 0.2, interval=2)
-        with Processes(through(settings, exchange, proxy_url, PASSWORD), tmp_path) as processes:
+        with Processes(
+            settings_with_proxy(settings, exchange, proxy_url, PASSWORD), tmp_path
+        ) as processes:
             worker = processes.worker("--loglevel=debug", env={**env, "LOG_LEVEL": "debug"})
             processes.beat(env=env)
             await until(lambda: sql.fetchval("SELECT count(*) >= 6 FROM prices"), 40)
             uvloop = processes.start("tests.acceptance.collect_under_uvloop", env=env)
             assert await asyncio.to_thread(uvloop.popen.wait, 30) == 0, uvloop.output
-        passed = (tmp_path / "proxy.log").read_text()
-        assert passed.count("CONNECT 127.0.0.1" if scheme == "https" else "GET http://") >= 1
+        proxy_log = (tmp_path / "proxy.log").read_text()
+        assert proxy_log.count("CONNECT 127.0.0.1" if scheme == "https" else "GET http://") >= 1
     for process in processes.running:
         assert PASSWORD not in process.output
     assert "Traceback" not in worker.output
@@ -103,9 +109,9 @@ async def test_collection_goes_through_the_proxy(
 async def test_wrong_password_is_a_clear_error_that_tells_no_secret(
     settings: Settings, proxy_url: str, tmp_path: Path, scheme: str
 ) -> None:
-    async with stand_in(scheme, tmp_path) as (exchange, env):
-        wrong = through(settings, exchange, proxy_url, "wrong-word")
-        with Processes(wrong, tmp_path) as processes:
+    async with running_exchange(scheme, tmp_path) as (exchange, env):
+        wrong_settings = settings_with_proxy(settings, exchange, proxy_url, "wrong-word")
+        with Processes(wrong_settings, tmp_path) as processes:
             tick = processes.start("app", "collect", env=env)
             assert await asyncio.to_thread(tick.popen.wait, 30) == 1
         assert "proxy_refused" in tick.output

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Servers
-from tests.repositories.statements import INSERTS, OTHERS, run_beside_one_another
+from tests.repositories.statements import INSERTS, OTHERS, run_concurrently
 
 pytestmark = pytest.mark.accept
 
@@ -18,7 +18,7 @@ async def test_no_hour_is_wrong_at_any_moment_of_thousands_of_statements(
     servers: Servers, database_name: str, record_property: Callable[[str, object], None]
 ) -> None:
     seed = SystemRandom().randrange(10**9)
-    statements = await run_beside_one_another(
+    statements = await run_concurrently(
         lambda: asyncpg.connect(servers.plain_url(database_name)), seed, STATEMENTS
     )
     record_property("statements", dict(statements.done))

@@ -1,4 +1,4 @@
-"""The API served for real, and a client that sends addresses as they are written."""
+"""A running API, and a client that sends URLs exactly as they are written."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from app.core.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with its body as the bytes that came."""
+    """An HTTP answer with its raw body."""
 
     status: int
     headers: dict[str, str]
@@ -26,34 +26,34 @@ class Answer:
         return json.loads(self.body)
 
     @property
-    def stamps(self) -> list[int]:
+    def timestamps(self) -> list[int]:
         return [item["timestamp"] for item in self.json()["items"]]
 
     @property
     def code(self) -> str:
-        """The code of a problem, whose form is looked at on the way."""
-        problem = self.json()
+        """The code of a problem response, whose format is checked too."""
+        body_json = self.json()
         assert self.headers["content-type"] == "application/problem+json"
-        assert problem["type"] == "about:blank"
-        assert problem["status"] == self.status
-        assert problem["title"]
-        assert problem["detail"]
-        code: str = problem["code"]
+        assert body_json["type"] == "about:blank"
+        assert body_json["status"] == self.status
+        assert body_json["title"]
+        assert body_json["detail"]
+        code: str = body_json["code"]
         return code
 
     @property
-    def faults(self) -> dict[str, str]:
+    def errors_by_parameter(self) -> dict[str, str]:
         """The messages of a 422, by parameter."""
         assert (self.status, self.code) == (422, "parameters_invalid")
-        return {fault["parameter"]: fault["message"] for fault in self.json()["errors"]}
+        return {error["parameter"]: error["message"] for error in self.json()["errors"]}
 
 
-class Api:
-    """Asks one server; follows no redirect."""
+class ApiClient:
+    """A client of one server; it follows no redirects."""
 
     def __init__(self, session: ClientSession, url: str) -> None:
         self._session = session
-        self._url = url
+        self.url = url
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.send("GET", path, headers=headers)
@@ -62,9 +62,9 @@ class Api:
         headers = {} if key is None else {"X-API-Key": key}
         return await self.send("POST", path, headers=headers, body=body)
 
-    async def status_of(self, request: bytes) -> int:
-        """Send bytes that no client would, and give the answer's status."""
-        url = URL(self._url)
+    async def status_of_raw_request(self, request: bytes) -> int:
+        """Send raw bytes that no HTTP client would send, and return the status."""
+        url = URL(self.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(request)
         status = int((await reader.readline()).split()[1])
@@ -75,24 +75,24 @@ class Api:
     async def send(
         self, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes = b""
     ) -> Answer:
-        url = URL(self._url + path, encoded=True)
+        url = URL(self.url + path, encoded=True)
         async with self._session.request(
             method, url, headers=headers, data=body or None, allow_redirects=False
         ) as response:
-            lowered = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, lowered, await response.read())
+            headers_by_name = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, headers_by_name, await response.read())
 
 
 @asynccontextmanager
-async def asking(url: str) -> AsyncIterator[Api]:
+async def open_api_client(url: str) -> AsyncIterator[ApiClient]:
     """Open a client of a server."""
     async with ClientSession(timeout=ClientTimeout(30)) as session:
-        yield Api(session, url)
+        yield ApiClient(session, url)
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Api]:
-    """Serve the API in this loop, on a free port, and ask it."""
+async def running_api(settings: Settings) -> AsyncIterator[ApiClient]:
+    """Serve the API in this event loop on a free port, with a client for it."""
     from app.main import create_app  # noqa: PLC0415  # Celery reads the environment at import
 
     config = uvicorn.Config(
@@ -106,7 +106,7 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
                 assert not running.done(), "it did not start: the log tells why"
                 await asyncio.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with asking(f"http://127.0.0.1:{port}") as api:
+        async with open_api_client(f"http://127.0.0.1:{port}") as api:
             yield api
     finally:
         server.should_exit = True

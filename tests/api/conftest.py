@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.core.settings import Settings
-from tests.api.client import Api, serving
+from tests.api.client import ApiClient, running_api
 
 
 @pytest.fixture
-async def api(settings: Settings) -> AsyncIterator[Api]:
+async def api(settings: Settings) -> AsyncIterator[ApiClient]:
     """The API with an empty database behind it."""
-    async with serving(settings) as serves:
-        yield serves
+    async with running_api(settings) as client:
+        yield client

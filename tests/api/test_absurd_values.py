@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from tests.api.client import Api
+from tests.api.client import ApiClient
 from tests.repositories.rows import store
 
 ABSURD = ["1e20", "-1e20", "9" * 19, "-" + "9" * 19, "9" * 400, "-" + "9" * 20, "NaN", "%00"]
@@ -16,7 +16,7 @@ PARAMETERS = {
 
 
 async def test_one_absurd_value_among_good_ones_is_refused(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     """Elsewhere values beyond int64 were a 500; two bad values at once would hide one another."""
     await store(sql, [60])

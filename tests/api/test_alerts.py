@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from app.core.settings import Settings
 from app.redis.alert_lease import LEASE_KEY
 from app.simulator import Exchange
-from tests.api.client import asking
+from tests.api.client import open_api_client
 from tests.api.test_outages import free_port
 from tests.conftest import set_phase
 from tests.processes import Processes
-from tests.receiver import TOKEN, receiving
 from tests.waiting import until
+from tests.webhook_receiver import TOKEN, running_webhook_receiver
 
 INTERVAL = 6
 
@@ -28,7 +28,7 @@ async def test_stopped_beat_makes_one_call_and_its_return_one_more(
 ) -> None:
     port = free_port()
     set_phase(exchange, 0.2, interval=INTERVAL)
-    async with receiving() as receiver:
+    async with running_webhook_receiver() as receiver:
         changes = {
             "alert_webhook_url": SecretStr(receiver.url),
             "api_port": port,
@@ -40,7 +40,7 @@ async def test_stopped_beat_makes_one_call_and_its_return_one_more(
             api = processes.start("app", "api")
             processes.worker()
             beat = processes.beat()
-            async with asking(f"http://127.0.0.1:{port}") as asked:
+            async with open_api_client(f"http://127.0.0.1:{port}") as asked:
 
                 async def healthy() -> bool:
                     try:
@@ -51,12 +51,12 @@ async def test_stopped_beat_makes_one_call_and_its_return_one_more(
                 await until(healthy, 60)
                 await until(lambda: redis.exists(LEASE_KEY))
                 os.kill(beat.popen.pid, signal.SIGSTOP)
-                await until(lambda: receiver.has(1), 40)
+                await until(lambda: receiver.has_received(1), 40)
                 os.kill(beat.popen.pid, signal.SIGCONT)
-                await until(lambda: receiver.has(2), 40)
+                await until(lambda: receiver.has_received(2), 40)
                 await until(healthy, 60)
             assert await asyncio.to_thread(api.stop) == 0
-    assert receiver.told == [("ticker_stale", "btc_usd"), ("ticker_recovered", "btc_usd")]
+    assert receiver.events == [("ticker_stale", "btc_usd"), ("ticker_recovered", "btc_usd")]
     assert receiver.bodies[0]["reason"].startswith("beat has been silent for ")
     assert api.output.count("alert_delivered") == 2
     assert TOKEN not in api.output

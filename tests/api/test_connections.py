@@ -2,13 +2,15 @@
 
 import asyncpg
 
-from tests.api.client import Api
+from tests.api.client import ApiClient
 from tests.repositories.rows import store
 
 SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
 
 
-async def test_requests_share_connections_that_stay_open(api: Api, sql: asyncpg.Connection) -> None:
+async def test_requests_share_connections_that_stay_open(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
     """Elsewhere every request made an engine of its own, and connected anew."""
     await store(sql, [60])
     before = await sql.fetchval(SESSIONS)

@@ -9,7 +9,7 @@ from app.domain.recordings import Recording
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import recordings, unfillable
-from tests.api.client import Api
+from tests.api.client import ApiClient
 from tests.repositories.rows import store
 
 BTC = TickerKey("deribit", "btc_usd")
@@ -17,7 +17,7 @@ START = 1_768_579_200
 
 
 @pytest.fixture
-async def recorded(database: Database, sql: asyncpg.Connection) -> None:
+async def stored_minutes(database: Database, sql: asyncpg.Connection) -> None:
     """Ten minutes of which the second and third, the sixth, and the ninth are missing."""
     async with database.transaction() as session:
         last = Slot(START + 540)
@@ -37,8 +37,8 @@ def _gap(first: int, last: int, reason: str = "beyond_lookback") -> dict[str, ob
 GAPS = [_gap(60, 120), _gap(300, 300, "chart_too_coarse"), _gap(480, 480)]
 
 
-@pytest.mark.usefixtures("recorded")
-async def test_coverage_tells_what_is_there_and_what_is_missing(api: Api) -> None:
+@pytest.mark.usefixtures("stored_minutes")
+async def test_coverage_tells_what_is_there_and_what_is_missing(api: ApiClient) -> None:
     assert (await api.get("/api/v1/coverage?ticker=BTC_usd")).json() == {
         "exchange": "deribit",
         "ticker": "btc_usd",
@@ -57,17 +57,17 @@ async def test_coverage_tells_what_is_there_and_what_is_missing(api: Api) -> Non
     }
 
 
-@pytest.mark.usefixtures("recorded")
-async def test_period_bounds_are_inclusive(api: Api) -> None:
+@pytest.mark.usefixtures("stored_minutes")
+async def test_period_bounds_are_inclusive(api: ApiClient) -> None:
     url = f"/api/v1/coverage?ticker=btc_usd&from_dt={START + 120}&to_dt={START + 300}"
-    found = (await api.get(url)).json()
-    assert (found["from"], found["to"]) == (START + 120, START + 300)
-    assert (found["expected"], found["missing"]) == (4, 2)
-    assert found["gaps"] == [_gap(120, 120), GAPS[1]]
+    body = (await api.get(url)).json()
+    assert (body["from"], body["to"]) == (START + 120, START + 300)
+    assert (body["expected"], body["missing"]) == (4, 2)
+    assert body["gaps"] == [_gap(120, 120), GAPS[1]]
 
 
-@pytest.mark.usefixtures("recorded")
-async def test_gaps_come_page_by_page(api: Api) -> None:
+@pytest.mark.usefixtures("stored_minutes")
+async def test_gaps_come_page_by_page(api: ApiClient) -> None:
     url, pages = "/api/v1/coverage?ticker=btc_usd&limit=2", []
     while url:
         answer = await api.get(url)
@@ -79,11 +79,11 @@ async def test_gaps_come_page_by_page(api: Api) -> None:
 
 
 async def test_ticker_that_was_never_recorded_is_expected_nothing_of(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [START], ticker="old_usd", source="import")
-    found = (await api.get("/api/v1/coverage?ticker=old_usd")).json()
-    assert (found["from"], found["to"], found["expected"], found["gaps"]) == (None, None, 0, [])
+    body = (await api.get("/api/v1/coverage?ticker=old_usd")).json()
+    assert (body["from"], body["to"], body["expected"], body["gaps"]) == (None, None, 0, [])
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,8 @@ async def test_ticker_that_was_never_recorded_is_expected_nothing_of(
         ("ticker=btc_usd&cursor=nonsense", 422, "parameters_invalid"),
     ],
 )
-async def test_nonsense_is_a_clear_error(api: Api, query: str, status: int, code: str) -> None:
+async def test_nonsense_is_a_clear_error(
+    api: ApiClient, query: str, status: int, code: str
+) -> None:
     answer = await api.get(f"/api/v1/coverage?{query}")
     assert (answer.status, answer.json()["code"]) == (status, code)

@@ -2,13 +2,13 @@
 
 import re
 
-from tests.api.client import Api
+from tests.api.client import ApiClient
 
 REFERENCE = re.compile(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""")
 ELSEWHERE = re.compile(r"""(?:https?:)?//[\w.-]+\.\w+""")
 
 
-async def test_pages_reference_no_other_host_and_all_of_them_answer(api: Api) -> None:
+async def test_pages_reference_no_other_host_and_all_of_them_answer(api: ApiClient) -> None:
     """Elsewhere /docs was blank without internet, for it loads its script from a CDN."""
     for page in ("/docs", "/redoc"):
         answer = await api.get(page)
@@ -23,7 +23,7 @@ async def test_pages_reference_no_other_host_and_all_of_them_answer(api: Api) ->
             assert (found.status, bool(found.body)) == (200, True), reference
 
 
-async def test_styles_and_scripts_come_with_their_media_types(api: Api) -> None:
+async def test_styles_and_scripts_come_with_their_media_types(api: ApiClient) -> None:
     html = (await api.get("/docs")).body.decode() + (await api.get("/redoc")).body.decode()
     scripts = re.findall(r'<script[^>]+src="([^"]+)"', html)
     styles = re.findall(r'<link[^>]+rel="stylesheet"[^>]+href="([^"]+)"', html)
@@ -37,7 +37,7 @@ async def test_styles_and_scripts_come_with_their_media_types(api: Api) -> None:
         assert re.findall(rb"@import|url\(\s*[\"']?(?:https?:|//)", answer.body) == []
 
 
-async def test_missing_file_of_the_documentation_is_a_problem(api: Api) -> None:
+async def test_missing_file_of_the_documentation_is_a_problem(api: ApiClient) -> None:
     answer = await api.get("/static-offline-docs/../../../etc/passwd")
     assert answer.status == 404
     answer = await api.get("/static-offline-docs/nope.js")

@@ -21,32 +21,33 @@ from app.domain.exports import ExportFormat
 from app.domain.prices import TickerKey, TimeRange
 from app.runtime import Runtime
 from app.services import exports
-from tests.api.client import Api, serving
+from tests.api.client import ApiClient, running_api
 from tests.repositories.rows import store
 
 T0 = 1_768_579_200
 SLOTS = [T0 + 60 * number for number in range(25)]
 URL = "/api/v1/prices/export?ticker=btc_usd"
 PLAIN = {"Accept-Encoding": "identity"}
-MANY = """
+INSERT_MANY = """
 INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
 SELECT 'deribit', 'btc_usd', $1 + 60 * n, 50000 + n % 997 / 8.0, 0, 'import'
 FROM generate_series(0, $2::bigint - 1) AS n
 """
-DIGITS = ["1", "1.50", "0.000000000000000001", "999999999999.123456789012345678"]
+EXACT_PRICES = ["1", "1.50", "0.000000000000000001", "999999999999.123456789012345678"]
 
 
 @pytest.fixture
-async def digits(sql: asyncpg.Connection) -> None:
-    for slot, price in zip(SLOTS, DIGITS, strict=False):
+async def exact_prices(sql: asyncpg.Connection) -> None:
+    for slot, price in zip(SLOTS, EXACT_PRICES, strict=False):
         await store(sql, [slot], price=price)
 
 
-@pytest.mark.usefixtures("digits")
-async def test_csv_has_a_head_and_exact_digits(api: Api) -> None:
+@pytest.mark.usefixtures("exact_prices")
+async def test_csv_has_a_head_and_exact_digits(api: ApiClient) -> None:
     answer = await api.get(URL, **PLAIN)
     assert answer.body.decode() == "exchange,ticker,timestamp,price,source\n" + "".join(
-        f"deribit,btc_usd,{slot},{price},live\n" for slot, price in zip(SLOTS, DIGITS, strict=False)
+        f"deribit,btc_usd,{slot},{price},live\n"
+        for slot, price in zip(SLOTS, EXACT_PRICES, strict=False)
     )
     assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
     assert answer.headers["content-disposition"] == (
@@ -55,32 +56,32 @@ async def test_csv_has_a_head_and_exact_digits(api: Api) -> None:
     assert "content-encoding" not in answer.headers
 
 
-@pytest.mark.usefixtures("digits")
-async def test_ndjson_has_an_object_a_line(api: Api) -> None:
+@pytest.mark.usefixtures("exact_prices")
+async def test_ndjson_has_an_object_a_line(api: ApiClient) -> None:
     answer = await api.get(f"{URL}&format=ndjson")
     lines = answer.body.splitlines()
     assert lines[1] == (
         b'{"exchange":"deribit","ticker":"btc_usd","timestamp":1768579260,'
         b'"price":1.50,"source":"live"}'
     )
-    assert [str(json.loads(line, parse_float=str)["price"]) for line in lines] == DIGITS
+    assert [str(json.loads(line, parse_float=str)["price"]) for line in lines] == EXACT_PRICES
     assert answer.headers["content-type"] == "application/x-ndjson"
 
 
-@pytest.mark.usefixtures("digits")
-async def test_parquet_has_decimals_where_all_prices_fit(api: Api) -> None:
+@pytest.mark.usefixtures("exact_prices")
+async def test_parquet_has_decimals_where_all_prices_fit(api: ApiClient) -> None:
     answer = await api.get(f"{URL}&format=parquet", **PLAIN)
     table = pq.read_table(io.BytesIO(answer.body))
     assert table.schema.names == ["exchange", "ticker", "timestamp", "price", "source"]
     assert table.schema.field("price").type == pa.decimal128(38, 18)
-    assert table.column("price").to_pylist() == [Decimal(price) for price in DIGITS]
+    assert table.column("price").to_pylist() == [Decimal(price) for price in EXACT_PRICES]
     assert table.column("timestamp").to_pylist() == SLOTS[:4]
     assert answer.headers["content-type"] == "application/vnd.apache.parquet"
 
 
 @pytest.mark.parametrize("odd", ["0.0000000000000000001", "123456789012345678901"])
 async def test_parquet_has_text_where_a_price_does_not_fit(
-    api: Api, sql: asyncpg.Connection, odd: str
+    api: ApiClient, sql: asyncpg.Connection, odd: str
 ) -> None:
     await store(sql, SLOTS[:1], price="1.50")
     await store(sql, SLOTS[1:2], price=odd)
@@ -92,7 +93,7 @@ async def test_parquet_has_text_where_a_price_does_not_fit(
 
 
 async def test_blocks_join_without_a_seam(
-    api: Api, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    api: ApiClient, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store(sql, SLOTS)
     for size in (1, 7, 24, 25, 26):
@@ -107,7 +108,7 @@ async def test_blocks_join_without_a_seam(
 
 
 async def test_both_bounds_are_inclusive_and_the_next_second_resumes(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await store(sql, SLOTS)
     whole = (await api.get(URL)).body
@@ -118,7 +119,7 @@ async def test_both_bounds_are_inclusive_and_the_next_second_resumes(
     assert 'filename="deribit-btc_usd-20260116T160901Z-20260116T162400Z.csv"' in name
 
 
-async def test_text_is_gzipped_when_asked(api: Api, sql: asyncpg.Connection) -> None:
+async def test_text_is_gzipped_when_asked(api: ApiClient, sql: asyncpg.Connection) -> None:
     await store(sql, SLOTS)
     for kind in ("csv", "ndjson"):
         plain = await api.get(f"{URL}&format={kind}", **PLAIN)
@@ -129,7 +130,7 @@ async def test_text_is_gzipped_when_asked(api: Api, sql: asyncpg.Connection) -> 
         assert packed.body == plain.body  # the client unpacked it
 
 
-async def test_nothing_stored_is_a_file_without_rows(api: Api) -> None:
+async def test_nothing_stored_is_a_file_without_rows(api: ApiClient) -> None:
     answer = await api.get(URL)
     assert (answer.status, answer.body) == (200, b"exchange,ticker,timestamp,price,source\n")
     assert 'filename="deribit-btc_usd.csv"' in answer.headers["content-disposition"]
@@ -138,12 +139,12 @@ async def test_nothing_stored_is_a_file_without_rows(api: Api) -> None:
     assert pq.read_table(io.BytesIO(parquet.body)).num_rows == 0
 
 
-async def test_what_makes_no_sense_is_told_before_the_stream(api: Api) -> None:
+async def test_what_makes_no_sense_is_told_before_the_stream(api: ApiClient) -> None:
     unknown = await api.get("/api/v1/prices/export?ticker=nope")
     assert (unknown.status, unknown.code) == (404, "ticker_not_found")
-    assert set((await api.get(f"{URL}&format=xml")).faults) == {"format"}
-    assert set((await api.get(f"{URL}&from_dt=2&to_dt=1")).faults) == {"from_dt"}
-    assert set((await api.get("/api/v1/prices/export")).faults) == {"ticker"}
+    assert set((await api.get(f"{URL}&format=xml")).errors_by_parameter) == {"format"}
+    assert set((await api.get(f"{URL}&from_dt=2&to_dt=1")).errors_by_parameter) == {"from_dt"}
+    assert set((await api.get("/api/v1/prices/export")).errors_by_parameter) == {"ticker"}
 
 
 async def test_rows_written_meanwhile_come_once_or_not_at_all(
@@ -160,32 +161,32 @@ async def test_rows_written_meanwhile_come_once_or_not_at_all(
             if len(lines) == 5:
                 await store(sql, SLOTS[1::2])
                 await store(sql, [SLOTS[-1] + 60])
-    stamps = [int(line.split(b",")[2]) for line in lines[1:]]
-    assert stamps == sorted(set(stamps))
-    assert set(SLOTS[::2]) <= set(stamps) <= set(SLOTS)
+    timestamps = [int(line.split(b",")[2]) for line in lines[1:]]
+    assert timestamps == sorted(set(timestamps))
+    assert set(SLOTS[::2]) <= set(timestamps) <= set(SLOTS)
 
 
 @pytest.fixture
-async def long(sql: asyncpg.Connection) -> None:
-    """More than the buffers between the service and a client hold."""
-    await sql.execute(MANY, T0, 600_000)
+async def many_rows(sql: asyncpg.Connection) -> None:
+    """More rows than the buffers between the service and a client can hold."""
+    await sql.execute(INSERT_MANY, T0, 600_000)
 
 
 @pytest.fixture
-async def raw(settings: Settings) -> AsyncIterator["Raw"]:
-    async with serving(settings) as api, AsyncExitStack() as stack:
-        yield Raw(api, stack)
+async def slow_reader(settings: Settings) -> AsyncIterator["SlowReader"]:
+    async with running_api(settings) as api, AsyncExitStack() as stack:
+        yield SlowReader(api, stack)
 
 
-class Raw:
-    """A client that reads when it likes."""
+class SlowReader:
+    """A client that starts an export and reads it later."""
 
-    def __init__(self, api: Api, stack: AsyncExitStack) -> None:
+    def __init__(self, api: ApiClient, stack: AsyncExitStack) -> None:
         self.api = api
         self._stack = stack
 
-    async def ask(self) -> asyncio.StreamReader:
-        _, host = self.api._url.split("//")
+    async def start_export(self) -> asyncio.StreamReader:
+        _, host = self.api.url.split("//")
         name, port = host.split(":")
         reader, writer = await asyncio.open_connection(name, int(port), limit=1024)
         self._stack.callback(writer.close)
@@ -194,21 +195,21 @@ class Raw:
         return reader
 
 
-def _is_whole(sent: bytes) -> bool:
+def _is_complete(sent: bytes) -> bool:
     return sent.endswith(b"0\r\n\r\n")
 
 
-@pytest.mark.usefixtures("long")
+@pytest.mark.usefixtures("many_rows")
 async def test_client_that_reads_slowly_gets_everything_and_holds_no_connection(
-    raw: Raw, sql: asyncpg.Connection
+    slow_reader: SlowReader, sql: asyncpg.Connection
 ) -> None:
-    reader = await raw.ask()
+    reader = await slow_reader.start_export()
     await asyncio.sleep(0.5)
     busy = "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()"
     assert await sql.fetchval(f"{busy} AND datname = current_database()") == 0
-    assert (await raw.api.get("/api/v1/prices/latest?ticker=btc_usd")).status == 200
+    assert (await slow_reader.api.get("/api/v1/prices/latest?ticker=btc_usd")).status == 200
     sent = await _until_end(reader)
-    assert _is_whole(sent)
+    assert _is_complete(sent)
     assert re.sub(rb"\r\n[0-9a-f]+\r\n", b"", sent).count(b",import\n") == 600_000
 
 
@@ -217,40 +218,42 @@ async def _until_end(reader: asyncio.StreamReader) -> bytes:
     sent = bytearray()
     while piece := await reader.read(65_536):
         sent += piece
-        if _is_whole(bytes(sent[-5:])):
+        if _is_complete(bytes(sent[-5:])):
             break
     return bytes(sent)
 
 
-@pytest.mark.usefixtures("long")
+@pytest.mark.usefixtures("many_rows")
 async def test_client_that_reads_no_more_is_cut_off(
-    raw: Raw, monkeypatch: pytest.MonkeyPatch
+    slow_reader: SlowReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(route, "SEND_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(exports, "MAX_CONCURRENT", 1)
-    reader = await raw.ask()
+    reader = await slow_reader.start_export()
     await asyncio.sleep(1.5)
-    assert not _is_whole(await _until_end(reader))
+    assert not _is_complete(await _until_end(reader))
 
 
-@pytest.mark.usefixtures("long")
-async def test_failure_in_the_middle_cuts_the_connection(raw: Raw, sql: asyncpg.Connection) -> None:
-    reader = await raw.ask()
+@pytest.mark.usefixtures("many_rows")
+async def test_failure_in_the_middle_cuts_the_connection(
+    slow_reader: SlowReader, sql: asyncpg.Connection
+) -> None:
+    reader = await slow_reader.start_export()
     await sql.execute("DROP TABLE prices")
-    assert not _is_whole(await _until_end(reader))
+    assert not _is_complete(await _until_end(reader))
 
 
-@pytest.mark.usefixtures("long")
-async def test_too_many_at_once_are_told_to_come_again(raw: Raw) -> None:
-    readers = [await raw.ask() for _ in range(exports.MAX_CONCURRENT)]
-    refused = await raw.api.get(URL)
+@pytest.mark.usefixtures("many_rows")
+async def test_too_many_at_once_are_told_to_come_again(slow_reader: SlowReader) -> None:
+    readers = [await slow_reader.start_export() for _ in range(exports.MAX_CONCURRENT)]
+    refused = await slow_reader.api.get(URL)
     assert (refused.status, refused.code) == (429, "too_many_exports")
     assert refused.headers["retry-after"]
-    assert _is_whole(await _until_end(readers[0]))
-    assert (await raw.api.get(f"{URL}&to_dt={T0}")).status == 200
+    assert _is_complete(await _until_end(readers[0]))
+    assert (await slow_reader.api.get(f"{URL}&to_dt={T0}")).status == 200
 
 
-@pytest.mark.usefixtures("digits")
+@pytest.mark.usefixtures("exact_prices")
 async def test_gzip_is_a_whole_gzip_file(runtime: Runtime) -> None:
     key = TickerKey("deribit", "btc_usd")
     export = await runtime.exports.prepare(key, TimeRange(), ExportFormat.CSV)

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from tests.api.client import Answer, Api
+from tests.api.client import Answer, ApiClient
 from tests.repositories.rows import store
 from tests.waiting import until
 
@@ -43,7 +43,7 @@ UNUSUAL = (
     f"{PRICES}/latest?ticker=nope_usd",
     f"{PRICES}/latest?ticker=eth_usd",
 )
-SAME = ("content-type", "content-length", "cache-control", "etag", "link")
+COMPARED_HEADERS = ("content-type", "content-length", "cache-control", "etag", "link")
 
 
 @pytest.fixture
@@ -51,17 +51,17 @@ async def whole_day(sql: asyncpg.Connection) -> None:
     await store(sql, range(START, START + 86_400, 60), price="60123.4500")
 
 
-async def _ask(api: Api, path: str, **headers: str) -> Answer:
-    """Ask as wrk and curl do; who wants gzip is served by FastAPI."""
+async def _get_uncompressed(api: ApiClient, path: str, **headers: str) -> Answer:
+    """Send a request without gzip, as wrk and curl do; FastAPI serves those with gzip."""
     return await api.get(path, **{"Accept-Encoding": "identity", **headers})
 
 
-async def _by_framework(api: Api, path: str) -> Answer:
-    """Ask with a header that the fast path leaves to FastAPI."""
-    return await _ask(api, path, **{"X-Request-ID": "framework"})
+async def _get_from_fastapi(api: ApiClient, path: str) -> Answer:
+    """Send a request with a header that the fast path leaves to FastAPI."""
+    return await _get_uncompressed(api, path, **{"X-Request-ID": "framework"})
 
 
-def _is_hot(answer: Answer) -> bool:
+def _is_from_fast_path(answer: Answer) -> bool:
     """Tell by the request's id: the fast path counts, FastAPI draws a random UUID of version 4."""
     return answer.headers["x-request-id"][12] != "4" or answer.headers["x-request-id"][16:20] == (
         "0000"
@@ -70,47 +70,47 @@ def _is_hot(answer: Answer) -> bool:
 
 @pytest.mark.usefixtures("whole_day")
 @pytest.mark.parametrize("path", PLAIN)
-async def test_fast_path_answers_what_fastapi_answers(api: Api, path: str) -> None:
-    async def is_remembered() -> bool:
-        return _is_hot(await _ask(api, path))
+async def test_fast_path_answers_what_fastapi_answers(api: ApiClient, path: str) -> None:
+    async def is_cached() -> bool:
+        return _is_from_fast_path(await _get_uncompressed(api, path))
 
-    await until(is_remembered)
+    await until(is_cached)
     while True:
-        slow, fast = await _by_framework(api, path), await _ask(api, path)
+        slow, fast = await _get_from_fastapi(api, path), await _get_uncompressed(api, path)
         if "latest" not in path or slow.json()["age_seconds"] == fast.json()["age_seconds"]:
             break  # else a second began between the two
     assert (fast.status, fast.body) == (slow.status, slow.body) == (200, slow.body)
-    headers = [{name: a.headers.get(name) for name in SAME} for a in (slow, fast)]
+    headers = [{name: a.headers.get(name) for name in COMPARED_HEADERS} for a in (slow, fast)]
     assert headers[0] == headers[1]
 
 
 @pytest.mark.usefixtures("whole_day")
 @pytest.mark.parametrize("path", UNUSUAL)
-async def test_unusual_requests_are_left_to_fastapi(api: Api, path: str) -> None:
-    await _ask(api, DAY)
-    await _ask(api, LATEST)
+async def test_unusual_requests_are_left_to_fastapi(api: ApiClient, path: str) -> None:
+    await _get_uncompressed(api, DAY)
+    await _get_uncompressed(api, LATEST)
     for _ in range(2):
-        assert not _is_hot(await _ask(api, path))
-    assert not _is_hot(await api.get(DAY, **{"Accept-Encoding": "gzip"}))
+        assert not _is_from_fast_path(await _get_uncompressed(api, path))
+    assert not _is_from_fast_path(await api.get(DAY, **{"Accept-Encoding": "gzip"}))
 
 
 @pytest.mark.usefixtures("whole_day")
-async def test_headers_that_change_the_answer_are_left_to_fastapi(api: Api) -> None:
-    async def is_remembered() -> bool:
-        return _is_hot(await _ask(api, DAY))
+async def test_headers_that_change_the_answer_are_left_to_fastapi(api: ApiClient) -> None:
+    async def is_cached() -> bool:
+        return _is_from_fast_path(await _get_uncompressed(api, DAY))
 
-    await until(is_remembered)
-    tag = (await _ask(api, DAY)).headers["etag"]
+    await until(is_cached)
+    tag = (await _get_uncompressed(api, DAY)).headers["etag"]
     assert (await api.get(DAY, **{"If-None-Match": tag})).status == 304
-    assert not _is_hot(await _ask(api, DAY, Origin="https://example.org"))
+    assert not _is_from_fast_path(await _get_uncompressed(api, DAY, Origin="https://example.org"))
 
 
 @pytest.mark.usefixtures("whole_day")
-async def test_fast_answers_are_counted(api: Api, redis: Redis) -> None:
-    async def is_remembered() -> bool:
-        return _is_hot(await api.get(LATEST))
+async def test_fast_answers_are_counted(api: ApiClient, redis: Redis) -> None:
+    async def is_cached() -> bool:
+        return _is_from_fast_path(await api.get(LATEST))
 
-    await until(is_remembered)
+    await until(is_cached)
     counter = 'prices_http_requests_total{method="GET",route="/api/v1/prices/latest",status="200"}'
     before = _value((await api.get("/metrics")).body, counter)
     for _ in range(5):
@@ -124,7 +124,7 @@ def _value(metrics: bytes, counter: str) -> float:
     return float(line.rpartition(" ")[2])
 
 
-async def test_new_price_is_seen_within_a_second(api: Api, sql: asyncpg.Connection) -> None:
+async def test_new_price_is_seen_within_a_second(api: ApiClient, sql: asyncpg.Connection) -> None:
     for slot in range(START, START + 300, 60):
         await store(sql, [slot])
 

@@ -7,12 +7,12 @@ from redis.asyncio import Redis
 
 from app.api import dependencies
 from app.core.settings import Settings
-from tests.api.client import Api, serving
+from tests.api.client import ApiClient, running_api
 
 FETCH = "/api/v1/tasks/fetch-prices"
 
 
-async def test_right_key_opens(api: Api) -> None:
+async def test_right_key_opens(api: ApiClient) -> None:
     answer = await api.post(FETCH)
     assert answer.status == 202
     task_id = answer.json()["task_id"]
@@ -24,24 +24,24 @@ async def test_right_key_opens(api: Api) -> None:
     }
 
 
-async def test_missing_key_is_a_401(api: Api) -> None:
+async def test_missing_key_is_a_401(api: ApiClient) -> None:
     for answer in (await api.post(FETCH, key=None), await api.post(FETCH, key="")):
         assert (answer.status, answer.code) == (401, "key_missing")
         assert answer.headers["www-authenticate"]
 
 
-async def test_wrong_key_is_a_403(api: Api) -> None:
+async def test_wrong_key_is_a_403(api: ApiClient) -> None:
     for key in ("wrong", "right-ke", "right-keyy", "RIGHT-KEY", "right-key,other", "x" * 10_000):
         answer = await api.post(FETCH, key=key)
         assert (answer.status, answer.code) == (403, "key_refused"), key
         assert key.encode() not in answer.body
 
 
-async def test_key_in_the_query_is_no_key(api: Api) -> None:
+async def test_key_in_the_query_is_no_key(api: ApiClient) -> None:
     assert (await api.post(f"{FETCH}?X-API-Key=right-key", key=None)).status == 401
 
 
-async def test_refused_request_starts_nothing(api: Api, redis: Redis) -> None:
+async def test_refused_request_starts_nothing(api: ApiClient, redis: Redis) -> None:
     await api.post(FETCH, key="wrong")
     await api.post(FETCH, key=None)
     assert await redis.keys("prices:task:*") == []
@@ -49,7 +49,7 @@ async def test_refused_request_starts_nothing(api: Api, redis: Redis) -> None:
 
 
 async def test_without_keys_the_answer_says_how_to_set_one(settings: Settings) -> None:
-    async with serving(settings.model_copy(update={"api_keys": ()})) as api:
+    async with running_api(settings.model_copy(update={"api_keys": ()})) as api:
         for key in (None, "", "right-key"):
             answer = await api.post(FETCH, key=key)
             assert (answer.status, answer.code) == (403, "key_refused")
@@ -58,7 +58,7 @@ async def test_without_keys_the_answer_says_how_to_set_one(settings: Settings) -
 
 async def test_every_one_of_several_keys_opens(settings: Settings) -> None:
     keys = (SecretStr("first"), SecretStr("second"), SecretStr("ключ"))
-    async with serving(settings.model_copy(update={"api_keys": keys})) as api:
+    async with running_api(settings.model_copy(update={"api_keys": keys})) as api:
         for key in keys:
             assert (await api.post(FETCH, key=key.get_secret_value())).status == 202
         assert (await api.post(FETCH, key="third")).status == 403
@@ -67,7 +67,7 @@ async def test_every_one_of_several_keys_opens(settings: Settings) -> None:
 async def test_no_key_shows_in_an_answer_or_a_log(
     settings: Settings, sql: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with serving(settings.model_copy(update={"log_level": "debug"})) as api:
+    async with running_api(settings.model_copy(update={"log_level": "debug"})) as api:
         await sql.execute("DROP TABLE prices")
         answers = [
             await api.post(FETCH),

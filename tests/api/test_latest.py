@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from tests.api.client import Api
+from tests.api.client import ApiClient
 from tests.repositories.rows import store
 from tests.waiting import until
 
@@ -10,19 +10,21 @@ LATEST = "/api/v1/prices/latest?ticker=btc_usd"
 AT = "/api/v1/prices/at?ticker=btc_usd"
 
 
-async def _slot(sql: asyncpg.Connection, age: int) -> int:
+async def _store_with_age(sql: asyncpg.Connection, age: int) -> int:
     """Store a price so many seconds old and give its slot."""
     slot = int(await sql.fetchval("SELECT floor(extract(epoch FROM clock_timestamp()))")) - age
     await store(sql, [slot])
     return slot
 
 
-async def test_latest_has_the_shape_of_the_contract(api: Api, sql: asyncpg.Connection) -> None:
+async def test_latest_has_the_shape_of_the_contract(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
     await store(sql, [60, 0])
-    slot = await _slot(sql, 12)
-    found = (await api.get(LATEST)).json()
-    assert 12 <= found.pop("age_seconds") < 40
-    assert found == {
+    slot = await _store_with_age(sql, 12)
+    body = (await api.get(LATEST)).json()
+    assert 12 <= body.pop("age_seconds") < 40
+    assert body == {
         "exchange": "deribit",
         "ticker": "btc_usd",
         "timestamp": slot,
@@ -33,33 +35,35 @@ async def test_latest_has_the_shape_of_the_contract(api: Api, sql: asyncpg.Conne
 
 
 async def test_latest_is_stale_when_older_than_two_intervals(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
-    await _slot(sql, 121)
+    await _store_with_age(sql, 121)
     assert (await api.get(LATEST)).json()["stale"] is True
-    await _slot(sql, 100)
-    await until(lambda: _is_fresh(api))
+    await _store_with_age(sql, 100)
+    await until(lambda: _is_not_too_old(api))
 
 
-async def _is_fresh(api: Api) -> bool:
+async def _is_not_too_old(api: ApiClient) -> bool:
     fresh: bool = not (await api.get(LATEST)).json()["stale"]
     return fresh
 
 
-async def test_age_is_never_below_zero(api: Api, sql: asyncpg.Connection) -> None:
-    await _slot(sql, -3600)
-    found = (await api.get(f"{LATEST}&max_age_seconds=0")).json()
-    assert (found["age_seconds"], found["stale"]) == (0, False)
+async def test_age_is_never_below_zero(api: ApiClient, sql: asyncpg.Connection) -> None:
+    await _store_with_age(sql, -3600)
+    body = (await api.get(f"{LATEST}&max_age_seconds=0")).json()
+    assert (body["age_seconds"], body["stale"]) == (0, False)
 
 
-async def test_latest_older_than_asked_for_is_a_404(api: Api, sql: asyncpg.Connection) -> None:
-    await _slot(sql, 100)
+async def test_latest_older_than_asked_for_is_a_404(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
+    await _store_with_age(sql, 100)
     answer = await api.get(f"{LATEST}&max_age_seconds=99")
     assert (answer.status, answer.code) == (404, "price_too_old")
     assert (await api.get(f"{LATEST}&max_age_seconds=200")).status == 200
 
 
-async def test_latest_before_anything_is_stored_says_so(api: Api) -> None:
+async def test_latest_before_anything_is_stored_says_so(api: ApiClient) -> None:
     for path in (LATEST, f"{LATEST}&max_age_seconds=1"):
         answer = await api.get(path)
         assert (answer.status, answer.code) == (404, "no_price_yet")
@@ -67,23 +71,23 @@ async def test_latest_before_anything_is_stored_says_so(api: Api) -> None:
     assert (at.status, at.code) == (404, "no_price_near")
 
 
-async def test_ages_that_make_no_sense_are_refused(api: Api) -> None:
+async def test_ages_that_make_no_sense_are_refused(api: ApiClient) -> None:
     for text in ("-1", "1e20", "9" * 25, "NaN", "", "%00", "ten"):
         answer = await api.get(f"{LATEST}&max_age_seconds={text}")
-        assert set(answer.faults) == {"max_age_seconds"}
+        assert set(answer.errors_by_parameter) == {"max_age_seconds"}
         answer = await api.get(f"{AT}&timestamp=1&tolerance_seconds={text}")
-        assert set(answer.faults) == {"tolerance_seconds"}
+        assert set(answer.errors_by_parameter) == {"tolerance_seconds"}
 
 
-async def test_every_bad_parameter_has_its_entry(api: Api) -> None:
+async def test_every_bad_parameter_has_its_entry(api: ApiClient) -> None:
     answer = await api.get("/api/v1/prices/at?ticker=%20&timestamp=x&tolerance_seconds=y")
-    assert set(answer.faults) == {"ticker", "timestamp", "tolerance_seconds"}
+    assert set(answer.errors_by_parameter) == {"ticker", "timestamp", "tolerance_seconds"}
     missing = await api.get("/api/v1/prices/at")
-    assert set(missing.faults) == {"ticker", "timestamp"}
+    assert set(missing.errors_by_parameter) == {"ticker", "timestamp"}
 
 
 async def test_at_takes_the_newest_price_within_the_tolerance(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [600, 660, 6000])
     expected = {
@@ -108,7 +112,7 @@ async def test_at_takes_the_newest_price_within_the_tolerance(
 
 
 async def test_price_at_a_moment_has_the_shape_of_the_contract(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [660], source="backfill")
     assert (await api.get(f"{AT}&timestamp=700.")).status == 422
@@ -121,7 +125,9 @@ async def test_price_at_a_moment_has_the_shape_of_the_contract(
     }
 
 
-async def test_upper_case_ticker_finds_the_same_rows(api: Api, sql: asyncpg.Connection) -> None:
+async def test_upper_case_ticker_finds_the_same_rows(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
     """Elsewhere upper-case tickers were accepted and matched nothing."""
     await store(sql, [660])
     lower = await api.get(f"{AT}&timestamp=700")
@@ -130,15 +136,17 @@ async def test_upper_case_ticker_finds_the_same_rows(api: Api, sql: asyncpg.Conn
         assert (await api.get(path)).body == lower.body
 
 
-async def test_several_tickers_come_in_the_order_asked(api: Api, sql: asyncpg.Connection) -> None:
-    slot = await _slot(sql, 5)
+async def test_several_tickers_come_in_the_order_asked(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
+    slot = await _store_with_age(sql, 5)
     await store(sql, [slot - 60], ticker="eth_usd")
     await store(sql, [slot - 120], ticker="btc_usd", exchange="kraken", source="import")
     path = "/api/v1/prices/latest?ticker=eth_usd&ticker=BTC_usd&ticker=Kraken:btc_usd"
     answer = (await api.get(f"{path}&ticker=eth_usd")).json()
     assert set(answer) == {"items"}
-    found = [(one["exchange"], one["ticker"], one["timestamp"]) for one in answer["items"]]
-    assert found == [
+    body = [(one["exchange"], one["ticker"], one["timestamp"]) for one in answer["items"]]
+    assert body == [
         ("deribit", "eth_usd", slot - 60),
         ("deribit", "btc_usd", slot),
         ("kraken", "btc_usd", slot - 120),
@@ -149,9 +157,9 @@ async def test_several_tickers_come_in_the_order_asked(api: Api, sql: asyncpg.Co
 
 
 async def test_exchange_counts_for_the_tickers_that_name_none(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
-    slot = await _slot(sql, 5)
+    slot = await _store_with_age(sql, 5)
     await store(sql, [slot], exchange="kraken")
     both = "/api/v1/prices/latest?ticker=btc_usd&ticker=deribit:btc_usd&exchange=kraken"
     items = (await api.get(both)).json()["items"]
@@ -160,16 +168,16 @@ async def test_exchange_counts_for_the_tickers_that_name_none(
     assert (one["exchange"], one["timestamp"]) == ("kraken", slot)
 
 
-async def test_tickers_joined_by_a_comma_are_told_the_right_way(api: Api) -> None:
+async def test_tickers_joined_by_a_comma_are_told_the_right_way(api: ApiClient) -> None:
     answer = await api.get("/api/v1/prices/latest?ticker=btc_usd,eth_usd")
     assert answer.status == 422
     assert answer.json()["detail"] == "ticker: give ticker several times, one name each"
 
 
 async def test_one_ticker_among_several_that_has_no_price_is_named(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
-    await _slot(sql, 200)
+    await _store_with_age(sql, 200)
     for more, code, named in (
         ("&ticker=nope", "ticker_not_found", "deribit:nope"),
         ("&ticker=eth_usd", "no_price_yet", "deribit:eth_usd"),
@@ -179,11 +187,11 @@ async def test_one_ticker_among_several_that_has_no_price_is_named(
         assert (answer.status, answer.code) == (404, code)
         assert named in answer.json()["detail"]
     for bad in ("", "a:b:c", ":", "a:", "x" * 65):
-        assert set((await api.get(f"{LATEST}&ticker={bad}")).faults) == {"ticker"}
+        assert set((await api.get(f"{LATEST}&ticker={bad}")).errors_by_parameter) == {"ticker"}
 
 
 async def test_no_price_near_tells_where_data_begins_and_ends(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     empty = await api.get(f"{AT}&timestamp=5000")
     assert (empty.code, empty.json()["detail"].endswith("; nothing is stored of it yet")) == (

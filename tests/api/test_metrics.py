@@ -19,7 +19,7 @@ from app.redis.heartbeats import Heartbeat, Role
 from app.repositories import unfillable
 from app.runtime import Runtime
 from app.simulator import Exchange
-from tests.api.client import Api, serving
+from tests.api.client import ApiClient, running_api
 from tests.conftest import Servers, set_phase
 from tests.processes import PROJECT, Processes
 from tests.waiting import until
@@ -27,7 +27,7 @@ from tests.waiting import until
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
-async def scrape(api: Api) -> Samples:
+async def scrape(api: ApiClient) -> Samples:
     answer = await api.get("/metrics")
     assert answer.status == 200
     return {
@@ -37,22 +37,22 @@ async def scrape(api: Api) -> Samples:
     }
 
 
-async def test_requests_are_counted_by_route_and_status(api: Api) -> None:
+async def test_requests_are_counted_by_route_and_status(api: ApiClient) -> None:
     for path in ("/api/v1/tickers", "/api/v1/tickers", "/api/v1/tasks/abc", "/no/such/thing"):
         await api.get(path)
     samples = await scrape(api)
-    served = "prices_http_requests_total"
-    assert samples[served, ("GET", "/api/v1/tickers", "200")] == 2
-    assert samples[served, ("GET", "/api/v1/tasks/{task_id}", "404")] == 1
-    assert samples[served, ("GET", "unmatched", "404")] == 1
+    counter_name = "prices_http_requests_total"
+    assert samples[counter_name, ("GET", "/api/v1/tickers", "200")] == 2
+    assert samples[counter_name, ("GET", "/api/v1/tasks/{task_id}", "404")] == 1
+    assert samples[counter_name, ("GET", "unmatched", "404")] == 1
 
 
-@pytest.mark.parametrize("how", [{}, {"Accept-Encoding": "gzip"}], ids=["plain", "gzip"])
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}], ids=["plain", "gzip"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 async def test_every_request_is_counted_under_its_route(
-    api: Api, method: str, how: dict[str, str]
+    api: ApiClient, method: str, headers: dict[str, str]
 ) -> None:
-    served = {
+    counter_name = {
         "/api/v1/tickers": "/api/v1/tickers",
         "/api/v1/prices?nonsense=1": "/api/v1/prices",
         "/api/v1/prices/latest?ticker=nope_usd": "/api/v1/prices/latest",
@@ -61,8 +61,8 @@ async def test_every_request_is_counted_under_its_route(
         "/no/such/thing": "unmatched",
     }
     answers = {}
-    for path, route in served.items():
-        answers[route] = (await api.send(method, path, headers=how)).status
+    for path, route in counter_name.items():
+        answers[route] = (await api.send(method, path, headers=headers)).status
     samples = await scrape(api)
     for route, status in answers.items():
         name = "prices_http_requests_total", (method, route, str(status))
@@ -73,8 +73,10 @@ async def test_what_is_known_is_told_while_redis_is_away(
     settings: Settings, runtime: Runtime
 ) -> None:
     await runtime.collector.collect()
-    away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
-    async with serving(away) as api:
+    settings_without_redis = settings.model_copy(
+        update={"redis_url": SecretStr("redis://127.0.0.1:1/0")}
+    )
+    async with running_api(settings_without_redis) as api:
         await api.get("/api/v1/tickers")
         samples = await scrape(api)
     assert (samples["prices_up", ("postgres",)], samples["prices_up", ("redis",)]) == (1, 0)
@@ -82,23 +84,23 @@ async def test_what_is_known_is_told_while_redis_is_away(
     assert samples["prices_http_requests_total", ("GET", "/api/v1/tickers", "200")] >= 1
 
 
-async def test_several_api_processes_give_the_same_sum(settings: Settings, api: Api) -> None:
-    async with serving(settings) as other:
-        for asked in (api, other):
-            await asked.get("/api/v1/tickers")
+async def test_several_api_processes_give_the_same_sum(settings: Settings, api: ApiClient) -> None:
+    async with running_api(settings) as other:
+        for client in (api, other):
+            await client.get("/api/v1/tickers")
 
-        async def summed() -> bool:
+        async def is_summed() -> bool:
             samples = await scrape(api)
             return (
                 samples.get(("prices_http_requests_total", ("GET", "/api/v1/tickers", "200"))) == 2
             )
 
-        await until(summed)
+        await until(is_summed)
 
 
 @pytest.mark.parametrize("outcome", ["ok", "exchange_unavailable"])
 async def test_exchange_requests_are_counted_by_outcome(
-    runtime: Runtime, exchange: Exchange, api: Api, outcome: str
+    runtime: Runtime, exchange: Exchange, api: ApiClient, outcome: str
 ) -> None:
     if outcome != "ok":
         exchange.add_fault("html", times=1)
@@ -108,7 +110,7 @@ async def test_exchange_requests_are_counted_by_outcome(
     assert samples["prices_rows_stored_total", ("live",)] == 2
 
 
-async def test_price_age_is_told_by_ticker(runtime: Runtime, api: Api) -> None:
+async def test_price_age_is_told_by_ticker(runtime: Runtime, api: ApiClient) -> None:
     assert not any(name == "prices_age_seconds" for name, _ in await scrape(api))
     await runtime.collector.collect()
     samples = await scrape(api)
@@ -116,7 +118,7 @@ async def test_price_age_is_told_by_ticker(runtime: Runtime, api: Api) -> None:
 
 
 async def test_missing_slots_are_told_by_reason(
-    runtime: Runtime, api: Api, database: Database, sql: asyncpg.Connection
+    runtime: Runtime, api: ApiClient, database: Database, sql: asyncpg.Connection
 ) -> None:
     await runtime.collector.collect()
 
@@ -133,7 +135,7 @@ async def test_missing_slots_are_told_by_reason(
 
 
 async def test_silence_and_clocks_are_told(
-    runtime: Runtime, settings: Settings, api: Api, servers: Servers
+    runtime: Runtime, settings: Settings, api: ApiClient, servers: Servers
 ) -> None:
     """The stand-in's clock is not the machine's: it is ten seconds into a minute."""
     assert not any(name == "prices_silent_seconds" for name, _ in await scrape(api))
@@ -142,15 +144,15 @@ async def test_silence_and_clocks_are_told(
     samples = await scrape(api)
     assert 0 <= samples["prices_silent_seconds", ("beat",)] < 10
     assert ("prices_silent_seconds", ("worker",)) not in samples
-    database, here = (
+    database, api_server = (
         samples["prices_clock_difference_seconds", (clock, settings.deribit_name)]
         for clock in ("database", "api")
     )
-    assert database == pytest.approx(here, abs=2)
+    assert database == pytest.approx(api_server, abs=2)
 
 
 async def test_wrong_summaries_are_told_by_ticker(
-    runtime: Runtime, api: Api, sql: asyncpg.Connection
+    runtime: Runtime, api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await runtime.collector.collect()
     await sql.execute("UPDATE price_hours SET samples = 9 WHERE ticker = 'btc_usd'")
@@ -165,22 +167,25 @@ async def test_prefork_children_that_are_recycled_lose_no_count(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
     set_phase(exchange, 0.2, interval=2)
-    fast = settings.model_copy(update={"collect_interval_seconds": 2})
-    with Processes(fast, tmp_path) as processes:
+    fast_settings = settings.model_copy(update={"collect_interval_seconds": 2})
+    with Processes(fast_settings, tmp_path) as processes:
         worker = processes.worker("--max-tasks-per-child=3")
         beat = processes.beat()
         await until(lambda: sql.fetchval("SELECT count(*) >= 6 FROM prices"), 40)
         beat.stop()
         worker.stop()
-    asked = len([item for item in exchange.requests if item.method == "get_index_price"])
-    async with serving(fast) as api:
+    request_count = len([item for item in exchange.requests if item.method == "get_index_price"])
+    async with running_api(fast_settings) as api:
         samples = await scrape(api)
     rows = await sql.fetchval("SELECT count(*) FROM prices")
     assert samples["prices_rows_stored_total", ("live",)] == rows
-    assert samples["prices_exchange_requests_total", ("deribit", "get_index_price", "ok")] == asked
+    assert (
+        samples["prices_exchange_requests_total", ("deribit", "get_index_price", "ok")]
+        == request_count
+    )
 
 
-async def test_every_metric_is_documented(api: Api) -> None:
+async def test_every_metric_is_documented(api: ApiClient) -> None:
     page = (PROJECT / "docs/metrics.md").read_text()
     documented = set(re.findall(r"\| `(prices_\w+)`", page))
     text = (await api.get("/metrics")).body.decode()
@@ -192,7 +197,7 @@ async def test_every_metric_is_documented(api: Api) -> None:
 async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_path: Path) -> None:
     with Processes(settings, tmp_path) as processes:
         worker = processes.worker("--loglevel=info")
-        async with serving(settings) as api:
+        async with running_api(settings) as api:
             answer = await api.send(
                 "POST",
                 "/api/v1/tasks/fetch-prices",
@@ -202,10 +207,10 @@ async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_p
             assert answer.headers["x-request-id"] == "traced-7"
             task_id = answer.json()["task_id"]
 
-            async def done() -> bool:
+            async def is_done() -> bool:
                 return bool((await api.get(f"/api/v1/tasks/{task_id}")).json()["result"])
 
-            await until(done, 40)
+            await until(is_done, 40)
         worker.stop()
     lines = [json.loads(line) for line in worker.output.splitlines() if line.startswith("{")]
     collected = [line for line in lines if line["event"] == "prices_collected"]
@@ -213,7 +218,7 @@ async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_p
     assert collected[0]["task_id"].startswith(task_id)
 
 
-async def test_id_that_makes_no_sense_is_replaced(api: Api) -> None:
+async def test_id_that_makes_no_sense_is_replaced(api: ApiClient) -> None:
     answer = await api.get("/health/live", **{"X-Request-ID": "a b\tc"})
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
 
@@ -225,22 +230,22 @@ async def test_secrets_stand_in_no_line_of_any_process(
     secrets = {"PROXY_PASSWORD": "proxy-pass-word", "API_KEYS": "key-to-write"}
     env = {**secrets, "PROXY_URL": "http://127.0.0.1:9", "PROXY_USERNAME": "me"}
     with Processes(settings, tmp_path) as processes:
-        loud = {**env, "LOG_LEVEL": "debug", "COLLECT_INTERVAL_SECONDS": "2"}
-        worker = processes.worker("--loglevel=debug", env=loud)
-        beat = processes.beat(env=loud)
-        api = processes.start("app", "api", env={**loud, "API_PORT": "0"})
+        noisy_env = {**env, "LOG_LEVEL": "debug", "COLLECT_INTERVAL_SECONDS": "2"}
+        worker = processes.worker("--loglevel=debug", env=noisy_env)
+        beat = processes.beat(env=noisy_env)
+        api = processes.start("app", "api", env={**noisy_env, "API_PORT": "0"})
 
-        async def failed() -> bool:
+        async def has_failed() -> bool:
             return "attempt_failed" in worker.output and "startup complete" in api.output
 
-        await until(failed, 40)
+        await until(has_failed, 40)
     assert not exchange.requests
     for process in (worker, beat, api):
         for secret in secrets.values():
             assert secret not in process.output
 
 
-async def test_address_that_ends_where_its_parameter_begins_is_counted_too(api: Api) -> None:
+async def test_address_that_ends_where_its_parameter_begins_is_counted_too(api: ApiClient) -> None:
     assert (await api.get("/prices/")).status == 308
-    served = "prices_http_requests_total"
-    assert (await scrape(api))[served, ("GET", "/prices/", "308")] == 1
+    counter_name = "prices_http_requests_total"
+    assert (await scrape(api))[counter_name, ("GET", "/prices/", "308")] == 1

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from tests.api.client import Api, serving
-from tests.repositories.rows import record, store
+from tests.api.client import ApiClient, running_api
+from tests.repositories.rows import add_recording, store
 from tests.waiting import until
 
 START = 1_768_579_200
@@ -28,11 +28,11 @@ READS = (
 @pytest.fixture(autouse=True)
 async def hour(sql: asyncpg.Connection) -> None:
     await store(sql, range(START, START + 3600, 60))
-    await record(sql, START)
+    await add_recording(sql, START)
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_head_is_a_get_without_its_body(api: Api, path: str) -> None:
+async def test_head_is_a_get_without_its_body(api: ApiClient, path: str) -> None:
     whole, head = await api.get(path), await api.send("HEAD", path)
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-type"] == whole.headers["content-type"]
@@ -41,14 +41,14 @@ async def test_head_is_a_get_without_its_body(api: Api, path: str) -> None:
         assert head.headers["content-length"] == whole.headers["content-length"]
 
 
-async def test_head_of_what_is_not_there_is_a_404(api: Api) -> None:
+async def test_head_of_what_is_not_there_is_a_404(api: ApiClient) -> None:
     head = await api.send("HEAD", "/api/v1/prices?ticker=nope_usd")
     assert (head.status, head.body) == (404, b"")
 
 
 @pytest.mark.parametrize("path", READS[:3])
 async def test_answer_that_the_client_has_is_a_304(
-    api: Api, path: str, sql: asyncpg.Connection
+    api: ApiClient, path: str, sql: asyncpg.Connection
 ) -> None:
     tag = (await api.get(path)).headers["etag"]
     for known in (tag, f'"other", {tag}', tag.removeprefix("W/"), "*"):
@@ -60,13 +60,13 @@ async def test_answer_that_the_client_has_is_a_304(
     assert (await api.get(path, **{"If-None-Match": '"other"'})).status == 200
 
 
-async def test_refused_requests_have_no_validator(api: Api) -> None:
+async def test_refused_requests_have_no_validator(api: ApiClient) -> None:
     answer = await api.get("/api/v1/prices?ticker=nope_usd", **{"If-None-Match": "*"})
     assert (answer.status, "etag" in answer.headers) == (404, False)
 
 
 async def test_sealed_ranges_may_be_kept_and_open_ones_must_be_asked_for(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     async def control(path: str) -> str:
         return (await api.get(path)).headers["cache-control"]
@@ -133,18 +133,18 @@ async def test_sealed_ranges_are_judged_by_the_recordings_that_cover_them(
     await sql.execute("TRUNCATE prices, recordings")
     await store(sql, slots)
     for interval, first, last in recordings:
-        await record(sql, first, last, interval)
+        await add_recording(sql, first, last, interval)
     expected = "public, max-age=3600" if is_complete else "no-cache"
     for megabytes in (64, 0):
         chosen = settings.model_copy(update={"read_memory_megabytes": megabytes})
-        async with serving(chosen) as api:
+        async with running_api(chosen) as api:
             for more in ({}, {"X-Request-ID": "framework"}, {"Accept-Encoding": "gzip"}):
                 for _ in range(2):
                     assert (await api.get(PERIOD, **more)).headers["cache-control"] == expected
 
 
 async def test_recordings_that_change_unseal_a_range_within_a_second(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     """Also when no price changes with them."""
     assert (await api.get(PERIOD)).headers["cache-control"] == "public, max-age=3600"
@@ -156,7 +156,7 @@ async def test_recordings_that_change_unseal_a_range_within_a_second(
     await until(is_open, 1)
 
 
-async def test_answers_are_compressed_where_it_is_asked_and_worth_it(api: Api) -> None:
+async def test_answers_are_compressed_where_it_is_asked_and_worth_it(api: ApiClient) -> None:
     plain = await api.get(PERIOD, **{"Accept-Encoding": "identity"})
     packed = await api.get(PERIOD, **{"Accept-Encoding": "gzip"})
     assert "content-encoding" not in plain.headers
@@ -171,7 +171,7 @@ async def test_answers_are_compressed_where_it_is_asked_and_worth_it(api: Api) -
 
 
 @pytest.mark.parametrize("accepted", ["gzip;q=0", "br, GZIP; q=0.000", "gzipx"])
-async def test_who_refuses_gzip_gets_none(api: Api, accepted: str) -> None:
+async def test_who_refuses_gzip_gets_none(api: ApiClient, accepted: str) -> None:
     for path in (PERIOD, "/api/v1/prices/export?ticker=btc_usd"):
         answer = await api.get(path, **{"Accept-Encoding": accepted})
         assert answer.status == 200
@@ -182,7 +182,7 @@ async def test_other_origins_may_read_if_they_are_allowed(settings: Settings) ->
     origin = "https://charts.example"
     allowed = settings.model_copy(update={"cors_origins": (origin,)})
     for chosen, expected in ((settings, None), (allowed, origin)):
-        async with serving(chosen) as api:
+        async with running_api(chosen) as api:
             for path in (PERIOD, "/api/v1/prices/latest?ticker=btc_usd"):
                 for _ in range(2):
                     answer = await api.get(path, Origin=origin)

@@ -7,14 +7,14 @@ from typing import Any
 import asyncpg
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 
-from tests.api.client import Answer, Api
+from tests.api.client import Answer, ApiClient
 from tests.repositories.rows import store
 
 METHODS = {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
 PRICES_ERRORS = {"404", "422", "503"}
 
 
-async def _document(api: Api) -> dict[str, Any]:
+async def _fetch_document(api: ApiClient) -> dict[str, Any]:
     answer = await api.get("/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     document: dict[str, Any] = answer.json()
@@ -39,8 +39,8 @@ def _references(node: object) -> Iterator[str]:
             yield from _references(child)
 
 
-async def test_every_route_of_the_contract_is_described(api: Api) -> None:
-    operations = {(method, path): o for method, path, o in _operations(await _document(api))}
+async def test_every_route_of_the_contract_is_described(api: ApiClient) -> None:
+    operations = {(method, path): o for method, path, o in _operations(await _fetch_document(api))}
     assert {key: operation["operationId"] for key, operation in operations.items()} == {
         ("get", "/api/v1/prices"): "list_prices",
         ("get", "/api/v1/prices/latest"): "latest_price",
@@ -62,8 +62,8 @@ async def test_every_route_of_the_contract_is_described(api: Api) -> None:
     }
 
 
-async def test_every_operation_is_told_in_words_with_an_example(api: Api) -> None:
-    document = await _document(api)
+async def test_every_operation_is_told_in_words_with_an_example(api: ApiClient) -> None:
+    document = await _fetch_document(api)
     for method, path, operation in _operations(document):
         assert operation["summary"], path
         assert operation["description"], path
@@ -72,31 +72,33 @@ async def test_every_operation_is_told_in_words_with_an_example(api: Api) -> Non
             assert parameter["description"], (path, parameter["name"])
         success = operation["responses"]["202" if method == "post" else "200"]
         contents = [content["schema"] for content in success["content"].values()]
-        told = [schema for schema in contents if schema.get("format") != "binary"]
-        assert told, path
-        assert all("'examples'" in str(_inlined(document, schema)) for schema in told), path
+        documented = [schema for schema in contents if schema.get("format") != "binary"]
+        assert documented, path
+        assert all(
+            "'examples'" in str(_resolve_references(document, schema)) for schema in documented
+        ), path
 
 
-def _inlined(document: dict[str, Any], node: object) -> dict[str, Any]:
+def _resolve_references(document: dict[str, Any], node: object) -> dict[str, Any]:
     """Replace references by what they name."""
-    inlined: dict[str, Any] = _replaced(document, node)
-    return inlined
+    resolved: dict[str, Any] = _resolve(document, node)
+    return resolved
 
 
-def _replaced(document: dict[str, Any], node: Any) -> Any:  # noqa: ANN401  # any JSON
+def _resolve(document: dict[str, Any], node: Any) -> Any:  # noqa: ANN401  # any JSON
     if isinstance(node, dict):
         if "$ref" in node:
-            return _replaced(document, document["components"]["schemas"][_name(node["$ref"])])
-        return {key: _replaced(document, child) for key, child in node.items()}
-    return [_replaced(document, child) for child in node] if isinstance(node, list) else node
+            return _resolve(document, document["components"]["schemas"][_schema_name(node["$ref"])])
+        return {key: _resolve(document, child) for key, child in node.items()}
+    return [_resolve(document, child) for child in node] if isinstance(node, list) else node
 
 
-def _name(reference: str) -> str:
+def _schema_name(reference: str) -> str:
     return reference.removeprefix("#/components/schemas/")
 
 
-async def test_every_error_is_described_as_a_problem(api: Api) -> None:
-    document = await _document(api)
+async def test_every_error_is_described_as_a_problem(api: ApiClient) -> None:
+    document = await _fetch_document(api)
     expected = {
         "/api/v1/tickers": {"422", "503"},
         "/api/v1/tasks/fetch-prices": {"401", "403", "422", "503"},
@@ -116,16 +118,16 @@ async def test_every_error_is_described_as_a_problem(api: Api) -> None:
             content = operation["responses"][status]["content"]
             assert list(content) == ["application/problem+json"]
             name = "ParametersProblemOut" if status == "422" else "ProblemOut"
-            assert _name(content["application/problem+json"]["schema"]["$ref"]) == name
+            assert _schema_name(content["application/problem+json"]["schema"]["$ref"]) == name
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-async def test_document_is_valid(api: Api) -> None:
-    document = await _document(api)
+async def test_document_is_valid(api: ApiClient) -> None:
+    document = await _fetch_document(api)
     assert re.fullmatch(r"3\.1\.\d", document["openapi"])
     assert document["info"]["title"]
     schemas = document["components"]["schemas"]
-    assert {_name(reference) for reference in _references(document)} == set(schemas)
+    assert {_schema_name(reference) for reference in _references(document)} == set(schemas)
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
     for _, path, operation in _operations(document):
@@ -135,8 +137,8 @@ async def test_document_is_valid(api: Api) -> None:
             jsonschema.Draft202012Validator.check_schema(parameter["schema"])
 
 
-async def test_limits_of_numbers_are_described(api: Api) -> None:
-    document = await _document(api)
+async def test_limits_of_numbers_are_described(api: ApiClient) -> None:
+    document = await _fetch_document(api)
     for _, path, operation in _operations(document):
         for parameter in operation.get("parameters", []):
             schemas = parameter["schema"].get("anyOf", [parameter["schema"]])
@@ -148,8 +150,8 @@ async def test_limits_of_numbers_are_described(api: Api) -> None:
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 10_000, 100)
 
 
-async def test_write_endpoints_ask_for_the_key(api: Api) -> None:
-    document = await _document(api)
+async def test_write_endpoints_ask_for_the_key(api: ApiClient) -> None:
+    document = await _fetch_document(api)
     schemes = document["components"]["securitySchemes"]
     assert [(s["type"], s["in"], s["name"]) for s in schemes.values()] == [
         ("apiKey", "header", "X-API-Key")
@@ -158,8 +160,10 @@ async def test_write_endpoints_ask_for_the_key(api: Api) -> None:
         assert bool(operation.get("security")) == (method == "post"), path
 
 
-async def test_real_answers_match_what_is_described(api: Api, sql: asyncpg.Connection) -> None:
-    document = await _document(api)
+async def test_real_answers_match_what_is_described(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
+    document = await _fetch_document(api)
     await store(sql, [60, 120])
     started = await api.post("/api/v1/tasks/fetch-prices")
     prices = "/api/v1/prices"
@@ -230,8 +234,8 @@ def _assert_described(document: dict[str, Any], answer: Answer, operation: dict[
     schema = response["content"][answer.headers["content-type"]]["schema"]
     whole = {**schema, "components": document["components"]}
     jsonschema.Draft202012Validator(whole).validate(answer.json())
-    inlined = _inlined(document, schema)
-    shapes = [set(shape["properties"]) for shape in inlined.get("anyOf", [inlined])]
+    resolved = _resolve_references(document, schema)
+    shapes = [set(shape["properties"]) for shape in resolved.get("anyOf", [resolved])]
     assert set(answer.json()) in shapes
     for header in response.get("headers", {}):
         assert header.lower() in answer.headers or answer.json().get("next", "") is None

@@ -11,8 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from tests.api.client import Answer, Api, asking, serving
-from tests.postgres.private import Private, private_postgres, private_valkey
+from tests.api.client import Answer, ApiClient, open_api_client, running_api
+from tests.postgres.restartable_servers import (
+    RestartableServer,
+    restartable_postgres,
+    restartable_valkey,
+)
 from tests.processes import Process, Processes
 from tests.waiting import until
 
@@ -28,33 +32,33 @@ MAX_SECONDS = 8.0
 
 
 @pytest.fixture
-async def postgres(directory: Path, database_name: str) -> AsyncIterator[Private]:
-    place = directory / f"outage-{database_name}"
-    place.mkdir(mode=0o755)
-    async with private_postgres(place) as server:
+async def postgres(directory: Path, database_name: str) -> AsyncIterator[RestartableServer]:
+    folder = directory / f"outage-{database_name}"
+    folder.mkdir(mode=0o755)
+    async with restartable_postgres(folder) as server:
         yield server
 
 
 @pytest.fixture
-async def valkey(tmp_path: Path) -> AsyncIterator[Private]:
-    async with private_valkey(tmp_path) as server:
+async def valkey(tmp_path: Path) -> AsyncIterator[RestartableServer]:
+    async with restartable_valkey(tmp_path) as server:
         yield server
 
 
-async def _answers(process: Process, api: Api) -> None:
-    async def live() -> bool:
+async def _wait_until_live(process: Process, api: ApiClient) -> None:
+    async def is_live() -> bool:
         assert process.popen.poll() is None, process.output
         try:
             return (await api.get("/health/live")).status == 200
         except OSError:
             return False
 
-    await until(live, 40)
+    await until(is_live, 40)
 
 
-async def _bounded(asked: Awaitable[Answer]) -> Answer:
+async def _within_max_seconds(response: Awaitable[Answer]) -> Answer:
     began = time.monotonic()
-    answer = await asked
+    answer = await response
     assert time.monotonic() - began < MAX_SECONDS
     return answer
 
@@ -66,35 +70,35 @@ def free_port() -> int:
         return port
 
 
-async def _is_away(api: Api) -> bool:
-    return all([(await _bounded(api.get(path))).status == 503 for path in READS])
+async def _all_unavailable(api: ApiClient) -> bool:
+    return all([(await _within_max_seconds(api.get(path))).status == 503 for path in READS])
 
 
 async def test_database_that_goes_away_is_a_503_until_it_is_back(
-    settings: Settings, postgres: Private, tmp_path: Path
+    settings: Settings, postgres: RestartableServer, tmp_path: Path
 ) -> None:
-    private = settings.model_copy(update={"database_url": SecretStr(postgres.url)})
-    with Processes(private, tmp_path) as processes:
+    own_settings = settings.model_copy(update={"database_url": SecretStr(postgres.url)})
+    with Processes(own_settings, tmp_path) as processes:
         migration = processes.start("alembic", "upgrade", "head")
         assert await asyncio.to_thread(migration.popen.wait, 60) == 0, migration.output
-    async with serving(private) as api:
+    async with running_api(own_settings) as api:
         assert [(await api.get(path)).status for path in READS] == [200, 404, 404, 200]
         await postgres.stop()
-        await until(lambda: _is_away(api))  # what is remembered is trusted for a second
+        await until(lambda: _all_unavailable(api))  # what is remembered is trusted for a second
         for path in READS:
-            answer = await _bounded(api.get(path))
+            answer = await _within_max_seconds(api.get(path))
             assert (answer.status, answer.code) == (503, "database_unavailable")
             assert answer.headers["retry-after"]
             assert str(postgres.url) not in str(answer.body)
-        ready = await _bounded(api.get("/health/ready"))
+        ready = await _within_max_seconds(api.get("/health/ready"))
         checks = {name: check["status"] for name, check in ready.json()["checks"].items()}
         assert (ready.status, checks) == (503, {"database": "failing", "broker": "ok"})
-        collector = await _bounded(api.get("/health/collector"))
+        collector = await _within_max_seconds(api.get("/health/collector"))
         found = {name: check["detail"] for name, check in collector.json()["checks"].items()}
         assert (collector.status, "PostgreSQL does not answer" in found["database"]) == (503, True)
         assert found["deribit:btc_usd"].endswith("is unknown: the database is away")
         assert (await api.get("/health/live")).status == 200
-        metrics = await _bounded(api.get("/metrics"))
+        metrics = await _within_max_seconds(api.get("/metrics"))
         assert (metrics.status, b'prices_up{server="postgres"} 0.0' in metrics.body) == (200, True)
         assert b'prices_up{server="redis"} 1.0' in metrics.body
         await postgres.start()
@@ -103,46 +107,51 @@ async def test_database_that_goes_away_is_a_503_until_it_is_back(
 
 
 async def test_broker_that_goes_away_is_a_503_until_it_is_back(
-    settings: Settings, valkey: Private, tmp_path: Path
+    settings: Settings, valkey: RestartableServer, tmp_path: Path
 ) -> None:
     port = free_port()
-    private = settings.model_copy(
+    own_settings = settings.model_copy(
         update={"redis_url": SecretStr(valkey.url), "api_port": port, "log_format": "json"}
     )
-    with Processes(private, tmp_path) as processes:
+    with Processes(own_settings, tmp_path) as processes:
         process = processes.start("app", "api")
-        async with asking(f"http://127.0.0.1:{port}") as api:
-            await _answers(process, api)
+        async with open_api_client(f"http://127.0.0.1:{port}") as api:
+            await _wait_until_live(process, api)
             for _ in range(2):
                 started = await api.post(FETCH)
                 assert started.status == 202
                 url = started.json()["status_url"]
                 assert (await api.get(url)).json()["state"] == "PENDING"
                 await valkey.stop()
-                for away in (await _bounded(api.post(FETCH)), await _bounded(api.get(url))):
+                for away in (
+                    await _within_max_seconds(api.post(FETCH)),
+                    await _within_max_seconds(api.get(url)),
+                ):
                     assert (away.status, away.code) == (503, "broker_unavailable")
-                assert (await _bounded(api.get("/health/ready"))).status == 503
+                assert (await _within_max_seconds(api.get("/health/ready"))).status == 503
                 assert (await api.get("/api/v1/tickers")).status == 200
                 await valkey.start()
-            assert (await _bounded(api.post(FETCH))).status == 202
+            assert (await _within_max_seconds(api.post(FETCH))).status == 202
         assert "Traceback" not in process.output
 
 
 async def test_broker_of_its_own_that_is_away_is_a_503(
-    settings: Settings, valkey: Private, tmp_path: Path
+    settings: Settings, valkey: RestartableServer, tmp_path: Path
 ) -> None:
     port = free_port()
-    private = settings.model_copy(
+    own_settings = settings.model_copy(
         update={
             "redis_url": SecretStr(valkey.url),
             "celery_broker_url": SecretStr("redis://127.0.0.1:1/0"),
             "api_port": port,
         }
     )
-    with Processes(private, tmp_path) as processes:
+    with Processes(own_settings, tmp_path) as processes:
         process = processes.start("app", "api")
-        async with asking(f"http://127.0.0.1:{port}") as api:
-            await _answers(process, api)
-            answers = await asyncio.gather(*(_bounded(api.post(FETCH)) for _ in range(10)))
+        async with open_api_client(f"http://127.0.0.1:{port}") as api:
+            await _wait_until_live(process, api)
+            answers = await asyncio.gather(
+                *(_within_max_seconds(api.post(FETCH)) for _ in range(10))
+            )
         assert {(answer.status, answer.code) for answer in answers} == {(503, "broker_unavailable")}
         assert process.stop() in {0, -signal.SIGTERM}  # uvicorn ends itself by the signal again

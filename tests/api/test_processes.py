@@ -13,23 +13,23 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from tests.api.client import asking
+from tests.api.client import open_api_client
 from tests.api.test_outages import free_port
 from tests.processes import Process, Processes
 from tests.waiting import until
 
-CLIENTS = (
+SERVICE_CONNECTIONS = (
     "SELECT application_name FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name LIKE 'prices %'"
 )
 COMMANDS = [("app", "api"), ("uvicorn", "app.main:app", "--port=0")]
 
 
-async def _ended(process: Process) -> int:
+async def _wait_for_exit(process: Process) -> int:
     return await asyncio.to_thread(process.popen.wait, 60)
 
 
-def _assert_one_line(process: Process, code: str) -> str:
+def _error_line(process: Process, code: str) -> str:
     """Look for the one line that tells why, and give it."""
     lines = [line for line in process.output.splitlines() if f"{code}: " in line]
     assert len(lines) == 1, process.output
@@ -45,16 +45,16 @@ async def test_taken_port_is_told_in_one_line_that_names_the_setting(
         port = taken.getsockname()[1]
         with Processes(settings.model_copy(update={"api_port": port}), tmp_path) as processes:
             process = processes.start("app", "api")
-            await _ended(process)
-        assert f"API_PORT={port}: " in _assert_one_line(process, "settings_invalid")
+            await _wait_for_exit(process)
+        assert f"API_PORT={port}: " in _error_line(process, "settings_invalid")
 
 
 async def test_several_workers_answer_and_end_together(
     settings: Settings, tmp_path: Path, sql: asyncpg.Connection
 ) -> None:
     port = free_port()
-    several = settings.model_copy(update={"api_workers": 2, "api_port": port})
-    with Processes(several, tmp_path) as processes:
+    two_workers = settings.model_copy(update={"api_workers": 2, "api_port": port})
+    with Processes(two_workers, tmp_path) as processes:
         process = processes.start("app", "api")
         seen: set[str] = set()
 
@@ -62,10 +62,10 @@ async def test_several_workers_answer_and_end_together(
             return process.output.count("Application startup complete") == 2
 
         async def both_answered() -> bool:
-            async with asking(f"http://127.0.0.1:{port}") as api:
+            async with open_api_client(f"http://127.0.0.1:{port}") as api:
                 answers = await asyncio.gather(*(api.get("/api/v1/tickers") for _ in range(20)))
             assert {answer.status for answer in answers} == {200}
-            seen.update(row[0] for row in await sql.fetch(CLIENTS))
+            seen.update(row[0] for row in await sql.fetch(SERVICE_CONNECTIONS))
             return len(seen) == 2
 
         await until(both_started, 40)
@@ -85,8 +85,8 @@ async def test_outdated_schema_ends_the_start_with_one_line(
     await sql.execute("DELETE FROM alembic_version")
     with Processes(settings, tmp_path) as processes:
         process = processes.start(*command)
-        assert await _ended(process) != 0
-    assert "alembic upgrade head" in _assert_one_line(process, "schema_outdated")
+        assert await _wait_for_exit(process) != 0
+    assert "alembic upgrade head" in _error_line(process, "schema_outdated")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -96,8 +96,8 @@ async def test_unreachable_database_ends_the_start_with_one_line(
     url = SecretStr("postgresql+asyncpg://user:hush@127.0.0.1:1/prices")
     with Processes(settings.model_copy(update={"database_url": url}), tmp_path) as processes:
         process = processes.start(*command)
-        assert await _ended(process) != 0
-    line = _assert_one_line(process, "database_unavailable")
+        assert await _wait_for_exit(process) != 0
+    line = _error_line(process, "database_unavailable")
     assert "make run" in line
     assert "DATABASE_URL" in line
     assert "hush" not in process.output
@@ -108,11 +108,11 @@ async def test_unreachable_database_ends_the_start_with_one_line(
 async def test_start_without_servers_ends_with_one_line(
     settings: Settings, tmp_path: Path, command: tuple[str, ...], missing: str
 ) -> None:
-    lacking = settings.model_copy(update={missing: None, "data_dir": tmp_path})
-    with Processes(lacking, tmp_path) as processes:
+    settings_without_server = settings.model_copy(update={missing: None, "data_dir": tmp_path})
+    with Processes(settings_without_server, tmp_path) as processes:
         process = processes.start(*command)
-        assert await _ended(process) != 0
-    line = _assert_one_line(process, "servers_unknown")
+        assert await _wait_for_exit(process) != 0
+    line = _error_line(process, "servers_unknown")
     assert "make run" in line
     assert missing.upper() in line
 
@@ -121,8 +121,8 @@ async def test_plain_uvicorn_serves_and_ends(settings: Settings, tmp_path: Path)
     port = free_port()
     with Processes(settings, tmp_path) as processes:
         process = processes.start("uvicorn", "app.main:app", f"--port={port}")
-        async with asking(f"http://127.0.0.1:{port}") as api:
-            await until(_reached(lambda: api.get("/health/live")), 40)
+        async with open_api_client(f"http://127.0.0.1:{port}") as api:
+            await until(_succeeds(lambda: api.get("/health/live")), 40)
             assert (await api.get("/health/ready")).status == 200
             assert (await api.get("/")).status == 307
         await asyncio.to_thread(process.stop)
@@ -133,8 +133,8 @@ async def test_logs_are_one_json_object_a_line(settings: Settings, tmp_path: Pat
     port = free_port()
     with Processes(settings.model_copy(update={"api_port": port}), tmp_path) as processes:
         process = processes.start("app", "api")
-        async with asking(f"http://127.0.0.1:{port}") as api:
-            await until(_reached(lambda: api.get("/health/live")), 40)
+        async with open_api_client(f"http://127.0.0.1:{port}") as api:
+            await until(_succeeds(lambda: api.get("/health/live")), 40)
             for _ in range(3):
                 await api.get("/api/v1/tickers")
         await asyncio.to_thread(process.stop)
@@ -143,12 +143,12 @@ async def test_logs_are_one_json_object_a_line(settings: Settings, tmp_path: Pat
     assert not any("/api/v1/tickers" in str(line) for line in lines), "successes are debug"
 
 
-def _reached(ask: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[bool]]:
-    async def reached() -> bool:
+def _succeeds(request: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[bool]]:
+    async def has_answered() -> bool:
         try:
-            await ask()
+            await request()
         except OSError:
             return False
         return True
 
-    return reached
+    return has_answered

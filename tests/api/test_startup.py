@@ -11,7 +11,7 @@ from app.api.middleware.startup_errors import StartupErrorMiddleware
 from app.core.errors import SchemaOutdated
 
 
-async def _messages(error: Exception | None) -> list[Message]:
+async def _startup_messages(error: Exception | None) -> list[Message]:
     """Start and stop an application, and give what the server is told."""
 
     @asynccontextmanager
@@ -38,16 +38,16 @@ async def _messages(error: Exception | None) -> list[Message]:
 
 
 async def test_failure_with_a_name_is_told_in_one_line() -> None:
-    assert await _messages(SchemaOutdated("is old")) == [
+    assert await _startup_messages(SchemaOutdated("is old")) == [
         {"type": "lifespan.startup.failed", "message": "schema_outdated: is old"}
     ]
 
 
 async def test_defect_keeps_its_traceback() -> None:
-    (message,) = await _messages(ZeroDivisionError("a defect"))
+    (message,) = await _startup_messages(ZeroDivisionError("a defect"))
     assert "Traceback" in message["message"]
 
 
 async def test_start_that_succeeds_is_passed_on() -> None:
-    kinds = [message["type"] for message in await _messages(None)]
+    kinds = [message["type"] for message in await _startup_messages(None)]
     assert kinds == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.core.errors import CollectionFailed
 from app.services.collector import CollectionResult
-from tests.api.client import Api
+from tests.api.client import ApiClient
 
 # Celery's backend calls what redis-py deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:Depreca
 FETCH = "/api/v1/tasks/fetch-prices"
 
 
-async def test_status_follows_the_task(api: Api) -> None:
+async def test_status_follows_the_task(api: ApiClient) -> None:
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
     url = (await api.post(FETCH)).json()["status_url"]
@@ -38,20 +38,20 @@ async def test_status_follows_the_task(api: Api) -> None:
     }
 
 
-async def test_starting_tasks_subscribes_to_nothing(api: Api, redis: Redis) -> None:
+async def test_starting_tasks_subscribes_to_nothing(api: ApiClient, redis: Redis) -> None:
     """Celery would keep a connection that listens for results for which nobody waits."""
 
-    async def subscriptions() -> int:
+    async def count_subscriptions() -> int:
         stats = await redis.info("commandstats")
         return int(stats.get("cmdstat_subscribe", {}).get("calls", 0))
 
-    before = await subscriptions()
+    before = await count_subscriptions()
     answers = await asyncio.gather(*(api.post(FETCH) for _ in range(20)))
     assert {answer.status for answer in answers} == {202}
-    assert await subscriptions() == before
+    assert await count_subscriptions() == before
 
 
-async def test_failed_task_tells_the_codes_by_ticker(api: Api) -> None:
+async def test_failed_task_tells_the_codes_by_ticker(api: ApiClient) -> None:
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
     url = (await api.post(FETCH)).json()["status_url"]
@@ -62,26 +62,26 @@ async def test_failed_task_tells_the_codes_by_ticker(api: Api) -> None:
     assert (answer["state"], answer["result"]) == ("FAILURE", asdict(outcome))
 
 
-async def test_id_that_was_never_given_out_is_a_404(api: Api) -> None:
+async def test_id_that_was_never_given_out_is_a_404(api: ApiClient) -> None:
     for task_id in (uuid4(), "0", "-", "a" * 64):
         answer = await api.get(f"/api/v1/tasks/{task_id}")
         assert (answer.status, answer.code) == (404, "task_not_found")
 
 
-async def test_odd_id_is_refused(api: Api) -> None:
+async def test_odd_id_is_refused(api: ApiClient) -> None:
     for task_id in ("%00", "a" * 65, str(uuid4()).upper(), "*", "%D9%A1", "a" * 9999, "'"):
         answer = await api.get(f"/api/v1/tasks/{task_id}")
         assert answer.status in {404, 422}, task_id
         assert answer.code in {"parameters_invalid", "task_not_found"}
 
 
-async def test_part_of_a_task_is_no_task(api: Api, redis: Redis) -> None:
+async def test_part_of_a_task_is_no_task(api: ApiClient, redis: Redis) -> None:
     task_id = (await api.post(FETCH)).json()["task_id"]
     assert await redis.exists(f"prices:task:{task_id}")
     assert (await api.get(f"/api/v1/tasks/{task_id}.0")).code == "task_not_found"
 
 
-async def test_reading_the_address_of_a_post_is_a_405(api: Api) -> None:
+async def test_reading_the_address_of_a_post_is_a_405(api: ApiClient) -> None:
     answer = await api.get(FETCH)
     assert (answer.status, answer.code) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"

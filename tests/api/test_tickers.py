@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from tests.api.client import Api
+from tests.api.client import ApiClient
 from tests.repositories.rows import store
 
 UNKNOWN = [
@@ -22,7 +22,7 @@ async def _record(sql: asyncpg.Connection, ticker: str, first: int, last: int | 
     )
 
 
-async def test_tickers_tell_what_is_stored_of_each(api: Api, sql: asyncpg.Connection) -> None:
+async def test_tickers_tell_what_is_stored_of_each(api: ApiClient, sql: asyncpg.Connection) -> None:
     await _record(sql, "btc_usd", 0, None)
     await _record(sql, "old_usd", 0, 300)
     await store(sql, [60, 120, 180])
@@ -45,7 +45,7 @@ async def test_tickers_tell_what_is_stored_of_each(api: Api, sql: asyncpg.Connec
 
 
 async def test_unknown_ticker_is_a_404_that_names_the_known_ones(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await _record(sql, "old_usd", 0, 300)
     await store(sql, [30], ticker="imported_usd", source="import")
@@ -56,17 +56,19 @@ async def test_unknown_ticker_is_a_404_that_names_the_known_ones(
             assert f"deribit:{known}" in answer.json()["detail"]
 
 
-async def test_ticker_that_was_only_imported_is_known(api: Api, sql: asyncpg.Connection) -> None:
+async def test_ticker_that_was_only_imported_is_known(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
     await store(sql, [30], ticker="imported_usd", source="import")
     empty = await api.get("/api/v1/prices/period?ticker=imported_usd&from_dt=60")
-    assert (empty.status, empty.stamps) == (200, [])
+    assert (empty.status, empty.timestamps) == (200, [])
     latest = await api.get("/api/v1/prices/latest?ticker=imported_usd")
     assert latest.json()["stale"] is True
     near = await api.get("/api/v1/prices/at?ticker=imported_usd&timestamp=10000")
     assert near.code == "no_price_near"
 
 
-async def test_ticker_that_can_not_exist_is_refused(api: Api) -> None:
+async def test_ticker_that_can_not_exist_is_refused(api: ApiClient) -> None:
     hostile = [
         "",
         "%20",
@@ -85,7 +87,7 @@ async def test_ticker_that_can_not_exist_is_refused(api: Api) -> None:
     ]
     for text in hostile:
         answer = await api.get(f"/api/v1/prices/latest?ticker={text}")
-        assert set(answer.faults) == {"ticker"}, text
+        assert set(answer.errors_by_parameter) == {"ticker"}, text
         assert len(answer.body) < 1000
         answer = await api.get(f"/api/v1/prices/latest?ticker=btc_usd&exchange={text}")
-        assert set(answer.faults) == {"exchange"}, text
+        assert set(answer.errors_by_parameter) == {"exchange"}, text

@@ -5,7 +5,7 @@ import time
 import asyncpg
 
 from app.domain.times import FIRST_SECOND, LAST_SECOND
-from tests.api.client import Api
+from tests.api.client import ApiClient
 from tests.repositories.rows import store
 
 TOLERANT = "tolerance_seconds=10000000"
@@ -74,7 +74,7 @@ NO_MOMENTS = [
 
 
 async def test_every_form_of_a_moment_finds_the_same_rows(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await store(sql, SLOTS)
     for form in SAME_MOMENT:
@@ -82,23 +82,25 @@ async def test_every_form_of_a_moment_finds_the_same_rows(
         before = await api.get(f"/api/v1/prices/filter?ticker=btc_usd&to_dt={form}")
         both = await api.get(f"/api/v1/prices/period?ticker=btc_usd&from_dt={form}&to_dt={form}")
         at = await api.get(f"/api/v1/prices/at?ticker=btc_usd&timestamp={form}")
-        assert after.stamps == SLOTS[1:], form
-        assert before.stamps == SLOTS[:2], form
-        assert both.stamps == [T0], form
+        assert after.timestamps == SLOTS[1:], form
+        assert before.timestamps == SLOTS[:2], form
+        assert both.timestamps == [T0], form
         assert at.json()["timestamp"] == T0, form
 
 
-async def test_what_is_no_moment_is_a_422_on_every_time_parameter(api: Api) -> None:
+async def test_what_is_no_moment_is_a_422_on_every_time_parameter(api: ApiClient) -> None:
     for text in NO_MOMENTS:
         quoted = text.replace(" ", "%20")
         for path in ("period?from_dt=", "filter?to_dt=", "at?timestamp="):
             answer = await api.get(f"/api/v1/prices/{path}{quoted}&ticker=btc_usd")
             name = path.partition("?")[2].rstrip("=")
-            assert set(answer.faults) == {name}, text
-            assert "UNIX seconds" in answer.faults[name]
+            assert set(answer.errors_by_parameter) == {name}, text
+            assert "UNIX seconds" in answer.errors_by_parameter[name]
 
 
-async def test_moments_back_from_now_are_understood(api: Api, sql: asyncpg.Connection) -> None:
+async def test_moments_back_from_now_are_understood(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
     now = int(time.time())
     ages = {"30s": 30, "90m": 5400, "24h": 86_400, "7d": 604_800, "2w": 1_209_600}
     await store(sql, [now - 3 * age for age in ages.values()])
@@ -106,16 +108,16 @@ async def test_moments_back_from_now_are_understood(api: Api, sql: asyncpg.Conne
     for form, age in ages.items():
         older = [now - 3 * one for one in ages.values() if 3 * one > age]
         answer = await api.get(f"/api/v1/prices/period?ticker=btc_usd&to_dt=-{form}")
-        assert answer.stamps == sorted(older), form
+        assert answer.timestamps == sorted(older), form
         at = await api.get(f"/api/v1/prices/at?ticker=btc_usd&timestamp=-{form}&{TOLERANT}")
         assert at.json()["timestamp"] == max(older), form
     answer = await api.get("/api/v1/prices/period?ticker=btc_usd&from_dt=-10m&to_dt=now")
-    assert answer.stamps == [now - 90, now]
+    assert answer.timestamps == [now - 90, now]
     assert (await api.get("/api/v1/prices/at?ticker=btc_usd&timestamp=now")).status == 200
 
 
 async def test_period_that_moves_with_the_clock_is_never_kept(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     """The same address means other rows a minute later, so no cache may keep it for an hour."""
     now = int(time.time()) // 60 * 60
@@ -129,25 +131,27 @@ async def test_period_that_moves_with_the_clock_is_never_kept(
     assert moving.headers["cache-control"] == "no-cache"
 
 
-async def test_reversed_relative_range_is_refused(api: Api) -> None:
+async def test_reversed_relative_range_is_refused(api: ApiClient) -> None:
     answer = await api.get("/api/v1/prices/period?ticker=btc_usd&from_dt=now&to_dt=-1s")
-    assert answer.faults == {"from_dt": "must not be after to_dt"}
+    assert answer.errors_by_parameter == {"from_dt": "must not be after to_dt"}
 
 
-async def test_eight_digits_that_make_a_date_are_one(api: Api, sql: asyncpg.Connection) -> None:
+async def test_eight_digits_that_make_a_date_are_one(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
     """Seconds of August 1970 instead of October 2026 were a wrong answer without a word."""
     october = 1_790_812_800
     await store(sql, [20_261_001, 20_261_060, october - 60, october, october + 60])
     route = "/api/v1/prices/period?ticker=btc_usd"
-    assert (await api.get(f"{route}&from_dt=20261001")).stamps == [october, october + 60]
-    assert (await api.get(f"{route}&from_dt=20261001&to_dt=20261001")).stamps == [october]
-    assert (await api.get(f"{route}&from_dt=20261301&to_dt=20261399")).stamps == []
+    assert (await api.get(f"{route}&from_dt=20261001")).timestamps == [october, october + 60]
+    assert (await api.get(f"{route}&from_dt=20261001&to_dt=20261001")).timestamps == [october]
+    assert (await api.get(f"{route}&from_dt=20261301&to_dt=20261399")).timestamps == []
     at = await api.get("/api/v1/prices/at?ticker=btc_usd&timestamp=20261001")
     assert at.json()["timestamp"] == october
 
 
 async def test_next_page_of_a_period_whose_seconds_look_like_a_date(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     first = 20_261_001
     await store(sql, range(first, first + 300, 60))
@@ -155,50 +159,50 @@ async def test_next_page_of_a_period_whose_seconds_look_like_a_date(
     stamps: list[int] = []
     while route:
         page = await api.get(route)
-        stamps += page.stamps
+        stamps += page.timestamps
         route = page.json()["next"]
     assert stamps == list(range(first, first + 300, 60))
 
 
-async def test_fractions_of_a_second_round_inwards(api: Api, sql: asyncpg.Connection) -> None:
+async def test_fractions_of_a_second_round_inwards(api: ApiClient, sql: asyncpg.Connection) -> None:
     await store(sql, [10, 11, 12])
 
-    async def stamps(start: str, end: str) -> list[int]:
-        return (await api.get(f"{route}&from_dt={start}&to_dt={end}")).stamps
+    async def timestamps_between(start: str, end: str) -> list[int]:
+        return (await api.get(f"{route}&from_dt={start}&to_dt={end}")).timestamps
 
     route = "/api/v1/prices/period?ticker=btc_usd"
     base = "1970-01-01T00:00:"
-    assert await stamps(f"{base}10Z", f"{base}12Z") == [10, 11, 12]
-    assert await stamps(f"{base}10.001Z", f"{base}11.999Z") == [11]
-    assert await stamps(f"{base}10.2Z", f"{base}10.8Z") == []
+    assert await timestamps_between(f"{base}10Z", f"{base}12Z") == [10, 11, 12]
+    assert await timestamps_between(f"{base}10.001Z", f"{base}11.999Z") == [11]
+    assert await timestamps_between(f"{base}10.2Z", f"{base}10.8Z") == []
 
 
-async def test_date_alone_means_its_start(api: Api, sql: asyncpg.Connection) -> None:
+async def test_date_alone_means_its_start(api: ApiClient, sql: asyncpg.Connection) -> None:
     midnight = 1_768_521_600
     await store(sql, [midnight - 60, midnight, midnight + 60])
     answer = await api.get("/api/v1/prices/period?ticker=btc_usd&from_dt=2026-01-16")
-    assert answer.stamps == [midnight, midnight + 60]
+    assert answer.timestamps == [midnight, midnight + 60]
 
 
-async def test_reversed_range_names_the_bad_parameter(api: Api) -> None:
+async def test_reversed_range_names_the_bad_parameter(api: ApiClient) -> None:
     answer = await api.get(f"/api/v1/prices/period?ticker=btc_usd&from_dt={T0 + 1}&to_dt={T0}000")
-    assert answer.faults == {"from_dt": "must not be after to_dt"}
+    assert answer.errors_by_parameter == {"from_dt": "must not be after to_dt"}
 
 
-async def test_moments_before_1970_are_moments(api: Api, sql: asyncpg.Connection) -> None:
+async def test_moments_before_1970_are_moments(api: ApiClient, sql: asyncpg.Connection) -> None:
     await store(sql, [0, 60])
     route = "/api/v1/prices/period?ticker=btc_usd"
-    assert (await api.get(f"{route}&from_dt=-60")).stamps == [0, 60]
-    assert (await api.get(f"{route}&to_dt=1969-12-31T23:59:00Z")).stamps == []
-    assert (await api.get(f"{route}&from_dt={FIRST_SECOND}&to_dt=0")).stamps == [0]
-    assert (await api.get(f"{route}&to_dt=9999-12-31T23:59:59.999Z")).stamps == [0, 60]
+    assert (await api.get(f"{route}&from_dt=-60")).timestamps == [0, 60]
+    assert (await api.get(f"{route}&to_dt=1969-12-31T23:59:00Z")).timestamps == []
+    assert (await api.get(f"{route}&from_dt={FIRST_SECOND}&to_dt=0")).timestamps == [0]
+    assert (await api.get(f"{route}&to_dt=9999-12-31T23:59:59.999Z")).timestamps == [0, 60]
 
 
 async def test_seconds_of_range_over_rows_of_seconds_find_them(
-    api: Api, sql: asyncpg.Connection
+    api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     """Seconds and milliseconds were mixed elsewhere, so a range found nothing."""
     await store(sql, SLOTS)
     for unit in ("", "000"):
         span = f"from_dt={SLOTS[0]}{unit}&to_dt={SLOTS[2]}{unit}"
-        assert (await api.get(f"/api/v1/prices/period?ticker=btc_usd&{span}")).stamps == SLOTS
+        assert (await api.get(f"/api/v1/prices/period?ticker=btc_usd&{span}")).timestamps == SLOTS

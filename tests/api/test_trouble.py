@@ -10,12 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from tests.api.client import Api, serving
+from tests.api.client import ApiClient, running_api
 from tests.conftest import Servers
-from tests.receiver import receiving
 from tests.repositories.rows import store
-from tests.services.outages import this_slot
+from tests.services.price_gaps import current_slot
 from tests.waiting import until
+from tests.webhook_receiver import running_webhook_receiver
 
 LATEST = "/api/v1/prices/latest?ticker=btc_usd"
 BLOCKED = [
@@ -28,7 +28,7 @@ BLOCKED = [
 ]
 READS = [*BLOCKED, "/api/v1/tickers", "/metrics"]
 INTERVAL = 2
-_WAITS = """
+_SOMEBODY_WAITS_FOR_A_LOCK = """
 SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
 """
 _LOCK = "LOCK TABLE prices IN ACCESS EXCLUSIVE MODE"
@@ -36,7 +36,7 @@ _CANCEL = """
 SELECT pg_cancel_backend(pid), pg_terminate_backend(CASE WHEN random() < 0.3 THEN pid END)
 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-_EDGE = """
+_INSERT_PRICE = """
 INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
 SELECT 'deribit', 'btc_usd', now / 2 * 2 + $1, 1, now * 1000000, 'live'
 FROM (SELECT extract(epoch FROM clock_timestamp())::bigint AS now) AS clock
@@ -44,15 +44,17 @@ FROM (SELECT extract(epoch FROM clock_timestamp())::bigint AS now) AS clock
 
 
 @pytest.fixture
-async def holder(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Connection]:
-    """Holds locks beside what is tested."""
+async def lock_connection(
+    servers: Servers, database_name: str
+) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own that holds locks."""
     connection = await asyncpg.connect(servers.plain_url(database_name))
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-async def impatient(
+async def short_timeout_settings(
     settings: Settings, database_name: str, sql: asyncpg.Connection
 ) -> AsyncIterator[Settings]:
     """Settings of a database whose sessions have a statement timeout."""
@@ -63,13 +65,13 @@ async def impatient(
 
 
 async def test_statement_timeout_is_a_503_with_words_and_never_a_500(
-    impatient: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
+    short_timeout_settings: Settings, sql: asyncpg.Connection, lock_connection: asyncpg.Connection
 ) -> None:
-    await store(sql, range(this_slot() - 600, this_slot(), 60))
-    async with serving(impatient) as api:
-        async with holder.transaction():
-            await holder.execute(_LOCK)
-            await until(lambda: _is_refused(api))  # what is remembered is trusted for a second
+    await store(sql, range(current_slot() - 600, current_slot(), 60))
+    async with running_api(short_timeout_settings) as api:
+        async with lock_connection.transaction():
+            await lock_connection.execute(_LOCK)
+            await until(lambda: _all_unavailable(api))  # what is remembered is trusted for a second
             for path in BLOCKED:
                 answer = await api.get(path)
                 assert answer.status == 503, path
@@ -82,10 +84,10 @@ async def test_statement_timeout_is_a_503_with_words_and_never_a_500(
 
 
 async def test_read_of_a_locked_table_is_a_503_that_says_so(
-    settings: Settings, holder: asyncpg.Connection
+    settings: Settings, lock_connection: asyncpg.Connection
 ) -> None:
-    async with serving(settings) as api, holder.transaction():
-        await holder.execute(_LOCK)
+    async with running_api(settings) as api, lock_connection.transaction():
+        await lock_connection.execute(_LOCK)
         *answers, health = await asyncio.gather(*map(api.get, BLOCKED))
         for answer in answers:
             assert (answer.status, answer.code) == (503, "database_unavailable")
@@ -95,28 +97,30 @@ async def test_read_of_a_locked_table_is_a_503_that_says_so(
 
 
 async def test_ticker_that_goes_stale_while_statements_time_out_is_alerted(
-    impatient: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
+    short_timeout_settings: Settings, sql: asyncpg.Connection, lock_connection: asyncpg.Connection
 ) -> None:
-    async with receiving() as receiver:
-        watched = impatient.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
-        async with serving(watched) as api:
-            await sql.execute(_EDGE, 0)
-            await until(lambda: _is_fresh(api))
-            async with holder.transaction():
-                await holder.execute(_LOCK)
-                await until(lambda: receiver.has(1))
-    assert receiver.told[0] == ("ticker_stale", "btc_usd")
+    async with running_webhook_receiver() as receiver:
+        alert_settings = short_timeout_settings.model_copy(
+            update={"alert_webhook_url": SecretStr(receiver.url)}
+        )
+        async with running_api(alert_settings) as api:
+            await sql.execute(_INSERT_PRICE, 0)
+            await until(lambda: _is_ok(api))
+            async with lock_connection.transaction():
+                await lock_connection.execute(_LOCK)
+                await until(lambda: receiver.has_received(1))
+    assert receiver.events[0] == ("ticker_stale", "btc_usd")
 
 
 @pytest.mark.accept
 async def test_truncation_that_is_taken_back_beside_reads_makes_no_500(
-    settings: Settings, sql: asyncpg.Connection, holder: asyncpg.Connection
+    settings: Settings, sql: asyncpg.Connection, lock_connection: asyncpg.Connection
 ) -> None:
     """It locks the prices and then the summaries; reads lock them in their own order."""
     await sql.execute("SET deadlock_timeout = '10ms'")
-    await store(sql, range(this_slot() - 6000, this_slot(), 60))
+    await store(sql, range(current_slot() - 6000, current_slot(), 60))
     statuses: Counter[int] = Counter()
-    async with serving(settings) as api, asyncio.TaskGroup() as group:
+    async with running_api(settings) as api, asyncio.TaskGroup() as group:
 
         async def read(path: str) -> None:
             while True:
@@ -124,12 +128,12 @@ async def test_truncation_that_is_taken_back_beside_reads_makes_no_500(
 
         readers = [group.create_task(read(path)) for path in READS for _ in range(2)]
         for _ in range(40):
-            transaction = holder.transaction()
+            transaction = lock_connection.transaction()
             await transaction.start()
-            await holder.execute(_LOCK)
-            await until(lambda: sql.fetchval(_WAITS))
+            await lock_connection.execute(_LOCK)
+            await until(lambda: sql.fetchval(_SOMEBODY_WAITS_FOR_A_LOCK))
             with suppress(asyncpg.DeadlockDetectedError):  # it may be the one to give way
-                await holder.execute("TRUNCATE prices")
+                await lock_connection.execute("TRUNCATE prices")
             await transaction.rollback()
         for reader in readers:
             reader.cancel()
@@ -141,19 +145,19 @@ async def test_cancelled_and_ended_sessions_end_nothing(
     settings: Settings, sql: asyncpg.Connection
 ) -> None:
     """A memory that no longer asks what changed would answer from the database alone, for good."""
-    async with serving(settings) as api:
+    async with running_api(settings) as api:
         statuses: Counter[int] = Counter()
         for _ in range(60):
             await sql.execute(_CANCEL)
             statuses.update([(await api.get(path)).status for path in BLOCKED])
         assert set(statuses) <= {200, 404, 503}
-        await sql.execute(_EDGE, 0)
-        await until(lambda: _is_fresh(api, LATEST))
+        await sql.execute(_INSERT_PRICE, 0)
+        await until(lambda: _is_ok(api, LATEST))
 
 
-async def _is_refused(api: Api) -> bool:
+async def _all_unavailable(api: ApiClient) -> bool:
     return all([(await api.get(path)).status == 503 for path in BLOCKED])
 
 
-async def _is_fresh(api: Api, path: str = LATEST) -> bool:
+async def _is_ok(api: ApiClient, path: str = LATEST) -> bool:
     return (await api.get(path)).status == 200

@@ -37,7 +37,7 @@ def _is_service(process: psutil.Process) -> bool:
 
 
 async def kill_at_random(
-    supervisors: Sequence[Process], rng: Random, killed: list[int]
+    supervisors: Sequence[Process], rng: Random, killed_pids: list[int]
 ) -> NoReturn:
     """Kill one process after the other until this is cancelled; add their pids to `killed`."""
     while True:
@@ -45,7 +45,7 @@ async def kill_at_random(
         process_to_kill = rng.choice(killable_processes(supervisors))
         with suppress(psutil.NoSuchProcess):
             process_to_kill.kill()
-            killed.append(process_to_kill.pid)
+            killed_pids.append(process_to_kill.pid)
 
 
 @pytest.mark.chaos("two beats, three workers, killed at random", seconds=360)
@@ -53,7 +53,7 @@ async def test_five_minutes_of_random_kills_cost_nothing_for_good(
     processes: Processes, data_dir: Path, start_scenario: StartScenario, add_note: AddNote
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(SEEDS))
-    killed: list[int] = []
+    killed_pids: list[int] = []
     async with open_cluster(processes, data_dir) as cluster:
         names = ["beat"] * BEATS + ["worker"] * WORKERS
         supervisors = [cluster.start("app", name, "--watched") for name in names]
@@ -61,7 +61,9 @@ async def test_five_minutes_of_random_kills_cost_nothing_for_good(
         async with scenario.fault():
             with suppress(TimeoutError):
                 async with asyncio.timeout(SECONDS):
-                    await kill_at_random(supervisors, Random(seed), killed)  # noqa: S311  # no secret
-        add_note(f"{len(killed)} killed at random; CHAOS_SEED={seed} throws the same dice again")
+                    await kill_at_random(supervisors, Random(seed), killed_pids)  # noqa: S311  # no secret
+        add_note(
+            f"{len(killed_pids)} killed at random; CHAOS_SEED={seed} throws the same dice again"
+        )
         await scenario.wait_for_recovery()
-    assert len(killed) > SECONDS / PAUSE_SECONDS[1] / 2
+    assert len(killed_pids) > SECONDS / PAUSE_SECONDS[1] / 2

@@ -8,23 +8,23 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 TEXT = (PROJECT / "Dockerfile").read_text().replace("\\\n", " ")
 STAGES = re.split(r"^(?=FROM )", TEXT, flags=re.MULTILINE)[1:]
-RESULT = STAGES[-1]
+FINAL_STAGE = STAGES[-1]
 
 
 def instructions(name: str) -> list[str]:
     """Give what follows an instruction's name in the stage that is the result."""
-    return re.findall(rf"^{name} +(.+)$", RESULT, re.MULTILINE)
+    return re.findall(rf"^{name} +(.+)$", FINAL_STAGE, re.MULTILINE)
 
 
 def test_it_builds_in_one_stage_and_runs_in_another() -> None:
     bases = [stage.split()[1] for stage in STAGES]
     assert bases == ["python:3.13-slim", "python:3.13-slim"]
-    assert "COPY --from=build /opt/venv /opt/venv" in RESULT
+    assert "COPY --from=build /opt/venv /opt/venv" in FINAL_STAGE
 
 
 @pytest.mark.parametrize("tool", ["apt-get", "gcc", "pip install"])
 def test_the_result_gets_no_build_tools(tool: str) -> None:
-    assert tool not in RESULT
+    assert tool not in FINAL_STAGE
 
 
 def test_it_runs_as_a_user_by_number() -> None:
@@ -33,8 +33,8 @@ def test_it_runs_as_a_user_by_number() -> None:
 
 
 def test_nothing_is_written_outside_tmp() -> None:
-    assert "PYTHONDONTWRITEBYTECODE=1" in RESULT
-    assert "HEARTBEAT_FILE=/tmp/" in RESULT
+    assert "PYTHONDONTWRITEBYTECODE=1" in FINAL_STAGE
+    assert "HEARTBEAT_FILE=/tmp/" in FINAL_STAGE
 
 
 def test_the_api_is_the_default_and_is_looked_at() -> None:
@@ -42,7 +42,7 @@ def test_the_api_is_the_default_and_is_looked_at() -> None:
     assert instructions("HEALTHCHECK")[0].endswith(
         'CMD ["python", "-m", "app", "healthcheck", "api"]'
     )
-    assert "API_HOST=0.0.0.0" in RESULT
+    assert "API_HOST=0.0.0.0" in FINAL_STAGE
 
 
 def test_only_what_is_copied_reaches_the_builder() -> None:

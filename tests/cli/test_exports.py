@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.core.settings import Settings
-from tests.cli.test_inspection import _run
+from tests.cli.test_inspection import run_cli
 from tests.repositories.rows import store
 
 T0 = 1_768_579_200
@@ -39,30 +39,30 @@ async def test_what_was_exported_is_imported_the_same(
     rows = ROWS.format(price="trim_scale(price)::text" if "parquet" in name else "price::text")
     await sql.execute("DELETE FROM prices WHERE ticker <> 'btc_usd'")
     before = await sql.fetch(rows)
-    exported = await _run(
+    exported = await run_cli(
         settings, "export", "--ticker", "BTC_usd", "--output", str(tmp_path / name)
     )
     assert (exported.returncode, exported.stdout, exported.stderr) == (0, "", "")
     assert _names(tmp_path) == [name]
     await sql.execute("TRUNCATE prices")
-    imported = await _run(settings, "import", str(tmp_path / name))
+    imported = await run_cli(settings, "import", str(tmp_path / name))
     assert imported.returncode == 0, imported.stderr
     assert imported.stdout.splitlines() == [
         f"{tmp_path / name}: 4 rows, 4 added, 0 in slots that were taken, 0 bad",
         "deribit:btc_usd: recorded from 2026-01-16T16:00:00Z to 2026-01-16T16:03:00Z",
     ]
     assert await sql.fetch(rows) == before
-    again = await _run(settings, "import", str(tmp_path / name))
+    again = await run_cli(settings, "import", str(tmp_path / name))
     assert "0 added, 4 in slots that were taken" in again.stdout
 
 
 @pytest.mark.usefixtures("stored")
 async def test_export_goes_to_the_output(settings: Settings) -> None:
-    shown = await _run(
+    shown = await run_cli(
         settings, "export", "--ticker", "btc_usd", "--from", f"{T0 + 1}", "--to", f"{T0 + 60}"
     )
     assert shown.stdout == f"{HEAD}\nderibit,btc_usd,{T0 + 60},1.50,live\n"
-    lines = await _run(settings, "export", "--ticker", "btc_usd", "--format", "ndjson")
+    lines = await run_cli(settings, "export", "--ticker", "btc_usd", "--format", "ndjson")
     found = [json.loads(line, parse_float=str) for line in lines.stdout.splitlines()]
     assert [str(row["price"]) for row in found] == PRICES
 
@@ -72,10 +72,12 @@ async def test_export_goes_to_the_output(settings: Settings) -> None:
 async def test_format_follows_the_name_unless_it_is_said(
     settings: Settings, tmp_path: Path
 ) -> None:
-    await _run(settings, "export", "--ticker", "eth_usd", "--output", str(tmp_path / "a.ndjson.gz"))
+    await run_cli(
+        settings, "export", "--ticker", "eth_usd", "--output", str(tmp_path / "a.ndjson.gz")
+    )
     assert gzip.decompress((tmp_path / "a.ndjson.gz").read_bytes()).startswith(b'{"exchange"')
     said = ("--format", "parquet", "--output", str(tmp_path / "a.dat"))
-    await _run(settings, "export", "--ticker", "deribit:eth_usd", *said)
+    await run_cli(settings, "export", "--ticker", "deribit:eth_usd", *said)
     assert pq.read_metadata(tmp_path / "a.dat").num_rows == 1
 
 
@@ -83,14 +85,14 @@ async def test_format_follows_the_name_unless_it_is_said(
 async def test_what_can_not_be_exported_is_told_and_leaves_no_file(
     settings: Settings, tmp_path: Path
 ) -> None:
-    unknown = await _run(
+    unknown = await run_cli(
         settings, "export", "--ticker", "nope", "--output", str(tmp_path / "a.csv")
     )
     assert unknown.stderr.startswith("ticker_not_found: ")
     assert _names(tmp_path) == []
-    parquet = await _run(settings, "export", "--ticker", "btc_usd", "--format", "parquet")
+    parquet = await run_cli(settings, "export", "--ticker", "btc_usd", "--format", "parquet")
     assert "Parquet needs a file" in parquet.stderr
     nowhere = ("--output", str(tmp_path / "no" / "a.csv"))
-    missing = await _run(settings, "export", "--ticker", "btc_usd", *nowhere)
+    missing = await run_cli(settings, "export", "--ticker", "btc_usd", *nowhere)
     assert "No such file" in missing.stderr
     assert {unknown.returncode, parquet.returncode, missing.returncode} <= {1, 2}

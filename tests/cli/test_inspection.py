@@ -21,7 +21,7 @@ START = 1_768_579_200
 
 
 @pytest.fixture
-async def recorded(database: Database, sql: asyncpg.Connection) -> None:
+async def stored_minutes(database: Database, sql: asyncpg.Connection) -> None:
     """Ten minutes of btc_usd without the third and the last; two whole ones of eth_usd."""
     async with database.transaction() as session:
         for ticker, minutes in (("btc_usd", 10), ("eth_usd", 2)):
@@ -32,7 +32,7 @@ async def recorded(database: Database, sql: asyncpg.Connection) -> None:
             await store(sql, slots, ticker=ticker)
 
 
-async def _run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def run_cli(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "app", *arguments],
@@ -44,9 +44,9 @@ async def _run(settings: Settings, *arguments: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.usefixtures("recorded")
+@pytest.mark.usefixtures("stored_minutes")
 async def test_gaps_are_listed_a_line_each(settings: Settings) -> None:
-    listed = await _run(settings, "gaps")
+    listed = await run_cli(settings, "gaps")
     assert (listed.returncode, listed.stderr) == (0, "")
     assert listed.stdout.splitlines() == [
         "deribit:btc_usd  2026-01-16T16:02:00Z  2026-01-16T16:02:00Z  1  beyond_lookback",
@@ -54,10 +54,10 @@ async def test_gaps_are_listed_a_line_each(settings: Settings) -> None:
     ]
 
 
-@pytest.mark.usefixtures("recorded")
+@pytest.mark.usefixtures("stored_minutes")
 @pytest.mark.accept
 async def test_gaps_of_a_period_come_as_json(settings: Settings) -> None:
-    listed = await _run(
+    listed = await run_cli(
         settings, "gaps", "--json", "--ticker", "BTC_usd", "--from", "2026-01-16T16:05"
     )
     assert json.loads(listed.stdout) == [
@@ -72,14 +72,14 @@ async def test_gaps_of_a_period_come_as_json(settings: Settings) -> None:
     ]
 
 
-@pytest.mark.usefixtures("recorded")
+@pytest.mark.usefixtures("stored_minutes")
 @pytest.mark.accept
 async def test_nothing_missing_is_said(settings: Settings) -> None:
-    listed = await _run(settings, "gaps", "--ticker", "deribit:eth_usd")
+    listed = await run_cli(settings, "gaps", "--ticker", "deribit:eth_usd")
     assert (listed.stdout, listed.stderr) == ("", "nothing is missing\n")
 
 
-@pytest.mark.usefixtures("recorded")
+@pytest.mark.usefixtures("stored_minutes")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -91,16 +91,16 @@ async def test_nothing_missing_is_said(settings: Settings) -> None:
 async def test_nonsense_is_a_clear_error(
     settings: Settings, arguments: tuple[str, ...], words: str
 ) -> None:
-    refused = await _run(settings, *arguments)
+    refused = await run_cli(settings, *arguments)
     assert refused.returncode != 0
     assert words in " ".join(refused.stderr.replace("│", "").split())
     assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.usefixtures("recorded")
+@pytest.mark.usefixtures("stored_minutes")
 async def test_report_tells_of_every_ticker(settings: Settings) -> None:
-    told = await _run(settings, "report")
-    assert told.stdout.splitlines() == [
+    output = await run_cli(settings, "report")
+    assert output.stdout.splitlines() == [
         "deribit:btc_usd  2026-01-16T16:00:00Z to 2026-01-16T16:09:00Z, every 60 s",
         "  expected  10 slots; stored 8 (8 live, 0 backfilled, 0 imported)",
         "  missing   2 slots (2 beyond_lookback); at most 1 in a row",
@@ -115,12 +115,12 @@ async def test_report_tells_of_every_ticker(settings: Settings) -> None:
     ]
 
 
-@pytest.mark.usefixtures("recorded")
+@pytest.mark.usefixtures("stored_minutes")
 @pytest.mark.accept
 async def test_report_comes_as_json(settings: Settings, sql: asyncpg.Connection) -> None:
     await store(sql, [START + 120], price="90123.45678", source="backfill")
-    told = await _run(settings, "report", "--json", "--ticker", "btc_usd")
-    (data,) = json.loads(told.stdout)
+    output = await run_cli(settings, "report", "--json", "--ticker", "btc_usd")
+    (data,) = json.loads(output.stdout)
     assert (data["stored"], data["backfilled"]) == (9, 1)
     assert (data["missing"], data["missing_by_reason"]) == (1, {"beyond_lookback": 1})
     assert data["lateness_seconds"] == {"p50": 0, "p99": 0, "worst": 0}
@@ -130,19 +130,19 @@ async def test_report_comes_as_json(settings: Settings, sql: asyncpg.Connection)
 
 @pytest.mark.accept
 async def test_nothing_recorded_is_said(settings: Settings) -> None:
-    assert (await _run(settings, "report")).stdout == "nothing is recorded\n"
-    assert (await _run(settings, "gaps")).stderr == "nothing is missing\n"
+    assert (await run_cli(settings, "report")).stdout == "nothing is recorded\n"
+    assert (await run_cli(settings, "gaps")).stderr == "nothing is missing\n"
 
 
-@pytest.mark.usefixtures("recorded")
+@pytest.mark.usefixtures("stored_minutes")
 @pytest.mark.accept
 async def test_wrong_summaries_are_found_and_mended(
     settings: Settings, sql: asyncpg.Connection
 ) -> None:
-    assert (await _run(settings, "verify")).returncode == 0
+    assert (await run_cli(settings, "verify")).returncode == 0
     await sql.execute("UPDATE price_hours SET samples = 3")
-    found = await _run(settings, "verify")
+    found = await run_cli(settings, "verify")
     assert (found.returncode, found.stdout[:28]) == (1, "2 hourly summaries are wrong")
-    assert (await _run(settings, "verify", "--rebuild")).returncode == 0
-    sound = await _run(settings, "verify")
+    assert (await run_cli(settings, "verify", "--rebuild")).returncode == 0
+    sound = await run_cli(settings, "verify")
     assert (sound.returncode, sound.stdout[:26]) == (0, "every hourly summary says ")

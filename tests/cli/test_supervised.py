@@ -14,9 +14,9 @@ import pytest
 from app.core.settings import Settings
 from app.supervisor.process_specs import ServiceSpecs
 from app.supervisor.supervised import service_spec
-from tests.supervisor.child_programs import PROJECT, lives, number_in, until
+from tests.supervisor.child_programs import PROJECT, is_running, read_number, until
 
-KEEP = """
+SUPERVISOR_PROGRAM = """
 import sys
 from app.core.settings import Settings
 from app.supervisor import process_specs
@@ -24,7 +24,7 @@ from app.supervisor.supervised import run_supervised
 process_specs.APP_COMMAND = (sys.executable, *sys.argv[1:])
 run_supervised(Settings(), "worker")
 """
-BEATING = """
+HEARTBEAT_PROGRAM = """
 import os, pathlib, sys, time
 folder = pathlib.Path(sys.argv[1])
 print('{"event": "begun"}', flush=True)
@@ -35,7 +35,7 @@ for beats in range(10_000):
     if beats == 25:  # it was seen to be ready
         (folder / "child").write_text(str(os.getpid()))
 """
-ADOPT = """
+REAPER_PROGRAM = """
 import ctypes, subprocess, time
 from app.supervisor.supervised import reap_zombies
 PR_SET_CHILD_SUBREAPER = 36
@@ -78,9 +78,11 @@ async def start(folder: Path, *arguments: object) -> asyncio.subprocess.Process:
 
 
 @asynccontextmanager
-async def keeping(folder: Path, program: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Keep a program that plays the worker."""
-    process = await start(folder, "-c", KEEP, "-c", program, folder)
+async def supervised_worker(
+    folder: Path, program: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program as the worker under a supervisor."""
+    process = await start(folder, "-c", SUPERVISOR_PROGRAM, "-c", program, folder)
     try:
         yield process
     finally:
@@ -124,11 +126,11 @@ def test_a_service_touches_the_file_that_is_watched(
 
 
 async def test_every_line_is_an_event_and_so_is_a_restart(tmp_path: Path) -> None:
-    async with keeping(tmp_path, BEATING) as process:
-        await until(lambda: number_in(tmp_path / "child"))
-        first = number_in(tmp_path / "child")
+    async with supervised_worker(tmp_path, HEARTBEAT_PROGRAM) as process:
+        await until(lambda: read_number(tmp_path / "child"))
+        first = read_number(tmp_path / "child")
         os.kill(first, signal.SIGKILL)
-        await until(lambda: number_in(tmp_path / "child") not in {0, first})
+        await until(lambda: read_number(tmp_path / "child") not in {0, first})
         process.terminate()
         output, errors = await process.communicate()
 
@@ -147,13 +149,13 @@ async def test_every_line_is_an_event_and_so_is_a_restart(tmp_path: Path) -> Non
 
 
 async def test_a_signal_ends_the_service_too(tmp_path: Path) -> None:
-    async with keeping(tmp_path, BEATING) as process:
-        await until(lambda: number_in(tmp_path / "child"))
+    async with supervised_worker(tmp_path, HEARTBEAT_PROGRAM) as process:
+        await until(lambda: read_number(tmp_path / "child"))
         process.terminate()
         await process.communicate()
 
     assert process.returncode == 0
-    assert not lives(number_in(tmp_path / "child"))
+    assert not is_running(read_number(tmp_path / "child"))
 
 
 async def test_a_service_that_never_started_ends_it_with_one_line(tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ async def test_a_service_that_never_started_ends_it_with_one_line(tmp_path: Path
 
 
 async def test_process_1_reaps_orphans_and_leaves_its_child_alone(tmp_path: Path) -> None:
-    process = await start(tmp_path, "-c", ADOPT)
+    process = await start(tmp_path, "-c", REAPER_PROGRAM)
     output, errors = await process.communicate()
 
     assert (output, errors) == (b"3 0 None\n-9\n", b"")

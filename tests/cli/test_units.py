@@ -14,7 +14,7 @@ GUIDE = (PROJECT / "docs/deployment.md").read_text()
 PYTHON = "/opt/prices/.venv/bin/python"
 
 
-def unit(name: str) -> configparser.SectionProxy:
+def service_section(name: str) -> configparser.SectionProxy:
     """Give the service section of a unit file in the guide."""
     found = re.search(
         rf"```ini\n(# /etc/systemd/system/{re.escape(name)}\n.*?)```", GUIDE, re.DOTALL
@@ -39,10 +39,12 @@ def expanded(value: str, instance: str) -> str:
 def test_template_starts_the_command_that_its_name_begins_with(
     instance: str, command: str, tmp_path: Path
 ) -> None:
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$@"\n')
-    python.chmod(0o755)
-    line = expanded(unit("prices@.service")["ExecStart"], instance).replace(PYTHON, str(python))
+    python_command = tmp_path / "python"
+    python_command.write_text('#!/bin/sh\necho "$@"\n')
+    python_command.chmod(0o755)
+    line = expanded(service_section("prices@.service")["ExecStart"], instance).replace(
+        PYTHON, str(python_command)
+    )
     shown = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)  # noqa: S602  # as systemd splits it
     assert shown.stdout == f"-m app {command} --watched\n"
     assert command in {
@@ -51,11 +53,11 @@ def test_template_starts_the_command_that_its_name_begins_with(
 
 
 def test_each_instance_has_a_heartbeat_in_a_folder_of_its_own() -> None:
-    service = unit("prices@.service")
+    service = service_section("prices@.service")
     folder = expanded(service["RuntimeDirectory"], "worker-2")
     assert f"HEARTBEAT_FILE=/run/{folder}/heartbeat" in expanded(service["Environment"], "worker-2")
     assert f"HEARTBEAT_FILE=/run/{folder}/heartbeat" in GUIDE
 
 
 def test_migration_runs_before_the_services() -> None:
-    assert unit("prices-migrate.service")["ExecStart"] == f"{PYTHON} -m app migrate"
+    assert service_section("prices-migrate.service")["ExecStart"] == f"{PYTHON} -m app migrate"

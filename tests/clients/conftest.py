@@ -1,4 +1,4 @@
-"""Clients of any address with a real rate limiter, and servers that send given bytes."""
+"""Clients with a real rate limiter, and servers that send given bytes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,16 +15,16 @@ from app.redis.rate_limiter import DistributedRateLimiter
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
 from tests.clients.certificates import Certificate, make_certificate
-from tests.clients.wire import Speaker
+from tests.clients.socket_servers import FixedResponseServer
 from tests.conftest import Servers
 
 Connect: TypeAlias = Callable[..., Awaitable[Exchange]]
-Speak: TypeAlias = Callable[..., Awaitable[Speaker]]
+ServeResponse: TypeAlias = Callable[..., Awaitable[FixedResponseServer]]
 
 
 @asynccontextmanager
-async def connected(redis: Redis, base_url: str, **more: object) -> AsyncIterator[Exchange]:
-    """Open a client at a limiter that is wide open."""
+async def open_client(redis: Redis, base_url: str, **more: object) -> AsyncIterator[Exchange]:
+    """Open a client whose rate limiter never delays a request."""
     settings = Settings.model_validate({"deribit_base_url": base_url, **more})
     limiter = DistributedRateLimiter(redis, "test", rate=100_000, permits=100, lease_seconds=30)
     async with open_exchanges(settings, lambda _: limiter) as exchanges:
@@ -34,13 +34,13 @@ async def connected(redis: Redis, base_url: str, **more: object) -> AsyncIterato
 
 @pytest.fixture
 async def connect(redis: Redis) -> AsyncIterator[Connect]:
-    """Open clients that the test's end closes."""
+    """Opens clients, which are closed at the end of the test."""
     async with AsyncExitStack() as stack:
 
-        async def open_client(base_url: str, **more: object) -> Exchange:
-            return await stack.enter_async_context(connected(redis, base_url, **more))
+        async def connect_client(base_url: str, **more: object) -> Exchange:
+            return await stack.enter_async_context(open_client(redis, base_url, **more))
 
-        yield open_client
+        yield connect_client
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ async def client(connect: Connect, exchange: StandIn) -> Exchange:
 
 
 @pytest.fixture
-async def speak() -> AsyncIterator[Speak]:
-    """Start servers that say given bytes to every request."""
+async def serve_response() -> AsyncIterator[ServeResponse]:
+    """Starts servers that send given bytes to every request."""
     async with AsyncExitStack() as stack:
 
-        async def start(answer: bytes, *, hangs_up: bool = False) -> Speaker:
-            speaker = Speaker(answer=answer, hangs_up=hangs_up)
-            await stack.enter_async_context(speaker.listening())
-            return speaker
+        async def start(answer: bytes, *, closes_connection: bool = False) -> FixedResponseServer:
+            fixed_server = FixedResponseServer(answer=answer, closes_connection=closes_connection)
+            await stack.enter_async_context(fixed_server.listening())
+            return fixed_server
 
         yield start
 
@@ -79,6 +79,6 @@ async def tls_exchange(certificate: Certificate) -> AsyncIterator[StandIn]:
 
 
 @pytest.fixture
-def servers_url(servers: Servers) -> str:
-    """Where a process of its own finds Redis."""
+def redis_url(servers: Servers) -> str:
+    """The URL of Redis, for processes and threads of a test."""
     return servers.redis_url

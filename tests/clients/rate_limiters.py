@@ -7,66 +7,66 @@ from typing import Any, TypeAlias
 
 from app.redis.client import open_redis
 from app.redis.rate_limiter import DistributedRateLimiter
-from tests.clients.wire import pour
+from tests.clients.socket_servers import copy_stream
 
-GUARD_SECONDS = 20
+TIMEOUT_SECONDS = 20
 """Only so that a defect fails instead of hanging."""
 MakeLimiter: TypeAlias = Callable[..., DistributedRateLimiter]
 
 
 @asynccontextmanager
-async def limiters_at(redis_url: str) -> AsyncIterator[MakeLimiter]:
-    """Open limiters, each with a connection of its own; wide ones unless limits are given."""
+async def open_limiters(redis_url: str) -> AsyncIterator[MakeLimiter]:
+    """Opens limiters, each on its own connection; they admit everything unless limits are given."""
     async with AsyncExitStack() as stack:
 
         def open_limiter(url: str = redis_url, **limits: float) -> DistributedRateLimiter:
             client = open_redis(url)
             stack.push_async_callback(client.aclose)
-            chosen: dict[str, Any] = {
+            chosen_limits: dict[str, Any] = {
                 "rate": 100_000,
                 "permits": 1_000,
                 "lease_seconds": 30,
                 **limits,
             }
-            limiter = DistributedRateLimiter(client, "test", **chosen)
+            limiter = DistributedRateLimiter(client, "test", **chosen_limits)
             stack.push_async_callback(limiter.close)
             return limiter
 
         yield open_limiter
 
 
-async def until_waiting(limiter: DistributedRateLimiter, number: int) -> None:
+async def wait_for_waiters(limiter: DistributedRateLimiter, number: int) -> None:
     while len(limiter._queue.waiting) < number:  # noqa: ASYNC110  # no event tells of it
         await asyncio.sleep(0)
 
 
-async def pass_through(limiter: DistributedRateLimiter) -> None:
-    async with asyncio.timeout(GUARD_SECONDS), limiter.acquire():
+async def acquire_and_release(limiter: DistributedRateLimiter) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS), limiter.acquire():
         await asyncio.sleep(0)
 
 
-async def cancel(*tasks: "asyncio.Task[None]") -> None:
+async def cancel_all(*tasks: "asyncio.Task[None]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Relay:
-    """A way to Valkey that can be closed and opened again."""
+class TcpRelay:
+    """A TCP relay to Valkey that can be closed and opened again."""
 
     def __init__(self, url: str) -> None:
         self._target = int(url.rpartition(":")[2].partition("/")[0])
         self._writers: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
         self.port = 0
-        self.is_mute = False
+        self.is_silent = False
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
@@ -77,9 +77,9 @@ class Relay:
         self._writers.clear()
         await asyncio.sleep(0)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        onwards, there = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers += [writer, there]
-        if self.is_mute:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers += [writer, server_writer]
+        if self.is_silent:
             return
-        await asyncio.gather(pour(reader, there), pour(onwards, writer))
+        await asyncio.gather(copy_stream(reader, server_writer), copy_stream(server_reader, writer))

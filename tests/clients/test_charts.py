@@ -11,9 +11,9 @@ from app.core.errors import AnswerMalformed, EnvironmentMismatch, PriceRefused, 
 from app.core.metrics import CounterKey, drain
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions, index_mean
-from tests.clients.conftest import Connect, Speak
+from tests.clients.conftest import Connect, ServeResponse
+from tests.clients.socket_servers import http_response, price_envelope
 from tests.clients.test_recorded_answers import CHART, recorded
-from tests.clients.wire import envelope, http
 
 MALFORMED: list[Any] = [
     {},
@@ -48,8 +48,10 @@ async def test_chart_holds_what_the_exchange_sent(client: Exchange, exchange: St
     assert chart.prices[-1] == index_mean("btc_usd", stamp // 1_000_000 - 6, 6)
 
 
-async def test_recorded_chart_is_read_digit_by_digit(connect: Connect, speak: Speak) -> None:
-    client = await connect((await speak(http(recorded(CHART)))).url)
+async def test_recorded_chart_is_read_digit_by_digit(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    client = await connect((await serve_response(http_response(recorded(CHART)))).url)
     chart = await client.fetch_chart("btc_usd", client.chart_ranges[0])
     assert (len(chart.timestamps_us), chart.step_us) == (60, 6_000_000)
     assert chart.timestamps_us[0] == 1_789_935_450_000_000
@@ -68,39 +70,39 @@ async def test_every_range_is_one_of_the_exchanges(client: Exchange) -> None:
         assert (await client.fetch_chart("eth_usd", chart_range)).timestamps_us, chart_range
 
 
-async def test_empty_chart_is_an_answer(connect: Connect, speak: Speak) -> None:
-    client = await connect((await speak(http(envelope(result=[])))).url)
+async def test_empty_chart_is_an_answer(connect: Connect, serve_response: ServeResponse) -> None:
+    client = await connect((await serve_response(http_response(price_envelope(result=[])))).url)
     chart = await client.fetch_chart("btc_usd", client.chart_ranges[0])
     assert (chart.timestamps_us, chart.prices, chart.step_us) == ([], [], 0)
 
 
 @pytest.mark.parametrize("result", MALFORMED, ids=str)
 async def test_what_is_no_chart_is_malformed(
-    result: object, connect: Connect, speak: Speak
+    result: object, connect: Connect, serve_response: ServeResponse
 ) -> None:
-    client = await connect((await speak(http(envelope(result=result)))).url)
+    client = await connect((await serve_response(http_response(price_envelope(result=result)))).url)
     with pytest.raises(AnswerMalformed):
         await client.fetch_chart("btc_usd", client.chart_ranges[0])
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "1000000000001", "1e13"])
 async def test_price_that_makes_no_sense_spoils_the_chart(
-    price: str, connect: Connect, speak: Speak
+    price: str, connect: Connect, serve_response: ServeResponse
 ) -> None:
-    answer = envelope(price.encode(), result=[[1000, 1], [2000, "PRICE"]])
-    client = await connect((await speak(http(answer))).url)
+    answer = price_envelope(price.encode(), result=[[1000, 1], [2000, "PRICE"]])
+    client = await connect((await serve_response(http_response(answer))).url)
     with pytest.raises(PriceRefused):
         await client.fetch_chart("btc_usd", client.chart_ranges[0])
 
 
 @pytest.mark.parametrize("ahead_ms", [0, 1])
 async def test_chart_of_the_future_is_malformed(
-    ahead_ms: int, connect: Connect, speak: Speak
+    ahead_ms: int, connect: Connect, serve_response: ServeResponse
 ) -> None:
     now_us = 1_768_579_260_000_000
     last_ms = (now_us + MAX_FUTURE_US) // 1000 + ahead_ms
-    answer = envelope(result=[[1000, 1], [last_ms, 1]], usOut=now_us)
-    client = await connect((await speak(http(answer))).url)
+    answer = price_envelope(result=[[1000, 1], [last_ms, 1]], usOut=now_us)
+    client = await connect((await serve_response(http_response(answer))).url)
     if ahead_ms:
         with pytest.raises(AnswerMalformed, match="future"):
             await client.fetch_chart("btc_usd", client.chart_ranges[0])

@@ -19,9 +19,9 @@ from app.core.errors import (
 )
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
-from tests.clients.conftest import Connect, Speak
-from tests.clients.failing import failure
-from tests.clients.wire import envelope, http
+from tests.clients.conftest import Connect, ServeResponse
+from tests.clients.errors import fetch_error
+from tests.clients.socket_servers import http_response, price_envelope
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ async def test_fault_of_an_answer_gets_its_class(
     kind: str, expected: type[AppError], client: Exchange, exchange: StandIn
 ) -> None:
     exchange.add_fault(kind)
-    error = await failure(client)
+    error = await fetch_error(client)
     assert type(error) is expected
     assert error.retryable is (expected is not EnvironmentMismatch)
 
 
 async def test_cut_json_is_malformed_and_retryable(client: Exchange, exchange: StandIn) -> None:
     exchange.add_fault("cut", times=1)
-    assert (await failure(client)).retryable
+    assert (await fetch_error(client)).retryable
     assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
@@ -63,9 +63,11 @@ async def test_what_is_not_needed_may_be_missing(
 
 
 @pytest.mark.parametrize("us_out", [1.5e15, "1768579260000000", True, 0, -1, 2**63])
-async def test_senseless_stamp_is_malformed(us_out: object, connect: Connect, speak: Speak) -> None:
-    client = await connect((await speak(http(envelope(usOut=us_out)))).url)
-    assert type(await failure(client)) is AnswerMalformed
+async def test_senseless_stamp_is_malformed(
+    us_out: object, connect: Connect, serve_response: ServeResponse
+) -> None:
+    client = await connect((await serve_response(http_response(price_envelope(usOut=us_out)))).url)
+    assert type(await fetch_error(client)) is AnswerMalformed
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ async def test_answer_without_json_is_retryable(
     kind: str, status: int, expected: type[AppError], client: Exchange, exchange: StandIn
 ) -> None:
     exchange.add_fault(kind, status=status)
-    error = await failure(client)
+    error = await fetch_error(client)
     assert (type(error), error.retryable) == (expected, True)
 
 
@@ -94,7 +96,7 @@ async def test_code_counts_under_any_status(
     code: int, kind: type[AppError], status: int, client: Exchange, exchange: StandIn
 ) -> None:
     exchange.add_fault("error", code=code, status=status)
-    assert type(await failure(client)) is kind
+    assert type(await fetch_error(client)) is kind
 
 
 async def test_unknown_index_is_not_retryable(connect: Connect) -> None:
@@ -105,99 +107,113 @@ async def test_unknown_index_is_not_retryable(connect: Connect) -> None:
     assert not caught.value.retryable
 
 
-async def test_retry_after_header_reaches_the_caller(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(http(b"", 429, Retry_After="17"))
-    error = await failure(await connect(speaker.url))
+async def test_retry_after_header_reaches_the_caller(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    fixed_server = await serve_response(http_response(b"", 429, Retry_After="17"))
+    error = await fetch_error(await connect(fixed_server.url))
     assert (type(error), error.retry_after_seconds) == (ExchangeRateLimited, 17)
 
 
 async def test_wait_in_the_error_reaches_the_caller(client: Exchange, exchange: StandIn) -> None:
     exchange.add_fault("error", code=10028, data={"wait": 3})
-    assert (await failure(client)).retry_after_seconds == 3
+    assert (await fetch_error(client)).retry_after_seconds == 3
 
 
 @pytest.mark.parametrize("drip", [False, True])
 async def test_stall_is_a_timeout(drip: bool, connect: Connect, exchange: StandIn) -> None:  # noqa: FBT001
     exchange.add_fault("stall", drip=drip)
-    error = await failure(await connect(exchange.api_url, http_timeout_seconds=0.5))
+    error = await fetch_error(await connect(exchange.api_url, http_timeout_seconds=0.5))
     assert (type(error), error.retryable) == (ExchangeTimeout, True)
     assert str(error) == "no answer within 0.5 s"
 
 
-async def test_body_that_never_ends_is_a_timeout(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
-    error = await failure(await connect(speaker.url, http_timeout_seconds=0.5))
+async def test_body_that_never_ends_is_a_timeout(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    fixed_server = await serve_response(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+    error = await fetch_error(await connect(fixed_server.url, http_timeout_seconds=0.5))
     assert type(error) is ExchangeTimeout
 
 
 async def test_refused_connection_is_unreachable(connect: Connect) -> None:
     with socket.socket() as taken:  # bound, and nobody listens
         taken.bind(("127.0.0.1", 0))
-        error = await failure(await connect(f"http://127.0.0.1:{taken.getsockname()[1]}"))
+        error = await fetch_error(await connect(f"http://127.0.0.1:{taken.getsockname()[1]}"))
     assert (type(error), error.retryable) == (ExchangeUnreachable, True)
     assert "Connect call failed" in str(error)
 
 
 async def test_name_without_an_address_is_unreachable(connect: Connect) -> None:
-    error = await failure(await connect("http://no-such-host.invalid/api/v2"))
+    error = await fetch_error(await connect("http://no-such-host.invalid/api/v2"))
     assert (type(error), error.retryable) == (ExchangeUnreachable, True)
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n"])
 async def test_connection_closed_before_the_answer_is_unreachable(
-    answer: bytes, connect: Connect, speak: Speak
+    answer: bytes, connect: Connect, serve_response: ServeResponse
 ) -> None:
-    speaker = await speak(answer, hangs_up=True)
-    assert type(await failure(await connect(speaker.url))) is ExchangeUnreachable
+    fixed_server = await serve_response(answer, closes_connection=True)
+    assert type(await fetch_error(await connect(fixed_server.url))) is ExchangeUnreachable
 
 
-async def test_answer_that_is_not_http_is_malformed(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(b"220 ready for mail\r\n\r\n", hangs_up=True)
-    assert type(await failure(await connect(speaker.url))) is AnswerMalformed
+async def test_answer_that_is_not_http_is_malformed(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    fixed_server = await serve_response(b"220 ready for mail\r\n\r\n", closes_connection=True)
+    assert type(await fetch_error(await connect(fixed_server.url))) is AnswerMalformed
 
 
-async def test_answer_cut_within_its_body_is_malformed(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", hangs_up=True)
-    error = await failure(await connect(speaker.url))
+async def test_answer_cut_within_its_body_is_malformed(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    fixed_server = await serve_response(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", closes_connection=True
+    )
+    error = await fetch_error(await connect(fixed_server.url))
     assert (type(error), error.retryable) == (AnswerMalformed, True)
 
 
-async def test_broken_compression_is_malformed(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(http(b"no gzip", Content_Encoding="gzip"))
-    assert type(await failure(await connect(speaker.url))) is AnswerMalformed
+async def test_broken_compression_is_malformed(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    fixed_server = await serve_response(http_response(b"no gzip", Content_Encoding="gzip"))
+    assert type(await fetch_error(await connect(fixed_server.url))) is AnswerMalformed
 
 
-async def test_huge_body_is_not_read_to_its_end(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(http(b" " * (MAX_BODY_BYTES + 1)))
-    error = await failure(await connect(speaker.url))
+async def test_huge_body_is_not_read_to_its_end(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    fixed_server = await serve_response(http_response(b" " * (MAX_BODY_BYTES + 1)))
+    error = await fetch_error(await connect(fixed_server.url))
     assert (type(error), error.retryable) == (AnswerMalformed, True)
 
 
 async def test_deep_nesting_is_malformed(client: Exchange, exchange: StandIn) -> None:
     exchange.add_fault("not_object", body="[" * 100_000)
-    assert type(await failure(client)) is AnswerMalformed
+    assert type(await fetch_error(client)) is AnswerMalformed
 
 
 @pytest.mark.parametrize("result", [{}, [], [1], "text", 7])
 async def test_result_without_a_price_is_malformed(
-    result: object, connect: Connect, speak: Speak
+    result: object, connect: Connect, serve_response: ServeResponse
 ) -> None:
-    client = await connect((await speak(http(envelope(result=result)))).url)
-    assert type(await failure(client)) is AnswerMalformed
+    client = await connect((await serve_response(http_response(price_envelope(result=result)))).url)
+    assert type(await fetch_error(client)) is AnswerMalformed
 
 
 @pytest.mark.parametrize("result", [{}, "text", [1], [{"id": "btc_usd"}], [None]])
 async def test_senseless_names_are_malformed(
-    result: object, connect: Connect, speak: Speak
+    result: object, connect: Connect, serve_response: ServeResponse
 ) -> None:
-    client = await connect((await speak(http(envelope(result=result)))).url)
+    client = await connect((await serve_response(http_response(price_envelope(result=result)))).url)
     with pytest.raises(AnswerMalformed):
         await client.fetch_index_names()
 
 
 async def test_testnet_price_from_a_production_url_is_refused(connect: Connect) -> None:
     async with StandIn(ExchangeOptions(testnet=True)) as testnet:
-        error = await failure(await connect(testnet.api_url))
+        error = await fetch_error(await connect(testnet.api_url))
     assert (type(error), error.retryable) == (EnvironmentMismatch, False)
 
 
@@ -206,7 +222,7 @@ async def test_production_price_from_the_testnet_url_is_refused(
 ) -> None:
     # the stand-in as a proxy: it is asked for http://test.deribit.com/api/v2/...
     client = await connect("http://test.deribit.com/api/v2", proxy_url=exchange.url)
-    error = await failure(client)
+    error = await fetch_error(client)
     assert (type(error), error.retryable) == (EnvironmentMismatch, False)
 
 

@@ -21,7 +21,7 @@ from app.core.errors import (
     UnknownIndex,
 )
 
-PASSING = [
+RETRYABLE_CODES = [
     10001,
     10028,
     10040,
@@ -36,15 +36,29 @@ PASSING = [
     13503,
     13888,
 ]
-FINAL = [10020, 10030, 10033, 11029, 11043, 11044, 11049, 11050, 11052, 13004, 13018, 13020, 13778]
-FINAL += [-32700, -32602, -32601, -32600, -32000]
+PERMANENT_CODES = [
+    10020,
+    10030,
+    10033,
+    11029,
+    11043,
+    11044,
+    11049,
+    11050,
+    11052,
+    13004,
+    13018,
+    13020,
+    13778,
+]
+PERMANENT_CODES += [-32700, -32602, -32601, -32600, -32000]
 STATUSES = [200, 400, 401, 403, 404, 408, 429, 500, 502, 503]
 
 
-def failure(
+def parse_error(
     body: bytes | object, status: int = 200, retry_after: str | None = None
 ) -> ExchangeError:
-    """Parse what must fail and return the error."""
+    """Parse an answer that must be refused, and return the error."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(ExchangeError) as caught:
         parse_envelope(HttpResponse(status, raw, retry_after))
@@ -52,21 +66,21 @@ def failure(
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("code", RETRYABLE_CODES)
 def test_code_that_passes_is_retryable_under_any_status(code: int, status: int) -> None:
-    error = failure({"error": {"code": code, "message": "word"}}, status)
+    error = parse_error({"error": {"code": code, "message": "word"}}, status)
     assert (error.retryable, str(error)) == (True, f"{code} word")
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("code", FINAL)
+@pytest.mark.parametrize("code", PERMANENT_CODES)
 def test_code_that_stays_is_rejected_under_any_status(code: int, status: int) -> None:
-    error = failure({"error": {"code": code, "message": "word"}}, status)
+    error = parse_error({"error": {"code": code, "message": "word"}}, status)
     assert (type(error), error.retryable) == (RequestRejected, False)
 
 
 def test_every_known_code_is_tested() -> None:
-    assert set(ERRORS_BY_CODE) == {*PASSING, *FINAL}
+    assert set(ERRORS_BY_CODE) == {*RETRYABLE_CODES, *PERMANENT_CODES}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +98,7 @@ def test_every_known_code_is_tested() -> None:
     ],
 )
 def test_code_gets_the_class_of_its_meaning(code: int, kind: type[AppError]) -> None:
-    assert type(failure({"error": {"code": code}})) is kind
+    assert type(parse_error({"error": {"code": code}})) is kind
 
 
 @pytest.mark.parametrize(
@@ -97,7 +111,7 @@ def test_code_gets_the_class_of_its_meaning(code: int, kind: type[AppError]) -> 
     ],
 )
 def test_unknown_code_follows_the_status(status: int, kind: type[AppError]) -> None:
-    assert type(failure({"error": {"code": 99999}}, status)) is kind
+    assert type(parse_error({"error": {"code": 99999}}, status)) is kind
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b'{"result":', b"[]", b"{}"])
@@ -119,16 +133,16 @@ def test_unknown_code_follows_the_status(status: int, kind: type[AppError]) -> N
 def test_status_decides_where_no_envelope_came(
     body: bytes, status: int, kind: type[AppError]
 ) -> None:
-    assert type(failure(body, status)) is kind
+    assert type(parse_error(body, status)) is kind
 
 
 @pytest.mark.parametrize("status", [400, 429, 502])
 def test_result_under_a_failing_status_is_no_answer(status: int) -> None:
-    assert type(failure({"result": 1}, status)) is not AnswerMalformed
+    assert type(parse_error({"result": 1}, status)) is not AnswerMalformed
 
 
 def test_error_wins_over_a_result() -> None:
-    assert type(failure({"result": 1, "error": {"code": 11051}})) is ExchangeMaintenance
+    assert type(parse_error({"result": 1, "error": {"code": 11051}})) is ExchangeMaintenance
 
 
 def test_null_error_is_none() -> None:
@@ -140,7 +154,7 @@ def test_null_error_is_none() -> None:
     ["text", 7, [], {}, {"code": "10028"}, {"code": True}, {"code": None}, {"code": 10**12}],
 )
 def test_error_without_a_code_is_malformed(error: object) -> None:
-    assert type(failure({"error": error})) is AnswerMalformed
+    assert type(parse_error({"error": error})) is AnswerMalformed
 
 
 @pytest.mark.parametrize(
@@ -157,26 +171,26 @@ def test_error_without_a_code_is_malformed(error: object) -> None:
     ids=["nested", "nested result", "no text", "NaN", "-Infinity", "exponent", "5000 digits"],
 )
 def test_what_is_no_json_is_malformed_and_retryable(body: bytes) -> None:
-    error = failure(body)
+    error = parse_error(body)
     assert (type(error), error.retryable) == (AnswerMalformed, True)
     assert len(str(error)) < 1_000
 
 
 def test_unknown_index_is_told_apart_from_other_bad_parameters() -> None:
     data = {"param": "index_name", "reason": "invalid index"}
-    assert type(failure({"error": {"code": -32602, "data": data}}, 400)) is UnknownIndex
-    assert type(failure({"error": {"code": -32602, "data": {"param": "range"}}}, 400)) is (
+    assert type(parse_error({"error": {"code": -32602, "data": data}}, 400)) is UnknownIndex
+    assert type(parse_error({"error": {"code": -32602, "data": {"param": "range"}}}, 400)) is (
         RequestRejected
     )
 
 
 def test_passing_error_about_an_index_stays_retryable() -> None:
-    error = failure({"error": {"code": 10028, "data": {"param": "index_name"}}})
+    error = parse_error({"error": {"code": 10028, "data": {"param": "index_name"}}})
     assert type(error) is ExchangeRateLimited
 
 
 def test_exchange_words_are_short_and_printable_on_one_line() -> None:
-    error = failure({"error": {"code": 10001, "message": "a\nb\x1b[31m\ud800" + "c" * 1_000}})
+    error = parse_error({"error": {"code": 10001, "message": "a\nb\x1b[31m\ud800" + "c" * 1_000}})
     assert str(error).isprintable()
     assert len(str(error)) < 200
     str(error).encode()
@@ -184,28 +198,28 @@ def test_exchange_words_are_short_and_printable_on_one_line() -> None:
 
 @pytest.mark.parametrize("header", ["7", "007"])
 def test_retry_after_header_is_kept(header: str) -> None:
-    assert failure({"error": {"code": 10028}}, 429, header).retry_after_seconds == 7
-    assert failure(b"", 503, header).retry_after_seconds == 7
+    assert parse_error({"error": {"code": 10028}}, 429, header).retry_after_seconds == 7
+    assert parse_error(b"", 503, header).retry_after_seconds == 7
 
 
 @pytest.mark.parametrize(
     "header", ["", "-1", "0", "soon", "٣", "1e3", "9" * 30, "Fri, 20 Nov 2026 12:00:00 GMT", None]
 )
 def test_senseless_retry_after_header_is_ignored(header: str | None) -> None:
-    assert failure(b"", 429, header).retry_after_seconds is None
+    assert parse_error(b"", 429, header).retry_after_seconds is None
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(3, 3), (0.5, 0.5)])
 def test_wait_in_the_error_is_kept_before_the_header(wait: float, seconds: float) -> None:
     body = {"error": {"code": 10028, "data": {"wait": wait}}}
-    assert failure(body, 429, "60").retry_after_seconds == seconds
+    assert parse_error(body, 429, "60").retry_after_seconds == seconds
 
 
 @pytest.mark.parametrize("wait", [0, -1, True, "3", None, [], 10**9])
 def test_senseless_wait_in_the_error_is_ignored(wait: object) -> None:
     body = {"error": {"code": 10028, "data": {"wait": wait}}}
-    assert failure(body, 429).retry_after_seconds is None
-    assert failure(body, 429, "60").retry_after_seconds == 60
+    assert parse_error(body, 429).retry_after_seconds is None
+    assert parse_error(body, 429, "60").retry_after_seconds == 60
 
 
 @pytest.mark.parametrize("stamp", ["1.5", '"1"', "true", "null", "0", "-5", "9" * 20, "{}"])
@@ -216,7 +230,7 @@ def test_senseless_stamp_is_as_good_as_none(stamp: str) -> None:
 
 @pytest.mark.parametrize("flag", ["1", '"true"', "{}"])
 def test_testnet_that_is_no_flag_is_malformed(flag: str) -> None:
-    assert type(failure(f'{{"result": 1, "testnet": {flag}}}'.encode())) is AnswerMalformed
+    assert type(parse_error(f'{{"result": 1, "testnet": {flag}}}'.encode())) is AnswerMalformed
 
 
 def test_numbers_arrive_exactly() -> None:

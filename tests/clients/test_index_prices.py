@@ -8,7 +8,7 @@ from app.clients.base import Exchange
 from app.core.errors import AnswerMalformed, PriceRefused
 from app.simulator import Exchange as StandIn
 from tests.clients.conftest import Connect
-from tests.clients.failing import failure
+from tests.clients.errors import fetch_error
 
 
 async def test_quote_is_what_the_exchange_sent(client: Exchange, exchange: StandIn) -> None:
@@ -68,7 +68,7 @@ async def test_price_arrives_exactly(
 )
 async def test_senseless_price_is_refused(sent: str, client: Exchange, exchange: StandIn) -> None:
     exchange.market.pin("btc_usd", sent)
-    error = await failure(client)
+    error = await fetch_error(client)
     assert (type(error), error.retryable) == (PriceRefused, True)
     assert len(str(error)) < 100
 
@@ -94,5 +94,5 @@ async def test_price_that_is_no_number_is_malformed(
     sent: str, client: Exchange, exchange: StandIn
 ) -> None:
     exchange.add_fault("price", price=sent)
-    error = await failure(client)
+    error = await fetch_error(client)
     assert (type(error), error.retryable) == (AnswerMalformed, True)

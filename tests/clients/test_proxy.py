@@ -14,15 +14,20 @@ from app.core.retry import Retrier
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
 from tests.clients.certificates import Certificate
-from tests.clients.conftest import Connect, Speak, connected
-from tests.clients.failing import failure
-from tests.clients.wire import ProxyServer, Speaker, envelope, http
+from tests.clients.conftest import Connect, ServeResponse, open_client
+from tests.clients.errors import fetch_error
+from tests.clients.socket_servers import (
+    FixedResponseServer,
+    ProxyServer,
+    http_response,
+    price_envelope,
+)
 
 LOGIN = "maria:pä ss/w@rd:1"
 USERNAME, PASSWORD = "maria", "pä ss/w@rd:1"
 IN_URL = "maria:p%C3%A4%20ss%2Fw%40rd%3A1"
-WRONG = {"proxy_username": "maria", "proxy_password": "hunter2"}
-RIGHT = {"proxy_username": USERNAME, "proxy_password": PASSWORD}
+WRONG_LOGIN = {"proxy_username": "maria", "proxy_password": "hunter2"}
+RIGHT_LOGIN = {"proxy_username": USERNAME, "proxy_password": PASSWORD}
 
 
 @pytest.fixture
@@ -33,41 +38,41 @@ async def proxy() -> AsyncIterator[ProxyServer]:
 
 
 @pytest.fixture
-async def speaker(speak: Speak) -> Speaker:
-    """An exchange whose every request is looked at as it came."""
-    return await speak(http(envelope()))
+async def fixed_server(serve_response: ServeResponse) -> FixedResponseServer:
+    """An exchange that stores the raw head of each request."""
+    return await serve_response(http_response(price_envelope()))
 
 
 async def test_plain_http_goes_through_the_proxy(
     connect: Connect, proxy: ProxyServer, exchange: StandIn
 ) -> None:
-    client = await connect(exchange.api_url, proxy_url=proxy.url, **RIGHT)
+    client = await connect(exchange.api_url, proxy_url=proxy.url, **RIGHT_LOGIN)
     assert (await client.fetch_index_price("btc_usd")).price > 0
-    assert proxy.heads[-1].startswith(f"GET {exchange.api_url}/public/get_index_price?")
+    assert proxy.request_heads[-1].startswith(f"GET {exchange.api_url}/public/get_index_price?")
 
 
 async def test_https_goes_through_a_tunnel(
     connect: Connect, proxy: ProxyServer, tls_exchange: StandIn
 ) -> None:
-    client = await connect(tls_exchange.api_url, proxy_url=proxy.url, **RIGHT)
+    client = await connect(tls_exchange.api_url, proxy_url=proxy.url, **RIGHT_LOGIN)
     assert (await client.fetch_index_price("btc_usd")).price > 0
     assert (await client.fetch_index_price("btc_usd")).price > 0
-    assert [head.split(" ")[0] for head in proxy.heads] == ["CONNECT"]
-    assert "User-Agent: deribit-price-collector/" in proxy.heads[0]
+    assert [head.split(" ")[0] for head in proxy.request_heads] == ["CONNECT"]
+    assert "User-Agent: deribit-price-collector/" in proxy.request_heads[0]
 
 
-def test_tunnel_works_on_uvloop(servers_url: str, certificate: Certificate) -> None:
+def test_tunnel_works_on_uvloop(redis_url: str, certificate: Certificate) -> None:
     async def ask() -> None:
         options = ExchangeOptions(tls_cert=certificate.certificate, tls_key=certificate.key)
         proxy = ProxyServer(login=LOGIN)
         async with (
             StandIn(options) as exchange,
             proxy.listening(),
-            Redis.from_url(servers_url) as redis,
-            connected(redis, exchange.api_url, proxy_url=proxy.url, **RIGHT) as client,
+            Redis.from_url(redis_url) as redis,
+            open_client(redis, exchange.api_url, proxy_url=proxy.url, **RIGHT_LOGIN) as client,
         ):
             assert (await client.fetch_index_price("btc_usd")).price > 0
-            assert len(exchange.requests) == len(proxy.heads) == 1
+            assert len(exchange.requests) == len(proxy.request_heads) == 1
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(ask())
@@ -85,9 +90,9 @@ async def test_proxy_may_itself_be_reached_over_tls(
     proxy = ProxyServer(login=LOGIN)
     async with proxy.listening(certificate.serving()):
         proxy_url = proxy.url.replace("http://", "https://")
-        client = await connect(target.api_url, proxy_url=proxy_url, **RIGHT)
+        client = await connect(target.api_url, proxy_url=proxy_url, **RIGHT_LOGIN)
         assert (await client.fetch_index_price("btc_usd")).price > 0
-    assert len(proxy.heads) == 1
+    assert len(proxy.request_heads) == 1
 
 
 async def test_proxy_without_a_login_gets_none(connect: Connect, exchange: StandIn) -> None:
@@ -95,7 +100,7 @@ async def test_proxy_without_a_login_gets_none(connect: Connect, exchange: Stand
     async with open_proxy.listening():
         client = await connect(exchange.api_url, proxy_url=open_proxy.url)
         assert (await client.fetch_index_price("btc_usd")).price > 0
-    assert "Authorization" not in open_proxy.heads[-1]
+    assert "Authorization" not in open_proxy.request_heads[-1]
 
 
 async def test_credentials_in_the_proxy_url_count(
@@ -118,35 +123,37 @@ async def test_settings_of_their_own_win_over_the_proxy_url(
     connect: Connect, proxy: ProxyServer, exchange: StandIn
 ) -> None:
     proxy_url = proxy.url.replace("//", "//somebody:else@")
-    client = await connect(exchange.api_url, proxy_url=proxy_url, **RIGHT)
+    client = await connect(exchange.api_url, proxy_url=proxy_url, **RIGHT_LOGIN)
     assert (await client.fetch_index_price("btc_usd")).price > 0
 
 
 async def test_credentials_never_reach_the_exchange(
-    connect: Connect, proxy: ProxyServer, speaker: Speaker
+    connect: Connect, proxy: ProxyServer, fixed_server: FixedResponseServer
 ) -> None:
-    client = await connect(speaker.url, proxy_url=proxy.url, **RIGHT)
+    client = await connect(fixed_server.url, proxy_url=proxy.url, **RIGHT_LOGIN)
     assert (await client.fetch_index_price("btc_usd")).price > 0
-    assert "Proxy-Authorization: Basic" in proxy.heads[-1]
-    assert "uthorization" not in speaker.heads[-1]
+    assert "Proxy-Authorization: Basic" in proxy.request_heads[-1]
+    assert "uthorization" not in fixed_server.request_heads[-1]
 
 
 async def test_credentials_never_reach_the_exchange_through_a_tunnel(
     connect: Connect, proxy: ProxyServer, certificate: Certificate
 ) -> None:
-    exchange = Speaker(answer=http(envelope()))
+    exchange = FixedResponseServer(answer=http_response(price_envelope()))
     async with exchange.listening(certificate.serving()):
         url = exchange.url.replace("http://", "https://")
-        client = await connect(url, proxy_url=proxy.url, **RIGHT)
+        client = await connect(url, proxy_url=proxy.url, **RIGHT_LOGIN)
         assert (await client.fetch_index_price("btc_usd")).price > 0
-    assert "Proxy-Authorization: Basic" in proxy.heads[-1]
-    assert "uthorization" not in exchange.heads[-1]
+    assert "Proxy-Authorization: Basic" in proxy.request_heads[-1]
+    assert "uthorization" not in exchange.request_heads[-1]
 
 
-async def test_without_a_proxy_no_credentials_are_sent(connect: Connect, speaker: Speaker) -> None:
-    client = await connect(speaker.url)
+async def test_without_a_proxy_no_credentials_are_sent(
+    connect: Connect, fixed_server: FixedResponseServer
+) -> None:
+    client = await connect(fixed_server.url)
     assert (await client.fetch_index_price("btc_usd")).price > 0
-    assert "uthorization" not in speaker.heads[-1]
+    assert "uthorization" not in fixed_server.request_heads[-1]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -158,7 +165,7 @@ async def test_wrong_credentials_are_refused_with_a_clear_word(
     tls_exchange: StandIn,
 ) -> None:
     target = {"http": exchange, "https": tls_exchange}[scheme]
-    error = await failure(await connect(target.api_url, proxy_url=proxy.url, **WRONG))
+    error = await fetch_error(await connect(target.api_url, proxy_url=proxy.url, **WRONG_LOGIN))
     assert (type(error), error.retryable) == (ProxyRefused, False)
     assert str(error) == "the proxy refuses PROXY_USERNAME and PROXY_PASSWORD (HTTP 407)"
     assert not target.requests
@@ -173,7 +180,7 @@ async def test_missing_credentials_are_asked_for(
     tls_exchange: StandIn,
 ) -> None:
     target = {"http": exchange, "https": tls_exchange}[scheme]
-    error = await failure(await connect(target.api_url, proxy_url=proxy.url))
+    error = await fetch_error(await connect(target.api_url, proxy_url=proxy.url))
     assert type(error) is ProxyRefused
     assert str(error) == "the proxy asks for PROXY_USERNAME and PROXY_PASSWORD (HTTP 407)"
 
@@ -185,10 +192,10 @@ async def test_proxy_that_can_not_reach_the_exchange_is_retryable(
     scheme: str, kind: type[ExchangeError], connect: Connect, certificate: Certificate
 ) -> None:
     del certificate
-    lost = ProxyServer(refusal=502)
-    async with lost.listening():
-        client = await connect(f"{scheme}://127.0.0.1:1/api/v2", proxy_url=lost.url)
-        error = await failure(client)
+    failing_proxy = ProxyServer(refusal=502)
+    async with failing_proxy.listening():
+        client = await connect(f"{scheme}://127.0.0.1:1/api/v2", proxy_url=failing_proxy.url)
+        error = await fetch_error(client)
     assert (type(error), error.retryable) == (kind, True)
 
 
@@ -200,28 +207,28 @@ async def test_credentials_are_in_no_error_and_no_log(
     connect: Connect,
     proxy: ProxyServer,
 ) -> None:
-    place = proxy.url if proxy_is_there else "http://127.0.0.1:1"
-    proxy_url = place.replace("//", "//maria:hunter2@")
+    address = proxy.url if proxy_is_there else "http://127.0.0.1:1"
+    proxy_url = address.replace("//", "//maria:hunter2@")
     client = await connect(f"{scheme}://127.0.0.1:1/api/v2", proxy_url=proxy_url)
-    patience = Retrier(0, first_wait_seconds=1, max_wait_seconds=1)
+    retrier = Retrier(0, first_wait_seconds=1, max_wait_seconds=1)
     with structlog.testing.capture_logs() as logs, pytest.raises(ExchangeError) as caught:
-        await patience.call(lambda: client.fetch_index_price("btc_usd"))
+        await retrier.call(lambda: client.fetch_index_price("btc_usd"))
     assert len(logs) == 1
     shown = "".join(traceback.format_exception(caught.value)) + str(logs)
-    shown += "".join(map(repr, chain_of(caught.value)))
+    shown += "".join(map(repr, exception_chain(caught.value)))
     assert not [secret for secret in ("maria", "hunter2", "bWFyaWE6aHVudGVyMg") if secret in shown]
 
 
 async def test_credentials_are_in_no_error_about_what_is_not_http(
-    connect: Connect, speak: Speak
+    connect: Connect, serve_response: ServeResponse
 ) -> None:
-    broken = await speak(b"220 ready for mail\r\n\r\n", hangs_up=True)
+    broken = await serve_response(b"220 ready for mail\r\n\r\n", closes_connection=True)
     proxy_url = broken.url.replace("//", "//maria:hunter2@")
-    error = await failure(await connect("http://127.0.0.1:1/api/v2", proxy_url=proxy_url))
-    assert "bWFyaWE6aHVudGVyMg" not in "".join(map(repr, chain_of(error)))
+    error = await fetch_error(await connect("http://127.0.0.1:1/api/v2", proxy_url=proxy_url))
+    assert "bWFyaWE6aHVudGVyMg" not in "".join(map(repr, exception_chain(error)))
 
 
-def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+def exception_chain(error: BaseException | None) -> Iterator[BaseException]:
     """Follow an error to its causes, as far as anything would show them."""
     while error is not None:
         yield error

@@ -15,8 +15,8 @@ from app.core.errors import ExchangeError, ExchangeMaintenance, RequestRejected,
 from app.domain.prices import TickerKey
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
-from tests.clients.conftest import Connect, Speak
-from tests.clients.wire import http
+from tests.clients.conftest import Connect, ServeResponse
+from tests.clients.socket_servers import http_response
 
 PROJECT = Path(__file__).parents[2]
 RECORDED = PROJECT / "tests/data/deribit"
@@ -86,11 +86,11 @@ def test_recordings_are_those_that_were_handed_over() -> None:
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_recorded_result_is_read_whole(name: str) -> None:
-    envelope = parse_envelope(HttpResponse(200, recorded(name)))
+    price_envelope = parse_envelope(HttpResponse(200, recorded(name)))
     answer = exact(recorded(name))
-    assert envelope.result == answer["result"]
-    assert envelope.observed_us == answer["usOut"]
-    assert envelope.testnet is answer["testnet"]
+    assert price_envelope.result == answer["result"]
+    assert price_envelope.observed_us == answer["usOut"]
+    assert price_envelope.testnet is answer["testnet"]
 
 
 @pytest.mark.parametrize(("name", "status", "kind", "text"), ERRORS)
@@ -102,26 +102,30 @@ def test_recorded_error_gets_its_class(
     assert (type(caught.value), str(caught.value)) == (kind, text)
 
 
-async def test_client_reads_the_recorded_price(connect: Connect, speak: Speak) -> None:
-    client = await connect((await speak(http(recorded(PRICE)))).url)
+async def test_client_reads_the_recorded_price(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    client = await connect((await serve_response(http_response(recorded(PRICE)))).url)
     quote = await client.fetch_index_price("btc_usd")
     assert str(quote.price) == "80814.47"
     assert quote.key == TickerKey("deribit", "btc_usd")
     assert quote.observed_us == 1789939041264000
 
 
-async def test_client_reads_the_recorded_names(connect: Connect, speak: Speak) -> None:
-    client = await connect((await speak(http(recorded(NAMES)))).url)
+async def test_client_reads_the_recorded_names(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    client = await connect((await serve_response(http_response(recorded(NAMES)))).url)
     names = await client.fetch_index_names()
     assert len(names) == 200
     assert {"btc_usd", "eth_usd"} <= names
 
 
 async def test_client_reads_names_that_come_as_objects(
-    connect: Connect, exchange: StandIn, speak: Speak
+    connect: Connect, exchange: StandIn, serve_response: ServeResponse
 ) -> None:
     extended = await ask(exchange, "get_index_price_names", extended="true")
-    client = await connect((await speak(http(extended))).url)
+    client = await connect((await serve_response(http_response(extended))).url)
     plain = await connect(exchange.api_url)
     assert await client.fetch_index_names() == await plain.fetch_index_names()
 

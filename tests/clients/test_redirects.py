@@ -8,9 +8,9 @@ from app.core.errors import ExchangeTimeout, ExchangeUnreachable, RedirectRefuse
 from app.simulator import Exchange as StandIn
 from app.simulator import ExchangeOptions
 from tests.clients.certificates import Certificate, make_certificate
-from tests.clients.conftest import Connect, Speak
+from tests.clients.conftest import Connect, ServeResponse
 from tests.clients.processes import run_python
-from tests.clients.wire import http
+from tests.clients.socket_servers import http_response
 
 PRICE_PATH = "/api/v2/public/get_index_price?index_name=btc_usd"
 
@@ -20,7 +20,7 @@ async def tls_client(connect: Connect, tls_exchange: StandIn) -> Exchange:
     return await connect(tls_exchange.api_url)
 
 
-async def refusal(client: Exchange) -> RedirectRefused:
+async def redirect_error(client: Exchange) -> RedirectRefused:
     with pytest.raises(RedirectRefused) as caught:
         await client.fetch_index_price("btc_usd")
     assert not caught.value.retryable
@@ -49,7 +49,7 @@ async def test_redirect_from_https_to_http_is_refused(
     tls_client: Exchange, tls_exchange: StandIn, exchange: StandIn
 ) -> None:
     tls_exchange.add_fault("redirect", location=exchange.url + PRICE_PATH)
-    await refusal(tls_client)
+    await redirect_error(tls_client)
     assert not exchange.requests
 
 
@@ -64,7 +64,7 @@ async def test_redirects_in_circles_are_refused(
     tls_client: Exchange, tls_exchange: StandIn
 ) -> None:
     tls_exchange.add_fault("redirect", location=PRICE_PATH)
-    await refusal(tls_client)
+    await redirect_error(tls_client)
     assert len(tls_exchange.requests) == MAX_REDIRECTS + 1
 
 
@@ -83,7 +83,7 @@ async def test_redirect_to_nonsense_is_refused(
     location: str, tls_client: Exchange, tls_exchange: StandIn
 ) -> None:
     tls_exchange.add_fault("redirect", location=location)
-    await refusal(tls_client)
+    await redirect_error(tls_client)
 
 
 @pytest.mark.parametrize("location", ["https://127.0.0.1:99999/", "https://a..b/", "https://%/"])
@@ -95,21 +95,27 @@ async def test_redirect_to_no_host_is_an_exchange_error(
         await tls_client.fetch_index_price("btc_usd")
 
 
-async def test_redirect_without_a_target_is_refused(connect: Connect, speak: Speak) -> None:
-    await refusal(await connect((await speak(http(b"", 302))).url))
+async def test_redirect_without_a_target_is_refused(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    await redirect_error(await connect((await serve_response(http_response(b"", 302))).url))
 
 
-async def test_refusal_shows_no_part_of_the_target(connect: Connect, speak: Speak) -> None:
-    speaker = await speak(http(b"", 302, Location="http://user:secret@elsewhere/"))
-    error = await refusal(await connect(speaker.url))
+async def test_refusal_shows_no_part_of_the_target(
+    connect: Connect, serve_response: ServeResponse
+) -> None:
+    fixed_server = await serve_response(
+        http_response(b"", 302, Location="http://user:secret@elsewhere/")
+    )
+    error = await redirect_error(await connect(fixed_server.url))
     assert "secret" not in str(error)
 
 
 async def test_certificate_that_nobody_vouches_for_is_refused(
     connect: Connect, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    stranger = make_certificate(tmp_path_factory.mktemp("stranger"))
-    options = ExchangeOptions(tls_cert=stranger.certificate, tls_key=stranger.key)
+    other_server = make_certificate(tmp_path_factory.mktemp("stranger"))
+    options = ExchangeOptions(tls_cert=other_server.certificate, tls_key=other_server.key)
     async with StandIn(options) as impostor:
         client = await connect(impostor.api_url)
         with pytest.raises(ExchangeUnreachable, match="ClientConnectorCertificateError"):
@@ -131,11 +137,11 @@ asyncio.run(main())
 
 
 async def test_certificate_named_by_ssl_cert_file_is_trusted(
-    tls_exchange: StandIn, certificate: Certificate, servers_url: str
+    tls_exchange: StandIn, certificate: Certificate, redis_url: str
 ) -> None:
     price = await run_python(
         ASK,
-        servers_url,
+        redis_url,
         tls_exchange.api_url,
         SSL_CERT_FILE=str(certificate.certificate),
     )

@@ -9,8 +9,8 @@ from app.core.settings import Settings
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be in, and an environment without any setting of ours."""
+def empty_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and an environment without any setting of the service."""
     for name in os.environ:
         if name.lower() in Settings.model_fields:
             monkeypatch.delenv(name)

@@ -17,47 +17,47 @@ ERRORS = CounterKey("prices_background_errors", ("test",))
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(background_loops, "PAUSE_SECONDS", 0.01)
     drain()
     yield
     drain()
 
 
-class Work:
-    """Fails as often as it is told, and then rests."""
+class FlakyWork:
+    """Raises each of the given errors in turn, then succeeds."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.failures = list(failures)
-        self.rests = 0
+        self.successes = 0
 
     async def __call__(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        self.rests += 1
+        self.successes += 1
         await asyncio.sleep(0)
 
-    def in_thread(self) -> None:
+    def run_in_thread(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        self.rests += 1
+        self.successes += 1
         threading.Event().wait()  # for good: a thread like this ends with its process
 
-    async def rested(self) -> bool:
-        return self.rests > 0
+    async def has_succeeded(self) -> bool:
+        return self.successes > 0
 
 
-async def _cancelled_by_another() -> None:
+async def _await_cancelled_future() -> None:
     shared: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     shared.cancel()
     await shared
 
 
 async def test_errors_are_logged_and_counted_and_the_work_goes_on() -> None:
-    work = Work(ValueError("one"), OSError("two"), RuntimeError("three"))
+    work = FlakyWork(ValueError("one"), OSError("two"), RuntimeError("three"))
     with capture_logs() as logs:
         running = asyncio.create_task(run_repeatedly("test", work))
-        await until(work.rested)
+        await until(work.has_succeeded)
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
@@ -68,15 +68,15 @@ async def test_errors_are_logged_and_counted_and_the_work_goes_on() -> None:
 
 
 async def test_cancellation_of_what_is_awaited_is_an_error_and_not_the_end() -> None:
-    work = Work()
+    work = FlakyWork()
 
     async def step() -> None:
         if not drain().get(ERRORS):
-            await _cancelled_by_another()
+            await _await_cancelled_future()
         await work()
 
     running = asyncio.create_task(run_repeatedly("test", step))
-    await until(work.rested)
+    await until(work.has_succeeded)
     assert not running.done()
     running.cancel()
     await asyncio.wait([running])
@@ -84,14 +84,14 @@ async def test_cancellation_of_what_is_awaited_is_an_error_and_not_the_end() -> 
 
 
 async def test_work_that_is_done_ends() -> None:
-    work = Work(ValueError())
-    await run_repeatedly("test", work, while_=lambda: work.rests < 3)
-    assert work.rests == 3
+    work = FlakyWork(ValueError())
+    await run_repeatedly("test", work, while_=lambda: work.successes < 3)
+    assert work.successes == 3
 
 
 async def test_thread_goes_on_after_an_error() -> None:
-    work = Work(ValueError("one"), OSError("two"))
+    work = FlakyWork(ValueError("one"), OSError("two"))
     with capture_logs() as logs:
-        run_repeatedly_in_thread("test", work.in_thread)
-        await until(work.rested)
+        run_repeatedly_in_thread("test", work.run_in_thread)
+        await until(work.has_succeeded)
     assert [line["work"] for line in logs] == ["test", "test"]

@@ -9,8 +9,8 @@ from app.core.batch_writer import BatchWriter
 from app.core.errors import DatabaseUnavailable
 
 
-class Table:
-    """What was written, batch by batch; an odd number was there already, 13 can't be written."""
+class FakeTable:
+    """Stores the batches; an odd number counts as already stored, 13 can't be written."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -34,19 +34,19 @@ async def _add_all(writer: BatchWriter[int], *numbers: int) -> list[bool | BaseE
 
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
-        adding = asyncio.gather(*map(add, numbers), return_exceptions=True)
-        return await adding
+        additions = asyncio.gather(*map(add, numbers), return_exceptions=True)
+        return await additions
 
 
 async def test_items_of_all_producers_are_written_at_once() -> None:
-    table = Table()
+    table = FakeTable()
     results = await _add_all(BatchWriter(table.write, producers=4), 4, 5, 6, 7)
     assert results == [True, False, True, False]
     assert table.batches == [[4, 5, 6, 7]]
 
 
 async def test_producer_that_adds_nothing_is_not_waited_for_long() -> None:
-    table = Table()
+    table = FakeTable()
     writer = BatchWriter(table.write, producers=3)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         group.create_task(writer.run())
@@ -57,7 +57,7 @@ async def test_producer_that_adds_nothing_is_not_waited_for_long() -> None:
 
 
 async def test_items_that_are_added_within_the_gathering_time_share_a_batch() -> None:
-    table = Table()
+    table = FakeTable()
     writer = BatchWriter(table.write, producers=100)
 
     async def add(number: int) -> bool:
@@ -73,10 +73,10 @@ async def test_items_that_are_added_within_the_gathering_time_share_a_batch() ->
 
 
 async def test_items_without_end_keep_none_of_them_waiting() -> None:
-    table = Table()
+    table = FakeTable()
     writer = BatchWriter(table.write, producers=1_000)
 
-    async def add_on_and_on() -> None:
+    async def add_continuously() -> None:
         async with asyncio.TaskGroup() as adders:
             while not table.batches:
                 adders.create_task(writer.add(2))
@@ -84,13 +84,13 @@ async def test_items_without_end_keep_none_of_them_waiting() -> None:
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         group.create_task(writer.run())
-        await add_on_and_on()
+        await add_continuously()
         for _ in range(1_000):
             writer.unregister()
 
 
 async def test_item_that_cannot_be_written_does_not_fail_the_others() -> None:
-    table = Table()
+    table = FakeTable()
     results = await _add_all(BatchWriter(table.write, producers=3), 2, 13, 4)
     assert (results[0], results[2]) == (True, True)
     assert isinstance(results[1], ValueError)
@@ -107,7 +107,7 @@ async def test_error_of_the_write_is_raised_to_every_producer() -> None:
 
 @pytest.mark.parametrize("producers", [0, 2])
 async def test_run_ends_when_all_producers_have_unregistered(producers: int) -> None:
-    table = Table()
+    table = FakeTable()
     writer = BatchWriter(table.write, producers)
     for _ in range(producers):
         writer.unregister()

@@ -16,12 +16,12 @@ def test_example_names_every_setting_once_and_nothing_else() -> None:
     assert sorted(names) == sorted(name.upper() for name in Settings.model_fields)
 
 
-def test_example_states_the_defaults(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_states_the_defaults(empty_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = load_settings()
     for name, value in dotenv_values(EXAMPLE).items():
         monkeypatch.setenv(name, value or "")
     assert load_settings() == defaults
-    assert not list(place.iterdir())
+    assert not list(empty_dir.iterdir())
 
 
 def test_example_describes_what_it_states() -> None:

@@ -20,7 +20,7 @@ from app.core.logs import configure_logs
 from tests.waiting import until
 
 QUIET_SECONDS = 0.3
-Lines = Callable[[], list[dict[str, object]]]
+ReadLines = Callable[[], list[dict[str, object]]]
 
 
 @pytest.fixture
@@ -40,44 +40,44 @@ def log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO
 
 
 @pytest.fixture
-def lines(log_file: TextIO) -> Lines:
+def lines(log_file: TextIO) -> ReadLines:
     return lambda: [json.loads(line) for line in Path(log_file.name).read_text().splitlines()]
 
 
-def shows_more_than(count: int, lines: Lines) -> Callable[[], Awaitable[bool]]:
-    async def look() -> bool:
+def has_more_lines_than(count: int, lines: ReadLines) -> Callable[[], Awaitable[bool]]:
+    async def has_more() -> bool:
         return len(lines()) > count
 
-    return look
+    return has_more
 
 
-async def test_outage_shows_its_first_line_then_counts_to_the_last(lines: Lines) -> None:
+async def test_outage_shows_its_first_line_then_counts_to_the_last(lines: ReadLines) -> None:
     log = structlog.get_logger("api")
     for number in range(100):
         detail = f"no answer after {number} s"
         log.warning("request_failed", code="database_unavailable", detail=detail, request_id=number)
     assert [line["detail"] for line in lines()] == ["no answer after 0 s"]
-    await until(shows_more_than(1, lines))
+    await until(has_more_lines_than(1, lines))
     assert [line.get("repeated") for line in lines()] == [None, 99]
     assert lines()[1]["detail"] == "no answer after 99 s"
 
 
-async def test_long_outage_shows_a_line_a_minute_that_accounts_for_each(lines: Lines) -> None:
+async def test_long_outage_shows_a_line_a_minute_that_accounts_for_each(lines: ReadLines) -> None:
     log, sent = structlog.get_logger("beat"), 0
 
-    async def shown() -> bool:
+    async def has_shown() -> bool:
         nonlocal sent
         log.warning("task_not_sent", task="collect")
         sent += 1
         return len(lines()) > 3
 
-    await until(shown)
+    await until(has_shown)
     logging.getLogger().handlers[0].write_suppressed()  # type: ignore[attr-defined]  # ours
     counts = [line.get("repeated", 1) for line in lines()]
     assert sum(int(str(number)) for number in counts) == sent
 
 
-async def test_what_comes_again_after_a_quiet_minute_is_a_first_line(lines: Lines) -> None:
+async def test_what_comes_again_after_a_quiet_minute_is_a_first_line(lines: ReadLines) -> None:
     log = structlog.get_logger("beat")
     log.warning("task_not_sent", task="collect")
     handler = logging.getLogger().handlers[0]
@@ -87,7 +87,7 @@ async def test_what_comes_again_after_a_quiet_minute_is_a_first_line(lines: Line
     assert [line.get("repeated") for line in lines()] == [None, None]
 
 
-def test_other_failures_are_not_suppressed(lines: Lines) -> None:
+def test_other_failures_are_not_suppressed(lines: ReadLines) -> None:
     log = structlog.get_logger("worker")
     log.warning("attempt_failed", code="exchange_timeout", ticker="btc_usd")
     log.warning("attempt_failed", code="exchange_timeout", ticker="eth_usd")
@@ -98,13 +98,13 @@ def test_other_failures_are_not_suppressed(lines: Lines) -> None:
     assert len(lines()) == 4
 
 
-def test_what_is_no_warning_is_never_suppressed(lines: Lines) -> None:
+def test_what_is_no_warning_is_never_suppressed(lines: ReadLines) -> None:
     for _ in range(3):
         structlog.get_logger("worker").info("prices_collected", stored=["btc_usd"])
     assert len(lines()) == 3
 
 
-def test_defects_of_another_type_show_their_own_trace(lines: Lines) -> None:
+def test_defects_of_another_type_show_their_own_trace(lines: ReadLines) -> None:
     for error in (ValueError("x"), KeyError("x"), ValueError("x")):
         try:
             raise error
@@ -116,7 +116,7 @@ def test_defects_of_another_type_show_their_own_trace(lines: Lines) -> None:
     assert "exception" not in lines()[2]
 
 
-def test_two_defects_in_two_places_are_two_groups(lines: Lines) -> None:
+def test_two_defects_in_two_places_are_two_groups(lines: ReadLines) -> None:
     log = structlog.get_logger("api")
 
     def one() -> None:
@@ -134,14 +134,14 @@ def test_two_defects_in_two_places_are_two_groups(lines: Lines) -> None:
     assert all("exception" in line for line in lines())
 
 
-def test_defect_after_an_outage_is_no_repeat_of_it(lines: Lines) -> None:
+def test_defect_after_an_outage_is_no_repeat_of_it(lines: ReadLines) -> None:
     log = structlog.get_logger("api")
     for status in (503, 503, 500):
         log.warning("request_served", path="/api/v1/tickers", status=status)
     assert [line["status"] for line in lines()] == [503, 500]
 
 
-def test_library_lines_are_counted_too(lines: Lines) -> None:
+def test_library_lines_are_counted_too(lines: ReadLines) -> None:
     for number in range(3):
         logging.getLogger("kombu").error("no broker at %s: try %s", "redis://host:1", number)
     logging.getLogger().handlers[0].write_suppressed()  # type: ignore[attr-defined]  # ours
@@ -150,7 +150,7 @@ def test_library_lines_are_counted_too(lines: Lines) -> None:
     assert counted == "no broker at redis://host:1: try 2 (repeated 2 times)"
 
 
-def test_groups_beyond_the_limit_make_room_and_lose_nothing(lines: Lines) -> None:
+def test_groups_beyond_the_limit_make_room_and_lose_nothing(lines: ReadLines) -> None:
     names = [chr(first) + chr(second) for first in range(97, 123) for second in range(103, 123)]
     log = structlog.get_logger("worker")
     for _ in range(2):
@@ -175,7 +175,7 @@ for number in range(3):
 
 
 def test_forked_child_has_first_lines_of_its_own(
-    lines: Lines, monkeypatch: pytest.MonkeyPatch
+    lines: ReadLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The minute is a whole one here: a slow fork would else see the parent's count."""
     monkeypatch.setattr(log_throttle, "QUIET_SECONDS", 60)

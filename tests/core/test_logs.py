@@ -11,8 +11,8 @@ from app.core.logs import configure_logs, quiet_loggers
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Put the process's logging back."""
+def _restore_logging() -> Iterator[None]:
+    """Restore the logging of the process after each test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -52,29 +52,29 @@ def test_without_a_terminal_the_form_is_json(capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out)["event"] == "price_collected"
 
 
-@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("log_format", ["json", "console"])
 def test_exception_shows_its_trace_and_no_variable(
-    form: str, capsys: pytest.CaptureFixture[str]
+    log_format: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure_logs("info", "json" if form == "json" else "console")
-    fail_beside("hunter" + "2")
+    configure_logs("info", "json" if log_format == "json" else "console")
+    log_exception_with_local("hunter" + "2")
     shown = capsys.readouterr().out
     assert "ZeroDivisionError" in shown
     assert "hunter2" not in shown
 
 
-def fail_beside(password: str) -> None:
+def log_exception_with_local(password: str) -> None:
     try:
         assert len(password) / 0
     except ZeroDivisionError:
         structlog.get_logger("ours").exception("collection_broke")
 
 
-@pytest.mark.parametrize(("level", "is_hushed"), [("info", True), ("debug", False)])
-def test_hushed_library_speaks_of_trouble_alone(level: str, *, is_hushed: bool) -> None:
+@pytest.mark.parametrize(("level", "is_quiet"), [("info", True), ("debug", False)])
+def test_hushed_library_speaks_of_trouble_alone(level: str, *, is_quiet: bool) -> None:
     library = logging.getLogger("theirs.talkative")
     library.setLevel(logging.NOTSET)
     configure_logs(level, "json")
     quiet_loggers("theirs.talkative")
-    assert library.isEnabledFor(logging.INFO) is not is_hushed
+    assert library.isEnabledFor(logging.INFO) is not is_quiet
     assert library.isEnabledFor(logging.WARNING)

@@ -9,40 +9,40 @@ import pytest
 from app.core.prefetch import prefetch
 
 
-def _counting(until: int, made: list[int]) -> Callable[[], Awaitable[int | None]]:
+def _count_until(stop: int, produced: list[int]) -> Callable[[], Awaitable[int | None]]:
     async def step() -> int | None:
         await asyncio.sleep(0)
-        made.append(len(made))
-        return made[-1] if len(made) <= until else None
+        produced.append(len(produced))
+        return produced[-1] if len(produced) <= stop else None
 
     return step
 
 
 async def test_everything_comes_in_order() -> None:
-    assert [number async for number in prefetch(_counting(5, []))] == [0, 1, 2, 3, 4]
+    assert [number async for number in prefetch(_count_until(5, []))] == [0, 1, 2, 3, 4]
 
 
 async def test_next_step_is_made_while_one_is_used_and_no_further_one() -> None:
-    made: list[int] = []
-    async with aclosing(prefetch(_counting(100, made))) as numbers:
+    produced: list[int] = []
+    async with aclosing(prefetch(_count_until(100, produced))) as numbers:
         assert await anext(numbers) == 0
         await asyncio.sleep(0.02)
-        assert made == [0, 1]
+        assert produced == [0, 1]
 
 
 async def test_failure_comes_after_what_was_made_before_it() -> None:
     async def step() -> int | None:
-        made.append(1)
-        if len(made) == 2:
+        produced.append(1)
+        if len(produced) == 2:
             raise ValueError("broken")
         return 1
 
-    made: list[int] = []
+    produced: list[int] = []
     steps = prefetch(step)
     assert await anext(steps) == 1
     with pytest.raises(ValueError, match="broken"):
         await anext(steps)
-    assert len(made) == 2
+    assert len(produced) == 2
 
 
 async def test_end_before_time_ends_the_step_that_is_under_way() -> None:

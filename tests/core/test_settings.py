@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from app.core.raw_settings import misspelled_settings
 from app.core.settings import Settings, load_settings
-from tests.core.complaints import complaint
+from tests.core.settings_errors import settings_error
 
 DATABASE = "postgresql+asyncpg://user:hunter2@host:5432/name"
 BASE = "https://www.deribit.com/api/v2"
@@ -44,27 +44,27 @@ OPTIONAL = {
     "HEARTBEAT_FILE": "file",
     "API_KEYS": "key",
 }
-pytestmark = pytest.mark.usefixtures("place")
+pytestmark = pytest.mark.usefixtures("empty_dir")
 
 
 @pytest.fixture
-def stated(place: Path, monkeypatch: pytest.MonkeyPatch) -> "Stated":
-    return Stated(place, monkeypatch)
+def sources(empty_dir: Path, monkeypatch: pytest.MonkeyPatch) -> "SettingSources":
+    return SettingSources(empty_dir, monkeypatch)
 
 
-class Stated:
-    """Says settings in the environment and in files."""
+class SettingSources:
+    """Puts settings into the environment and into files."""
 
-    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._place = place
+    def __init__(self, empty_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._directory = empty_dir
         self._monkeypatch = monkeypatch
 
-    def in_environment(self, **settings: str) -> None:
+    def set_environment(self, **settings: str) -> None:
         for name, value in settings.items():
             self._monkeypatch.setenv(name, value)
 
-    def in_file(self, file: str = ".env", **settings: str) -> None:
-        path = self._place / file
+    def write_file(self, file: str = ".env", **settings: str) -> None:
+        path = self._directory / file
         path.parent.mkdir(exist_ok=True)
         path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
@@ -74,76 +74,76 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
 
 
-def test_environment_wins_over_file_and_file_over_embedded_servers(stated: Stated) -> None:
-    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", DATABASE_URL=DATABASE)
-    stated.in_file(REDIS_URL="redis://file:1/0", API_PORT="1", API_WORKERS="3")
-    stated.in_environment(API_PORT="2")
+def test_environment_wins_over_file_and_file_over_embedded_servers(sources: SettingSources) -> None:
+    sources.write_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", DATABASE_URL=DATABASE)
+    sources.write_file(REDIS_URL="redis://file:1/0", API_PORT="1", API_WORKERS="3")
+    sources.set_environment(API_PORT="2")
     settings = load_settings()
     assert (settings.api_port, settings.api_workers) == (2, 3)
     assert settings.redis_url == SecretStr("redis://file:1/0")
     assert settings.database_url == SecretStr(DATABASE)
 
 
-def test_place_of_embedded_servers_may_be_said_in_the_file(stated: Stated) -> None:
-    stated.in_file(DATA_DIR="elsewhere")
-    stated.in_file("elsewhere/servers.env", REDIS_URL="redis://embedded:1/0")
+def test_place_of_embedded_servers_may_be_said_in_the_file(sources: SettingSources) -> None:
+    sources.write_file(DATA_DIR="elsewhere")
+    sources.write_file("elsewhere/servers.env", REDIS_URL="redis://embedded:1/0")
     assert load_settings().redis_url == SecretStr("redis://embedded:1/0")
 
 
-def test_place_of_embedded_servers_follows_the_environment(stated: Stated) -> None:
-    stated.in_file(DATA_DIR="elsewhere")
-    stated.in_file("here/servers.env", REDIS_URL="redis://here:1/0")
-    stated.in_environment(DATA_DIR="here")
+def test_place_of_embedded_servers_follows_the_environment(sources: SettingSources) -> None:
+    sources.write_file(DATA_DIR="elsewhere")
+    sources.write_file("here/servers.env", REDIS_URL="redis://here:1/0")
+    sources.set_environment(DATA_DIR="here")
     assert load_settings().redis_url == SecretStr("redis://here:1/0")
 
 
-def test_file_of_embedded_servers_sets_nothing_else(stated: Stated) -> None:
-    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", API_PORT="1")
+def test_file_of_embedded_servers_sets_nothing_else(sources: SettingSources) -> None:
+    sources.write_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", API_PORT="1")
     assert load_settings().api_port == 8000
 
 
-def test_exchange_of_a_demo_is_asked_unless_another_is_named(stated: Stated) -> None:
+def test_exchange_of_a_demo_is_asked_unless_another_is_named(sources: SettingSources) -> None:
     """A command beside a running demo must not mix real prices with invented ones."""
-    stated.in_file(".data/servers.env", DERIBIT_BASE_URL="http://127.0.0.1:5/api/v2")
+    sources.write_file(".data/servers.env", DERIBIT_BASE_URL="http://127.0.0.1:5/api/v2")
     assert load_settings().deribit_base_url == "http://127.0.0.1:5/api/v2"
-    stated.in_file(DERIBIT_BASE_URL=BASE)
+    sources.write_file(DERIBIT_BASE_URL=BASE)
     assert load_settings().deribit_base_url == BASE
 
 
-def test_argument_wins_over_everything(stated: Stated) -> None:
-    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0")
-    stated.in_environment(DATABASE_URL=DATABASE)
+def test_argument_wins_over_everything(sources: SettingSources) -> None:
+    sources.write_file(".data/servers.env", REDIS_URL="redis://embedded:1/0")
+    sources.set_environment(DATABASE_URL=DATABASE)
     settings = load_settings(database_url=None, redis_url=None)
     assert (settings.database_url, settings.redis_url) == (None, None)
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_empty_text_means_none_and_wins_over_the_file(name: str, stated: Stated) -> None:
-    stated.in_file(**{name: OPTIONAL[name]})
+def test_empty_text_means_none_and_wins_over_the_file(name: str, sources: SettingSources) -> None:
+    sources.write_file(**{name: OPTIONAL[name]})
     assert getattr(load_settings(), name.lower())
-    stated.in_environment(**{name: ""})
+    sources.set_environment(**{name: ""})
     assert not getattr(load_settings(), name.lower())
 
 
-def test_empty_login_wins_over_the_file(stated: Stated) -> None:
+def test_empty_login_wins_over_the_file(sources: SettingSources) -> None:
     login = {"PROXY_USERNAME": "maria", "PROXY_PASSWORD": "hunter2"}
-    stated.in_file(PROXY_URL="http://host:1", **login)
-    stated.in_environment(**dict.fromkeys(login, ""))
+    sources.write_file(PROXY_URL="http://host:1", **login)
+    sources.set_environment(**dict.fromkeys(login, ""))
     settings = load_settings()
     assert (settings.proxy_username, settings.proxy_password) == (None, None)
 
 
-def test_empty_servers_mean_the_embedded_ones(stated: Stated) -> None:
-    stated.in_file(DATABASE_URL="", REDIS_URL="")  # as .env.example has it
-    stated.in_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", DATABASE_URL=DATABASE)
+def test_empty_servers_mean_the_embedded_ones(sources: SettingSources) -> None:
+    sources.write_file(DATABASE_URL="", REDIS_URL="")  # as .env.example has it
+    sources.write_file(".data/servers.env", REDIS_URL="redis://embedded:1/0", DATABASE_URL=DATABASE)
     settings = load_settings()
     assert settings.redis_url == SecretStr("redis://embedded:1/0")
     assert settings.database_url == SecretStr(DATABASE)
 
 
-def test_unreadable_file_is_one_line(place: Path) -> None:
-    (place / ".env").write_bytes(b"\xff\xfe\xff")
-    assert complaint() == ".env or servers.env can't be read (UnicodeDecodeError)"
+def test_unreadable_file_is_one_line(empty_dir: Path) -> None:
+    (empty_dir / ".env").write_bytes(b"\xff\xfe\xff")
+    assert settings_error() == ".env or servers.env can't be read (UnicodeDecodeError)"
 
 
 @pytest.mark.parametrize(
@@ -192,14 +192,16 @@ def test_interval_that_divides_a_day_is_taken(interval: int) -> None:
 
 @pytest.mark.parametrize("interval", ["0", "-60", "7", "86401", "172800", "1.5", "minute", ""])
 def test_interval_that_does_not_divide_a_day_is_refused(interval: str) -> None:
-    assert complaint(collect_interval_seconds=interval).startswith(
+    assert settings_error(collect_interval_seconds=interval).startswith(
         f"COLLECT_INTERVAL_SECONDS={interval}: "
     )
 
 
 @pytest.mark.parametrize("hours", ["0", "-1", "876601", "1.5", "day", ""])
 def test_lookback_that_makes_no_sense_is_refused(hours: str) -> None:
-    assert complaint(backfill_lookback_hours=hours).startswith(f"BACKFILL_LOOKBACK_HOURS={hours}: ")
+    assert settings_error(backfill_lookback_hours=hours).startswith(
+        f"BACKFILL_LOOKBACK_HOURS={hours}: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,9 +215,9 @@ def test_lookback_that_makes_no_sense_is_refused(hours: str) -> None:
     ],
 )
 def test_tickers_are_split_lowered_and_taken_once(
-    text: str, tickers: tuple[str, ...], stated: Stated
+    text: str, tickers: tuple[str, ...], sources: SettingSources
 ) -> None:
-    stated.in_environment(TICKERS=text)
+    sources.set_environment(TICKERS=text)
     assert load_settings().tickers == tickers
 
 
@@ -228,18 +230,18 @@ def test_ticker_with_and_without_its_exchange_is_one_index() -> None:
     "text", ["", " , ,", "btc usd", "a:b:c", ":btc_usd", "deribit:", "btc/usd"]
 )
 def test_senseless_tickers_are_refused(text: str) -> None:
-    assert complaint(tickers=text).startswith("TICKERS=")
+    assert settings_error(tickers=text).startswith("TICKERS=")
 
 
-def test_keys_are_split(stated: Stated) -> None:
-    stated.in_environment(API_KEYS="one, two,,one")
+def test_keys_are_split(sources: SettingSources) -> None:
+    sources.set_environment(API_KEYS="one, two,,one")
     assert load_settings().api_keys == (SecretStr("one"), SecretStr("two"))
 
 
-@pytest.mark.parametrize(("level", "form"), [("INFO", "JSON"), ("Debug", "console")])
-def test_words_are_taken_in_any_case(level: str, form: str) -> None:
-    settings = load_settings(log_level=level, log_format=form)
-    assert (settings.log_level, settings.log_format) == (level.lower(), form.lower())
+@pytest.mark.parametrize(("level", "log_format"), [("INFO", "JSON"), ("Debug", "console")])
+def test_words_are_taken_in_any_case(level: str, log_format: str) -> None:
+    settings = load_settings(log_level=level, log_format=log_format)
+    assert (settings.log_level, settings.log_format) == (level.lower(), log_format.lower())
 
 
 @pytest.mark.parametrize(
@@ -280,10 +282,10 @@ def test_words_are_taken_in_any_case(level: str, form: str) -> None:
     ],
 )
 def test_senseless_setting_is_named_with_its_value_and_what_is_allowed(
-    name: str, value: str, allowed: str, stated: Stated
+    name: str, value: str, allowed: str, sources: SettingSources
 ) -> None:
-    stated.in_environment(**{name.upper(): value})
-    line = complaint()
+    sources.set_environment(**{name.upper(): value})
+    line = settings_error()
     assert line.startswith(f"{name.upper()}={value}: ")
     assert allowed in line
 
@@ -296,7 +298,7 @@ def test_addresses_and_names_are_hosts(host: str) -> None:
 
 
 def test_origin_with_a_login_is_refused_without_showing_it() -> None:
-    line = complaint(cors_origins="https://me:hunter2@example.com")
+    line = settings_error(cors_origins="https://me:hunter2@example.com")
     assert "'https://***@example.com' is no origin" in line
     assert "hunter2" not in line
 
@@ -306,9 +308,9 @@ def test_origins_and_any_origin_are_taken() -> None:
     assert load_settings(cors_origins=",".join(origins)).cors_origins == origins
 
 
-def test_misspelled_names_are_found_wherever_they_are_stated(stated: Stated) -> None:
-    stated.in_environment(TICKER="btc_usd", COLLECT_INTERVAL_SECOND="60", TERM_PROGRAM="x")
-    stated.in_file(API_KEY="key", DATABASE_URI="x", COMPOSE_FILE="x", TICKERS="btc_usd")
+def test_misspelled_names_are_found_wherever_they_are_stated(sources: SettingSources) -> None:
+    sources.set_environment(TICKER="btc_usd", COLLECT_INTERVAL_SECOND="60", TERM_PROGRAM="x")
+    sources.write_file(API_KEY="key", DATABASE_URI="x", COMPOSE_FILE="x", TICKERS="btc_usd")
     assert misspelled_settings() == {
         "API_KEY": "API_KEYS",
         "COLLECT_INTERVAL_SECOND": "COLLECT_INTERVAL_SECONDS",
@@ -317,12 +319,12 @@ def test_misspelled_names_are_found_wherever_they_are_stated(stated: Stated) -> 
     }
 
 
-def test_right_names_are_not_called_misspelled(stated: Stated) -> None:
-    stated.in_environment(**{name.upper(): "x" for name in Settings.model_fields}, tickers="x")
+def test_right_names_are_not_called_misspelled(sources: SettingSources) -> None:
+    sources.set_environment(**{name.upper(): "x" for name in Settings.model_fields}, tickers="x")
     assert misspelled_settings() == {}
 
 
 def test_two_senseless_settings_are_one_line() -> None:
-    line = complaint(api_port="x", tickers="a b\nc")
+    line = settings_error(api_port="x", tickers="a b\nc")
     assert "API_PORT=x: " in line
     assert "TICKERS=a b c: " in line

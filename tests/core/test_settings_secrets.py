@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.core.settings import Settings, load_settings
-from tests.core.complaints import complaint
+from tests.core.settings_errors import settings_error
 
 DATABASE = "postgresql+asyncpg://user:hunter2@host:5432/name"
-pytestmark = pytest.mark.usefixtures("place")
+pytestmark = pytest.mark.usefixtures("empty_dir")
 
 SENSELESS_SECRETS = [
     ("database_url", "postgresql://user:hunter2@host/name"),
@@ -37,7 +37,7 @@ SENSELESS_SECRETS = [
 
 @pytest.mark.parametrize(("name", "value"), SENSELESS_SECRETS)
 def test_senseless_setting_hides_its_secret(name: str, value: str) -> None:
-    line = complaint(**{name: value})
+    line = settings_error(**{name: value})
     assert line.startswith(f"{name.upper()}=")
     assert "hunter2" not in line
     assert ": must " in line
@@ -114,4 +114,4 @@ def test_proxy_is_its_url_and_its_login(
     ],
 )
 def test_login_that_makes_no_sense_is_refused(given_settings: dict[str, str], line: str) -> None:
-    assert complaint(**given_settings) == line
+    assert settings_error(**given_settings) == line

@@ -26,14 +26,14 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def commands(name: str) -> str:
+def guide_commands(name: str) -> str:
     """Give the commands that stand below a marker in the guide."""
     found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", GUIDE, re.DOTALL)
     assert found
     return found[1]
 
 
-async def run(script: str, folder: Path, data_dir: Path) -> None:
+async def run_commands(script: str, folder: Path, data_dir: Path) -> None:
     """Run commands of the guide in a folder, with this Python and this data."""
     script = script.replace(".venv/bin/python", sys.executable).replace(".data", str(data_dir))
     shell = await asyncio.create_subprocess_exec(
@@ -47,7 +47,7 @@ async def run(script: str, folder: Path, data_dir: Path) -> None:
     assert await shell.wait() == 0
 
 
-async def execute(servers: EmbeddedServers, statement: str) -> list[object]:
+async def fetch_values(servers: EmbeddedServers, statement: str) -> list[object]:
     connection = await asyncpg.connect(servers.database_url.replace("+asyncpg", ""))
     try:
         return [row[0] for row in await connection.fetch(statement)]
@@ -57,21 +57,23 @@ async def execute(servers: EmbeddedServers, statement: str) -> list[object]:
 
 async def test_embedded_database_is_dumped_and_restored_as_the_guide_says(folder: Path) -> None:
     async with running_servers(folder / "old", fast=True) as old:
-        await execute(old, "CREATE TABLE kept AS SELECT generate_series(1, 3) AS number")
+        await fetch_values(old, "CREATE TABLE kept AS SELECT generate_series(1, 3) AS number")
         write_server_urls(folder / "old", old.urls)
-        await run(commands("embedded dump"), folder, folder / "old")
+        await run_commands(guide_commands("embedded dump"), folder, folder / "old")
     async with running_servers(folder / "new", fast=True) as new:
         write_server_urls(folder / "new", new.urls)
-        await run(commands("embedded restore"), folder, folder / "new")
-        await run(commands("embedded restore"), folder, folder / "new")  # in place of what is there
-        assert await execute(new, "SELECT number FROM kept ORDER BY 1") == [1, 2, 3]
+        await run_commands(guide_commands("embedded restore"), folder, folder / "new")
+        await run_commands(
+            guide_commands("embedded restore"), folder, folder / "new"
+        )  # in place of what is there
+        assert await fetch_values(new, "SELECT number FROM kept ORDER BY 1") == [1, 2, 3]
 
 
 async def test_embedded_database_moves_with_its_folder(folder: Path) -> None:
-    assert commands("embedded move").startswith("cp -a .data ")
+    assert guide_commands("embedded move").startswith("cp -a .data ")
     async with running_servers(folder / "old", fast=True) as old:
-        await execute(old, "CREATE TABLE kept AS SELECT 1 AS number")
-    await run("cp -a .data moved", folder, folder / "old")
+        await fetch_values(old, "CREATE TABLE kept AS SELECT 1 AS number")
+    await run_commands("cp -a .data moved", folder, folder / "old")
     shutil.rmtree(folder / "old")
     async with running_servers(folder / "moved", fast=True) as moved:
-        assert await execute(moved, "SELECT number FROM kept") == [1]
+        assert await fetch_values(moved, "SELECT number FROM kept") == [1]

@@ -16,7 +16,7 @@ import pytest
 
 from app.core.settings import Settings
 from app.supervisor.ports import free_port
-from tests.supervisor.child_programs import PROJECT, lives, until
+from tests.supervisor.child_programs import PROJECT, is_running, until
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
         yield Path(name).resolve()
 
 
-async def get(url: str) -> Any:  # noqa: ANN401  JSON
+async def get_json(url: str) -> Any:  # noqa: ANN401  JSON
     def ask() -> Any:  # noqa: ANN401
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  our own address
             return json.load(answer)
@@ -33,7 +33,7 @@ async def get(url: str) -> Any:  # noqa: ANN401  JSON
     return await asyncio.to_thread(ask)
 
 
-async def start(folder: Path, port: int) -> asyncio.subprocess.Process:
+async def start_demo(folder: Path, port: int) -> asyncio.subprocess.Process:
     """Start a demo and wait until it says that everything runs."""
     inherited = {k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields}
     own = {"DATA_DIR": str(folder), "API_PORT": str(port), "TICKERS": "btc_usd,eth_usd"}
@@ -48,11 +48,11 @@ async def start(folder: Path, port: int) -> asyncio.subprocess.Process:
 
 async def test_the_demo_shows_prices_and_ends_without_a_trace(folder: Path) -> None:
     base = f"http://127.0.0.1:{(port := free_port())}"
-    demo = await start(folder, port)
+    demo = await start_demo(folder, port)
     family = [child.pid for child in psutil.Process(demo.pid).children(recursive=True)]
     try:
-        history = await get(f"{base}/api/v1/prices/history?ticker=btc_usd&limit=1000")
-        tickers = await get(f"{base}/api/v1/tickers")
+        history = await get_json(f"{base}/api/v1/prices/history?ticker=btc_usd&limit=1000")
+        tickers = await get_json(f"{base}/api/v1/tickers")
     finally:
         demo.send_signal(signal.SIGINT)
         code = await demo.wait()
@@ -62,4 +62,4 @@ async def test_the_demo_shows_prices_and_ends_without_a_trace(folder: Path) -> N
     assert min(item["rows"] for item in tickers["items"]) >= 2880
     assert code == 0
     assert len(family) >= 7  # two servers, their orphan reaper, exchange, API, worker, beat
-    await until(lambda: not any(map(lives, family)))
+    await until(lambda: not any(map(is_running, family)))

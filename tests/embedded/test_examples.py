@@ -14,13 +14,13 @@ from urllib.parse import urlencode
 import pytest
 
 from app.supervisor.ports import free_port
-from tests.embedded.test_demo import start
+from tests.embedded.test_demo import start_demo
 from tests.supervisor.child_programs import PROJECT
 
 LINE = re.compile(r"^curl .*", re.MULTILINE)
 
 
-def _curl(line: str, base: str, key: str, task_id: str) -> Any:  # noqa: ANN401  # JSON
+def _run_curl(line: str, base: str, key: str, task_id: str) -> Any:  # noqa: ANN401  # JSON
     """Run a line of the README as it stands, and give what came."""
     environment = {"api": f"{base}/api/v1", "key": key, "task_id": task_id}
     line = line.replace("http://127.0.0.1:8000", base).replace("curl ", "curl -s ", 1)
@@ -34,14 +34,14 @@ def _curl(line: str, base: str, key: str, task_id: str) -> Any:  # noqa: ANN401 
     return json.loads(done.stdout)
 
 
-def _ask(url: str, method: str, key: str) -> int:
+def _request_status(url: str, method: str, key: str) -> int:
     request = urllib.request.Request(url, method=method, headers={"X-API-Key": key})  # noqa: S310
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # our own address
         status: int = answer.status
         return status
 
 
-def _examples(operation: dict[str, Any]) -> list[tuple[str, str]]:
+def _example_parameters(operation: dict[str, Any]) -> list[tuple[str, str]]:
     """Give the parameters as Swagger's form is filled when it opens."""
     filled: list[tuple[str, str]] = []
     for parameter in operation.get("parameters", []):
@@ -56,24 +56,26 @@ def _examples(operation: dict[str, Any]) -> list[tuple[str, str]]:
 async def test_examples_of_the_readme_and_of_swagger_answer_with_data() -> None:
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
         folder, port = Path(name), free_port()
-        demo = await start(folder, port)
+        demo = await start_demo(folder, port)
         try:
-            await asyncio.to_thread(_try_all, folder / "demo.log", f"http://127.0.0.1:{port}")
+            await asyncio.to_thread(
+                _check_all_examples, folder / "demo.log", f"http://127.0.0.1:{port}"
+            )
         finally:
             demo.send_signal(signal.SIGINT)
             await demo.wait()
 
 
-def _try_all(log: Path, base: str) -> None:
-    said = re.search(r"API key\s+(\S+)", log.read_text())
-    assert said is not None
-    key, task_id = said[1], ""
+def _check_all_examples(log: Path, base: str) -> None:
+    printed_key = re.search(r"API key\s+(\S+)", log.read_text())
+    assert printed_key is not None
+    key, task_id = printed_key[1], ""
     lines = LINE.findall((PROJECT / "README.md").read_text())
     assert len(lines) >= 14
     for line in lines:
         if "-OJ" in line:
             continue  # a file
-        answer = _curl(line, base, key, task_id)
+        answer = _run_curl(line, base, key, task_id)
         task_id = answer.get("task_id", task_id)
         assert answer.get("code", "price_too_old") == "price_too_old", (line, answer)
         assert answer.get("items", [1]), line
@@ -81,5 +83,7 @@ def _try_all(log: Path, base: str) -> None:
         document = json.load(found)
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            url = f"{base}{path.format(task_id=task_id)}?{urlencode(_examples(operation))}"
-            assert _ask(url, method.upper(), key) in {200, 202}, url
+            url = (
+                f"{base}{path.format(task_id=task_id)}?{urlencode(_example_parameters(operation))}"
+            )
+            assert _request_status(url, method.upper(), key) in {200, 202}, url

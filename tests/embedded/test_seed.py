@@ -39,7 +39,7 @@ async def migrate(url: str) -> None:
     assert await process.wait() == 0
 
 
-async def stored(url: str, sql: str) -> list[tuple[object, ...]]:
+async def fetch_rows(url: str, sql: str) -> list[tuple[object, ...]]:
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         return [tuple(row) for row in await connection.fetch(sql)]
@@ -53,13 +53,13 @@ async def test_two_days_are_stored_once_and_promised(database_url: str) -> None:
     await seed(settings, database_url)
     await seed(settings, database_url)
 
-    shape = await stored(
+    shape = await fetch_rows(
         database_url,
         "SELECT ticker, count(*) - (max(timestamp) - min(timestamp)) / 60, min(source),"
         " bool_and(timestamp % 60 = 0) FROM prices GROUP BY ticker ORDER BY ticker",
     )
     assert shape == [("btc_usd", 1, "import", True), ("eth_usd", 1, "import", True)]
-    ((rows, first, price),) = await stored(
+    ((rows, first, price),) = await fetch_rows(
         database_url,
         "SELECT count(*), min(timestamp), (array_agg(price ORDER BY timestamp))[1] FROM prices"
         " WHERE ticker = 'btc_usd'",
@@ -68,16 +68,16 @@ async def test_two_days_are_stored_once_and_promised(database_url: str) -> None:
     assert isinstance(first, int)
     assert isinstance(price, Decimal)
     assert price == index_price("btc_usd", first)
-    promised = await stored(database_url, "SELECT first_slot, last_slot FROM recordings")
+    promised = await fetch_rows(database_url, "SELECT first_slot, last_slot FROM recordings")
     assert promised == [(first, None)] * 2
 
 
 def test_past_slots_end_just_before_the_present_one() -> None:
-    present = 1_795_183_440
-    slots = past_slots((present + 59) * 1_000_000, MINUTE, tickers=2)
+    current_minute = 1_795_183_440
+    slots = past_slots((current_minute + 59) * 1_000_000, MINUTE, tickers=2)
 
-    assert slots[-1] == present - MINUTE
-    assert slots == list(range(present - 2880 * MINUTE, present, MINUTE))
+    assert slots[-1] == current_minute - MINUTE
+    assert slots == list(range(current_minute - 2880 * MINUTE, current_minute, MINUTE))
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,15 @@ from app.embedded.servers import EmbeddedServers, embedded_servers, running_serv
 from app.embedded.valkey import Valkey
 from app.supervisor.probes import Probe, redis_probe
 from app.supervisor.processes import ProcessSpec, run_as
-from tests.supervisor.child_programs import ENVIRONMENT, FOREVER, lives, python, until
+from tests.supervisor.child_programs import (
+    ENVIRONMENT,
+    SLEEP_PROGRAM,
+    is_running,
+    python_command,
+    until,
+)
 
-HOLDING = """
+SERVERS_PROGRAM = """
 import pathlib, sys, time
 from app.embedded.servers import embedded_servers
 
@@ -50,25 +56,25 @@ async def query(servers: EmbeddedServers, sql: str) -> object:
         await connection.close()
 
 
-async def answers(servers: EmbeddedServers) -> bool:
+async def both_answer(servers: EmbeddedServers) -> bool:
     async with Redis.from_url(servers.redis_url, socket_timeout=5) as redis:
         return bool(await redis.ping()) and await query(servers, "SELECT 1") == 1
 
 
-def pids(folder: Path) -> list[int]:
+def server_pids(folder: Path) -> list[int]:
     files = (folder / "postgres/postmaster.pid", folder / "valkey/valkey.pid")
     return [int(file.read_text().split()[0]) for file in files]
 
 
 @contextmanager
-def left_over(child: ProcessSpec) -> Iterator[subprocess.Popen[bytes]]:
+def unsupervised_server(spec: ProcessSpec) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server that nobody supervises."""
     process = subprocess.Popen(  # noqa: S603  # our own command lines
-        list(child.argv),
-        env=child.environment,
+        list(spec.argv),
+        env=spec.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        **run_as(child.user),
+        **run_as(spec.user),
     )
     try:
         yield process
@@ -77,7 +83,7 @@ def left_over(child: ProcessSpec) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-async def until_ready(probe: Probe) -> None:
+async def wait_until_ready(probe: Probe) -> None:
     async with asyncio.timeout(15):
         while True:
             try:
@@ -89,18 +95,18 @@ async def until_ready(probe: Probe) -> None:
 
 async def test_both_servers_answer_and_end_with_the_context(folder: Path) -> None:
     async with running_servers(folder, fast=True) as servers:
-        assert await answers(servers)
-        running = pids(folder)
+        assert await both_answer(servers)
+        running = server_pids(folder)
 
-    assert not any(map(lives, running))
+    assert not any(map(is_running, running))
 
 
 def test_they_start_without_an_event_loop_too(folder: Path) -> None:
     with embedded_servers(folder, fast=True) as servers:
-        assert asyncio.run(answers(servers))
-        running = pids(folder)
+        assert asyncio.run(both_answer(servers))
+        running = server_pids(folder)
 
-    assert not any(map(lives, running))
+    assert not any(map(is_running, running))
 
 
 def test_they_end_on_an_error_too(folder: Path) -> None:
@@ -108,13 +114,13 @@ def test_they_end_on_an_error_too(folder: Path) -> None:
 
     def fail() -> None:
         with embedded_servers(folder, fast=True):
-            running.extend(pids(folder))
+            running.extend(server_pids(folder))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     assert len(running) == 2
-    assert not any(map(lives, running))
+    assert not any(map(is_running, running))
 
 
 async def test_data_and_addresses_survive_a_restart(folder: Path) -> None:
@@ -136,31 +142,31 @@ async def test_a_path_too_long_for_a_socket_is_no_obstacle(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    deep = folder / ("deep, and: odd " + "x" * 100)
+    long_path = folder / ("deep, and: odd " + "x" * 100)
 
-    async with running_servers(deep, fast=True) as servers:
-        assert await answers(servers)
+    async with running_servers(long_path, fast=True) as servers:
+        assert await both_answer(servers)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
 async def test_a_killed_owner_takes_its_servers_with_it(folder: Path) -> None:
     owner = await asyncio.create_subprocess_exec(
-        *python(HOLDING, folder), env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
+        *python_command(SERVERS_PROGRAM, folder), env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
     )
     assert owner.stdout is not None
     running = [int(await owner.stdout.readline()) for _ in range(2)]
-    assert all(map(lives, running))
+    assert all(map(is_running, running))
 
     owner.kill()
     await owner.wait()
 
-    await until(lambda: not any(map(lives, running)))
+    await until(lambda: not any(map(is_running, running)))
 
 
 async def test_a_left_over_database_is_ended_properly_first(folder: Path) -> None:
     postgres = Postgres.take_over(folder / "postgres", fast=True)
-    with left_over(postgres.spec(folder / "log")) as process:
-        await until_ready(postgres.try_create_database)
+    with unsupervised_server(postgres.spec(folder / "log")) as process:
+        await wait_until_ready(postgres.try_create_database)
 
         Postgres.take_over(folder / "postgres", fast=True)
 
@@ -169,8 +175,8 @@ async def test_a_left_over_database_is_ended_properly_first(folder: Path) -> Non
 
 async def test_a_left_over_broker_is_ended_and_keeps_its_port(folder: Path) -> None:
     valkey = Valkey.take_over(folder / "valkey")
-    with left_over(valkey.spec(folder / "log")) as process:
-        await until_ready(redis_probe(valkey.port))
+    with unsupervised_server(valkey.spec(folder / "log")) as process:
+        await wait_until_ready(redis_probe(valkey.port))
 
         again = Valkey.take_over(folder / "valkey")
 
@@ -179,13 +185,15 @@ async def test_a_left_over_broker_is_ended_and_keeps_its_port(folder: Path) -> N
 
 
 def test_a_stranger_with_the_old_number_is_left_alone(folder: Path) -> None:
-    with left_over(ProcessSpec(name="stranger", argv=python(FOREVER))) as stranger:
+    with unsupervised_server(
+        ProcessSpec(name="stranger", argv=python_command(SLEEP_PROGRAM))
+    ) as other_process:
         (folder / "valkey").mkdir()
-        (folder / "valkey/valkey.pid").write_text(f"{stranger.pid}\n")
+        (folder / "valkey/valkey.pid").write_text(f"{other_process.pid}\n")
 
         Valkey.take_over(folder / "valkey")
 
-        assert stranger.poll() is None
+        assert other_process.poll() is None
 
 
 def test_a_killed_databases_socket_lock_is_no_obstacle(folder: Path) -> None:
@@ -195,13 +203,13 @@ def test_a_killed_databases_socket_lock_is_no_obstacle(folder: Path) -> None:
         lock = (sockets / ".s.PGSQL.5432.lock").read_text()
     (sockets / ".s.PGSQL.5432.lock").write_text(lock.replace(lock.split()[0], str(os.getpid()), 1))
     with embedded_servers(folder, fast=True) as servers:
-        assert asyncio.run(answers(servers))
+        assert asyncio.run(both_answer(servers))
 
 
 def test_a_port_that_is_taken_meanwhile_is_changed(folder: Path) -> None:
     valkey = Valkey.take_over(folder / "one")
-    with left_over(valkey.spec(folder / "log")):
-        asyncio.run(until_ready(redis_probe(valkey.port)))
+    with unsupervised_server(valkey.spec(folder / "log")):
+        asyncio.run(wait_until_ready(redis_probe(valkey.port)))
         (folder / "two").mkdir()
         (folder / "two/port").write_text(f"{valkey.port}\n")
 
@@ -222,7 +230,7 @@ def test_an_interrupted_first_start_leaves_nothing_half_made(folder: Path) -> No
     (draft / "PG_VERSION").write_text("18\n")
 
     with embedded_servers(folder, fast=True) as servers:
-        assert asyncio.run(answers(servers))
+        assert asyncio.run(both_answer(servers))
     assert not draft.exists()
 
 
@@ -247,8 +255,8 @@ def test_a_server_on_path_serves_without_the_wheel(
     valkey = Valkey.take_over(folder / "valkey")
 
     assert valkey.program == folder / "redis-server"
-    with left_over(valkey.spec(folder / "log")):
-        asyncio.run(until_ready(redis_probe(valkey.port)))
+    with unsupervised_server(valkey.spec(folder / "log")):
+        asyncio.run(wait_until_ready(redis_probe(valkey.port)))
 
 
 async def test_a_database_runs_no_process_that_nobody_needs(folder: Path) -> None:
@@ -262,14 +270,14 @@ async def test_a_database_runs_no_process_that_nobody_needs(folder: Path) -> Non
 async def test_a_database_that_is_killed_comes_back_with_its_data(folder: Path) -> None:
     async with running_servers(folder) as servers:
         await query(servers, "CREATE TABLE kept AS SELECT 42 AS answer")
-        os.kill(pids(folder)[0], signal.SIGKILL)
+        os.kill(server_pids(folder)[0], signal.SIGKILL)
 
         async def is_back() -> bool:
             with suppress(asyncpg.PostgresError):
                 return await query(servers, "SELECT answer FROM kept") == 42
             return False
 
-        await until_ready(is_back)
+        await wait_until_ready(is_back)
 
 
 async def test_hanging_process_of_a_killed_database_keeps_no_new_one_from_starting(
@@ -277,18 +285,18 @@ async def test_hanging_process_of_a_killed_database_keeps_no_new_one_from_starti
 ) -> None:
     """It has a session of its own, holds on to the shared memory, and no signal but one ends it."""
     async with running_servers(folder, fast=True) as servers:
-        server = psutil.Process(pids(folder)[0])
+        server = psutil.Process(server_pids(folder)[0])
         hanging = server.children()[0]
         hanging.suspend()
         server.kill()
         await until(lambda: not hanging.is_running(), 60)
         async with asyncio.timeout(60):
-            while not await _selects(servers):  # noqa: ASYNC110  # nothing tells
+            while not await _can_query(servers):  # noqa: ASYNC110  # nothing tells
                 await asyncio.sleep(0.1)
-        assert pids(folder)[0] != server.pid
+        assert server_pids(folder)[0] != server.pid
 
 
-async def _selects(servers: EmbeddedServers) -> bool:
+async def _can_query(servers: EmbeddedServers) -> bool:
     with suppress(OSError, asyncpg.PostgresError):
         return await query(servers, "SELECT 1") == 1
     return False

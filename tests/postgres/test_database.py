@@ -18,7 +18,7 @@ from app.core.errors import DatabaseFull, DatabaseUnavailable, SchemaOutdated, S
 from app.postgres import database as database_module
 from app.postgres.database import Database
 from tests.conftest import Servers
-from tests.postgres.private import Private, private_postgres
+from tests.postgres.restartable_servers import RestartableServer, restartable_postgres
 from tests.processes import PROJECT
 from tests.waiting import until
 
@@ -28,7 +28,7 @@ BACKENDS = (
     "SELECT count(*) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = $1"
 )
-HOLDER = """
+LOCK_HOLDER_PROGRAM = """
 import asyncio, sys
 from app.postgres import database as module
 
@@ -44,7 +44,7 @@ asyncio.run(main())
 """
 
 
-async def _break_off(
+async def _raise_after(
     opened: AbstractAsyncContextManager[AsyncSession], statement: TextClause
 ) -> None:
     async with opened as session:
@@ -56,7 +56,7 @@ async def test_transaction_that_raises_rolls_back(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     with pytest.raises(ZeroDivisionError):
-        await _break_off(database.transaction(), INSERT)
+        await _raise_after(database.transaction(), INSERT)
     assert await sql.fetchval(COUNT) == 0
 
 
@@ -77,7 +77,7 @@ async def test_reading_leaves_no_transaction_open(
     async with database.read_committed() as session:
         await session.scalar(text(COUNT))
     with pytest.raises(ZeroDivisionError):
-        await _break_off(database.read_committed(), text(COUNT))
+        await _raise_after(database.read_committed(), text(COUNT))
     states = await sql.fetch(
         "SELECT state, backend_xmin FROM pg_stat_activity WHERE application_name = 'prices'"
         " AND datname = current_database()"
@@ -89,12 +89,12 @@ async def test_pool_never_exceeds_its_size(database: Database, sql: asyncpg.Conn
     async def read() -> int:
         async with database.read_committed() as session:
             await session.execute(text("SELECT pg_sleep(0.01)"))
-            return int(await sql_count())
+            return int(await count_backends())
 
-    guard = asyncio.Lock()
+    sql_lock = asyncio.Lock()
 
-    async def sql_count() -> int:
-        async with guard:
+    async def count_backends() -> int:
+        async with sql_lock:
             return int(await sql.fetchval(BACKENDS, "prices"))
 
     counts = await asyncio.gather(*(read() for _ in range(40)))
@@ -130,8 +130,8 @@ async def test_lock_is_free_after_an_error_in_its_block(database: Database) -> N
         with pytest.raises(error):  # the block's errors are its own, even those that PostgreSQL has
             async with database.try_lock("turn"):
                 raise error
-    async with database.try_lock("turn") as held:
-        assert held
+    async with database.try_lock("turn") as is_held:
+        assert is_held
 
 
 async def test_connection_that_held_a_lock_is_as_before(
@@ -161,15 +161,15 @@ async def test_lock_is_kept_by_signs_of_life_and_lost_with_the_connection(
     url = servers.database_url(database_name)
     holder = Database(url, pool_size=1, application_name="holder")
     started = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'holder'"
-    async with holder.try_lock("turn") as held:
-        assert held
+    async with holder.try_lock("turn") as is_held:
+        assert is_held
         seen: set[object] = set()
 
-        async def showed_life_often() -> bool:
+        async def was_kept_alive() -> bool:
             seen.add(await sql.fetchval(started))
             return len(seen) >= 8  # longer than the lock may be idle
 
-        await until(showed_life_often)
+        await until(was_kept_alive)
         async with database.try_lock("turn") as second:
             assert not second
         await sql.execute(
@@ -177,11 +177,11 @@ async def test_lock_is_kept_by_signs_of_life_and_lost_with_the_connection(
             "WHERE application_name = 'holder'"
         )
 
-        async def free() -> bool:
-            async with database.try_lock("turn") as taken:
-                return taken
+        async def is_free() -> bool:
+            async with database.try_lock("turn") as is_taken:
+                return is_taken
 
-        await until(free)
+        await until(is_free)
     async with holder.try_lock("turn") as again:
         assert again
     await holder.close()
@@ -191,22 +191,22 @@ async def test_holder_that_was_cut_off_loses_the_lock(
     servers: Servers, database_name: str, database: Database
 ) -> None:
     holder = subprocess.Popen(  # noqa: ASYNC220, S603  # our own program
-        [sys.executable, "-c", HOLDER, servers.database_url(database_name)],
+        [sys.executable, "-c", LOCK_HOLDER_PROGRAM, servers.database_url(database_name)],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
     )
     try:
         assert holder.stdout is not None
         assert await asyncio.to_thread(holder.stdout.readline) == b"held\n"
-        async with database.try_lock("turn") as taken:
-            assert not taken
+        async with database.try_lock("turn") as is_taken:
+            assert not is_taken
         holder.send_signal(signal.SIGSTOP)
 
-        async def free() -> bool:
-            async with database.try_lock("turn") as taken:
-                return taken
+        async def is_free() -> bool:
+            async with database.try_lock("turn") as is_taken:
+                return is_taken
 
-        await until(free)
+        await until(is_free)
     finally:
         holder.kill()
         holder.communicate()
@@ -226,10 +226,10 @@ STATES: dict[str, type[Exception]] = {
 
 async def test_states_of_the_server_have_names(database: Database) -> None:
     for state, error in STATES.items():
-        provoked = text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END $$")
+        raise_statement = text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END $$")
         with pytest.raises(error):
             async with database.transaction() as session:
-                await session.execute(provoked)
+                await session.execute(raise_statement)
 
 
 async def test_servers_that_can_not_be_reached_are_away(servers: Servers, tmp_path: Path) -> None:
@@ -280,17 +280,19 @@ def test_url_that_makes_no_sense_is_a_settings_error() -> None:
 
 
 @pytest.fixture
-async def private(directory: Path, database_name: str) -> AsyncIterator[Private]:
-    place = directory / f"private-{database_name}"
-    place.mkdir(mode=0o755)
-    async with private_postgres(place) as server:
+async def restartable_server(
+    directory: Path, database_name: str
+) -> AsyncIterator[RestartableServer]:
+    folder = directory / f"private-{database_name}"
+    folder.mkdir(mode=0o755)
+    async with restartable_postgres(folder) as server:
         yield server
 
 
-async def test_restart_is_survived(private: Private) -> None:
-    database = Database(private.url, pool_size=3)
+async def test_restart_is_survived(restartable_server: RestartableServer) -> None:
+    database = Database(restartable_server.url, pool_size=3)
 
-    async def one() -> object:
+    async def select_one() -> object:
         async with database.read_committed() as session:
             return await session.scalar(text("SELECT 1"))
 
@@ -298,23 +300,23 @@ async def test_restart_is_survived(private: Private) -> None:
         async with database.read_committed() as session:
             await session.execute(text("SELECT pg_sleep(60)"))
 
-    assert set(await asyncio.gather(one(), one(), one())) == {1}
+    assert set(await asyncio.gather(select_one(), select_one(), select_one())) == {1}
     query = asyncio.create_task(endless())
-    watcher = await asyncpg.connect(private.url.replace("+asyncpg", ""))
+    watcher = await asyncpg.connect(restartable_server.url.replace("+asyncpg", ""))
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     await until(lambda: watcher.fetchval(sleeping))
     watcher.terminate()
-    async with database.try_lock("turn") as held:
-        assert held
-        await private.stop()
+    async with database.try_lock("turn") as is_held:
+        assert is_held
+        await restartable_server.stop()
         with pytest.raises(DatabaseUnavailable):
             await query
         with pytest.raises(DatabaseUnavailable):
-            await one()
-        await private.start()
-    assert set(await asyncio.gather(one(), one(), one())) == {1}
-    async with database.try_lock("turn") as held:
-        assert held
+            await select_one()
+        await restartable_server.start()
+    assert set(await asyncio.gather(select_one(), select_one(), select_one())) == {1}
+    async with database.try_lock("turn") as is_held:
+        assert is_held
     await database.close()
 
 

@@ -28,14 +28,14 @@ async def postgres(directory: Path) -> AsyncIterator[TlsPostgres]:
         yield server
 
 
-def _at(settings: Settings, url: str) -> Settings:
+def _with_url(settings: Settings, url: str) -> Settings:
     return settings.model_copy(update={"database_url": SecretStr(url)})
 
 
-async def _line(settings: Settings, url: str) -> str:
+async def _startup_error(settings: Settings, url: str) -> str:
     """Give the line with which a start at a database ends."""
     with pytest.raises(DatabaseUnavailable) as caught:
-        await require_servers(_at(settings, url), broker=False)
+        await require_servers(_with_url(settings, url), broker=False)
     line = str(caught.value)
     assert "\n" not in line
     assert PASSWORD not in line
@@ -46,41 +46,41 @@ async def _line(settings: Settings, url: str) -> str:
 async def test_every_fault_of_a_connection_has_its_line(
     settings: Settings, postgres: TlsPostgres, tmp_path: Path
 ) -> None:
-    place = f"(host 127.0.0.1, port {postgres.port}, user %s, database prices)"
+    server = f"(host 127.0.0.1, port {postgres.port}, user %s, database prices)"
     url = postgres.url()
     wrong = url.replace(":p%40ss", ":other-p%40ss")
     root = postgres.certificate.certificate
     expected = {
-        wrong: f"PostgreSQL refuses the user or the password {place % 'owner'};",
+        wrong: f"PostgreSQL refuses the user or the password {server % 'owner'};",
         postgres.url("nobody"): f"PostgreSQL's pg_hba.conf admits no such connection with no "
-        f"encryption {place % 'nobody'}: ask for TLS by ?sslmode=require;",
+        f"encryption {server % 'nobody'}: ask for TLS by ?sslmode=require;",
         postgres.url(database="nowhere"): "PostgreSQL has no such database (host 127.0.0.1, port "
         f"{postgres.port}, user owner, database nowhere): "
         'CREATE DATABASE "nowhere" OWNER "owner";',
-        postgres.url("single"): f"PostgreSQL has no connection left {place % 'single'}: raise "
+        postgres.url("single"): f"PostgreSQL has no connection left {server % 'single'}: raise "
         "max_connections or run fewer processes;",
         postgres.url("careful", query="?sslmode=disable"): "PostgreSQL's pg_hba.conf admits no "
-        f"such connection with no encryption {place % 'careful'}: ask for TLS by "
+        f"such connection with no encryption {server % 'careful'}: ask for TLS by "
         "?sslmode=require;",
         postgres.url(CLIENT, query="?sslmode=require"): "PostgreSQL refuses the login: connection "
-        f"requires a valid client certificate {place % CLIENT};",
+        f"requires a valid client certificate {server % CLIENT};",
         url.replace("127.0.0.1", "no-such-host.invalid"): "the name of PostgreSQL's host has no "
-        f"address {place % 'owner'};".replace("127.0.0.1", "no-such-host.invalid"),
+        f"address {server % 'owner'};".replace("127.0.0.1", "no-such-host.invalid"),
         url.replace(f":{postgres.port}/", ":1/"): "PostgreSQL does not listen there (host "
         "127.0.0.1, port 1, user owner, database prices);",
-        f"{url}?sslmode=verify-ca&sslrootcert={_other_authority(tmp_path)}": "PostgreSQL's "
-        f"certificate is refused: self-signed certificate {place % 'owner'}: name the authority "
+        f"{url}?sslmode=verify-ca&sslrootcert={_other_ca_certificate(tmp_path)}": "PostgreSQL's "
+        f"certificate is refused: self-signed certificate {server % 'owner'}: name the authority "
         "that signed it as ?sslrootcert=/its/file.pem;",
         f"{url.replace('127.0.0.1', 'localhost')}?sslmode=verify-full&sslrootcert={root}": "Postgre"
         "SQL's certificate is refused: Hostname mismatch, certificate is not valid for "
-        f"'localhost'. {place % 'owner'}: name the authority".replace("127.0.0.1", "localhost"),
+        f"'localhost'. {server % 'owner'}: name the authority".replace("127.0.0.1", "localhost"),
     }
     for address, words in expected.items():
-        line = await _line(settings, address)
+        line = await _startup_error(settings, address)
         assert line.startswith(words), f"{line}\n{words}"
 
 
-def _other_authority(directory: Path) -> Path:
+def _other_ca_certificate(directory: Path) -> Path:
     from tests.clients.certificates import make_certificate  # noqa: PLC0415
 
     directory.joinpath("other").mkdir()
@@ -91,16 +91,16 @@ async def test_user_that_does_not_exist_is_told_how_to_be_made(
     settings: Settings, servers: Servers, tmp_path: Path
 ) -> None:
     url = servers.database_url("prices").replace("postgres@", "nobody@")
-    line = await _line(settings, url)
+    line = await _startup_error(settings, url)
     assert line.startswith("PostgreSQL knows no such user (socket in /")
     assert """: CREATE ROLE "nobody" LOGIN PASSWORD '…';""" in line
-    away = await _line(settings, f"postgresql+asyncpg://a@/b?host={tmp_path}")
+    away = await _startup_error(settings, f"postgresql+asyncpg://a@/b?host={tmp_path}")
     assert f"(socket in {tmp_path}, port 5432, user a, database b)" in away
 
 
 async def test_server_without_tls_is_told_apart(settings: Settings, directory: Path) -> None:
     async with tls_postgres(directory, tls=False) as server:
-        line = await _line(settings, server.url(query="?sslmode=require"))
+        line = await _startup_error(settings, server.url(query="?sslmode=require"))
         assert line.startswith("PostgreSQL offers no TLS (host 127.0.0.1")
         for query in ("", "?sslmode=prefer", "?sslmode=disable"):
             database = Database(server.url(query=query), pool_size=1)
@@ -134,7 +134,7 @@ async def test_whole_service_migrates_listens_and_collects_over_tls(
 ) -> None:
     root = postgres.certificate.certificate
     url = postgres.url(query=f"?sslmode=verify-full&sslrootcert={root}")
-    with Processes(_at(settings, url), tmp_path) as processes:
+    with Processes(_with_url(settings, url), tmp_path) as processes:
         for command in ("migrate", "collect", "gaps"):
             process = processes.start("app", command)
             code = await asyncio.to_thread(process.popen.wait, 60)
@@ -148,8 +148,8 @@ async def test_migrating_without_create_names_the_grant(
     admin = await asyncpg.connect(postgres.url().replace("+asyncpg", ""))
     await admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     await admin.close()
-    poor = _at(settings, postgres.url("poor"))
-    with Processes(poor, tmp_path) as processes:
+    unprivileged_settings = _with_url(settings, postgres.url("poor"))
+    with Processes(unprivileged_settings, tmp_path) as processes:
         for command in (("app", "migrate"), ("alembic", "upgrade", "head")):
             process = processes.start(*command, env={"LOG_FORMAT": "console"})
             assert await asyncio.to_thread(process.popen.wait, 60) == 1
@@ -160,12 +160,12 @@ async def test_migrating_without_create_names_the_grant(
                 'GRANT USAGE, CREATE ON SCHEMA public TO "poor"'
             )
             assert PASSWORD not in line
-        owner = Processes(_at(settings, postgres.url()), tmp_path / "owner")
+        owner = Processes(_with_url(settings, postgres.url()), tmp_path / "owner")
         owner.directory.mkdir()
         with owner:
             done = owner.start("app", "migrate")
             assert await asyncio.to_thread(done.popen.wait, 60) == 0, done.output
-    line = await _line(settings, postgres.url("poor"))
+    line = await _startup_error(settings, postgres.url("poor"))
     assert line.startswith("PostgreSQL refuses: permission denied for table alembic_version (host")
     assert 'GRANT ALL ON ALL TABLES IN SCHEMA public TO "poor"' in line
 
@@ -210,5 +210,5 @@ def test_certificate_that_can_not_be_read_is_named(name: str, tmp_path: Path) ->
     url = f"postgresql+asyncpg://a:hush@127.0.0.1/b?sslmode=require&{name}={tmp_path}/nowhere.pem"
     with pytest.raises(SettingsError) as caught:
         create_engine(url, connect_args={})
-    told = f"{name}={tmp_path}/nowhere.pem can't be read (No such file or directory)"
-    assert str(caught.value) == f"DATABASE_URL=(hidden): {told}"
+    message = f"{name}={tmp_path}/nowhere.pem can't be read (No such file or directory)"
+    assert str(caught.value) == f"DATABASE_URL=(hidden): {message}"

@@ -14,7 +14,7 @@ from app.postgres.pool_listeners import TRUSTED_IDLE_SECONDS
 from tests.conftest import Servers
 from tests.waiting import until
 
-TROUBLE = {
+UNAVAILABLE_STATES = {
     "08": ("003", "006"),
     "25": ("006", "P03", "P04"),
     "28": ("000", "P01"),
@@ -28,18 +28,29 @@ TROUBLE = {
     "F0": ("000", "001"),
     "XX": ("000", "001", "002"),
 }
-DEFECTS = ("22012", "22003", "23505", "23514", "25001", "25P02", "42601", "42804", "0A000", "P0001")
+DEFECT_STATES = (
+    "22012",
+    "22003",
+    "23505",
+    "23514",
+    "25001",
+    "25P02",
+    "42601",
+    "42804",
+    "0A000",
+    "P0001",
+)
 SLOW_INSERT = """
 WITH added AS (INSERT INTO price_changes DEFAULT VALUES RETURNING id)
 SELECT pg_sleep(0.2) FROM added
 """
 ENDLESS = "SELECT pg_sleep(60)"
 QUICK = "SELECT pg_sleep(0.05)"
-_CUT_OFF = """
+_END_OTHER_CONNECTIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-_CANCEL = _CUT_OFF.replace("terminate", "cancel")
+_CANCEL = _END_OTHER_CONNECTIONS.replace("terminate", "cancel")
 _IS_ALONE = """
 SELECT count(*) = 1 FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend'
@@ -47,7 +58,7 @@ WHERE datname = current_database() AND backend_type = 'client backend'
 _SLEEPS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
 
-def raised(state: str) -> str:
+def raise_statement(state: str) -> str:
     return f"DO $$ BEGIN RAISE EXCEPTION 'hush' USING ERRCODE = '{state}'; END $$"
 
 
@@ -56,7 +67,7 @@ async def read(database: Database, query: str = "SELECT 1") -> object:
         return await session.scalar(text(query))
 
 
-async def ask_driver(database: Database, query: str = "SELECT 1") -> object:
+async def fetch_raw(database: Database, query: str = "SELECT 1") -> object:
     async with database.raw_connection() as connection:
         return await connection.fetch(query)
 
@@ -67,22 +78,22 @@ async def write(database: Database, *queries: str) -> None:
             await session.execute(text(query))
 
 
-Way = Callable[[Database, str], Awaitable[object]]
-WAYS: list[Way] = [read, ask_driver, write]
+QueryFunction = Callable[[Database, str], Awaitable[object]]
+QUERY_FUNCTIONS: list[QueryFunction] = [read, fetch_raw, write]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("run_query", QUERY_FUNCTIONS)
 async def test_every_state_of_a_database_in_trouble_may_pass_and_a_defect_stays_one(
-    database: Database, way: Way
+    database: Database, run_query: QueryFunction
 ) -> None:
-    for state in [kind + rest for kind, rests in TROUBLE.items() for rest in rests]:
+    for state in [kind + rest for kind, rests in UNAVAILABLE_STATES.items() for rest in rests]:
         with pytest.raises(DatabaseUnavailable) as caught:
-            await way(database, raised(state))
+            await run_query(database, raise_statement(state))
         assert caught.value.retryable, state
-    for state in DEFECTS:
+    for state in DEFECT_STATES:
         with pytest.raises((DBAPIError, asyncpg.PostgresError)):
-            await way(database, raised(state))
-    await way(database, "SELECT 1")
+            await run_query(database, raise_statement(state))
+    await run_query(database, "SELECT 1")
 
 
 async def test_words_say_what_the_server_did_and_nothing_of_what_it_holds(
@@ -92,14 +103,18 @@ async def test_words_say_what_the_server_did_and_nothing_of_what_it_holds(
         await write(database, "SET LOCAL statement_timeout = 1", ENDLESS)
     for state in ("42501", "53300", "55006", "58030", "XX000"):
         with pytest.raises(DatabaseUnavailable) as caught:
-            await read(database, raised(state))
+            await read(database, raise_statement(state))
         assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("run_query", QUERY_FUNCTIONS)
 @pytest.mark.parametrize("setting", ["statement_timeout", "default_transaction_read_only"])
 async def test_what_a_session_was_given_at_its_start_ends_with_the_setting(
-    servers: Servers, database_name: str, sql: asyncpg.Connection, setting: str, way: Way
+    servers: Servers,
+    database_name: str,
+    sql: asyncpg.Connection,
+    setting: str,
+    run_query: QueryFunction,
 ) -> None:
     """A pool keeps its connections, and a connection the settings that were in force at first."""
     value = {"statement_timeout": "'40ms'", "default_transaction_read_only": "on"}[setting]
@@ -108,37 +123,37 @@ async def test_what_a_session_was_given_at_its_start_ends_with_the_setting(
     assert await read(database) == 1
     await sql.execute(f"ALTER DATABASE {database_name} RESET ALL")
     with pytest.raises(DatabaseUnavailable):
-        await way(database, SLOW_INSERT)
-    await way(database, SLOW_INSERT)
+        await run_query(database, SLOW_INSERT)
+    await run_query(database, SLOW_INSERT)
     await database.close()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("run_query", QUERY_FUNCTIONS)
 async def test_connection_that_ended_while_the_loop_stood_still_costs_no_try(
-    servers: Servers, database_name: str, way: Way
+    servers: Servers, database_name: str, run_query: QueryFunction
 ) -> None:
     """A worker's loop stands still between two tasks, and hears no farewell."""
     url, plain_url = servers.database_url(database_name), servers.plain_url(database_name)
 
     def work() -> None:
-        with asyncio.Runner() as worker, asyncio.Runner() as elsewhere:
+        with asyncio.Runner() as worker_loop, asyncio.Runner() as other_loop:
             database = Database(url, pool_size=2)
 
-            async def twice() -> None:
-                await asyncio.gather(way(database, QUICK), way(database, QUICK))
+            async def run_two_at_once() -> None:
+                await asyncio.gather(run_query(database, QUICK), run_query(database, QUICK))
 
-            worker.run(twice())
-            elsewhere.run(_cut_off(plain_url))
-            worker.run(twice())
-            worker.run(database.close())
+            worker_loop.run(run_two_at_once())
+            other_loop.run(_end_other_connections(plain_url))
+            worker_loop.run(run_two_at_once())
+            worker_loop.run(database.close())
 
     await asyncio.to_thread(work)
 
 
-async def _cut_off(url: str) -> None:
+async def _end_other_connections(url: str) -> None:
     """End every other connection, and wait until none is left."""
     connection = await asyncpg.connect(url)
-    await connection.execute(_CUT_OFF)
+    await connection.execute(_END_OTHER_CONNECTIONS)
     await until(lambda: connection.fetchval(_IS_ALONE))
     await asyncio.sleep(TRUSTED_IDLE_SECONDS)  # used a moment ago, a connection is not doubted
     await connection.close()
@@ -147,10 +162,10 @@ async def _cut_off(url: str) -> None:
 async def test_cancelled_statements_end_nothing(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    for way in WAYS:
-        asking = asyncio.ensure_future(way(database, ENDLESS))
+    for run_query in QUERY_FUNCTIONS:
+        open_api_client = asyncio.ensure_future(run_query(database, ENDLESS))
         await until(lambda: sql.fetchval(_SLEEPS))
         await sql.execute(_CANCEL)
         with pytest.raises(DatabaseUnavailable, match="due to user request"):
-            await asking
+            await open_api_client
         assert await read(database) == 1

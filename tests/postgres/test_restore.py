@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from app.core.settings import Settings
 from app.embedded.cluster import bin_directory
 from tests.conftest import Servers
-from tests.databases import Databases
+from tests.database_pool import DatabasePool
 from tests.processes import Processes
 from tests.repositories.rows import store
 from tests.repositories.statements import wrong_hours
@@ -26,15 +26,15 @@ SELECT (SELECT count(*) FROM prices), (SELECT count(*) FROM price_hours),
 
 
 @pytest.fixture
-async def target(servers: Servers, databases: Databases) -> AsyncIterator[str]:
+async def target_url(servers: Servers, database_pool: DatabasePool) -> AsyncIterator[str]:
     """A second database, migrated and empty, as a URL."""
-    name = await databases.take()
+    name = await database_pool.acquire()
     yield servers.plain_url(name)
-    await databases.give_back(name)
+    await database_pool.release(name)
 
 
 @pytest.fixture
-async def bare(servers: Servers, database_name: str) -> AsyncIterator[str]:
+async def empty_database(servers: Servers, database_name: str) -> AsyncIterator[str]:
     """A database without anything in it, by name."""
     name = f"{database_name}_bare"
     admin = await asyncpg.connect(servers.plain_url("postgres"))
@@ -55,7 +55,7 @@ async def _restore(url: str, dump: bytes) -> None:
     await _run("psql", "-qX", "-v", "ON_ERROR_STOP=1", url, given=dump)
 
 
-async def _require_whole(url: str, *counts: int) -> None:
+async def _assert_complete(url: str, *counts: int) -> None:
     """Require so many rows, hours and samples, and that the summaries are right."""
     sql = await asyncpg.connect(url)
     assert tuple(await sql.fetchrow(COUNTS)) == counts
@@ -67,22 +67,28 @@ async def _require_whole(url: str, *counts: int) -> None:
 
 @pytest.mark.parametrize("options", [["--table=prices"], ["--table=prices", "--inserts"], []])
 async def test_data_alone_is_restored_into_a_migrated_database(
-    servers: Servers, database_name: str, sql: asyncpg.Connection, target: str, options: list[str]
+    servers: Servers,
+    database_name: str,
+    sql: asyncpg.Connection,
+    target_url: str,
+    options: list[str],
 ) -> None:
     """Also where the dump brings the summaries, before the rows that they are of."""
     await store(sql, range(0, 2 * 3600, 60))
     source = servers.plain_url(database_name)
     dump = await _run("pg_dump", "--data-only", "--exclude-table=alembic_version", *options, source)
-    await _restore(target, dump)
-    await _require_whole(target, 120, 2, 120)
+    await _restore(target_url, dump)
+    await _assert_complete(target_url, 120, 2, 120)
 
 
 async def test_whole_backup_is_restored_and_goes_on_counting(
-    servers: Servers, database_name: str, sql: asyncpg.Connection, bare: str
+    servers: Servers, database_name: str, sql: asyncpg.Connection, empty_database: str
 ) -> None:
     await store(sql, range(0, 2 * 3600, 60))
-    await _restore(servers.plain_url(bare), await _run("pg_dump", servers.plain_url(database_name)))
-    await _require_whole(servers.plain_url(bare), 120, 2, 120)
+    await _restore(
+        servers.plain_url(empty_database), await _run("pg_dump", servers.plain_url(database_name))
+    )
+    await _assert_complete(servers.plain_url(empty_database), 120, 2, 120)
 
 
 async def _migrate(settings: Settings, directory: Path, *command: str) -> None:
@@ -92,11 +98,13 @@ async def _migrate(settings: Settings, directory: Path, *command: str) -> None:
 
 
 async def test_upgrade_puts_right_what_older_triggers_counted_wrong(
-    settings: Settings, servers: Servers, bare: str, tmp_path: Path
+    settings: Settings, servers: Servers, empty_database: str, tmp_path: Path
 ) -> None:
-    there = settings.model_copy(update={"database_url": SecretStr(servers.database_url(bare))})
+    there = settings.model_copy(
+        update={"database_url": SecretStr(servers.database_url(empty_database))}
+    )
     await _migrate(there, tmp_path, "upgrade", BEFORE)
-    sql = await asyncpg.connect(servers.plain_url(bare))
+    sql = await asyncpg.connect(servers.plain_url(empty_database))
     await store(sql, range(0, 4 * 3600, 120))
     await sql.execute(
         "INSERT INTO prices SELECT 'deribit', 'btc_usd', slot, 7, 0, 'live' "
@@ -117,12 +125,14 @@ async def test_upgrade_puts_right_what_older_triggers_counted_wrong(
 
 
 async def test_triggers_find_their_tables_in_whatever_schema_these_lie(
-    settings: Settings, servers: Servers, bare: str, tmp_path: Path
+    settings: Settings, servers: Servers, empty_database: str, tmp_path: Path
 ) -> None:
-    sql = await asyncpg.connect(servers.plain_url(bare))
+    sql = await asyncpg.connect(servers.plain_url(empty_database))
     await sql.execute('CREATE SCHEMA "Not ""public"""')
-    await sql.execute(f'ALTER DATABASE "{bare}" SET search_path = "Not ""public"""')
-    there = settings.model_copy(update={"database_url": SecretStr(servers.database_url(bare))})
+    await sql.execute(f'ALTER DATABASE "{empty_database}" SET search_path = "Not ""public"""')
+    there = settings.model_copy(
+        update={"database_url": SecretStr(servers.database_url(empty_database))}
+    )
     await _migrate(there, tmp_path, "upgrade", "head")
     table = '"Not ""public""".prices'
     await sql.execute("SET search_path = ''")

@@ -31,13 +31,13 @@ async def empty(
     await admin.close()
 
 
-async def _ended(process: Process) -> int:
+async def _wait_for_exit(process: Process) -> int:
     return await asyncio.to_thread(process.popen.wait, 60)
 
 
 async def _run(processes: Processes, *command: str) -> Process:
     process = processes.start("alembic", *command)
-    await _ended(process)
+    await _wait_for_exit(process)
     return process
 
 
@@ -64,7 +64,7 @@ async def test_four_upgrades_at_once_of_an_empty_database_all_succeed(
     """Elsewhere two containers that migrated at once broke one another."""
     with Processes(empty, tmp_path) as processes:
         upgrades = [processes.start("alembic", "upgrade", "head") for _ in range(4)]
-        codes = [await _ended(upgrade) for upgrade in upgrades]
+        codes = [await _wait_for_exit(upgrade) for upgrade in upgrades]
     assert codes == [0, 0, 0, 0], [upgrade.output for upgrade in upgrades]
     steps = [events(upgrade).count("schema_migrated") for upgrade in upgrades]
     assert sorted(steps) == [0, 0, 0, len(_revisions()[1])]

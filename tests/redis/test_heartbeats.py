@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
 from app.domain.prices import TickerKey
 from app.redis.heartbeats import FAILURES_KEY, FailureStore, Heartbeat, Role, read_heartbeats
-from tests.clients.rate_limiters import Relay
+from tests.clients.rate_limiters import TcpRelay
 from tests.conftest import Servers
 
 BTC = TickerKey("deribit", "btc_usd")
@@ -21,7 +21,7 @@ def failures(redis: Redis) -> FailureStore:
     return FailureStore(redis, 60)
 
 
-async def age_by(redis: Redis, seconds: int) -> None:
+async def make_older(redis: Redis, seconds: int) -> None:
     """Make every failure as if it had been noted so much earlier."""
     for name, text in (await redis.hgetall(FAILURES_KEY)).items():
         script = (
@@ -59,7 +59,7 @@ async def test_flush_heals_with_the_next_sign(servers: Servers, redis: Redis) ->
 
 
 async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> None:
-    relay = Relay(servers.redis_url)
+    relay = TcpRelay(servers.redis_url)
     await relay.open()
     sign = Heartbeat(relay.url, Role.WORKER, "here")
     await asyncio.to_thread(sign.beat)
@@ -74,7 +74,7 @@ async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> 
 
 async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: FailureStore) -> None:
     await failures.record({BTC: TIMEOUT})
-    await age_by(redis, 60)
+    await make_older(redis, 60)
     await failures.record({BTC: TIMEOUT})
     failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert (failure.code, failure.detail) == ("exchange_timeout", "no answer")
@@ -84,7 +84,7 @@ async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: Fail
 
 async def test_a_failure_of_another_code_goes_on(redis: Redis, failures: FailureStore) -> None:
     await failures.record({BTC: TIMEOUT})
-    await age_by(redis, 60)
+    await make_older(redis, 60)
     await failures.record({BTC: DatabaseFull("no space")})
     failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert failure.code == "database_full"
@@ -93,7 +93,7 @@ async def test_a_failure_of_another_code_goes_on(redis: Redis, failures: Failure
 
 async def test_a_late_failure_begins_anew(redis: Redis, failures: FailureStore) -> None:
     await failures.record({BTC: TIMEOUT})
-    await age_by(redis, 121)
+    await make_older(redis, 121)
     await failures.record({BTC: TIMEOUT})
     assert (await read_heartbeats(redis)).failures[str(BTC)].since_seconds < 10
 

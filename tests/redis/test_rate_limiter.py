@@ -14,12 +14,12 @@ from app.core.errors import BrokerUnavailable, ExchangeRateLimited
 from app.redis.rate_limiter import DistributedRateLimiter
 from tests.clients.processes import PROJECT
 from tests.clients.rate_limiters import (
-    GUARD_SECONDS,
+    TIMEOUT_SECONDS,
     MakeLimiter,
-    cancel,
-    limiters_at,
-    pass_through,
-    until_waiting,
+    acquire_and_release,
+    cancel_all,
+    open_limiters,
+    wait_for_waiters,
 )
 from tests.conftest import Servers
 from tests.waiting import until
@@ -31,7 +31,7 @@ BUCKET, PERMITS = "prices:gate:test:bucket", "prices:gate:test:places"
 async def make_limiter(servers: Servers, redis: Redis) -> AsyncIterator[MakeLimiter]:
     """Open limiters on a Valkey that is empty."""
     assert await redis.dbsize() == 0
-    async with limiters_at(servers.redis_url) as make:
+    async with open_limiters(servers.redis_url) as make:
         yield make
 
 
@@ -42,7 +42,7 @@ async def redis_time(redis: Redis) -> float:
 
 
 async def lease_end_us(redis: Redis) -> float:
-    """Read when the only place that is taken comes back, on Valkey's clock."""
+    """Return when the lease of the only permit in use ends, on Valkey's clock."""
     found: Any = await redis.zrange(PERMITS, 0, -1, withscores=True)
     [(_, ends_at_us)] = found
     return float(ends_at_us)
@@ -54,26 +54,26 @@ async def script_calls(redis: Redis) -> int:
     return int(statistics.get("cmdstat_evalsha", {}).get("calls", 0))
 
 
-async def asked(redis: Redis, times: int) -> bool:
-    """Tell whether so many scripts ran since the statistics were reset."""
+async def has_called_scripts(redis: Redis, times: int) -> bool:
+    """Tell whether at least this many scripts ran since the statistics were reset."""
     return await script_calls(redis) >= times
 
 
-class House:
-    """Counts who is in at once."""
+class ConcurrencyCounter:
+    """Counts how many requests hold a permit at the same time."""
 
     def __init__(self) -> None:
-        self.most = self.present = 0
+        self.max_active = self.active = 0
 
-    async def visit(self, limiter: DistributedRateLimiter, steps: int = 20) -> None:
-        async with asyncio.timeout(GUARD_SECONDS), limiter.acquire():
-            self.present += 1
-            self.most = max(self.most, self.present)
+    async def hold_permit(self, limiter: DistributedRateLimiter, steps: int = 20) -> None:
+        async with asyncio.timeout(TIMEOUT_SECONDS), limiter.acquire():
+            self.active += 1
+            self.max_active = max(self.max_active, self.active)
             try:
                 for _ in range(steps):
                     await asyncio.sleep(0)
             finally:
-                self.present -= 1
+                self.active -= 1
 
 
 async def test_rate_holds_over_two_workers_together(
@@ -81,21 +81,21 @@ async def test_rate_holds_over_two_workers_together(
 ) -> None:
     rate, requests = 100, 160
     limiters = [make_limiter(rate=rate) for _ in range(2)]
-    begun = await redis_time(redis)
-    await asyncio.gather(*(pass_through(limiters[number % 2]) for number in range(requests)))
-    elapsed = await redis_time(redis) - begun
+    began_at = await redis_time(redis)
+    await asyncio.gather(*(acquire_and_release(limiters[number % 2]) for number in range(requests)))
+    elapsed = await redis_time(redis) - began_at
     assert requests <= rate + elapsed * rate + 1  # a burst of one second's rate, then the rate
 
 
 async def test_burst_is_at_most_one_seconds_rate(make_limiter: MakeLimiter, redis: Redis) -> None:
     limiter = make_limiter(rate=5)
-    begun = await redis_time(redis)
-    visits = [asyncio.create_task(pass_through(limiter)) for _ in range(20)]
-    await asyncio.wait(visits, return_when=asyncio.FIRST_COMPLETED)
-    admitted = sum(visit.done() for visit in visits)
-    elapsed = await redis_time(redis) - begun
+    began_at = await redis_time(redis)
+    tasks = [asyncio.create_task(acquire_and_release(limiter)) for _ in range(20)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    admitted = sum(task.done() for task in tasks)
+    elapsed = await redis_time(redis) - began_at
     assert 1 <= admitted <= 5 + elapsed * 5 + 1
-    await cancel(*visits)
+    await cancel_all(*tasks)
 
 
 async def test_idle_time_saves_up_no_more_than_the_burst(
@@ -103,48 +103,48 @@ async def test_idle_time_saves_up_no_more_than_the_burst(
 ) -> None:
     limiter = make_limiter(rate=3)
     await redis.hset(BUCKET, mapping={"tokens": "0", "at_us": "0"})  # idle since 1970
-    await pass_through(limiter)
+    await acquire_and_release(limiter)
     assert float(await redis.hget(BUCKET, "tokens") or 0) <= 2
 
 
 async def test_clock_that_went_back_stops_nobody(make_limiter: MakeLimiter, redis: Redis) -> None:
     limiter = make_limiter(rate=1_000)
     await redis.hset(BUCKET, mapping={"tokens": "1", "at_us": "9" * 16})
-    await pass_through(limiter)
-    await pass_through(limiter)
+    await acquire_and_release(limiter)
+    await acquire_and_release(limiter)
 
 
 async def test_rate_below_one_admits_one_at_a_time(make_limiter: MakeLimiter, redis: Redis) -> None:
     limiter = make_limiter(rate=0.01)
-    await pass_through(limiter)
-    waiter = asyncio.create_task(pass_through(limiter))
-    await until_waiting(limiter, 1)
+    await acquire_and_release(limiter)
+    waiter = asyncio.create_task(acquire_and_release(limiter))
+    await wait_for_waiters(limiter, 1)
     await asyncio.wait([waiter], timeout=0.05)
     assert not waiter.done()
     assert float(await redis.hget(BUCKET, "tokens") or 0) < 1
-    await cancel(waiter)
+    await cancel_all(waiter)
 
 
 async def test_places_hold_over_two_workers_together(make_limiter: MakeLimiter) -> None:
     limiters = [make_limiter(permits=3) for _ in range(2)]
-    house = House()
-    await asyncio.gather(*(house.visit(limiters[number % 2]) for number in range(40)))
-    assert house.most == 3
+    counter = ConcurrencyCounter()
+    await asyncio.gather(*(counter.hold_permit(limiters[number % 2]) for number in range(40)))
+    assert counter.max_active == 3
 
 
 async def test_processes_that_wait_share_the_places(make_limiter: MakeLimiter) -> None:
     order: list[str] = []
 
-    async def visit(limiter: DistributedRateLimiter, who: str) -> None:
-        async with asyncio.timeout(GUARD_SECONDS), limiter.acquire():
-            order.append(who)
+    async def hold_permit(limiter: DistributedRateLimiter, name: str) -> None:
+        async with asyncio.timeout(TIMEOUT_SECONDS), limiter.acquire():
+            order.append(name)
             await asyncio.sleep(0.05)
 
-    early, late = make_limiter(permits=8), make_limiter(permits=8)
-    visits = [asyncio.create_task(visit(early, "early")) for _ in range(80)]
-    await until_waiting(early, 72)
-    visits += [asyncio.create_task(visit(late, "late")) for _ in range(80)]
-    await asyncio.gather(*visits)
+    first_process, second_process = make_limiter(permits=8), make_limiter(permits=8)
+    tasks = [asyncio.create_task(hold_permit(first_process, "early")) for _ in range(80)]
+    await wait_for_waiters(first_process, 72)
+    tasks += [asyncio.create_task(hold_permit(second_process, "late")) for _ in range(80)]
+    await asyncio.gather(*tasks)
     assert order[:80].count("late") > 30, "who came later had to wait for the other's end"
 
 
@@ -160,11 +160,11 @@ async def test_requests_are_admitted_in_their_order(make_limiter: MakeLimiter) -
     limiter = make_limiter(permits=2)
     order: list[int] = []
 
-    async def visit(number: int) -> None:
+    async def acquire(number: int) -> None:
         async with limiter.acquire():
             order.append(number)
 
-    await asyncio.gather(*map(visit, range(50)))
+    await asyncio.gather(*map(acquire, range(50)))
     assert order == list(range(50))
 
 
@@ -173,9 +173,9 @@ async def test_thousand_waiting_requests_ask_together(
     permits: int, make_limiter: MakeLimiter, redis: Redis
 ) -> None:
     limiter = make_limiter(permits=permits)
-    await pass_through(limiter)  # loads the script
+    await acquire_and_release(limiter)  # loads the script
     await redis.config_resetstat()
-    await asyncio.gather(*(pass_through(limiter) for _ in range(1_000)))
+    await asyncio.gather(*(acquire_and_release(limiter) for _ in range(1_000)))
     assert await script_calls(redis) <= 3
 
 
@@ -183,9 +183,9 @@ async def test_many_requests_beyond_the_places_ask_in_batches(
     make_limiter: MakeLimiter, redis: Redis
 ) -> None:
     limiter = make_limiter(permits=50)
-    await pass_through(limiter)
+    await acquire_and_release(limiter)
     await redis.config_resetstat()
-    await asyncio.gather(*(pass_through(limiter) for _ in range(200)))
+    await asyncio.gather(*(acquire_and_release(limiter) for _ in range(200)))
     assert await script_calls(redis) < 20
 
 
@@ -194,11 +194,11 @@ async def test_process_that_holds_every_place_hardly_asks(
 ) -> None:
     limiter = make_limiter(permits=1)
     async with limiter.acquire():
-        waiting = asyncio.create_task(pass_through(limiter))
-        await until_waiting(limiter, 1)
+        waiting = asyncio.create_task(acquire_and_release(limiter))
+        await wait_for_waiters(limiter, 1)
         await redis.config_resetstat()
         began = await redis_time(redis)
-        await until(lambda: asked(redis, 10))
+        await until(lambda: has_called_scripts(redis, 10))
         seconds = await redis_time(redis) - began
     await waiting
     assert seconds > 10 * 0.04, "it asks to keep its precedence, and no more"
@@ -206,7 +206,7 @@ async def test_process_that_holds_every_place_hardly_asks(
 
 async def test_nothing_is_left_behind(make_limiter: MakeLimiter, redis: Redis) -> None:
     limiter = make_limiter(permits=4)
-    await asyncio.gather(*(pass_through(limiter) for _ in range(40)))
+    await asyncio.gather(*(acquire_and_release(limiter) for _ in range(40)))
     await limiter.close()
     assert await redis.zcard(PERMITS) == 0
     assert not limiter._queue.waiting
@@ -241,7 +241,7 @@ async def test_place_of_a_killed_worker_comes_back_with_its_lease(
     ends_at_us = await lease_end_us(redis)
     worker.kill()
     await worker.communicate()
-    async with asyncio.timeout(GUARD_SECONDS), make_limiter(permits=1).acquire():
+    async with asyncio.timeout(TIMEOUT_SECONDS), make_limiter(permits=1).acquire():
         assert await redis_time(redis) * 1_000_000 >= ends_at_us
 
 
@@ -263,10 +263,10 @@ async def test_cancelled_waiter_leaves_the_others_their_turn(
 ) -> None:
     limiter = make_limiter(permits=1)
     async with limiter.acquire():
-        visits = [asyncio.create_task(pass_through(limiter)) for _ in range(3)]
-        await until_waiting(limiter, 3)
-        await cancel(visits[1])
-    await asyncio.gather(visits[0], visits[2])
+        tasks = [asyncio.create_task(acquire_and_release(limiter)) for _ in range(3)]
+        await wait_for_waiters(limiter, 3)
+        await cancel_all(tasks[1])
+    await asyncio.gather(tasks[0], tasks[2])
     await limiter.close()
     assert await redis.zcard(PERMITS) == 0
 
@@ -277,14 +277,14 @@ async def test_cancelling_at_any_moment_leaks_no_place(
 ) -> None:
     rng = random.Random(seed)  # noqa: S311  # no secret
     limiter = make_limiter(permits=3)
-    house = House()
-    visits = [asyncio.create_task(house.visit(limiter, rng.randrange(5))) for _ in range(60)]
-    for visit in rng.sample(visits, 30):
+    counter = ConcurrencyCounter()
+    tasks = [asyncio.create_task(counter.hold_permit(limiter, rng.randrange(5))) for _ in range(60)]
+    for task in rng.sample(tasks, 30):
         await asyncio.sleep(rng.choice([0, 0, 0.001]))
-        visit.cancel()
-    results = await asyncio.gather(*visits, return_exceptions=True)
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
-    assert house.most <= 3
+    assert counter.max_active <= 3
     await limiter.close()
     assert await redis.zcard(PERMITS) == 0
 
@@ -293,13 +293,13 @@ async def test_waiter_cancelled_during_the_call_gives_its_place_back(
     make_limiter: MakeLimiter, redis: Redis
 ) -> None:
     limiter = make_limiter(permits=1)
-    await pass_through(limiter)
+    await acquire_and_release(limiter)
     await limiter.close()
-    lost = asyncio.create_task(pass_through(limiter))
+    cancelled_waiter = asyncio.create_task(acquire_and_release(limiter))
     await asyncio.sleep(0)  # it waits
     await asyncio.sleep(0)  # the script is on its way
-    await cancel(lost)
-    await pass_through(limiter)
+    await cancel_all(cancelled_waiter)
+    await acquire_and_release(limiter)
     await limiter.close()
     assert await redis.zcard(PERMITS) == 0
 
@@ -309,8 +309,8 @@ async def test_flushed_server_stops_nobody(make_limiter: MakeLimiter, redis: Red
     async with limiter.acquire():
         await redis.flushall()
         await redis.script_flush()
-        await pass_through(limiter)
-    await pass_through(limiter)
+        await acquire_and_release(limiter)
+    await acquire_and_release(limiter)
 
 
 async def test_more_turns_than_places_stop_nobody(make_limiter: MakeLimiter, redis: Redis) -> None:
@@ -319,7 +319,7 @@ async def test_more_turns_than_places_stop_nobody(make_limiter: MakeLimiter, red
         limiter._held.add("given by a server that forgot the other")
         await redis.flushall()
         await redis.config_resetstat()
-        waiting = asyncio.create_task(pass_through(limiter))
+        waiting = asyncio.create_task(acquire_and_release(limiter))
         await until(lambda: script_calls(redis))
         limiter._release("given by a server that forgot the other")
     await waiting
@@ -328,8 +328,8 @@ async def test_more_turns_than_places_stop_nobody(make_limiter: MakeLimiter, red
 async def test_closed_gate_turns_away_who_waits(make_limiter: MakeLimiter, redis: Redis) -> None:
     limiter = make_limiter(permits=1)
     async with limiter.acquire():
-        waiter = asyncio.create_task(pass_through(limiter))
-        await until_waiting(limiter, 1)
+        waiter = asyncio.create_task(acquire_and_release(limiter))
+        await wait_for_waiters(limiter, 1)
         await limiter.close()
         with pytest.raises(BrokerUnavailable, match="closed"):
             await waiter
@@ -342,7 +342,7 @@ async def test_gates_of_two_exchanges_know_nothing_of_each_other(
 ) -> None:
     other = DistributedRateLimiter(redis, "other", rate=1, permits=1, lease_seconds=30)
     async with make_limiter(rate=1, permits=1).acquire():
-        await pass_through(other)
+        await acquire_and_release(other)
     await other.close()
 
 
@@ -354,29 +354,29 @@ async def test_wait_that_the_exchange_asks_for_holds_in_every_process(
     await other.pause_requests(5)  # a shorter one does not end it
     for limiter in (one, other):
         with pytest.raises(ExchangeRateLimited) as refused:
-            await pass_through(limiter)
+            await acquire_and_release(limiter)
         assert 590 < (refused.value.retry_after_seconds or 0) <= 600
     await redis.flushdb()  # what Redis forgets is asked anew
-    await pass_through(other)
+    await acquire_and_release(other)
 
 
 async def test_wait_that_is_over_is_forgotten(make_limiter: MakeLimiter) -> None:
     limiter = make_limiter()
     await limiter.pause_requests(0.05)
 
-    async def admitted() -> bool:
+    async def is_admitted() -> bool:
         try:
-            await pass_through(limiter)
+            await acquire_and_release(limiter)
         except ExchangeRateLimited:
             return False
         return True
 
-    await until(admitted)
+    await until(is_admitted)
 
 
 async def test_wait_is_an_hour_at_most(make_limiter: MakeLimiter) -> None:
     limiter = make_limiter()
     await limiter.pause_requests(86_400)
     with pytest.raises(ExchangeRateLimited) as refused:
-        await pass_through(limiter)
+        await acquire_and_release(limiter)
     assert 3_590 < (refused.value.retry_after_seconds or 0) <= 3_600

@@ -12,7 +12,7 @@ from app.core.settings import Settings, load_settings
 from app.core.urls import normalize_redis_url
 from app.redis.client import open_redis, ping
 from app.runtime import require_servers
-from tests.api.client import serving
+from tests.api.client import running_api
 from tests.clients.certificates import Certificate
 from tests.processes import Processes
 from tests.tls import tls_redis
@@ -40,7 +40,7 @@ async def test_worker_and_api_work_over_tls(
     private = settings.model_copy(update={"redis_url": url, "celery_broker_url": url})
     with Processes(private, tmp_path) as processes:
         worker = processes.worker("--pool=solo")
-        async with serving(private) as api:
+        async with running_api(private) as api:
             await until(lambda: asyncio.sleep(0, "ready" in worker.output), 60)
             beat = processes.beat()
             assert url is not None

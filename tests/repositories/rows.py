@@ -25,7 +25,7 @@ async def store(  # noqa: PLR0913  # each has a default
     await sql.executemany(_INSERT, rows)
 
 
-async def record(
+async def add_recording(
     sql: asyncpg.Connection,
     first: int,
     last: int | None = None,
@@ -33,7 +33,7 @@ async def record(
     *,
     ticker: str = "btc_usd",
 ) -> None:
-    """Promise that a ticker is recorded from one slot to another, or without an end."""
+    """Add a recording of a ticker from one slot to another, or without an end."""
     await sql.execute(
         "INSERT INTO recordings (exchange, ticker, first_slot, last_slot, interval_seconds)"
         " VALUES ('deribit', $1, $2, $3, $4)",

@@ -140,20 +140,20 @@ class Statements:
         await connection.execute(f"BEGIN ISOLATION LEVEL {isolation}")
         try:
             for _ in range(random.choice([1, 1, 1, 2, 4])):
-                await self._perhaps_undone(connection, random)
+                await self._run_with_savepoint(connection, random)
             await connection.execute("ROLLBACK" if random.random() < 0.1 else "COMMIT")
         except EXPECTED as error:
             self.failed[type(error).__name__] += 1
             await connection.execute("ROLLBACK")
 
-    async def _perhaps_undone(self, connection: asyncpg.Connection, random: Random) -> None:
+    async def _run_with_savepoint(self, connection: asyncpg.Connection, random: Random) -> None:
         """Do one statement, or one after a savepoint that is returned to if it fails, or so."""
         if random.random() < 0.7:
-            await self._do(connection, random)
+            await self._run_one(connection, random)
             return
         await connection.execute("SAVEPOINT before")
         try:
-            await self._do(connection, random)
+            await self._run_one(connection, random)
         except EXPECTED as error:
             self.failed[type(error).__name__] += 1
             await connection.execute("ROLLBACK TO before")
@@ -161,7 +161,7 @@ class Statements:
             if random.random() < 0.5:
                 await connection.execute("ROLLBACK TO before")
 
-    async def _do(self, connection: asyncpg.Connection, random: Random) -> None:
+    async def _run_one(self, connection: asyncpg.Connection, random: Random) -> None:
         name = random.choice([*INSERTS, *OTHERS, "insert", "copy", "copy"])
         if random.random() < 0.01:
             name = "truncate"
@@ -198,13 +198,13 @@ async def wrong_hours(connection: asyncpg.Connection) -> list[tuple[Hour | None,
         kept = await connection.fetch("SELECT * FROM price_hours")
         rows = await connection.fetch("SELECT * FROM prices")
     is_said = {_key(row): dict(row) for row in kept}
-    is_true = {_key(hour): hour for hour in _counted(rows)}
+    is_true = {_key(hour): hour for hour in _expected_hours(rows)}
     keys = sorted(is_said.keys() | is_true.keys())
     pairs = ((is_said.get(key), is_true.get(key)) for key in keys)
     return [(said, true) for said, true in pairs if said != true]
 
 
-def _counted(rows: list[asyncpg.Record]) -> Iterator[Hour]:
+def _expected_hours(rows: list[asyncpg.Record]) -> Iterator[Hour]:
     def hour_of(row: asyncpg.Record) -> tuple[str, str, int]:
         return row["exchange"], row["ticker"], row["timestamp"] // HOUR * HOUR
 
@@ -234,7 +234,7 @@ def _key(hour: Any) -> tuple[str, str, int]:  # noqa: ANN401  # a record or a di
     return hour["exchange"], hour["ticker"], hour["hour"]
 
 
-async def run_beside_one_another(
+async def run_concurrently(
     connect: Callable[[], Awaitable[asyncpg.Connection]], seed: int, number: int
 ) -> Statements:
     """Run so many statements from four connections; at each moment every hour must be right."""

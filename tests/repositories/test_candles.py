@@ -58,12 +58,14 @@ def _read(page: EncodedPage) -> list[Candle]:
     return [Candle(**item) for item in items]
 
 
-async def _joined(database: Database, query: CandleQuery, open_from: Slot = NOW) -> list[Candle]:
+async def _read_all_pages(
+    database: Database, query: CandleQuery, open_from: Slot = NOW
+) -> list[Candle]:
     """Read page by page; each but the last is full, and none is empty after a first one."""
     found: list[Candle] = []
-    left = query
+    rest = query
     while True:
-        page = await _page(database, left, open_from)
+        page = await _page(database, rest, open_from)
         read = _read(page)
         assert page.count == len(read) <= query.limit
         assert page.last == (read[-1].timestamp if read else None)
@@ -72,25 +74,31 @@ async def _joined(database: Database, query: CandleQuery, open_from: Slot = NOW)
             assert read or not found
             return found
         assert page.count == query.limit
-        left = left.after(read[-1].timestamp)
+        rest = rest.after(read[-1].timestamp)
 
 
-def _folded(rows: Mapping[int, Decimal], width: int, open_from: int) -> dict[int, Candle]:
+def _fold(rows: Mapping[int, Decimal], width: int, open_from: int) -> dict[int, Candle]:
     """Fold rows into candles, in plain words."""
     buckets: dict[int, list[Decimal]] = {}
     for slot in sorted(rows):
         buckets.setdefault(slot // width * width, []).append(rows[slot])
     return {
         start: Candle(
-            start, held[0], max(held), min(held), held[-1], len(held), start + width <= open_from
+            start,
+            group[0],
+            max(group),
+            min(group),
+            group[-1],
+            len(group),
+            start + width <= open_from,
         )
-        for start, held in buckets.items()
+        for start, group in buckets.items()
     }
 
 
 def _expected(rows: Mapping[int, Decimal], query: CandleQuery, open_from: int) -> list[Candle]:
     width = query.interval.seconds
-    real = _folded(rows, width, open_from)
+    real = _fold(rows, width, open_from)
     starts: Iterable[int] = sorted(real)
     if query.fill is not Fill.NONE and real:
         starts = range(min(real), max(real) + 1, width)
@@ -100,8 +108,8 @@ def _expected(rows: Mapping[int, Decimal], query: CandleQuery, open_from: int) -
         candle = real.get(start)
         if candle is None:
             filling = close if query.fill is Fill.PREVIOUS else None
-            four = (filling, filling, filling, filling)
-            candle = Candle(start, *four, 0, start + width <= open_from)
+            prices = (filling, filling, filling, filling)
+            candle = Candle(start, *prices, 0, start + width <= open_from)
         else:
             close = candle.close
         if _is_within(start, query.time_range):
@@ -109,9 +117,9 @@ def _expected(rows: Mapping[int, Decimal], query: CandleQuery, open_from: int) -
     return found
 
 
-def _is_within(moment: int, span: TimeRange) -> bool:
-    above = span.start is None or moment >= span.start
-    return above and (span.end is None or moment <= span.end)
+def _is_within(timestamp: int, span: TimeRange) -> bool:
+    above = span.start is None or timestamp >= span.start
+    return above and (span.end is None or timestamp <= span.end)
 
 
 async def _fill_at_random(sql: asyncpg.Connection, random: Random) -> None:
@@ -167,7 +175,7 @@ async def test_sql_folds_what_brute_force_folds(
         await _fill_at_random(sql, random)
         rows, open_from = await _stored(sql), Slot(random.randrange(8 * 24) * 3600)
         for query in _random_queries(random):
-            found = await _joined(database, query, open_from)
+            found = await _read_all_pages(database, query, open_from)
             assert found == _expected(rows, query, open_from), query
 
 
@@ -186,9 +194,9 @@ async def test_cutting_pages_changes_nothing(
     await store(sql, [width * number for number in (3, 4, 7, 8, 20)])
     for fill in Fill:
         whole = _query(interval, TimeRange(4 * width, 21 * width), fill)
-        expected = await _joined(database, whole)
+        expected = await _read_all_pages(database, whole)
         for limit in range(1, 20):
-            assert await _joined(database, replace(whole, limit=limit)) == expected
+            assert await _read_all_pages(database, replace(whole, limit=limit)) == expected
 
 
 async def test_first_page_may_begin_with_the_close_from_before_the_period(
@@ -235,9 +243,9 @@ async def test_candles_of_an_hour_outlive_their_rows(
     await store(sql, range(0, 2 * DAY, 600))
     await sql.execute("SET session_replication_role = replica")  # no triggers
     longer = [i for i in CandleInterval if i.seconds >= 3600]
-    before = [await _joined(database, _query(interval)) for interval in longer]
+    before = [await _read_all_pages(database, _query(interval)) for interval in longer]
     await sql.execute("DELETE FROM prices")
-    assert [await _joined(database, _query(interval)) for interval in longer] == before
+    assert [await _read_all_pages(database, _query(interval)) for interval in longer] == before
     assert [len(found) for found in before] == [48, 12, 2]
 
 

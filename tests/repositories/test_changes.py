@@ -15,14 +15,14 @@ BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 
 
-async def _now(database: Database) -> Snapshot:
+async def _take_snapshot(database: Database) -> Snapshot:
     async with database.raw_connection() as connection:
         return await changes.read_snapshot(connection)
 
 
-async def _since(database: Database, moment: Snapshot) -> tuple[Snapshot, list[Change]]:
+async def _changes_since(database: Database, snapshot: Snapshot) -> tuple[Snapshot, list[Change]]:
     async with database.raw_connection() as connection:
-        return (await changes.read_since(connection, moment))[:2]
+        return (await changes.read_since(connection, snapshot))[:2]
 
 
 def _change(key: TickerKey, first: int, last: int) -> Change:
@@ -32,8 +32,8 @@ def _change(key: TickerKey, first: int, last: int) -> Change:
 async def test_every_kind_of_write_tells_what_it_touched(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    moment = await _now(database)
-    assert (await _since(database, moment))[1] == []
+    snapshot = await _take_snapshot(database)
+    assert (await _changes_since(database, snapshot))[1] == []
     rows = [("deribit", "btc_usd", slot, 5, 0, "live") for slot in (60, 120, 180)]
     columns = ["exchange", "ticker", "timestamp", "price", "observed_us", "source"]
     for write, expected in (
@@ -54,7 +54,7 @@ async def test_every_kind_of_write_tells_what_it_touched(
         (lambda: sql.execute("TRUNCATE prices"), [EVERYTHING]),
     ):
         await write()
-        moment, found = await _since(database, moment)
+        snapshot, found = await _changes_since(database, snapshot)
         assert found == expected
 
 
@@ -62,11 +62,11 @@ async def test_row_that_was_there_already_is_no_change(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [60])
-    moment = await _now(database)
+    snapshot = await _take_snapshot(database)
     await sql.execute(
         "INSERT INTO prices VALUES ('deribit', 'btc_usd', 60, 1, 0, 'live') ON CONFLICT DO NOTHING"
     )
-    assert (await _since(database, moment))[1] == []
+    assert (await _changes_since(database, snapshot))[1] == []
 
 
 async def test_transaction_that_commits_late_is_not_missed(
@@ -77,29 +77,29 @@ async def test_transaction_that_commits_late_is_not_missed(
     transaction = slow.transaction()
     await transaction.start()
     await store(slow, [60])
-    moment = await _now(database)
+    snapshot = await _take_snapshot(database)
     await store(sql, [6000], ticker="eth_usd")
-    moment, found = await _since(database, moment)
+    snapshot, found = await _changes_since(database, snapshot)
     assert found == [_change(ETH, 6000, 6000)]
     await transaction.commit()
-    moment, found = await _since(database, moment)
+    snapshot, found = await _changes_since(database, snapshot)
     assert found == [_change(BTC, 60, 60)]
-    assert (await _since(database, moment))[1] == []
+    assert (await _changes_since(database, snapshot))[1] == []
     await slow.close()
 
 
 async def test_rolled_back_write_is_no_change(database: Database, sql: asyncpg.Connection) -> None:
-    moment = await _now(database)
+    snapshot = await _take_snapshot(database)
     transaction = sql.transaction()
     await transaction.start()
     await store(sql, [60])
     await transaction.rollback()
-    assert (await _since(database, moment))[1] == []
+    assert (await _changes_since(database, snapshot))[1] == []
 
 
 async def test_another_server_changed_everything(database: Database) -> None:
-    moment = (await _now(database))._replace(server_started="before")
-    assert (await _since(database, moment))[1] == [EVERYTHING]
+    snapshot = (await _take_snapshot(database))._replace(server_started="before")
+    assert (await _changes_since(database, snapshot))[1] == [EVERYTHING]
 
 
 async def test_old_changes_are_forgotten(database: Database, sql: asyncpg.Connection) -> None:

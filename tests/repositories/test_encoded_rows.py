@@ -19,7 +19,7 @@ async def _page(
         return await encoded_rows.read_page(connection, BTC, span, order, limit, template=TEMPLATE)
 
 
-async def _stretches(database: Database, starts: range) -> list[EncodedChunk]:
+async def _read_chunks(database: Database, starts: range) -> list[EncodedChunk]:
     async with database.raw_connection() as connection:
         return await encoded_rows.read_chunks(connection, BTC, starts, TEMPLATE, length=starts.step)
 
@@ -63,12 +63,12 @@ async def test_lines_can_be_cut_anywhere(database: Database, sql: asyncpg.Connec
     for slot in range(8):
         await store(sql, [slot * 60], price="9" * (slot + 1))
     whole = [f"{60 * slot}={'9' * (slot + 1)}/live" for slot in range(8)]
-    (found,) = await _stretches(database, range(0, 480, 480))
+    (found,) = await _read_chunks(database, range(0, 480, 480))
     assert (found.text.decode(), found.count, found.last) == (";".join(whole), 8, 420)
     for first in range(8):
         assert found.slot(first) == 60 * first
-        for beyond in range(first, 9):
-            assert found.slice(first, beyond).decode() == ";".join(whole[first:beyond])
+        for stop in range(first, 9):
+            assert found.slice(first, stop).decode() == ";".join(whole[first:stop])
     assert found.index_range(TimeRange(61, 180)) == (2, 4)
     assert found.index_range(TimeRange(500, 600)) == (8, 8)
     assert found.index_range(TimeRange()) == (0, 8)
@@ -76,7 +76,7 @@ async def test_lines_can_be_cut_anywhere(database: Database, sql: asyncpg.Connec
 
 async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Connection) -> None:
     await store(sql, [0, 60, 119, 120, 360, 480], price="5")
-    found = await _stretches(database, range(0, 480, 120))
+    found = await _read_chunks(database, range(0, 480, 120))
     assert [stretch.text.decode() for stretch in found] == [
         "0=5/live;60=5/live;119=5/live",
         "120=5/live",
@@ -93,6 +93,6 @@ async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Con
 
 
 async def test_nothing_stored_has_no_lines(database: Database) -> None:
-    (found,) = await _stretches(database, range(0, 60, 60))
+    (found,) = await _read_chunks(database, range(0, 60, 60))
     assert (found.text, found.count, found.index_range(TimeRange(1, 2))) == (b"", 0, (0, 0))
     assert (await _page(database, TimeRange())).pieces == []

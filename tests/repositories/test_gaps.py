@@ -27,23 +27,23 @@ def _slot(seconds: int) -> Slot:
     return Slot(seconds)
 
 
-async def _promise(database: Database, *promised: Recording) -> None:
+async def _add_recordings(database: Database, *promised: Recording) -> None:
     async with database.transaction() as session:
         await recordings.upsert(session, promised)
 
 
 async def _find(
-    database: Database, presents: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
+    database: Database, exchange_times: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
 ) -> dict[TickerKey, list[Gap]]:
     async with database.read_committed() as session:
-        return await gaps.find(session, presents, span)
+        return await gaps.find(session, exchange_times, span)
 
 
 async def _count(
-    database: Database, presents: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
+    database: Database, exchange_times: Mapping[TickerKey, int], span: TimeRange = EVERYTHING
 ) -> dict[TickerKey, SlotCounts]:
     async with database.read_committed() as session:
-        return await gaps.count(session, presents, span)
+        return await gaps.count(session, exchange_times, span)
 
 
 def _recording(first: int, last: int | None, step: int = 60, key: TickerKey = BTC) -> Recording:
@@ -53,9 +53,9 @@ def _recording(first: int, last: int | None, step: int = 60, key: TickerKey = BT
 async def test_missing_slots_are_found_as_the_longest_runs(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await _promise(database, _recording(0, 10 * HOUR))
-    lacking = {0, 60, 3540, 3600, 7200, 36_000}
-    await store(sql, (slot for slot in range(0, 10 * HOUR + 1, 60) if slot not in lacking))
+    await _add_recordings(database, _recording(0, 10 * HOUR))
+    missing = {0, 60, 3540, 3600, 7200, 36_000}
+    await store(sql, (slot for slot in range(0, 10 * HOUR + 1, 60) if slot not in missing))
     assert await _find(database, {BTC: 100 * HOUR * MICROSECONDS}) == {
         BTC: [
             Gap(_slot(0), _slot(60), 60),
@@ -67,14 +67,14 @@ async def test_missing_slots_are_found_as_the_longest_runs(
 
 
 async def test_nothing_stored_is_one_gap(database: Database) -> None:
-    await _promise(database, _recording(120, None))
+    await _add_recordings(database, _recording(120, None))
     assert await _find(database, {BTC: 50 * HOUR * MICROSECONDS}) == {
         BTC: [Gap(_slot(120), _slot(50 * HOUR - 120), 60)]
     }
 
 
 async def test_slot_is_due_half_an_interval_after_its_end(database: Database) -> None:
-    await _promise(database, _recording(0, None))
+    await _add_recordings(database, _recording(0, None))
     assert await _find(database, {BTC: 90 * MICROSECONDS - 1}) == {}
     assert await _find(database, {BTC: 90 * MICROSECONDS}) == {BTC: [Gap(_slot(0), _slot(0), 60)]}
 
@@ -82,21 +82,21 @@ async def test_slot_is_due_half_an_interval_after_its_end(database: Database) ->
 async def test_rows_beside_the_grid_fill_no_gap(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await _promise(database, _recording(0, HOUR - 60))
+    await _add_recordings(database, _recording(0, HOUR - 60))
     await store(sql, [slot + 7 * (slot == 600) for slot in range(0, HOUR, 60)])
-    presents = {BTC: 9 * HOUR * MICROSECONDS}
-    assert await _find(database, presents) == {BTC: [Gap(_slot(600), _slot(600), 60)]}
-    assert (await _count(database, presents))[BTC][:2] == (60, 59)
+    exchange_times = {BTC: 9 * HOUR * MICROSECONDS}
+    assert await _find(database, exchange_times) == {BTC: [Gap(_slot(600), _slot(600), 60)]}
+    assert (await _count(database, exchange_times))[BTC][:2] == (60, 59)
 
 
 async def test_what_was_never_promised_is_no_gap(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await _promise(database, _recording(0, 120), _recording(600, 720))
+    await _add_recordings(database, _recording(0, 120), _recording(600, 720))
     await store(sql, [0, 60, 120, 600, 660, 720, 5000])
     assert await _find(database, {BTC: 9 * HOUR * MICROSECONDS, ETH: 0}) == {}
-    tally = (await _count(database, {BTC: 9 * HOUR * MICROSECONDS}))[BTC]
-    assert tally == SlotCounts(6, 6, 0, 0, _slot(0), _slot(720), 60)
+    counts = (await _count(database, {BTC: 9 * HOUR * MICROSECONDS}))[BTC]
+    assert counts == SlotCounts(6, 6, 0, 0, _slot(0), _slot(720), 60)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -104,28 +104,28 @@ async def test_sql_finds_what_the_specification_finds(
     database: Database, sql: asyncpg.Connection, seed: int
 ) -> None:
     random = Random(seed)  # noqa: S311  # a reproducible case, no secret
-    cases = {key: _case(random, key) for key in (BTC, ETH)}
+    cases = {key: _random_case(random, key) for key in (BTC, ETH)}
     for promised, rows in cases.values():
-        await _promise(database, *promised)
+        await _add_recordings(database, *promised)
         await _store_at_random(sql, random, promised[0].key, rows)
     await _remove_some(sql, random)
-    spans = [EVERYTHING, *(_span(random) for _ in range(4))]
-    presents = {key: random.randrange(20 * HOUR) * MICROSECONDS + 1 for key in cases}
+    spans = [EVERYTHING, *(_random_range(random) for _ in range(4))]
+    exchange_times = {key: random.randrange(20 * HOUR) * MICROSECONDS + 1 for key in cases}
     for span in spans:
-        found = await _find(database, presents, span)
-        counted = await _count(database, presents, span)
+        found = await _find(database, exchange_times, span)
+        counted = await _count(database, exchange_times, span)
         for key, (promised, _) in cases.items():
             stored = await _stored(sql, key)
             expected = [
                 gap
                 for recording in promised
-                for gap in find_missing(recording, presents[key], span, stored.keys())
+                for gap in find_missing(recording, exchange_times[key], span, stored.keys())
             ]
             assert found.get(key, []) == expected
-            _compare(counted.get(key), promised, presents[key], span, stored)
+            _assert_counts(counted.get(key), promised, exchange_times[key], span, stored)
 
 
-def _case(random: Random, key: TickerKey) -> tuple[list[Recording], list[int]]:
+def _random_case(random: Random, key: TickerKey) -> tuple[list[Recording], list[int]]:
     """Make recordings that follow one another at odd intervals, and rows that mostly fit."""
     promised, rows, start = [], [], 0
     for number in range(random.randint(1, 3)):
@@ -135,8 +135,8 @@ def _case(random: Random, key: TickerKey) -> tuple[list[Recording], list[int]]:
         last = first + step * length
         is_open = number == 2 and random.random() < 0.5
         promised.append(_recording(first, None if is_open else last, step, key))
-        lacking = set(random.choices(range(first, last + 1, step), k=random.randint(0, 5)))
-        rows += [slot for slot in range(first, last + 1, step) if slot not in lacking]
+        missing = set(random.choices(range(first, last + 1, step), k=random.randint(0, 5)))
+        rows += [slot for slot in range(first, last + 1, step) if slot not in missing]
         rows += random.choices(range(first, last + 2), k=random.randint(0, 3))
         start = last + random.choice([1, step, 5000])
     return promised, sorted(set(rows))
@@ -161,14 +161,14 @@ async def _stored(sql: asyncpg.Connection, key: TickerKey) -> dict[int, str]:
     return {row["timestamp"]: row["source"] for row in rows}
 
 
-def _span(random: Random) -> TimeRange:
+def _random_range(random: Random) -> TimeRange:
     start = random.choice([None, random.randrange(10 * HOUR)])
     end = random.choice([None, random.randrange(20 * HOUR)])
     return TimeRange(start, end)
 
 
-def _compare(
-    tally: SlotCounts | None,
+def _assert_counts(
+    counts: SlotCounts | None,
     promised: Sequence[Recording],
     exchange_now_us: int,
     span: TimeRange,
@@ -181,20 +181,20 @@ def _compare(
         for slot in range(gap.first, gap.last + 1, gap.interval_seconds)
     ]
     if not slots:
-        assert tally is None
+        assert counts is None
         return
     sources = [stored[slot] for slot in slots if slot in stored]
-    assert tally is not None
-    assert tally.expected == len(slots)
-    assert tally[1:4] == tuple(map(sources.count, ("live", "backfill", "import")))
-    assert (tally.first, tally.last) == (slots[0], slots[-1])
+    assert counts is not None
+    assert counts.expected == len(slots)
+    assert counts[1:4] == tuple(map(sources.count, ("live", "backfill", "import")))
+    assert (counts.first, counts.last) == (slots[0], slots[-1])
 
 
 async def test_gaps_are_found_while_rows_are_added(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await _promise(database, _recording(0, 2 * HOUR - 60))
-    presents = {BTC: 9 * HOUR * MICROSECONDS}
+    await _add_recordings(database, _recording(0, 2 * HOUR - 60))
+    exchange_times = {BTC: 9 * HOUR * MICROSECONDS}
 
     async def add() -> None:
         for slot in range(0, 2 * HOUR, 60):
@@ -203,8 +203,8 @@ async def test_gaps_are_found_while_rows_are_added(
     adding = asyncio.create_task(add())
     missing_over_time = [120]
     while not adding.done():
-        found = await _find(database, presents)
+        found = await _find(database, exchange_times)
         missing_over_time.append(sum(gap.missing for gap in found.get(BTC, [])))
     assert missing_over_time == sorted(missing_over_time, reverse=True)
     assert len(set(missing_over_time)) > 5, "nothing was looked at in between"
-    assert await _find(database, presents) == {}
+    assert await _find(database, exchange_times) == {}

@@ -15,14 +15,14 @@ from app.postgres.database import Database
 from app.repositories import prices
 from tests.conftest import Servers
 from tests.repositories.rows import store
-from tests.repositories.statements import run_beside_one_another
+from tests.repositories.statements import run_concurrently
 from tests.waiting import until
 
 BTC = TickerKey("deribit", "btc_usd")
 HOUR = 3600
 
-KEPT = "SELECT * FROM price_hours ORDER BY exchange, ticker, hour"
-COUNTED = """
+STORED_SUMMARIES = "SELECT * FROM price_hours ORDER BY exchange, ticker, hour"
+EXPECTED_SUMMARIES = """
 SELECT exchange, ticker, timestamp / 3600 * 3600 AS hour,
        (array_agg(price ORDER BY timestamp))[1] AS open, max(price) AS high, min(price) AS low,
        (array_agg(price ORDER BY timestamp DESC))[1] AS close,
@@ -37,9 +37,9 @@ FROM prices GROUP BY exchange, ticker, timestamp / 3600 ORDER BY 1, 2, 3
 """
 
 
-async def _require_equal(sql: asyncpg.Connection) -> None:
-    kept, counted = await sql.fetch(KEPT), await sql.fetch(COUNTED)
-    assert [dict(row) for row in kept] == [dict(row) for row in counted]
+async def _assert_summaries_match_rows(sql: asyncpg.Connection) -> None:
+    stored, expected = await sql.fetch(STORED_SUMMARIES), await sql.fetch(EXPECTED_SUMMARIES)
+    assert [dict(row) for row in stored] == [dict(row) for row in expected]
 
 
 def _prices(random: Random, slots: Iterable[int]) -> list[Price]:
@@ -59,17 +59,17 @@ async def test_summaries_equal_the_rows_whatever_is_done_to_them(
         slots = random.sample(range(0, 6 * HOUR, random.choice([1, 6, 27, 60])), 100)
         async with database.transaction() as session:
             await prices.insert_new(session, _prices(random, slots))
-        await _require_equal(sql)
+        await _assert_summaries_match_rows(sql)
         start = random.randrange(6 * HOUR)
         await sql.execute("DELETE FROM prices WHERE timestamp BETWEEN $1 AND $1 + 4000", start)
-        await _require_equal(sql)
+        await _assert_summaries_match_rows(sql)
         await sql.execute(
             "UPDATE prices SET price = price * 2, timestamp = timestamp + 7200 "
             "WHERE timestamp >= 4 * 3600 AND timestamp % 60 = 0"
         )
-        await _require_equal(sql)
+        await _assert_summaries_match_rows(sql)
     await sql.execute("TRUNCATE prices")
-    assert await sql.fetch(KEPT) == []
+    assert await sql.fetch(STORED_SUMMARIES) == []
 
 
 async def test_row_that_is_there_already_counts_once(
@@ -88,14 +88,14 @@ async def test_rolled_back_rows_leave_no_summary(sql: asyncpg.Connection) -> Non
     await store(sql, [0, 60])
     assert await sql.fetchval("SELECT sum(samples) FROM price_hours") == 2
     await transaction.rollback()
-    assert await sql.fetch(KEPT) == []
+    assert await sql.fetch(STORED_SUMMARIES) == []
 
 
 async def test_copied_rows_are_counted(sql: asyncpg.Connection) -> None:
     rows = [("deribit", "btc_usd", slot, Decimal(5), slot, "import") for slot in range(0, 9000, 60)]
     columns = ["exchange", "ticker", "timestamp", "price", "observed_us", "source"]
     await sql.copy_records_to_table("prices", records=rows, columns=columns)
-    await _require_equal(sql)
+    await _assert_summaries_match_rows(sql)
 
 
 async def test_writers_beside_one_another_are_all_counted(
@@ -103,7 +103,7 @@ async def test_writers_beside_one_another_are_all_counted(
 ) -> None:
     """Adding and removing in the same hours, in every order, from several connections."""
 
-    async def churn(seed: int) -> None:
+    async def add_and_remove(seed: int) -> None:
         random = Random(seed)  # noqa: S311  # a reproducible case, no secret
         connection = await asyncpg.connect(servers.plain_url(database_name))
         for _ in range(40):
@@ -121,8 +121,8 @@ async def test_writers_beside_one_another_are_all_counted(
                 )
         await connection.close()
 
-    await asyncio.gather(*(churn(seed) for seed in range(6)))
-    await _require_equal(sql)
+    await asyncio.gather(*(add_and_remove(seed) for seed in range(6)))
+    await _assert_summaries_match_rows(sql)
 
 
 async def test_summaries_are_right_whatever_is_stated_beside_one_another(
@@ -130,9 +130,7 @@ async def test_summaries_are_right_whatever_is_stated_beside_one_another(
 ) -> None:
     """`tests/acceptance/test_statements.py` goes on for longer."""
     seed = SystemRandom().randrange(10**9)
-    await run_beside_one_another(
-        lambda: asyncpg.connect(servers.plain_url(database_name)), seed, 200
-    )
+    await run_concurrently(lambda: asyncpg.connect(servers.plain_url(database_name)), seed, 200)
 
 
 MIXED = {
@@ -169,7 +167,7 @@ async def test_statement_that_does_several_things_counts_each_row_once(
     await sql.execute(REMOVE)
     await store(sql, range(0, 3 * 1200, 60))
     await sql.execute(statement)
-    await _require_equal(sql)
+    await _assert_summaries_match_rows(sql)
 
 
 async def test_rows_added_after_others_were_removed_in_a_transaction_count_once(
@@ -182,7 +180,7 @@ async def test_rows_added_after_others_were_removed_in_a_transaction_count_once(
         await sql.execute("TRUNCATE prices")
         await store(sql, [120, 3600])
     await store(sql, [60, 180])
-    await _require_equal(sql)
+    await _assert_summaries_match_rows(sql)
 
 
 MOVED = "UPDATE prices SET timestamp = timestamp + 3600 WHERE timestamp < 120"
@@ -213,7 +211,7 @@ async def test_writer_that_waited_for_another_counts_its_rows_too(
         waiting = asyncio.create_task(other.execute(second))
         await until(lambda: sql.fetchval(IS_WAITING, other.get_server_pid()))
     await waiting
-    await _require_equal(sql)
+    await _assert_summaries_match_rows(sql)
     await other.close()
 
 
@@ -240,7 +238,7 @@ async def test_strict_transaction_that_saw_an_hour_before_it_was_emptied_ends_or
             await sql.execute("DELETE FROM prices WHERE timestamp >= 3600")
             await other.execute("DELETE FROM prices WHERE timestamp = 60")
             await other.execute(statement)
-    await _require_equal(sql)
+    await _assert_summaries_match_rows(sql)
     await other.close()
 
 
@@ -258,7 +256,7 @@ async def test_strict_transaction_counts_no_rows_of_an_emptied_hour_that_it_stil
             await other.fetch("SELECT FROM prices")
             await sql.execute(EMPTIED_NEXT)
             await other.execute(UPSERTED)
-    await _require_equal(sql)
+    await _assert_summaries_match_rows(sql)
     await other.close()
 
 

@@ -14,7 +14,7 @@ BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 
 
-async def _put(database: Database, *rows: Recording) -> None:
+async def _upsert(database: Database, *rows: Recording) -> None:
     async with database.transaction() as session:
         await recordings.upsert(session, rows)
 
@@ -29,35 +29,35 @@ async def test_newest_recording_of_every_ticker_is_read(database: Database) -> N
     closed = Recording(BTC, 60, Slot(0), Slot(600))
     opened = Recording(BTC, 30, Slot(1200))
     ended = Recording(ETH, 60, Slot(60), Slot(120))
-    await _put(database, closed, opened, ended)
+    await _upsert(database, closed, opened, ended)
     assert await _newest(database) == {BTC: opened, ETH: ended}
 
 
 async def test_put_writes_over_the_one_that_began_in_the_same_slot(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await _put(database, Recording(BTC, 60, Slot(0)))
-    await _put(database, Recording(BTC, 30, Slot(0), Slot(60)))
-    await _put(database, Recording(BTC, 30, Slot(0)))
+    await _upsert(database, Recording(BTC, 60, Slot(0)))
+    await _upsert(database, Recording(BTC, 30, Slot(0), Slot(60)))
+    await _upsert(database, Recording(BTC, 30, Slot(0)))
     assert [tuple(row) for row in await sql.fetch("SELECT * FROM recordings")] == [
         ("deribit", "btc_usd", 0, None, 30)
     ]
 
 
 async def test_empty_recording_is_removed(database: Database) -> None:
-    await _put(database, Recording(BTC, 60, Slot(120)), Recording(ETH, 60, Slot(120)))
-    await _put(database, Recording(BTC, 60, Slot(120), Slot(60)))
+    await _upsert(database, Recording(BTC, 60, Slot(120)), Recording(ETH, 60, Slot(120)))
+    await _upsert(database, Recording(BTC, 60, Slot(120), Slot(60)))
     assert set(await _newest(database)) == {ETH}
 
 
 async def test_second_open_recording_of_a_ticker_is_impossible(database: Database) -> None:
     with pytest.raises(IntegrityError, match="recordings_one_open"):
-        await _put(database, Recording(BTC, 60, Slot(0)), Recording(BTC, 60, Slot(60)))
+        await _upsert(database, Recording(BTC, 60, Slot(0)), Recording(BTC, 60, Slot(60)))
     assert await _newest(database) == {}
 
 
 async def test_recording_begins_no_later_than_a_row(database: Database) -> None:
-    await _put(database, Recording(BTC, 60, Slot(120)), Recording(ETH, 60, Slot(120), Slot(180)))
+    await _upsert(database, Recording(BTC, 60, Slot(120)), Recording(ETH, 60, Slot(120), Slot(180)))
     async with database.transaction() as session:
         await recordings.extend_start(session, {BTC: Slot(60), ETH: Slot(60)})
     newest = await _newest(database)
@@ -70,7 +70,7 @@ async def test_recording_begins_no_later_than_a_row(database: Database) -> None:
 
 
 async def test_recording_never_begins_within_an_earlier_one(database: Database) -> None:
-    await _put(database, Recording(BTC, 60, Slot(0), Slot(120)), Recording(BTC, 300, Slot(600)))
+    await _upsert(database, Recording(BTC, 60, Slot(0), Slot(120)), Recording(BTC, 300, Slot(600)))
     for slot, first in ((0, 600), (120, 600), (180, 180)):
         async with database.transaction() as session:
             await recordings.extend_start(session, {BTC: Slot(slot)})

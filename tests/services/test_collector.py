@@ -33,19 +33,19 @@ BTC = ("deribit", "btc_usd")
 BOTH = ["btc_usd", "eth_usd"]
 
 
-def asked(exchange: Exchange) -> Counter[str | None]:
+def requests_by_ticker(exchange: Exchange) -> Counter[str | None]:
     return Counter(request.index for request in exchange.requests)
 
 
-def in_flight(exchange: Exchange, requests: int) -> Callable[[], Awaitable[bool]]:
-    async def reached() -> bool:
+def has_in_flight(exchange: Exchange, requests: int) -> Callable[[], Awaitable[bool]]:
+    async def is_reached() -> bool:
         return bool(exchange.request_log.summary()["max_in_flight"] >= requests)
 
-    return reached
+    return is_reached
 
 
 @asynccontextmanager
-async def configured(settings: Settings, **changes: object) -> AsyncIterator[Runtime]:
+async def open_runtime_with(settings: Settings, **changes: object) -> AsyncIterator[Runtime]:
     """Run with other settings, as after a restart."""
     changed = Settings.model_validate({**settings.model_dump(), **changes})
     async with open_runtime(changed) as runtime:
@@ -86,7 +86,7 @@ async def test_question_after_the_last_moment_still_has_a_grace(
     )
     clocks = {"deribit": ExchangeClock()}
     context = TickContext(60, retrier, 5, batch_writer, clocks, database_clock, IdleGroup(1))
-    tick = TickerTick(TickerKey(*BTC), collector._exchanges["deribit"], context)
+    tick = TickerTick(TickerKey(*BTC), runtime.exchanges["deribit"], context)
     async with asyncio.TaskGroup() as group:
         group.create_task(batch_writer.run())
         group.create_task(tick.run(None))
@@ -98,14 +98,14 @@ async def test_collect_twice_stores_one_row_and_asks_once(
 ) -> None:
     await runtime.collector.collect()
     assert await runtime.collector.collect() == CollectionResult(already=BOTH)
-    assert asked(exchange) == {"btc_usd": 1, "eth_usd": 1}
+    assert requests_by_ticker(exchange) == {"btc_usd": 1, "eth_usd": 1}
     assert await sql.fetchval("SELECT count(*) FROM prices") == 2
 
 
 async def test_tick_that_finds_another_at_work_ends_without_a_request(
     runtime: Runtime, settings: Settings, database: Database, exchange: Exchange
 ) -> None:
-    async with database.try_lock("prices:tick:0/1") as held, configured(settings) as other:
+    async with database.try_lock("prices:tick:0/1") as held, open_runtime_with(settings) as other:
         assert held
         assert await other.collector.collect() == CollectionResult()
     assert not exchange.requests
@@ -116,12 +116,12 @@ async def test_collection_that_waits_counts_what_the_other_stored_as_already_the
     runtime: Runtime, settings: Settings, exchange: Exchange
 ) -> None:
     exchange.set_delay(300)
-    async with configured(settings) as other:
+    async with open_runtime_with(settings) as other:
         first = asyncio.create_task(runtime.collector.collect())
-        await until(in_flight(exchange, 2))
+        await until(has_in_flight(exchange, 2))
         assert await other.collector.collect(wait=True) == CollectionResult(already=BOTH)
         assert await first == CollectionResult(stored=BOTH)
-    assert asked(exchange) == {"btc_usd": 1, "eth_usd": 1}
+    assert requests_by_ticker(exchange) == {"btc_usd": 1, "eth_usd": 1}
 
 
 async def test_only_what_failed_is_asked_again_and_the_rest_is_stored_at_once(
@@ -134,8 +134,8 @@ async def test_only_what_failed_is_asked_again_and_the_rest_is_stored_at_once(
     assert not tick.done()
     exchange.faults.remove(fault.id)
     assert await tick == CollectionResult(stored=BOTH)
-    assert asked(exchange)["btc_usd"] == 1
-    assert asked(exchange)["eth_usd"] >= 2
+    assert requests_by_ticker(exchange)["btc_usd"] == 1
+    assert requests_by_ticker(exchange)["eth_usd"] >= 2
 
 
 async def test_what_fails_until_the_next_tick_is_reported_with_its_code(
@@ -143,11 +143,11 @@ async def test_what_fails_until_the_next_tick_is_reported_with_its_code(
 ) -> None:
     exchange.add_fault("html", index="eth_usd")
     set_phase(exchange, 0.1, interval=2)
-    async with configured(settings, collect_interval_seconds=2) as runtime:
+    async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
         outcome = await runtime.collector.collect()
     assert outcome.failed == {"eth_usd": "exchange_unavailable"}
     assert outcome.stored == ["btc_usd"]
-    assert asked(exchange)["eth_usd"] > 2
+    assert requests_by_ticker(exchange)["eth_usd"] > 2
 
 
 async def test_error_that_will_not_pass_is_asked_once(runtime: Runtime, exchange: Exchange) -> None:
@@ -158,26 +158,28 @@ async def test_error_that_will_not_pass_is_asked_once(runtime: Runtime, exchange
     assert outcome == CollectionResult(
         stored=["btc_usd"], failed={"eth_usd": "exchange_unknown_index"}
     )
-    assert asked(exchange)["eth_usd"] == 1
+    assert requests_by_ticker(exchange)["eth_usd"] == 1
 
 
 async def test_tick_near_an_edge_serves_both_slots(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     set_phase(exchange, 3.4, interval=4)
-    async with configured(settings, collect_interval_seconds=4) as runtime:
+    async with open_runtime_with(settings, collect_interval_seconds=4) as runtime:
         assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     rows = await sql.fetch("SELECT timestamp FROM prices WHERE ticker = 'btc_usd' ORDER BY 1")
     first, second = (row[0] for row in rows)
     assert second - first == 4
-    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
+    assert requests_by_ticker(exchange) == {"btc_usd": 2, "eth_usd": 2}
 
 
 async def test_answer_stamped_before_the_edge_that_was_waited_for_is_asked_again(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     set_phase(exchange, 3.4, interval=4)
-    async with configured(settings, collect_interval_seconds=4, tickers="btc_usd") as runtime:
+    async with open_runtime_with(
+        settings, collect_interval_seconds=4, tickers="btc_usd"
+    ) as runtime:
         tick = asyncio.create_task(runtime.collector.collect())
         await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
         exchange.add_fault("stamp", off_seconds=-0.3, times=1)
@@ -188,7 +190,7 @@ async def test_answer_stamped_before_the_edge_that_was_waited_for_is_asked_again
 
 async def test_stamp_over_an_hour_away_is_refused(settings: Settings, exchange: Exchange) -> None:
     exchange.set_clock(2 * 3600 * 1000)
-    async with configured(settings, collect_interval_seconds=2) as runtime:
+    async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
         outcome = await runtime.collector.collect()
     assert outcome.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
 
@@ -197,13 +199,15 @@ async def test_single_wrong_stamp_is_asked_again_and_poisons_nothing(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     set_phase(exchange, 3.4, interval=4)
-    async with configured(settings, collect_interval_seconds=4, tickers="btc_usd") as runtime:
+    async with open_runtime_with(
+        settings, collect_interval_seconds=4, tickers="btc_usd"
+    ) as runtime:
         tick = asyncio.create_task(runtime.collector.collect())
         await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
         exchange.add_fault("stamp", off_seconds=3000, times=1)
         assert await tick == CollectionResult(stored=["btc_usd"])
-    stamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
-    assert stamps == [stamps[0], stamps[0] + 4]
+    timestamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
+    assert timestamps == [timestamps[0], timestamps[0] + 4]
     assert len(exchange.requests) == 3
 
 
@@ -212,7 +216,7 @@ async def test_first_answer_of_all_is_doubted_when_it_is_far_from_the_databases_
 ) -> None:
     exchange.add_fault("stamp", off_seconds=3000, times=1, index="btc_usd")
     assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
-    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 1}
+    assert requests_by_ticker(exchange) == {"btc_usd": 2, "eth_usd": 1}
     assert await sql.fetchval("SELECT count(DISTINCT timestamp) FROM prices") == 1
 
 
@@ -222,7 +226,7 @@ async def test_stamps_that_do_not_agree_are_refused_and_asked_again(
     for off_seconds in (3000, 1000):
         exchange.add_fault("stamp", off_seconds=off_seconds, times=1, index="btc_usd")
     assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
-    assert asked(exchange)["btc_usd"] == 3
+    assert requests_by_ticker(exchange)["btc_usd"] == 3
     assert await sql.fetchval("SELECT count(DISTINCT timestamp) FROM prices") == 1
 
 
@@ -232,7 +236,7 @@ async def test_exchange_whose_answers_agree_is_believed_however_the_databases_cl
 ) -> None:
     set_phase(exchange, 10 + off_seconds)
     assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
-    assert set(asked(exchange).values()) == {2}
+    assert set(requests_by_ticker(exchange).values()) == {2}
     assert await sql.fetchval("SELECT count(*) FROM prices") == 2
 
 
@@ -242,7 +246,7 @@ async def test_row_created_in_the_clocks_future_tells_nothing_and_the_exchange_i
     await runtime.collector.collect()
     await sql.execute("UPDATE prices SET created_at = now() + interval '90 s'")
     assert await runtime.collector.collect() == CollectionResult(already=BOTH)
-    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
+    assert requests_by_ticker(exchange) == {"btc_usd": 2, "eth_usd": 2}
 
 
 async def test_backfilled_slot_is_left_as_it_is(
@@ -252,7 +256,7 @@ async def test_backfilled_slot_is_left_as_it_is(
     await sql.execute("UPDATE prices SET source = 'backfill', price = 1")
     assert await runtime.collector.collect() == CollectionResult(already=BOTH)
     assert await sql.fetchval("SELECT sum(price) FROM prices") == 2
-    assert asked(exchange) == {"btc_usd": 2, "eth_usd": 2}
+    assert requests_by_ticker(exchange) == {"btc_usd": 2, "eth_usd": 2}
 
 
 async def test_cut_database_connections_do_not_cost_the_slot(
@@ -260,7 +264,7 @@ async def test_cut_database_connections_do_not_cost_the_slot(
 ) -> None:
     exchange.set_delay(400)
     tick = asyncio.create_task(runtime.collector.collect())
-    await until(in_flight(exchange, 2))
+    await until(has_in_flight(exchange, 2))
     await sql.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -273,9 +277,9 @@ async def test_all_tickers_of_a_tick_are_asked_at_the_same_time(
     settings: Settings, exchange: Exchange
 ) -> None:
     exchange.set_delay(100)
-    many = ",".join(f"coin{number}_usd" for number in range(20))
+    many_tickers = ",".join(f"coin{number}_usd" for number in range(20))
     limits = {"exchange_connections": 20, "exchange_requests_per_second": 100}
-    async with configured(settings, tickers=many, **limits) as runtime:
+    async with open_runtime_with(settings, tickers=many_tickers, **limits) as runtime:
         outcome = await runtime.collector.collect()
     assert len(outcome.stored) == 20
     assert exchange.request_log.summary()["max_in_flight"] == 20
@@ -284,11 +288,11 @@ async def test_all_tickers_of_a_tick_are_asked_at_the_same_time(
 async def test_shares_split_the_tickers_without_overlap(
     settings: Settings, exchange: Exchange
 ) -> None:
-    many = [f"coin{number}_usd" for number in range(7)]
-    async with configured(settings, tickers=",".join(many)) as runtime:
+    many_tickers = [f"coin{number}_usd" for number in range(7)]
+    async with open_runtime_with(settings, tickers=",".join(many_tickers)) as runtime:
         outcomes = [await runtime.collector.collect(shard, 3) for shard in range(3)]
-    assert sorted(ticker for outcome in outcomes for ticker in outcome.stored) == many
-    assert set(asked(exchange).values()) == {1}
+    assert sorted(ticker for outcome in outcomes for ticker in outcome.stored) == many_tickers
+    assert set(requests_by_ticker(exchange).values()) == {1}
 
 
 async def test_recordings_follow_the_configuration(
@@ -301,13 +305,13 @@ async def test_recordings_follow_the_configuration(
         )
         return [tuple(row) for row in rows]
 
-    async with configured(settings) as runtime:
+    async with open_runtime_with(settings) as runtime:
         await runtime.collector.collect()
     assert await recordings() == [("btc_usd", 60, True), ("eth_usd", 60, True)]
-    async with configured(settings, tickers="btc_usd") as runtime:
+    async with open_runtime_with(settings, tickers="btc_usd") as runtime:
         await runtime.collector.collect()
     assert await recordings() == [("btc_usd", 60, True), ("eth_usd", 60, False)]
-    async with configured(settings) as runtime:
+    async with open_runtime_with(settings) as runtime:
         await runtime.collector.collect()
     assert await recordings() == [("btc_usd", 60, True), ("eth_usd", 60, True)]
 
@@ -326,7 +330,7 @@ async def test_recording_begins_no_later_than_its_first_live_row(
 async def test_ticker_that_the_exchange_does_not_list_is_named_and_collected_all_the_same(
     settings: Settings,
 ) -> None:
-    async with configured(settings, tickers="btc_usd,nonsense_usd") as runtime:
+    async with open_runtime_with(settings, tickers="btc_usd,nonsense_usd") as runtime:
         assert await runtime.collector.unknown_tickers() == [TickerKey("deribit", "nonsense_usd")]
         assert (await runtime.collector.collect()).stored == ["btc_usd", "nonsense_usd"]
 
@@ -355,10 +359,10 @@ async def test_exchange_down_for_20_seconds_within_a_minute_leaves_the_minute_fi
 async def test_tickers_whose_turn_comes_too_late_fail_before_the_next_tick(
     settings: Settings, exchange: Exchange
 ) -> None:
-    many = ",".join(f"coin{number}_usd" for number in range(30))
+    many_tickers = ",".join(f"coin{number}_usd" for number in range(30))
     set_phase(exchange, 0.1, interval=2)
     changes = {"collect_interval_seconds": 2, "exchange_requests_per_second": 10}
-    async with configured(settings, tickers=many, **changes) as runtime:
+    async with open_runtime_with(settings, tickers=many_tickers, **changes) as runtime:
         outcome = await runtime.collector.collect()
     assert 20 <= len(outcome.stored) < 30
     assert set(outcome.failed.values()) == {"exchange_timeout"}
@@ -369,16 +373,16 @@ async def test_jump_of_the_exchanges_clock_is_not_believed_and_ends_when_it_does
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
 ) -> None:
     exchange.set_clock()
-    async with configured(settings, collect_interval_seconds=2) as runtime:
+    async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
         assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
         exchange.set_clock(1000 * off_seconds)
-        await until(lambda: _refused(runtime))
-    async with configured(settings, collect_interval_seconds=2) as restarted:
-        assert await _refused(restarted)
+        await until(lambda: _is_refused(runtime))
+    async with open_runtime_with(settings, collect_interval_seconds=2) as restarted:
+        assert await _is_refused(restarted)
         exchange.set_clock()
-        await until(lambda: _collected(restarted))
-    stamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
-    assert stamps[-1] - stamps[0] < 600
+        await until(lambda: _collects(restarted))
+    timestamps = [row[0] for row in await sql.fetch("SELECT timestamp FROM prices ORDER BY 1")]
+    assert timestamps[-1] - timestamps[0] < 600
 
 
 async def test_exchange_that_kept_its_pace_is_believed_though_the_databases_clock_was_set(
@@ -386,21 +390,21 @@ async def test_exchange_that_kept_its_pace_is_believed_though_the_databases_cloc
 ) -> None:
     """Rows created half an hour ago by a clock that was set ahead since; another process asks."""
     set_phase(exchange, 0.1, interval=2)
-    async with configured(settings, collect_interval_seconds=2) as runtime:
+    async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
         await runtime.collector.collect()
     await sql.execute("UPDATE prices SET created_at = created_at - interval '30 min'")
     before = await sql.fetchval("SELECT count(*) FROM prices")
-    async with configured(settings, collect_interval_seconds=2) as runtime:
-        await until(lambda: _collected(runtime))
+    async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
+        await until(lambda: _collects(runtime))
     assert await sql.fetchval("SELECT count(*) FROM prices") >= before + 2
 
 
-async def _refused(runtime: Runtime) -> bool:
+async def _is_refused(runtime: Runtime) -> bool:
     outcome = await runtime.collector.collect()
     return outcome.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
 
 
-async def _collected(runtime: Runtime) -> bool:
+async def _collects(runtime: Runtime) -> bool:
     return bool((await runtime.collector.collect()).stored)
 
 
@@ -418,7 +422,7 @@ async def test_ticker_whose_slot_ends_a_little_later_is_served_by_the_same_tick(
             slot,
             left,
         )
-    async with configured(settings, collect_interval_seconds=8) as runtime:
+    async with open_runtime_with(settings, collect_interval_seconds=8) as runtime:
         assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
 
 
@@ -426,10 +430,10 @@ async def test_wait_that_the_exchange_asks_for_is_kept_between_ticks_and_by_othe
     settings: Settings, exchange: Exchange
 ) -> None:
     exchange.add_fault("error", code=10028, data={"wait": 600}, times=1)
-    async with configured(settings, tickers="btc_usd") as one:
+    async with open_runtime_with(settings, tickers="btc_usd") as one:
         first = await one.collector.collect()
     assert first.failed == {"btc_usd": "exchange_rate_limited"}
-    async with configured(settings, tickers="btc_usd") as other:
+    async with open_runtime_with(settings, tickers="btc_usd") as other:
         assert (await other.collector.collect()).failed == first.failed
     assert len(exchange.requests) == 1
 
@@ -450,4 +454,4 @@ async def test_exchange_clock_that_cannot_be_saved_changes_no_outcome(
     assert outcome.stored == ["btc_usd"]
     assert list(outcome.failed) == ["eth_usd"]
     assert list(await redis.hgetall(FAILURES_KEY)) == ["deribit:eth_usd"]
-    assert asked(exchange)["btc_usd"] <= 2
+    assert requests_by_ticker(exchange)["btc_usd"] <= 2

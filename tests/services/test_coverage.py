@@ -27,7 +27,9 @@ def _gap(first: int, last: int, reason: Reason | None = None) -> Gap:
     return Gap(Slot(first), Slot(last), 60, reason)
 
 
-async def _record(database: Database, first: int, last: int | None, key: TickerKey = BTC) -> None:
+async def _add_recording(
+    database: Database, first: int, last: int | None, key: TickerKey = BTC
+) -> None:
     async with database.transaction() as session:
         end = None if last is None else Slot(last)
         await recordings.upsert(session, [Recording(key, 60, Slot(first), end)])
@@ -36,7 +38,7 @@ async def _record(database: Database, first: int, last: int | None, key: TickerK
 async def test_every_promised_slot_is_accounted_for(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await _record(database, 0, 5 * HOUR)
+    await _add_recording(database, 0, 5 * HOUR)
     await store(sql, range(0, 2 * HOUR, 60))
     await store(sql, range(2 * HOUR, 3 * HOUR, 60), source="backfill")
     await store(sql, range(4 * HOUR, 5 * HOUR, 60), source="import")
@@ -59,7 +61,7 @@ async def test_every_promised_slot_is_accounted_for(
 async def test_coverage_of_a_time_range_counts_its_slots_only(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    await _record(database, 0, HOUR)
+    await _add_recording(database, 0, HOUR)
     await store(sql, [0, 60, 180])
     (found,) = await CoverageService(database).measure(TimeRange(1, 239), [BTC])
     assert found.tally == SlotCounts(3, 2, 0, 0, Slot(60), Slot(180), 60)
@@ -70,7 +72,7 @@ async def test_open_recording_is_accounted_for_up_to_the_exchanges_present(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     """The newest row says that the exchange is at 1000 s, whatever the database's clock says."""
-    await _record(database, 0, None)
+    await _add_recording(database, 0, None)
     await store(sql, range(0, 900, 60))
     await sql.execute(
         "INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)"
@@ -82,19 +84,19 @@ async def test_open_recording_is_accounted_for_up_to_the_exchanges_present(
 
 
 async def test_ticker_without_a_promise_is_expected_nothing_of(database: Database) -> None:
-    await _record(database, 0, 60, ETH)
+    await _add_recording(database, 0, 60, ETH)
     (found,) = await CoverageService(database).measure(EVERYTHING, [BTC])
     assert found == Coverage(BTC, SlotCounts(), [])
     assert (found.tally.missing, found.longest_gap, found.missing_by_reason()) == (0, 0, {})
 
 
 async def _store_walk(sql: asyncpg.Connection, moves: list[float]) -> list[Decimal]:
-    price, walked = Decimal(60_000), []
+    price, found_pages = Decimal(60_000), []
     for slot, move in enumerate(moves):
         price = round(price * Decimal(1 + move), 4)
-        walked.append(price)
+        found_pages.append(price)
         await store(sql, [slot * 60], price=str(price))
-    return walked
+    return found_pages
 
 
 async def test_moves_beyond_the_bound_are_flagged_the_widest_first(
@@ -104,7 +106,7 @@ async def test_moves_beyond_the_bound_are_flagged_the_widest_first(
     moves = [random.gauss(0, 0.0005) for _ in range(400)]
     moves[100], moves[101], moves[300] = 0.08, -0.07, 0.021
     prices = await _store_walk(sql, moves)
-    await _record(database, 0, 399 * 60)
+    await _add_recording(database, 0, 399 * 60)
     service = CoverageService(database)
     (coverage,) = await service.measure(EVERYTHING)
     judged = await service.measure_quality(coverage, EVERYTHING)
@@ -121,7 +123,7 @@ async def test_moves_beyond_the_bound_are_flagged_the_widest_first(
 async def test_move_across_a_gap_is_no_outlier(database: Database, sql: asyncpg.Connection) -> None:
     await store(sql, range(0, 600, 60), price="100")
     await store(sql, range(1200, 1800, 60), price="200")
-    await _record(database, 0, 1740)
+    await _add_recording(database, 0, 1740)
     service = CoverageService(database)
     (coverage,) = await service.measure(EVERYTHING)
     judged = await service.measure_quality(coverage, EVERYTHING)
@@ -138,7 +140,7 @@ async def test_lateness_counts_live_rows_from_their_slots_start(
         [(slot * 60, us) for slot, us in enumerate(late)],
     )
     await store(sql, [60_000], source="backfill")
-    await _record(database, 0, 60_000)
+    await _add_recording(database, 0, 60_000)
     service = CoverageService(database)
     (coverage,) = await service.measure(EVERYTHING)
     judged = await service.measure_quality(coverage, EVERYTHING)
@@ -146,7 +148,7 @@ async def test_lateness_counts_live_rows_from_their_slots_start(
 
 
 async def test_nothing_stored_has_no_quality(database: Database) -> None:
-    await _record(database, 0, 60)
+    await _add_recording(database, 0, 60)
     service = CoverageService(database)
     (coverage,) = await service.measure(EVERYTHING)
     judged = await service.measure_quality(coverage, EVERYTHING)

@@ -15,9 +15,8 @@ from app.postgres.database import Database
 from app.repositories import recordings
 from app.runtime import Runtime
 from app.simulator import Exchange
-from tests.repositories.rows import record as promise
-from tests.repositories.rows import store
-from tests.services.outages import backfilled, record
+from tests.repositories.rows import add_recording, store
+from tests.services.price_gaps import backfilled_slots, store_with_gaps
 from tests.waiting import until
 
 BTC = TickerKey("deribit", "btc_usd")
@@ -25,15 +24,15 @@ HOUR = 3_600
 TABLES = ("prices", "recordings", "unfillable", "repair_retries", "price_hours")
 
 
-async def counts(sql: asyncpg.Connection, ticker: str) -> dict[str, int]:
+async def count_rows(sql: asyncpg.Connection, ticker: str) -> dict[str, int]:
     return {
         table: await sql.fetchval(f"SELECT count(*) FROM {table} WHERE ticker = $1", ticker)  # noqa: S608  # ours
         for table in TABLES
     }
 
 
-async def remember(sql: asyncpg.Connection, first: int, last: int, ticker: str) -> None:
-    """Note reasons of gaps, and retries."""
+async def store_reasons(sql: asyncpg.Connection, first: int, last: int, ticker: str) -> None:
+    """Store a reason and a retry for a gap."""
     values = "VALUES ('deribit', $1, $2, $3, 60, "
     await sql.execute(
         f"INSERT INTO unfillable {values} 'before_chart')", ticker, first, last
@@ -41,16 +40,16 @@ async def remember(sql: asyncpg.Connection, first: int, last: int, ticker: str) 
     await sql.execute(f"INSERT INTO repair_retries {values} 1, 0)", ticker, first, last)  # same
 
 
-async def firsts(sql: asyncpg.Connection) -> list[int]:
+async def first_slots(sql: asyncpg.Connection) -> list[int]:
     """Read the first slot of every recording."""
     rows = await sql.fetch("SELECT first_slot FROM recordings ORDER BY 1")
     return [row[0] for row in rows]
 
 
-async def kill_once(
+async def cancel_when(
     work: Coroutine[object, object, object], condition: Callable[[], Awaitable[object]]
 ) -> None:
-    """Start some work, and end it where it stands as soon as a condition holds."""
+    """Start some work, and cancel it as soon as a condition holds."""
     task = asyncio.create_task(work)
     await until(condition)
     task.cancel()
@@ -62,17 +61,17 @@ async def test_whole_ticker_vanishes_and_the_others_stay(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.services.deletion.MAX_ROWS_PER_TRANSACTION", 7)
-    newest = await record(sql, exchange, [10], ticker="btc_uds")
-    await record(sql, exchange, [10], ticker="btc_usd")
+    newest = await store_with_gaps(sql, exchange, [10], ticker="btc_uds")
+    await store_with_gaps(sql, exchange, [10], ticker="btc_usd")
     for ticker in ("btc_uds", "btc_usd"):
-        await remember(sql, newest - 600, newest - 600, ticker)
-    kept = await counts(sql, "btc_usd")
+        await store_reasons(sql, newest - 600, newest - 600, ticker)
+    counts_before = await count_rows(sql, "btc_usd")
     selection = Selection(TickerKey("deribit", "btc_uds"))
-    stock = await runtime.deletion.count(selection)
-    assert stock == RowCounts({"live": 50}, newest - 3_000, newest)
-    assert await runtime.deletion.delete(selection) == stock
-    assert await counts(sql, "btc_uds") == dict.fromkeys(TABLES, 0)
-    assert await counts(sql, "btc_usd") == kept
+    counted = await runtime.deletion.count(selection)
+    assert counted == RowCounts({"live": 50}, newest - 3_000, newest)
+    assert await runtime.deletion.delete(selection) == counted
+    assert await count_rows(sql, "btc_uds") == dict.fromkeys(TABLES, 0)
+    assert await count_rows(sql, "btc_usd") == counts_before
     names = {summary.key.ticker for summary in await runtime.reader.list_tickers()}
     assert names == {"btc_usd", "eth_usd"}
     assert {one.key.ticker for one in await runtime.coverage.measure(TimeRange())} == {"btc_usd"}
@@ -81,38 +80,38 @@ async def test_whole_ticker_vanishes_and_the_others_stay(
 async def test_imported_rows_go_and_the_repair_fills_what_they_kept_from_being_live(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    newest = await record(sql, exchange, range(10, 15))
+    newest = await store_with_gaps(sql, exchange, range(10, 15))
     await store(sql, range(newest - 60 * 14, newest - 60 * 9, 60), source="import", price="1")
     assert await runtime.repair.run_scheduled() == RepairResult()
-    went = await runtime.deletion.delete(Selection(BTC, source=Source.IMPORT))
-    assert went == RowCounts({"import": 5}, newest - 60 * 14, newest - 60 * 10)
+    deleted = await runtime.deletion.delete(Selection(BTC, source=Source.IMPORT))
+    assert deleted == RowCounts({"import": 5}, newest - 60 * 14, newest - 60 * 10)
     (found,) = await runtime.coverage.measure(TimeRange(), [BTC])
     assert found.missing_by_reason() == {"pending": 5}
     assert await runtime.repair.run_scheduled() == RepairResult(filled=5)
-    assert len(await backfilled(sql)) == 5
+    assert len(await backfilled_slots(sql)) == 5
 
 
 async def test_promise_that_only_an_import_kept_goes_with_it(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    await record(sql, exchange, [])
+    await store_with_gaps(sql, exchange, [])
     await sql.execute(
         "INSERT INTO recordings (exchange, ticker, first_slot, last_slot, interval_seconds)"
         " VALUES ('deribit', 'btc_usd', 0, 540, 60), ('deribit', 'btc_usd', 7200, 7260, 60)"
     )
     await store(sql, range(0, 540, 60), source="import")
     await store(sql, [7200])
-    await remember(sql, 540, 540, "btc_usd")
+    await store_reasons(sql, 540, 540, "btc_usd")
     await runtime.deletion.delete(Selection(BTC, source=Source.IMPORT))
-    firsts = await sql.fetch("SELECT first_slot FROM recordings ORDER BY 1")
-    assert (len(firsts), firsts[0][0]) == (2, 7_200)
+    first_slots = await sql.fetch("SELECT first_slot FROM recordings ORDER BY 1")
+    assert (len(first_slots), first_slots[0][0]) == (2, 7_200)
     assert not await sql.fetchval("SELECT count(*) FROM unfillable")
 
 
 async def test_period_is_inclusive_and_its_slots_become_gaps(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    newest = await record(sql, exchange, [])
+    newest = await store_with_gaps(sql, exchange, [])
     span = TimeRange(newest - 600, newest - 480)
     assert (await runtime.deletion.delete(Selection(BTC, span))).rows == 3
     (found,) = await runtime.coverage.measure(TimeRange(), [BTC])
@@ -125,16 +124,22 @@ async def test_period_is_inclusive_and_its_slots_become_gaps(
 async def test_closed_recording_that_never_had_a_row_stays_with_its_reasons(
     runtime: Runtime, sql: asyncpg.Connection
 ) -> None:
-    await promise(sql, 0, 540)
-    await promise(sql, 600, 1_140)  # an outage from end to end
-    await promise(sql, 1_200, 1_740)
-    await remember(sql, 600, 1_140, "btc_usd")
+    await add_recording(sql, 0, 540)
+    await add_recording(sql, 600, 1_140)  # an outage from end to end
+    await add_recording(sql, 1_200, 1_740)
+    await store_reasons(sql, 600, 1_140, "btc_usd")
     for first in (0, 1_200):
         await store(sql, range(first, first + 600, 60), source="import")
     await runtime.deletion.delete(Selection(BTC, source=Source.IMPORT))
-    assert await firsts(sql) == [600]
-    notes = {"prices": 0, "recordings": 1, "unfillable": 1, "repair_retries": 1, "price_hours": 0}
-    assert await counts(sql, "btc_usd") == notes
+    assert await first_slots(sql) == [600]
+    expected_counts = {
+        "prices": 0,
+        "recordings": 1,
+        "unfillable": 1,
+        "repair_retries": 1,
+        "price_hours": 0,
+    }
+    assert await count_rows(sql, "btc_usd") == expected_counts
 
 
 async def test_forgetting_that_was_killed_halfway_is_done_again_without_harm(
@@ -142,7 +147,7 @@ async def test_forgetting_that_was_killed_halfway_is_done_again_without_harm(
 ) -> None:
     monkeypatch.setattr("app.services.deletion.MAX_ROWS_PER_TRANSACTION", 10)
     for first in (0, 1_200):
-        await promise(sql, first, first + 540)
+        await add_recording(sql, first, first + 540)
         await store(sql, range(first, first + 600, 60), source="import")
     selection = Selection(BTC, source=Source.IMPORT)
     async with sql.transaction():
@@ -151,33 +156,33 @@ async def test_forgetting_that_was_killed_halfway_is_done_again_without_harm(
         async def first_block_is_gone() -> bool:
             return (await runtime.deletion.count(selection)).first == 1_200
 
-        await kill_once(runtime.deletion.delete(selection), first_block_is_gone)
+        await cancel_when(runtime.deletion.delete(selection), first_block_is_gone)
     assert (await runtime.deletion.delete(selection)).rows == 10
-    assert await counts(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
+    assert await count_rows(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
 
 
 async def test_forgetting_that_was_killed_while_recordings_changed_is_done_again_without_harm(
     runtime: Runtime, database: Database, sql: asyncpg.Connection
 ) -> None:
-    await promise(sql, 0, 540)
+    await add_recording(sql, 0, 540)
     await store(sql, range(0, 600, 60), source="import")
     selection = Selection(BTC, source=Source.IMPORT)
 
-    async def it_waits_for_its_turn() -> bool:
+    async def is_waiting_for_the_lock() -> bool:
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         return bool(await sql.fetchval(waiting))
 
     async with database.transaction() as session:
         await recordings.lock_recordings(session)
-        await kill_once(runtime.deletion.delete(selection), it_waits_for_its_turn)
+        await cancel_when(runtime.deletion.delete(selection), is_waiting_for_the_lock)
     await runtime.deletion.delete(selection)
-    assert await counts(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
+    assert await count_rows(sql, "btc_usd") == dict.fromkeys(TABLES, 0)
 
 
 async def test_every_reader_learns_of_it(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    await record(sql, exchange, [])
+    await store_with_gaps(sql, exchange, [])
     await sql.execute("TRUNCATE price_changes")
     await runtime.deletion.delete(Selection(BTC))
     assert await sql.fetchval("SELECT count(*) FROM price_changes WHERE ticker = 'btc_usd'")

@@ -25,12 +25,12 @@ from tests.repositories.rows import store
 
 BTC = TickerKey("deribit", "btc_usd")
 T0 = 1_768_579_200
-WISH = ImportRequest(None, "btc_usd", 60)
-SKIPPING = ImportRequest(None, "btc_usd", 60, skips_bad_rows=True)
+REQUEST = ImportRequest(None, "btc_usd", 60)
+SKIPPING_REQUEST = ImportRequest(None, "btc_usd", 60, skips_bad_rows=True)
 ROWS = "SELECT timestamp, price::text FROM prices ORDER BY exchange, ticker, timestamp"
 
 
-async def _load(database: Database, path: Path, request: ImportRequest = WISH) -> ImportResult:
+async def _load(database: Database, path: Path, request: ImportRequest = REQUEST) -> ImportResult:
     return await ImportService(database).load(path, request, lambda _: None)
 
 
@@ -88,15 +88,15 @@ async def test_row_that_is_stored_at_the_same_moment_stays(
 ) -> None:
     """Between the look and the storing, another writer may come."""
     async with database.autocommit_session() as session:
-        stage = StagingTable(session)
-        await stage.create()
-        await stage.copy_rows(
+        staging = StagingTable(session)
+        await staging.create()
+        await staging.copy_rows(
             f"deribit,btc_usd,{T0},0,1,\nderibit,btc_usd,{T0 + 60},0,2,\n".encode()
         )
-        (run,) = await stage.build_index()
-        assert not run.has_stored_prices
+        (staged_range,) = await staging.build_index()
+        assert not staged_range.has_stored_prices
         await store(sql, [T0], price="7.5")
-        assert await stage.insert_block(run, 0, 10) == (1, T0 + 60)
+        assert await staging.insert_block(staged_range, 0, 10) == (1, T0 + 60)
     assert await _stored(sql) == [(T0, "7.5"), (T0 + 60, "2")]
 
 
@@ -128,7 +128,7 @@ async def test_bad_rows_are_skipped_and_listed_if_asked(
     path = _csv(tmp_path / "a.csv", [("", ""), *rows, (T0, 1)])
     text = path.read_text().replace("\n,\n", '\n\n"1,2\n')
     path.write_text(text)
-    imported = await _load(database, path, SKIPPING)
+    imported = await _load(database, path, SKIPPING_REQUEST)
     assert (imported.read, imported.added, imported.bad, imported.already_stored) == (32, 1, 31, 0)
     assert imported.first_bad[0] == BadRow(3, "has 1 columns instead of 2")
     assert imported.first_bad[1] == BadRow(4, "price 'bad' is no number")
@@ -190,7 +190,7 @@ async def test_file_whose_every_row_is_of_another_ticker_is_refused(
     with pytest.raises(ImportRefused, match=r"a\.csv:2: ticker 'eth_usd' is not btc_usd"):
         await _load(database, path)
     imported = await ImportService(database).load(
-        path, replace(WISH, skips_bad_rows=True), lambda _: None
+        path, replace(REQUEST, skips_bad_rows=True), lambda _: None
     )
     assert (imported.read, imported.bad, imported.added) == (2, 2, 0)
     assert await _stored(sql) == []
@@ -263,12 +263,12 @@ async def test_import_that_was_cut_off_is_done_again(
     monkeypatch.setattr(imports, "MAX_ROWS_PER_TRANSACTION", 2)
     path = _csv(tmp_path / "a.csv", [(T0 + 60 * number, number + 1) for number in range(9)])
 
-    def cut_off(progress: ImportProgress) -> None:
+    def cancel_halfway(progress: ImportProgress) -> None:
         if progress.stored == 4:
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await ImportService(database).load(path, WISH, cut_off)
+        await ImportService(database).load(path, REQUEST, cancel_halfway)
     assert len(await _stored(sql)) == 4
     imported = await _load(database, path)
     assert (imported.added, imported.already_stored) == (5, 4)
@@ -281,32 +281,32 @@ async def test_progress_rises_to_the_end(
     monkeypatch.setattr(imports, "MAX_ROWS_PER_READ", 3)
     monkeypatch.setattr(imports, "MAX_ROWS_PER_TRANSACTION", 3)
     path = _csv(tmp_path / "a.csv", [(T0 + 60 * number, number + 1) for number in range(9)])
-    told: list[ImportProgress] = []
-    await ImportService(database).load(path, WISH, told.append)
-    fractions = [progress.fraction for progress in told]
+    reports: list[ImportProgress] = []
+    await ImportService(database).load(path, REQUEST, reports.append)
+    fractions = [progress.fraction for progress in reports]
     assert fractions == sorted(fractions)
-    assert told[-1] == ImportProgress(path, 1.0, 9, 9)
+    assert reports[-1] == ImportProgress(path, 1.0, 9, 9)
 
 
 async def test_connection_that_breaks_is_the_database_that_is_away(
     database: Database, sql: asyncpg.Connection
 ) -> None:
-    async def add_over_a_broken_one() -> None:
+    async def copy_over_a_broken_connection() -> None:
         async with database.autocommit_session() as session:
-            stage = StagingTable(session)
-            await stage.create()
+            staging = StagingTable(session)
+            await staging.create()
             await sql.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'prices' AND datname = current_database()"
             )
-            await stage.copy_rows(b"deribit,btc_usd,0,0,1,\n")
+            await staging.copy_rows(b"deribit,btc_usd,0,0,1,\n")
 
     with pytest.raises(DatabaseUnavailable):
-        await add_over_a_broken_one()
+        await copy_over_a_broken_connection()
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "words"),
+    ("kind", "value", "message"),
     [
         (pa.list_(pa.int64()), [60], "its column price holds list, not one value"),
         (pa.struct({"x": pa.int64()}), {"x": 60}, "its column price holds struct, not one value"),
@@ -314,12 +314,12 @@ async def test_connection_that_breaks_is_the_database_that_is_away(
     ],
 )
 async def test_column_of_parquet_that_holds_no_single_values_is_named(
-    database: Database, tmp_path: Path, kind: object, value: object, words: str
+    database: Database, tmp_path: Path, kind: object, value: object, message: str
 ) -> None:
     path = tmp_path / "a.parquet"
     columns = {"timestamp": pa.array([60]), "price": pa.array([value], kind)}
     pq.write_table(pa.table(columns), path)
-    await _refuse(database, path, f"{path}: {words}")
+    await _assert_refused(database, path, f"{path}: {message}")
 
 
 async def test_column_that_is_there_twice_is_named(database: Database, tmp_path: Path) -> None:
@@ -327,10 +327,12 @@ async def test_column_that_is_there_twice_is_named(database: Database, tmp_path:
     stamp, price = pa.array([60]), pa.array(["1"])
     for names in (["timestamp", "price", "price"], ["timestamp", "price", "PRICE "]):
         pq.write_table(pa.Table.from_arrays([stamp, price, price], names=names), path)
-        await _refuse(database, path, f"{path}: it has the column price twice")
-    for head, twice in (("timestamp,price,price", "price"), ("price,time,Time ", "time")):
+        await _assert_refused(database, path, f"{path}: it has the column price twice")
+    for head, name in (("timestamp,price,price", "price"), ("price,time,Time ", "time")):
         (tmp_path / "a.csv").write_text(f"{head}\n60,1,2\n")
-        await _refuse(database, tmp_path / "a.csv", f"a.csv: it has the column {twice} twice")
+        await _assert_refused(
+            database, tmp_path / "a.csv", f"a.csv: it has the column {name} twice"
+        )
 
 
 async def test_other_columns_may_hold_anything(database: Database, tmp_path: Path) -> None:
@@ -345,10 +347,10 @@ async def test_other_columns_may_hold_anything(database: Database, tmp_path: Pat
     assert imported.added == 1
 
 
-async def _refuse(database: Database, path: Path, words: str) -> None:
+async def _assert_refused(database: Database, path: Path, message: str) -> None:
     with pytest.raises(ImportRefused) as caught:
         await _load(database, path)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -364,7 +366,7 @@ async def test_rows_after_the_last_due_slot_are_refused_by_their_lines(
         slot - 3_600,
     )
     path = _csv(tmp_path / "a.csv", [(slot - 180, 1), (slot, 2), (slot + 1_800, 3)])
-    imported = await _load(database, path, SKIPPING)
+    imported = await _load(database, path, SKIPPING_REQUEST)
     assert (imported.added, imported.bad) == (1, 2)
     assert [row.line for row in imported.first_bad] == [3, 4]
     assert "lies after the last slot that is due" in imported.first_bad[0].fault
@@ -377,5 +379,5 @@ async def test_rows_of_a_ticker_that_nobody_records_are_taken_up_to_now(
 ) -> None:
     now = await sql.fetchval("SELECT floor(extract(epoch FROM now()))::bigint")
     path = _csv(tmp_path / "a.csv", [(now, 1), (now + 600, 2)])
-    imported = await _load(database, path, SKIPPING)
+    imported = await _load(database, path, SKIPPING_REQUEST)
     assert (imported.added, imported.bad) == (1, 1)

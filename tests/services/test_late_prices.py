@@ -17,7 +17,7 @@ from app.services.collector import CollectionResult
 from app.services.coverage import CoverageService
 from app.simulator import Exchange
 from tests.conftest import Servers, set_phase
-from tests.services.test_collector import configured
+from tests.services.test_collector import open_runtime_with
 from tests.waiting import until
 
 INTERVAL = 4
@@ -28,7 +28,7 @@ LOCKS = {
     "summaries": "LOCK TABLE price_hours IN SHARE MODE",
     "notes of changes": "LOCK TABLE price_changes IN SHARE MODE",
 }
-_WRITE_WAITS = """
+_WAITING_WRITE = """
 SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO prices%'
 AND datname = current_database()
 """
@@ -36,41 +36,43 @@ _ROWS = "SELECT source, timestamp, observed_us, price FROM prices ORDER BY times
 
 
 @dataclass
-class Blocked:
-    """A tick under way."""
+class BlockedTick:
+    """A tick whose write waits for a lock."""
 
     runtime: Runtime
     tick: asyncio.Task[CollectionResult]
 
 
 @pytest.fixture
-async def holder(servers: Servers, database_name: str) -> AsyncIterator[asyncpg.Connection]:
-    """Holds locks; a connection in a transaction sees no news of other sessions."""
+async def lock_connection(
+    servers: Servers, database_name: str
+) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that holds locks, apart from the one that observes the waiting sessions."""
     connection = await asyncpg.connect(servers.plain_url(database_name))
     yield connection
     await connection.close()
 
 
-def waits(sql: asyncpg.Connection) -> Callable[[], Awaitable[object]]:
-    return lambda: sql.fetchval(_WRITE_WAITS)
+def write_is_waiting(sql: asyncpg.Connection) -> Callable[[], Awaitable[object]]:
+    return lambda: sql.fetchval(_WAITING_WRITE)
 
 
 @pytest.fixture
-async def blocked(
+async def blocked_tick(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection
-) -> AsyncIterator[Blocked]:
+) -> AsyncIterator[BlockedTick]:
     """A tick that recorded one slot, and whose write of the next one waits for a lock."""
     set_phase(exchange, 0.8 * INTERVAL, INTERVAL)
-    async with configured(
+    async with open_runtime_with(
         settings, collect_interval_seconds=INTERVAL, tickers="btc_usd"
     ) as runtime:
         drain()
         tick = asyncio.create_task(runtime.collector.collect())
         await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
-        yield Blocked(runtime, tick)
+        yield BlockedTick(runtime, tick)
 
 
-async def declared_due(exchange: Exchange) -> None:
+async def wait_until_due(exchange: Exchange) -> None:
     """Wait until the slot of the exchange's newest answer is due, by its own clock."""
     answer_us = max(request.us_out or 0 for request in exchange.requests)
     began = time.monotonic()
@@ -80,17 +82,17 @@ async def declared_due(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())
 async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_as_backfill(
-    blocked: Blocked,
+    blocked_tick: BlockedTick,
     exchange: Exchange,
     sql: asyncpg.Connection,
-    holder: asyncpg.Connection,
+    lock_connection: asyncpg.Connection,
     lock: str,
 ) -> None:
-    async with holder.transaction():
-        await holder.execute(lock)
-        await until(waits(sql))
-        await declared_due(exchange)
-    assert (await blocked.tick).stored == ["btc_usd"]
+    async with lock_connection.transaction():
+        await lock_connection.execute(lock)
+        await until(write_is_waiting(sql))
+        await wait_until_due(exchange)
+    assert (await blocked_tick.tick).stored == ["btc_usd"]
     rows = await sql.fetch(_ROWS)
     assert [row["source"] for row in rows][:2] == ["live", "backfill"]
     assert rows[1]["observed_us"] in [request.us_out for request in exchange.requests]
@@ -101,21 +103,21 @@ async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_a
 
 
 async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_price(
-    blocked: Blocked,
+    blocked_tick: BlockedTick,
     exchange: Exchange,
     sql: asyncpg.Connection,
-    holder: asyncpg.Connection,
+    lock_connection: asyncpg.Connection,
     database: Database,
 ) -> None:
     """What waits here has been written, and is not committed yet."""
     service = CoverageService(database)
-    async with holder.transaction():
-        await holder.execute(LOCKS["summaries"])
-        await until(waits(sql))
-        await declared_due(exchange)
+    async with lock_connection.transaction():
+        await lock_connection.execute(LOCKS["summaries"])
+        await until(write_is_waiting(sql))
+        await wait_until_due(exchange)
         (coverage,) = await service.measure(TimeRange(), [BTC])
         assert coverage.gaps
-    await blocked.tick
+    await blocked_tick.tick
     (later,) = await service.measure(
         TimeRange(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC]
     )
@@ -123,10 +125,10 @@ async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_pri
 
 
 async def test_price_that_waited_for_a_moment_only_is_live(
-    blocked: Blocked, sql: asyncpg.Connection, holder: asyncpg.Connection
+    blocked_tick: BlockedTick, sql: asyncpg.Connection, lock_connection: asyncpg.Connection
 ) -> None:
-    async with holder.transaction():
-        await holder.execute(LOCKS["summaries"])
-        await until(waits(sql))
-    assert (await blocked.tick).stored == ["btc_usd"]
+    async with lock_connection.transaction():
+        await lock_connection.execute(LOCKS["summaries"])
+        await until(write_is_waiting(sql))
+    assert (await blocked_tick.tick).stored == ["btc_usd"]
     assert {row["source"] for row in await sql.fetch(_ROWS)} == {"live"}

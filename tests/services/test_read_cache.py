@@ -21,7 +21,7 @@ from app.repositories import changes, encoded_rows
 from app.repositories.changes import CHANNEL
 from app.services.reader.cache import ReadCache
 from tests.conftest import Servers
-from tests.postgres.private import Private, private_postgres
+from tests.postgres.restartable_servers import RestartableServer, restartable_postgres
 from tests.processes import Processes
 from tests.repositories.rows import store
 from tests.waiting import until
@@ -30,7 +30,7 @@ BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 TEMPLATE = RowTemplate((Column.TIMESTAMP, "=", Column.PRICE), separator=";")
 MEGABYTE = 1_000_000
-_SHIFTED = """
+_SHIFTED_CLOCK = """
 CREATE FUNCTION shifted.{clock}() RETURNS timestamptz LANGUAGE sql STABLE AS
 'SELECT pg_catalog.{clock}() + make_interval(secs => seconds) FROM shifted.by'
 """
@@ -42,8 +42,8 @@ async def cache(database: Database) -> ReadCache:
 
 
 @asynccontextmanager
-async def _kept_true(cache: ReadCache, url: str | None) -> AsyncIterator[None]:
-    """Let a cache learn of writes, by notifications too if it is given an address."""
+async def _refreshing(cache: ReadCache, url: str | None) -> AsyncIterator[None]:
+    """Keep a cache up to date by polling, and by notifications if a database URL is given."""
     notified = asyncio.Event()
     tasks = [asyncio.create_task(cache.refresh_forever(notified))]
     if url is not None:
@@ -54,12 +54,12 @@ async def _kept_true(cache: ReadCache, url: str | None) -> AsyncIterator[None]:
     await asyncio.wait(tasks)
 
 
-def _text(page: EncodedPage | None) -> str:
+def _page_text(page: EncodedPage | None) -> str:
     assert page is not None
     return b";".join(page.pieces).decode()
 
 
-def _lines(slots: Iterable[int], price: str = "60123.5") -> str:
+def _expected_text(slots: Iterable[int], price: str = "60123.5") -> str:
     return ";".join(f"{slot}={price}" for slot in slots)
 
 
@@ -70,12 +70,12 @@ async def test_what_was_read_is_known_without_asking_for_it_again(
     await store(sql, slots)
     span = TimeRange(1, 2 * CHUNK_SECONDS + 1800)
     assert cache.cached_page(BTC, span, 1000) is None
-    wanted = _lines(slot for slot in slots if 1 <= slot <= 2 * CHUNK_SECONDS + 1800)
-    assert _text(await cache.read_page(BTC, span, Order.ASC, 1000)) == wanted
+    expected = _expected_text(slot for slot in slots if 1 <= slot <= 2 * CHUNK_SECONDS + 1800)
+    assert _page_text(await cache.read_page(BTC, span, Order.ASC, 1000)) == expected
     statements.clear()
-    assert _text(cache.cached_page(BTC, span, 1000)) == wanted
+    assert _page_text(cache.cached_page(BTC, span, 1000)) == expected
     part = cache.cached_page(BTC, TimeRange(CHUNK_SECONDS - 600, CHUNK_SECONDS + 600), 2)
-    assert _text(part) == _lines([CHUNK_SECONDS - 600, CHUNK_SECONDS])
+    assert _page_text(part) == _expected_text([CHUNK_SECONDS - 600, CHUNK_SECONDS])
     assert part is not None
     assert (part.count, part.last, part.has_more) == (2, CHUNK_SECONDS, True)
     assert statements == []
@@ -119,10 +119,10 @@ async def test_change_is_forgotten_and_the_rest_is_kept(
     newest = cache.cached_newest(BTC)
     assert newest is not None
     assert newest.slot == CHUNK_SECONDS + 60
-    assert _text(cache.cached_page(BTC, first, 10)) == _lines([60])
+    assert _page_text(cache.cached_page(BTC, first, 10)) == _expected_text([60])
     assert cache.cached_page(ETH, whole, 10) is not None
-    wanted = _lines([60, CHUNK_SECONDS, CHUNK_SECONDS + 60])
-    assert _text(await cache.read_page(BTC, whole, Order.ASC, 10)) == wanted
+    expected = _expected_text([60, CHUNK_SECONDS, CHUNK_SECONDS + 60])
+    assert _page_text(await cache.read_page(BTC, whole, Order.ASC, 10)) == expected
     await sql.execute("TRUNCATE prices")
     await cache.refresh()
     assert cache.cached_page(ETH, whole, 10) is None
@@ -139,14 +139,14 @@ async def test_write_is_seen_within_a_second(
 ) -> None:
     """With the channel cut, the question twice a second is enough."""
     span = TimeRange(0, CHUNK_SECONDS - 1)
-    async with _kept_true(cache, servers.database_url(database_name) if notified else None):
+    async with _refreshing(cache, servers.database_url(database_name) if notified else None):
         await cache.read_page(BTC, span, Order.ASC, 10)
         for slot in range(0, 300, 60):
             await store(sql, [slot])
             written_at = asyncio.get_running_loop().time()
 
             async def seen(slot: int = slot) -> bool:
-                return f"{slot}=" in _text(await cache.read_page(BTC, span, Order.ASC, 10))
+                return f"{slot}=" in _page_text(await cache.read_page(BTC, span, Order.ASC, 10))
 
             await until(seen)
             assert asyncio.get_running_loop().time() - written_at < 1
@@ -155,39 +155,39 @@ async def test_write_is_seen_within_a_second(
 async def test_cache_is_not_trusted_when_the_database_can_not_be_asked(
     settings: Settings, directory: Path, tmp_path: Path
 ) -> None:
-    span, place = TimeRange(0, 60), directory / tmp_path.name
-    place.mkdir(mode=0o755)
-    async with private_postgres(place) as postgres:
+    span, folder = TimeRange(0, 60), directory / tmp_path.name
+    folder.mkdir(mode=0o755)
+    async with restartable_postgres(folder) as postgres:
         await _migrate(settings, postgres, tmp_path)
         database = Database(postgres.url, pool_size=2)
         writer = await asyncpg.connect(postgres.url.replace("+asyncpg", ""))
         await store(writer, [60])
         await writer.close()
         cache = ReadCache(database, TEMPLATE, MEGABYTE)
-        async with _kept_true(cache, postgres.url):
+        async with _refreshing(cache, postgres.url):
             await cache.read_page(BTC, span, Order.ASC, 10)
             assert cache.cached_page(BTC, span, 10) is not None
             await postgres.stop()
-            await until(lambda: _knows(cache, span, wanted=False))
+            await until(lambda: _is_cached(cache, span, expected=False))
             with pytest.raises(DatabaseUnavailable):
                 await cache.read_page(BTC, span, Order.ASC, 10)
             await postgres.start()
-            await until(lambda: _knows(cache, span, wanted=True))
+            await until(lambda: _is_cached(cache, span, expected=True))
         await database.close()
 
 
-async def _migrate(settings: Settings, postgres: Private, logs: Path) -> None:
-    private = settings.model_copy(update={"database_url": SecretStr(postgres.url)})
-    with Processes(private, logs) as processes:
+async def _migrate(settings: Settings, postgres: RestartableServer, logs: Path) -> None:
+    own_settings = settings.model_copy(update={"database_url": SecretStr(postgres.url)})
+    with Processes(own_settings, logs) as processes:
         migration = processes.start("alembic", "upgrade", "head")
         assert await asyncio.to_thread(migration.popen.wait, 60) == 0, migration.output
 
 
-async def _knows(cache: ReadCache, span: TimeRange, *, wanted: bool) -> bool:
-    if wanted:
+async def _is_cached(cache: ReadCache, span: TimeRange, *, expected: bool) -> bool:
+    if expected:
         with suppress(DatabaseUnavailable):
             await cache.read_page(BTC, span, Order.ASC, 10)
-    return (cache.cached_page(BTC, span, 10) is not None) is wanted
+    return (cache.cached_page(BTC, span, 10) is not None) is expected
 
 
 async def test_space_is_bounded_and_the_least_used_goes_first(
@@ -199,10 +199,10 @@ async def test_space_is_bounded_and_the_least_used_goes_first(
     for chunk in range(60):
         await cache.read_page(BTC, _chunk(chunk), Order.ASC, 100)
         assert cache.cached_page(BTC, _chunk(0), 100) is not None
-    known = [chunk for chunk in range(60) if cache.cached_page(BTC, _chunk(chunk), 100)]
-    assert known[0] == 0
-    assert known[-1] == 59
-    assert 13 < len(known) < 25
+    cached_chunks = [chunk for chunk in range(60) if cache.cached_page(BTC, _chunk(chunk), 100)]
+    assert cached_chunks[0] == 0
+    assert cached_chunks[-1] == 59
+    assert 13 < len(cached_chunks) < 25
 
 
 def _chunk(number: int) -> TimeRange:
@@ -230,28 +230,30 @@ async def test_however_many_wait_the_database_is_asked_once(
     lists = await asyncio.gather(
         *(cache.read_page(BTC, UNBOUNDED, Order.DESC, 20) for _ in range(50))
     )
-    assert len({_text(page) for page in pages}) == len({_text(page) for page in lists}) == 1
+    assert (
+        len({_page_text(page) for page in pages}) == len({_page_text(page) for page in lists}) == 1
+    )
     read = [statement for statement in statements if "price_changes" not in statement]
     assert len([statement for statement in read if "string_agg" in statement]) == 1
     assert len([statement for statement in read if "promised" in statement]) == 1
-    asked = [statement for statement in statements if "pg_current_snapshot" in statement]
-    assert len(asked) <= 4  # before each of the three reads, and after two of them
+    snapshot_reads = [statement for statement in statements if "pg_current_snapshot" in statement]
+    assert len(snapshot_reads) <= 4  # before each of the three reads, and after two of them
 
 
 async def test_those_who_wait_share_what_fails(
     servers: Servers, cache: ReadCache, sql: asyncpg.Connection
 ) -> None:
     """And who asks afterwards is not notified of it."""
-    nowhere = Database(servers.database_url("nowhere"), pool_size=5)
-    lost = ReadCache(nowhere, TEMPLATE, MEGABYTE)
+    missing_database = Database(servers.database_url("nowhere"), pool_size=5)
+    broken_cache = ReadCache(missing_database, TEMPLATE, MEGABYTE)
     found = await asyncio.gather(
-        *(lost.read_newest(BTC) for _ in range(20)), return_exceptions=True
+        *(broken_cache.read_newest(BTC) for _ in range(20)), return_exceptions=True
     )
     assert {type(error) for error in found} == {DatabaseUnavailable}
-    await nowhere.close()
-    lost._database = cache._database
+    await missing_database.close()
+    broken_cache._database = cache._database
     await store(sql, [60])
-    assert await lost.read_newest(BTC) is not None
+    assert await broken_cache.read_newest(BTC) is not None
 
 
 async def test_reader_that_goes_away_leaves_the_others_waiting(
@@ -310,21 +312,18 @@ async def test_newest_lines_are_the_end_of_the_table_backwards(
             page = await encoded_rows.read_page(
                 connection, BTC, TimeRange(), Order.DESC, limit, template=TEMPLATE
             )
-        assert _text(found) == _text(page)
+        assert _page_text(found) == _page_text(page)
         assert (found.count, found.last, found.has_more) == (page.count, page.last, page.has_more)
         await sql.execute("DELETE FROM prices WHERE timestamp IN ($1, $2)", slots.pop(), slots[3])
         await cache.refresh()
 
 
 async def test_newest_lines_that_lie_far_apart_are_not_for_the_cache(
-    cache: ReadCache, sql: asyncpg.Connection
+    cache: ReadCache, database: Database, sql: asyncpg.Connection
 ) -> None:
     await store(sql, range(0, 900 * CHUNK_SECONDS, 30 * CHUNK_SECONDS))
     assert await cache.read_page(BTC, UNBOUNDED, Order.DESC, 20) is None
-    assert (
-        await ReadCache(cache._database, TEMPLATE, 0).read_page(BTC, UNBOUNDED, Order.DESC, 1)
-        is None
-    )
+    assert await ReadCache(database, TEMPLATE, 0).read_page(BTC, UNBOUNDED, Order.DESC, 1) is None
 
 
 async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
@@ -342,9 +341,9 @@ async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
     assert await sql.fetchval("SELECT count(*) FROM price_changes") == 0
     await cache._refresh()
     assert cache.cached_page(BTC, TimeRange(0, 600), 10) is None
-    assert _text(await cache.read_page(BTC, TimeRange(0, 600), Order.ASC, 10)) == _lines(
-        [60, 120, 180]
-    )
+    assert _page_text(
+        await cache.read_page(BTC, TimeRange(0, 600), Order.ASC, 10)
+    ) == _expected_text([60, 120, 180])
 
 
 async def _shift_the_clock(sql: asyncpg.Connection, database_name: str) -> None:
@@ -353,7 +352,7 @@ async def _shift_the_clock(sql: asyncpg.Connection, database_name: str) -> None:
         "CREATE SCHEMA shifted; CREATE TABLE shifted.by (seconds) AS SELECT 0.0::float8"
     )
     for clock in ("now", "statement_timestamp", "clock_timestamp"):
-        await sql.execute(_SHIFTED.format(clock=clock))
+        await sql.execute(_SHIFTED_CLOCK.format(clock=clock))
     await sql.execute(
         f'ALTER DATABASE "{database_name}" SET search_path = shifted, pg_catalog, public'
     )
@@ -387,12 +386,12 @@ async def test_page_shows_one_state_under_writers_at_full_speed(
             committed.append(number)
 
     random = Random(5)  # noqa: S311  # a reproducible case, no secret
-    async with _kept_true(cache, servers.database_url(database_name)):
+    async with _refreshing(cache, servers.database_url(database_name)):
         writing = asyncio.create_task(write())
         while not writing.done():
             page = await cache.read_page(BTC, span, Order.ASC, 10)
             if page is not None:
-                shown = {float(line.partition("=")[2]) for line in _text(page).split(";")}
+                shown = {float(line.partition("=")[2]) for line in _page_text(page).split(";")}
                 assert len(shown) == 1
                 assert shown <= {*committed, committed[-1] + 1}
             await asyncio.sleep(random.random() / 200)

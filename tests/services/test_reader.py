@@ -23,7 +23,7 @@ def reader(database: Database) -> PriceReader:
     return PriceReader(database, ReadCache(database, SLOTS, 0), frozenset({BTC}), 60)
 
 
-async def _record(sql: asyncpg.Connection, last: int | None, interval: int) -> None:
+async def _add_recording(sql: asyncpg.Connection, last: int | None, interval: int) -> None:
     await sql.execute(
         "INSERT INTO recordings VALUES ('deribit', 'old_usd', 0, $1, $2)", last, interval
     )
@@ -96,7 +96,7 @@ async def test_recorded_ticker_is_judged_by_its_own_interval(
     reader: PriceReader, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [0], ticker="old_usd")
-    await _record(sql, 600, 3600)
+    await _add_recording(sql, 600, 3600)
     assert not (await reader.read_latest(OLD, 7200.0)).is_stale
     assert (await reader.read_latest(OLD, 7201.0)).is_stale
     assert (await reader.read_at(OLD, 7200)).slot == 0
@@ -115,7 +115,7 @@ async def test_what_is_known_of_a_ticker_decides_the_error(
         await reader.read_at(NOPE, 0)
     with pytest.raises(TickerNotFound):
         await reader.read_page(NOPE, TimeRange(), Order.ASC, 1)
-    await _record(sql, 600, 60)
+    await _add_recording(sql, 600, 60)
     with pytest.raises(NoPriceYet):
         await reader.read_latest(OLD, 0)
 
@@ -124,7 +124,7 @@ async def test_tickers_are_those_configured_recorded_or_stored(
     reader: PriceReader, sql: asyncpg.Connection
 ) -> None:
     assert await reader.list_tickers() == [TickerSummary(BTC, True, 60, None, None, 0)]  # noqa: FBT003
-    await _record(sql, 600, 30)
+    await _add_recording(sql, 600, 30)
     await store(sql, [0, 60], ticker="old_usd")
     assert (await reader.list_tickers())[1] == TickerSummary(OLD, False, 30, 0, 60, 2)  # noqa: FBT003
     await sql.execute("UPDATE recordings SET last_slot = NULL")

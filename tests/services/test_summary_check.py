@@ -18,9 +18,9 @@ from app.services import summary_check
 from app.services.alerts import service as alert_service
 from app.services.summary_check import CHUNK_SECONDS, SummaryCheck
 from app.services.summary_verification import SummaryVerifier
-from tests.receiver import Receiver, receiving
 from tests.repositories.rows import store
 from tests.waiting import until
+from tests.webhook_receiver import WebhookReceiver, running_webhook_receiver
 
 WEEK = CHUNK_SECONDS
 DAMAGE = "UPDATE price_hours SET samples = samples + 1 WHERE ticker = 'btc_usd' AND hour = $1"
@@ -33,8 +33,8 @@ async def check(database: Database, redis: Redis) -> SummaryCheck:
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as taken:
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with running_webhook_receiver() as taken:
         yield taken
 
 
@@ -52,9 +52,9 @@ async def test_newest_hours_are_checked_each_time(
     await sql.execute(DAMAGE, 20 * WEEK - WEEK // 2)
     with capture_logs() as lines:
         assert await check.run() == 1
-    told = {"ticker": "deribit:btc_usd", "start": 19 * WEEK, "end": 20 * WEEK, "hours": 1}
+    expected = {"ticker": "deribit:btc_usd", "start": 19 * WEEK, "end": 20 * WEEK, "hours": 1}
     assert [line for line in lines if line["event"] == "summaries_wrong"] == [
-        {"event": "summaries_wrong", "log_level": "error", **told}
+        {"event": "summaries_wrong", "log_level": "error", **expected}
     ]
     await _rebuild(database)
     assert await check.run() == 0
@@ -144,16 +144,16 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
     settings: Settings,
     sql: asyncpg.Connection,
     redis: Redis,
-    receiver: Receiver,
+    receiver: WebhookReceiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(alert_service, "CHECK_PAUSE_SECONDS", 0.05)
-    told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
+    alert_settings = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
     await store(sql, range(0, 40 * WEEK, WEEK))
     await sql.execute(DAMAGE, 39 * WEEK)
-    async with open_runtime(told) as runtime, alert_lifespan(runtime):
+    async with open_runtime(alert_settings) as runtime, alert_lifespan(runtime):
         await runtime.summary_check.run()
-        await until(lambda: receiver.has(1))
+        await until(lambda: receiver.has_received(1))
         await store(sql, [40 * WEEK])  # so that the wrong week is the newest no more
         await redis.flushall()
         await until(lambda: redis.exists(STATE_KEY))
@@ -162,28 +162,28 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
         assert (await read_heartbeats(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1
         await _rebuild(runtime.database)
         await runtime.summary_check.run()
-        await until(lambda: receiver.has(2))
+        await until(lambda: receiver.has_received(2))
     assert [body["event"] for body in receiver.bodies] == ["summaries_wrong", "summaries_right"]
 
 
 async def test_endpoint_is_told_once_when_summaries_are_wrong_and_once_when_right(
     settings: Settings,
     sql: asyncpg.Connection,
-    receiver: Receiver,
+    receiver: WebhookReceiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(alert_service, "CHECK_PAUSE_SECONDS", 0.05)
-    told = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
+    alert_settings = settings.model_copy(update={"alert_webhook_url": SecretStr(receiver.url)})
     await store(sql, [0])
-    async with open_runtime(told) as runtime, alert_lifespan(runtime):
+    async with open_runtime(alert_settings) as runtime, alert_lifespan(runtime):
         await sql.execute("UPDATE price_hours SET samples = 2")
         for _ in range(2):
             await runtime.summary_check.run()
-        await until(lambda: receiver.has(1))
+        await until(lambda: receiver.has_received(1))
         await _rebuild(runtime.database)
         for _ in range(2):
             await runtime.summary_check.run()
-        await until(lambda: receiver.has(2))
+        await until(lambda: receiver.has_received(2))
     key = TickerKey("deribit", "btc_usd")
     wrong, right = receiver.bodies
     assert wrong == {

@@ -6,13 +6,13 @@ import aiohttp
 import pytest
 
 from app.simulator import Exchange
-from tests.simulator.asking import Client
+from tests.simulator.client import Client
 
 
 @pytest.fixture
 async def exchange() -> AsyncIterator[Exchange]:
-    async with Exchange() as running:
-        yield running
+    async with Exchange() as running_command:
+        yield running_command
 
 
 @pytest.fixture

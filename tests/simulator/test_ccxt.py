@@ -35,8 +35,8 @@ async def test_names(ccxt: deribit) -> None:
 
 
 async def test_chart(ccxt: deribit) -> None:
-    wanted = {"index_name": "eth_usd", "range": "1h"}
-    points = (await ccxt.publicGetGetIndexChartData(wanted))["result"]
+    fault = {"index_name": "eth_usd", "range": "1h"}
+    points = (await ccxt.publicGetGetIndexChartData(fault))["result"]
     assert points[1][0] - points[0][0] == 6_000
 
 

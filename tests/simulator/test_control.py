@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from app.simulator import Exchange, index_price
-from tests.simulator.asking import Client
+from tests.simulator.client import Client
 
 HOUR_US = 3_600_000_000
 
@@ -175,7 +175,7 @@ async def test_summary_counts_the_requests(exchange: Exchange, client: Client) -
 
 
 @pytest.mark.parametrize(
-    ("verb", "path", "body", "flaw"),
+    ("verb", "path", "body", "message"),
     [
         ("PUT", "clock", {"offset": 1}, "offset: not a field here"),
         ("PUT", "clock", {"offset_ms": "1"}, "offset_ms: '1' is not a number"),
@@ -194,11 +194,11 @@ async def test_summary_counts_the_requests(exchange: Exchange, client: Client) -
     ],
 )
 async def test_senseless_order_is_refused_with_its_reason(
-    client: Client, verb: str, path: str, body: object, flaw: str
+    client: Client, verb: str, path: str, body: object, message: str
 ) -> None:
     reply = await client.control(verb, path, body)
     assert reply.status == 400
-    assert reply.json["error"].startswith(flaw)
+    assert reply.json["error"].startswith(message)
 
 
 async def test_number_without_end_is_refused(client: Client) -> None:

@@ -13,13 +13,13 @@ import pytest
 from app.simulator import Exchange, ExchangeOptions, FaultError, fault_kinds, index_price
 from app.simulator.fault_kinds import KINDS
 from app.simulator.responses import _CHANGES, _REPLACEMENTS, _RESPONSES
-from tests.simulator.asking import Client, until
+from tests.simulator.client import Client, until
 
 PRICE = b"GET /api/v2/public/get_index_price?index_name=btc_usd HTTP/1.1\r\nHost: exchange\r\n\r\n"
 SECOND_US = 1_000_000
 
 
-async def raw(exchange: Exchange) -> tuple[bytes, bytes]:
+async def raw_response(exchange: Exchange) -> tuple[bytes, bytes]:
     """Ask for a price over a socket; return head and body as they came until the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", exchange.listener.port)
     try:
@@ -63,7 +63,7 @@ async def test_error_may_come_under_any_status(exchange: Exchange, client: Clien
 
 async def test_html_is_a_bad_gateway(exchange: Exchange) -> None:
     exchange.add_fault("html")
-    head, body = await raw(exchange)
+    head, body = await raw_response(exchange)
     assert head.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert b"Content-Type: text/html" in head
     assert body.startswith(b"<html>")
@@ -71,7 +71,7 @@ async def test_html_is_a_bad_gateway(exchange: Exchange) -> None:
 
 async def test_empty_is_a_429_without_a_body(exchange: Exchange) -> None:
     exchange.add_fault("empty")
-    head, body = await raw(exchange)
+    head, body = await raw_response(exchange)
     assert head.startswith(b"HTTP/1.1 429 ")
     assert (content_length(head), body) == (0, b"")
 
@@ -79,14 +79,14 @@ async def test_empty_is_a_429_without_a_body(exchange: Exchange) -> None:
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_redirect_names_the_location(exchange: Exchange, status: int) -> None:
     exchange.add_fault("redirect", location="https://elsewhere.example/", status=status)
-    head, _ = await raw(exchange)
+    head, _ = await raw_response(exchange)
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     assert b"\r\nLocation: https://elsewhere.example/\r\n" in head
 
 
 async def test_cut_json_has_an_honest_length(exchange: Exchange) -> None:
     exchange.add_fault("cut")
-    head, body = await raw(exchange)
+    head, body = await raw_response(exchange)
     assert head.startswith(b"HTTP/1.1 200 ")
     assert content_length(head) == len(body) > 20
     with pytest.raises(json.JSONDecodeError):
@@ -95,28 +95,28 @@ async def test_cut_json_has_an_honest_length(exchange: Exchange) -> None:
 
 async def test_cut_connection_ends_before_the_promised_length(exchange: Exchange) -> None:
     exchange.add_fault("cut_connection")
-    head, body = await raw(exchange)
+    head, body = await raw_response(exchange)
     assert content_length(head) > len(body) > 20
 
 
 async def test_reset_is_a_connection_reset(exchange: Exchange) -> None:
     exchange.add_fault("reset")
     with pytest.raises(ConnectionResetError):
-        await raw(exchange)
+        await raw_response(exchange)
     assert exchange.requests[0].answered_us is None
 
 
 async def test_stall_answers_nothing_and_closes(exchange: Exchange) -> None:
     exchange.add_fault("stall", stall_seconds=0.1)
     started = time.monotonic()
-    assert await raw(exchange) == (b"", b"")
+    assert await raw_response(exchange) == (b"", b"")
     assert 0.1 <= time.monotonic() - started < 5
     assert exchange.requests[0].status is None
 
 
 async def test_dripping_head_never_ends(exchange: Exchange) -> None:
     exchange.add_fault("stall", stall_seconds=0.7, drip=True)
-    head, body = await raw(exchange)
+    head, body = await raw_response(exchange)
     assert head.split(b"\r\n")[:2] == [b"HTTP/1.1 200 OK", b"X-Drip: drop"]
     assert body == b""
 
@@ -133,10 +133,10 @@ async def test_client_that_gives_up_is_no_longer_in_flight(
 
 async def test_exchange_closes_promptly_while_a_stall_is_open() -> None:
     async with Exchange(ExchangeOptions(faults=({"kind": "stall"},))) as exchange:
-        asking = asyncio.create_task(raw(exchange))
-        await until(partial(_is_asked, exchange))
+        pending_request = asyncio.create_task(raw_response(exchange))
+        await until(partial(_has_requests, exchange))
         started = time.monotonic()
-    assert await asking == (b"", b"")
+    assert await pending_request == (b"", b"")
     assert time.monotonic() - started < 2
 
 
@@ -149,11 +149,11 @@ async def test_down_refuses_connections_and_comes_back_on_its_port(
         await client.control("GET", "state")
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", exchange.listener.port)
-    await until(partial(_answers, client))
+    await until(partial(_is_ok, client))
     assert (await client.control("GET", "faults")).json == []
 
 
-async def _is_asked(exchange: Exchange) -> bool:
+async def _has_requests(exchange: Exchange) -> bool:
     return len(exchange.requests) > 0
 
 
@@ -161,7 +161,7 @@ async def _is_idle(exchange: Exchange) -> bool:
     return not exchange.request_log.summary()["in_flight"]
 
 
-async def _answers(client: Client) -> bool:
+async def _is_ok(client: Client) -> bool:
     try:
         return (await client.price()).status == 200
     except aiohttp.ClientConnectionError:
@@ -171,10 +171,10 @@ async def _answers(client: Client) -> bool:
 async def test_going_down_drops_open_requests() -> None:
     async with Exchange() as exchange:
         exchange.add_fault("stall")
-        asking = asyncio.create_task(raw(exchange))
-        await until(partial(_is_asked, exchange))
+        pending_request = asyncio.create_task(raw_response(exchange))
+        await until(partial(_has_requests, exchange))
         exchange.add_fault("down", seconds=0.1)
-        assert await asking == (b"", b"")
+        assert await pending_request == (b"", b"")
 
 
 async def test_testnet_is_claimed(exchange: Exchange, client: Client) -> None:
@@ -262,7 +262,7 @@ async def test_fault_hits_so_many_times(exchange: Exchange, client: Client) -> N
 async def test_fault_ends_by_itself(exchange: Exchange, client: Client) -> None:
     exchange.add_fault("html", seconds=0.5)
     assert (await client.price()).status == 502
-    await until(partial(_answers, client))
+    await until(partial(_is_ok, client))
 
 
 async def test_first_fault_that_matches_hits_alone(exchange: Exchange, client: Client) -> None:
@@ -307,7 +307,7 @@ def test_every_kind_does_something_and_is_documented() -> None:
     assert [kind for kind in KINDS if f"`{kind}`" not in readme] == []
 
 
-BAD: list[tuple[dict[str, Any], str]] = [
+BAD_FAULTS: list[tuple[dict[str, Any], str]] = [
     ({}, "kind"),
     ({"kind": "nonsense"}, "kind"),
     ({"kind": ["html"]}, "kind"),
@@ -337,13 +337,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "flaw"), BAD, ids=[json.dumps(wanted) for wanted, _ in BAD])
+@pytest.mark.parametrize(
+    ("fault", "message"), BAD_FAULTS, ids=[json.dumps(fault) for fault, _ in BAD_FAULTS]
+)
 async def test_senseless_fault_is_refused_by_name(
-    client: Client, wanted: dict[str, Any], flaw: str
+    client: Client, fault: dict[str, Any], message: str
 ) -> None:
-    reply = await client.control("POST", "faults", wanted)
+    reply = await client.control("POST", "faults", fault)
     assert reply.status == 400
-    assert reply.json["error"].startswith(f"{flaw}: ")
+    assert reply.json["error"].startswith(f"{message}: ")
     assert (await client.control("GET", "faults")).json == []
 
 

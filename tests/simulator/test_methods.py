@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from app.simulator import Exchange, ExchangeOptions, index_mean, index_price
-from tests.simulator.asking import Client
+from tests.simulator.client import Client
 
 ENVELOPE = {"jsonrpc", "result", "usIn", "usOut", "usDiff", "testnet"}
 MISSING_PARAMS = {"code": -32000, "message": "Missing params"}

@@ -18,14 +18,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.simulator.asking import until
+from tests.simulator.client import until
 
 COMMAND = (sys.executable, "-m", "app", "exchange")
 GREETING = "exchange listening on "
 
 
 @asynccontextmanager
-async def running(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def running_command(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Start the command and yield it with the URL that it printed."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -41,7 +41,7 @@ async def running(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Proce
         await process.communicate()
 
 
-async def fails(*options: str) -> str:
+async def error_output(*options: str) -> str:
     """Start the command with options that it refuses; return what it says."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -55,11 +55,11 @@ async def fails(*options: str) -> str:
 async def test_signal_ends_it_with_0_while_a_stall_is_open(number: signal.Signals) -> None:
     stall = json.dumps({"kind": "stall", "method": "get_time"})
     async with (
-        running("--fault", stall) as (process, url),
+        running_command("--fault", stall) as (process, url),
         aiohttp.ClientSession() as session,
     ):
         stalled = asyncio.create_task(session.get(f"{url}/api/v2/public/get_time"))
-        await until(lambda: _is_asked(session, url))
+        await until(lambda: _has_requests(session, url))
         process.send_signal(number)
         assert await asyncio.wait_for(process.wait(), 5) == 0
         with pytest.raises(aiohttp.ClientConnectionError):
@@ -68,7 +68,7 @@ async def test_signal_ends_it_with_0_while_a_stall_is_open(number: signal.Signal
 
 async def test_reset_works_in_a_process_too() -> None:
     async with (
-        running("--fault", '{"kind":"reset"}') as (_, url),
+        running_command("--fault", '{"kind":"reset"}') as (_, url),
         aiohttp.ClientSession() as session,
     ):
         with pytest.raises(aiohttp.ClientConnectionError):
@@ -83,7 +83,7 @@ async def test_options_reach_the_exchange() -> None:
         *("--index", "mars_usd", "--index", "moon_usd", "--testnet", "--seed", "1"),
         *("--fault", '{"kind":"html","index":"moon_usd"}'),
     ]
-    async with running(*options) as (_, url), aiohttp.ClientSession() as session:
+    async with running_command(*options) as (_, url), aiohttp.ClientSession() as session:
         state = await _state(session, url)
         assert state["clock"] == {"offset_ms": 5, "jitter_ms": [-1, 2]}
         assert state["delay"] == {"fixed_ms": 1, "random_ms": [0, 3]}
@@ -99,7 +99,7 @@ async def test_tls_is_served(tmp_path: Path) -> None:
     certificate, key = _self_signed(tmp_path)
     trust = ssl.create_default_context(cafile=str(certificate))
     async with (
-        running("--tls-cert", str(certificate), "--tls-key", str(key)) as (_, url),
+        running_command("--tls-cert", str(certificate), "--tls-key", str(key)) as (_, url),
         aiohttp.ClientSession() as session,
         session.get(f"{url}/api/v2/public/status", ssl=trust) as reply,
     ):
@@ -125,13 +125,13 @@ async def test_tls_is_served(tmp_path: Path) -> None:
 async def test_bad_option_ends_with_one_line_and_2(
     options: tuple[str, ...], complaint: str
 ) -> None:
-    errors = await fails(*options)
+    errors = await error_output(*options)
     assert errors.startswith(f"exchange: {complaint}")
     assert errors.count("\n") == 1
 
 
 async def test_verbose_prints_every_request() -> None:
-    async with running("--verbose") as (process, url), aiohttp.ClientSession() as session:
+    async with running_command("--verbose") as (process, url), aiohttp.ClientSession() as session:
         async with session.get(f"{url}/api/v2/public/status") as reply:
             assert reply.status == 200
         assert process.stderr is not None
@@ -140,13 +140,13 @@ async def test_verbose_prints_every_request() -> None:
 
 
 async def test_taken_port_ends_with_one_line_and_2() -> None:
-    async with running() as (_, url):
-        errors = await fails("--port", url.rpartition(":")[2])
+    async with running_command() as (_, url):
+        errors = await error_output("--port", url.rpartition(":")[2])
         assert errors.startswith("exchange: ")
         assert errors.count("\n") == 1
 
 
-async def _is_asked(session: aiohttp.ClientSession, url: str) -> bool:
+async def _has_requests(session: aiohttp.ClientSession, url: str) -> bool:
     return bool((await _state(session, url))["requests"]["in_flight"])
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app.simulator import Exchange
 from app.simulator.request_log import RequestLog
-from tests.simulator.asking import Client
+from tests.simulator.client import Client
 
 
 def test_record_keeps_the_latest_and_says_that_it_overflowed() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.simulator import Exchange
-from tests.simulator.asking import Client
+from tests.simulator.client import Client
 
 ROOT = "/api/v2"
 PRICE = "/api/v2/public/get_index_price"

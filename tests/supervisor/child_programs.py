@@ -1,4 +1,4 @@
-"""What tests of processes share: tiny programs, a listener, ways to wait and to look."""
+"""Small programs and helpers for tests of processes."""
 
 import asyncio
 import os
@@ -15,25 +15,25 @@ PROJECT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT)}
 """For programs that import the project from any folder."""
 
-FOREVER = "import time; time.sleep(60)"
+SLEEP_PROGRAM = "import time; time.sleep(60)"
 
 
-class Listener(Output):
-    """Remembers what children and their supervisor said."""
+class RecordingOutput(Output):
+    """Stores the output of the children and the messages of their supervisor."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
-        self.notes: list[str] = []
+        self.messages: list[str] = []
 
     def write_line(self, name: str, text: str) -> None:
         self.lines.append((name, text))
 
     def write_message(self, text: str) -> None:
-        self.notes.append(text)
+        self.messages.append(text)
 
 
-def python(program: str, *arguments: object) -> list[str]:
-    """Write a program down as a command line."""
+def python_command(program: str, *arguments: object) -> list[str]:
+    """Return the command line that runs a program."""
     return [sys.executable, "-c", program, *map(str, arguments)]
 
 
@@ -45,7 +45,7 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
         await asyncio.sleep(0.01)
 
 
-def lives(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Say whether a process runs, as opposed to being gone or a zombie."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
@@ -53,6 +53,6 @@ def lives(pid: int) -> bool:
         return False
 
 
-def number_in(file: Path) -> int:
+def read_number(file: Path) -> int:
     """Read a number that a program writes, 0 before it did."""
     return int(file.read_text() or 0) if file.exists() else 0

@@ -11,9 +11,15 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from tests.supervisor.child_programs import ENVIRONMENT, lives, number_in, python, until
+from tests.supervisor.child_programs import (
+    ENVIRONMENT,
+    is_running,
+    python_command,
+    read_number,
+    until,
+)
 
-SUPERVISOR = """
+SUPERVISOR_PROGRAM = """
 import asyncio, pathlib, signal, sys
 from app.supervisor.output import TerminalOutput
 from app.supervisor.probes import HeartbeatProbe
@@ -42,7 +48,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which it is not where tests run 
 with TerminalOutput() as terminal:
     asyncio.run(main())
 """
-BEATING = """
+HEARTBEAT_PROGRAM = """
 import os, pathlib, subprocess, sys, time
 folder = pathlib.Path(sys.argv[1])
 with (folder / "starts").open("a") as starts:
@@ -54,8 +60,10 @@ while True:
     (folder / "heartbeat").touch()
     time.sleep(0.02)
 """
-DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + BEATING
-KILLED_TOO_EARLY = """
+SIGTERM_IGNORING_PROGRAM = (
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + HEARTBEAT_PROGRAM
+)
+KILLED_AT_SPAWN_PROGRAM = """
 import asyncio, os, signal, sys
 from app.supervisor.output import Output
 from app.supervisor.processes import ProcessSpec, Process
@@ -67,16 +75,16 @@ def announce(pid):
 child = ProcessSpec(name="child", argv=["/usr/bin/touch", sys.argv[1] + "/ran"])
 asyncio.run(Process.spawn(child, Output(), announce))
 """
-MUTE = BEATING.replace("touch()", "exists()")
+NEVER_READY_PROGRAM = HEARTBEAT_PROGRAM.replace("touch()", "exists()")
 
 
 @asynccontextmanager
-async def supervising(folder: Path, child: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running_supervisor(folder: Path, child: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a supervisor of one child in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        SUPERVISOR,
+        SUPERVISOR_PROGRAM,
         child,
         folder,
         env=ENVIRONMENT,
@@ -84,39 +92,41 @@ async def supervising(folder: Path, child: str) -> AsyncIterator[asyncio.subproc
         start_new_session=True,
     )
     try:
-        await until(lambda: number_in(folder / "child"))
+        await until(lambda: read_number(folder / "child"))
         yield process
     finally:
-        for pid in (process.pid, number_in(folder / "child"), number_in(folder / "grandchild")):
-            if lives(pid):
+        for pid in (process.pid, read_number(folder / "child"), read_number(folder / "grandchild")):
+            if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
         await process.communicate()
 
 
-def left(folder: Path) -> bool:
-    return lives(number_in(folder / "child")) or lives(number_in(folder / "grandchild"))
+def is_any_child_left(folder: Path) -> bool:
+    return is_running(read_number(folder / "child")) or is_running(
+        read_number(folder / "grandchild")
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_everything_with_code_0(tmp_path: Path, number: signal.Signals) -> None:
-    async with supervising(tmp_path, BEATING) as process:
+    async with running_supervisor(tmp_path, HEARTBEAT_PROGRAM) as process:
         await until((tmp_path / "started").exists)
         process.send_signal(number)
 
         assert await process.wait() == 0
-        await until(lambda: not left(tmp_path))
+        await until(lambda: not is_any_child_left(tmp_path))
 
 
 async def test_a_signal_ends_a_start_that_takes_long(tmp_path: Path) -> None:
-    async with supervising(tmp_path, MUTE) as process:
+    async with running_supervisor(tmp_path, NEVER_READY_PROGRAM) as process:
         process.send_signal(signal.SIGTERM)
 
         assert await process.wait() == 0
-        await until(lambda: not left(tmp_path))
+        await until(lambda: not is_any_child_left(tmp_path))
 
 
 async def test_a_second_signal_kills(tmp_path: Path) -> None:
-    async with supervising(tmp_path, DEAF) as process:
+    async with running_supervisor(tmp_path, SIGTERM_IGNORING_PROGRAM) as process:
         await until((tmp_path / "started").exists)
         process.send_signal(signal.SIGINT)
         await asyncio.sleep(0.3)
@@ -126,25 +136,25 @@ async def test_a_second_signal_kills(tmp_path: Path) -> None:
 
         async with asyncio.timeout(5):  # far below the grace of a deaf child
             assert await process.wait() == 0
-        await until(lambda: not left(tmp_path))
+        await until(lambda: not is_any_child_left(tmp_path))
 
 
 async def test_a_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
-    async with supervising(tmp_path, BEATING) as process:
+    async with running_supervisor(tmp_path, HEARTBEAT_PROGRAM) as process:
         process.kill()
 
-        await until(lambda: not left(tmp_path))
+        await until(lambda: not is_any_child_left(tmp_path))
 
 
 def reaper_of(pid: int) -> psutil.Process | None:
-    living = [child for child in psutil.Process(pid).children() if lives(child.pid)]
+    living = [child for child in psutil.Process(pid).children() if is_running(child.pid)]
     return next((child for child in living if "orphan_reaper.py" in str(child.cmdline())), None)
 
 
 async def test_a_killed_reaper_is_replaced_by_one_that_knows_the_children(
     tmp_path: Path,
 ) -> None:
-    async with supervising(tmp_path, BEATING) as process:
+    async with running_supervisor(tmp_path, HEARTBEAT_PROGRAM) as process:
         first = reaper_of(process.pid)
         assert first is not None
         first.kill()
@@ -152,24 +162,26 @@ async def test_a_killed_reaper_is_replaced_by_one_that_knows_the_children(
         await until((tmp_path / "started").exists)
         process.kill()
 
-        await until(lambda: not left(tmp_path))
+        await until(lambda: not is_any_child_left(tmp_path))
 
 
 async def test_a_child_does_nothing_before_somebody_knows_of_it(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *python(KILLED_TOO_EARLY, tmp_path), env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
+        *python_command(KILLED_AT_SPAWN_PROGRAM, tmp_path),
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
 
     assert process.returncode == -signal.SIGKILL
-    await until(lambda: not lives(int(out)))
+    await until(lambda: not is_running(int(out)))
     assert not (tmp_path / "ran").exists()
 
 
 async def test_a_suspended_supervisor_takes_nobody_for_hung(tmp_path: Path) -> None:
-    async with supervising(tmp_path, BEATING) as process:
+    async with running_supervisor(tmp_path, HEARTBEAT_PROGRAM) as process:
         await until((tmp_path / "started").exists)
-        child = number_in(tmp_path / "child")
+        child = read_number(tmp_path / "child")
         process.send_signal(signal.SIGSTOP)
         os.kill(child, signal.SIGSTOP)
         await asyncio.sleep(1.5)  # longer than the silence that a hung child is allowed
@@ -184,7 +196,9 @@ async def test_a_suspended_supervisor_takes_nobody_for_hung(tmp_path: Path) -> N
 
 
 async def test_output_is_prefixed_and_plain_without_a_terminal(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "print('hello', flush=True)" + BEATING) as process:
+    async with running_supervisor(
+        tmp_path, "print('hello', flush=True)" + HEARTBEAT_PROGRAM
+    ) as process:
         await until((tmp_path / "started").exists)
         process.send_signal(signal.SIGTERM)
         out, _ = await process.communicate()

@@ -20,25 +20,25 @@ def _return(consumer: Any) -> None:  # noqa: ANN401  # celery's
     consumer.blueprint.state = bootsteps.CLOSE
 
 
-WAYS: dict[str, Callable[[Any], None]] = {
+ENDINGS: dict[str, Callable[[Any], None]] = {
     "breaks": _break,
     "terminates": _terminate,
     "returns": _return,
 }
 
 
-class Ending(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
+class EndWorkerStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
     """Ends the worker as soon as it has a connection."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
 
     def start(self, consumer: Any) -> None:  # noqa: ANN401  # same
-        WAYS[sys.argv[-1]](consumer)
+        ENDINGS[sys.argv[-1]](consumer)
 
 
 if __name__ == "__main__":
     from app.celery_app import celery
     from app.entrypoints import run_worker
 
-    celery.steps["consumer"].add(Ending)
+    celery.steps["consumer"].add(EndWorkerStep)
     run_worker()

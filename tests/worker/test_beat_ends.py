@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from tests.clients.wire import pour
+from tests.clients.socket_servers import copy_stream
 from tests.conftest import Servers
 from tests.processes import Processes
 from tests.waiting import until
@@ -23,39 +23,39 @@ TOO_LONG_SECONDS = 4
 
 
 class HangingBroker:
-    """A way to Valkey on which a task can be lost: its sender waits for an answer."""
+    """A relay to Valkey that can drop tasks, so that the sender waits for an answer forever."""
 
     def __init__(self) -> None:
         self.url = ""
-        self._loses = False
-        self._has_lost = asyncio.Event()
+        self._drops_tasks = False
+        self._has_dropped = asyncio.Event()
 
-    async def lose_one(self) -> None:
-        """Lose the tasks from now on, and wait for the first."""
-        self._loses = True
-        await self._has_lost.wait()
+    async def drop_next_task(self) -> None:
+        """Drop all tasks from now on, and wait for the first one."""
+        self._drops_tasks = True
+        await self._has_dropped.wait()
 
     @asynccontextmanager
     async def running(self, target: str) -> AsyncIterator["HangingBroker"]:
         port = int(target.rpartition(":")[2].partition("/")[0])
 
-        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             answers, requests = await asyncio.open_connection("127.0.0.1", port)
-            answering = asyncio.create_task(pour(answers, writer))
-            while piece := await reader.read(65_536):
-                if self._loses and b"LPUSH" in piece:
-                    self._has_lost.set()
+            answer_copier = asyncio.create_task(copy_stream(answers, writer))
+            while chunk := await reader.read(65_536):
+                if self._drops_tasks and b"LPUSH" in chunk:
+                    self._has_dropped.set()
                 else:
-                    requests.write(piece)
+                    requests.write(chunk)
             requests.close()
-            await answering
+            await answer_copier
 
-        async with await asyncio.start_server(pass_on, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
             self.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
             yield self
 
 
-async def _waits(process: psutil.Process) -> bool:
+async def _is_sleeping(process: psutil.Process) -> bool:
     return bool(process.status() == psutil.STATUS_SLEEPING)
 
 
@@ -72,8 +72,8 @@ async def test_beat_that_waits_for_its_broker_ends_when_told(
         with Processes(settings.model_copy(update=changes), tmp_path) as processes:
             beat = processes.beat()
             await until(lambda: redis.exists("celery"), 40)
-            await broker.lose_one()
-            await until(partial(_waits, psutil.Process(beat.popen.pid)))
+            await broker.drop_next_task()
+            await until(partial(_is_sleeping, psutil.Process(beat.popen.pid)))
             beat.popen.send_signal(number)
-            ended = await asyncio.to_thread(beat.popen.wait, TOO_LONG_SECONDS)
-            assert ended == 0, beat.output
+            exit_code = await asyncio.to_thread(beat.popen.wait, TOO_LONG_SECONDS)
+            assert exit_code == 0, beat.output

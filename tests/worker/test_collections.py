@@ -34,31 +34,33 @@ def collections(settings: Settings) -> ModuleType:
 
 @pytest.fixture
 def read_status(collections: ModuleType) -> ReadStatus:  # noqa: ARG001  # same
-    """Ask how far a task is."""
+    """The function that reads the status of a task."""
     from app.tasks.requests import read_status as read  # noqa: PLC0415  # Celery reads the environment
 
     return read
 
 
 @pytest.fixture
-def many(settings: Settings) -> Settings:
+def many_tickers(settings: Settings) -> Settings:
     return settings.model_copy(update={"tickers": MANY})
 
 
-def _end(task_id: str, share: int, outcome: CollectionResult, state: str = "SUCCESS") -> None:
-    """Store a part's end as a worker does."""
+def _store_result(
+    task_id: str, share: int, outcome: CollectionResult, state: str = "SUCCESS"
+) -> None:
+    """Store the result of one shard as a worker does."""
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
     celery.backend.store_result(f"{task_id}.{share}", asdict(outcome), state)
 
 
-def _fail(task_id: str, share: int, error: Exception) -> None:
+def _store_failure(task_id: str, share: int, error: Exception) -> None:
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
     celery.backend.mark_as_failure(f"{task_id}.{share}", error)
 
 
-async def state_of(
+async def fetch_state(
     read_status: ReadStatus, settings: Settings, redis: Redis, task_id: str
 ) -> tuple[str, CollectionResult | None]:
     status = await read_status(settings, redis, task_id)
@@ -70,9 +72,9 @@ async def _messages(redis: Redis) -> list[dict[str, Any]]:
 
 
 async def test_start_publishes_a_task_per_share(
-    collections: ModuleType, many: Settings, redis: Redis
+    collections: ModuleType, many_tickers: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start_collection(many, redis)
+    task_id = await collections.start_collection(many_tickers, redis)
     messages = await _messages(redis)
     ids = {message["headers"]["id"] for message in messages}
     assert ids == {f"{task_id}.{share}" for share in range(3)}
@@ -83,9 +85,9 @@ async def test_start_publishes_a_task_per_share(
 
 
 async def test_no_message_carries_a_time_of_the_senders_clock(
-    collections: ModuleType, many: Settings, redis: Redis
+    collections: ModuleType, many_tickers: Settings, redis: Redis
 ) -> None:
-    await collections.start_collection(many, redis)
+    await collections.start_collection(many_tickers, redis)
     for message in await _messages(redis):
         assert (message["headers"]["eta"], message["headers"]["expires"]) == (None, None)
 
@@ -98,25 +100,25 @@ async def test_id_is_kept_for_a_day(
 
 
 async def test_state_is_pending_until_a_part_begins(
-    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many_tickers: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start_collection(many, redis)
-    assert await state_of(read_status, many, redis, task_id) == ("PENDING", None)
-    _end(task_id, 1, CollectionResult(), "STARTED")
-    assert await state_of(read_status, many, redis, task_id) == ("STARTED", None)
-    _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
-    _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
-    assert await state_of(read_status, many, redis, task_id) == ("STARTED", None)
+    task_id = await collections.start_collection(many_tickers, redis)
+    assert await fetch_state(read_status, many_tickers, redis, task_id) == ("PENDING", None)
+    _store_result(task_id, 1, CollectionResult(), "STARTED")
+    assert await fetch_state(read_status, many_tickers, redis, task_id) == ("STARTED", None)
+    _store_result(task_id, 0, CollectionResult(stored=["t000_usd"]))
+    _store_result(task_id, 1, CollectionResult(stored=["t001_usd"]))
+    assert await fetch_state(read_status, many_tickers, redis, task_id) == ("STARTED", None)
 
 
 async def test_result_joins_all_parts(
-    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many_tickers: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start_collection(many, redis)
-    _end(task_id, 0, CollectionResult(stored=["t000_usd"], already=["t003_usd"]))
-    _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
-    _end(task_id, 2, CollectionResult(already=["t002_usd"]))
-    status = await read_status(many, redis, task_id)
+    task_id = await collections.start_collection(many_tickers, redis)
+    _store_result(task_id, 0, CollectionResult(stored=["t000_usd"], already=["t003_usd"]))
+    _store_result(task_id, 1, CollectionResult(stored=["t001_usd"]))
+    _store_result(task_id, 2, CollectionResult(already=["t002_usd"]))
+    status = await read_status(many_tickers, redis, task_id)
     assert status.state == "SUCCESS"
     assert status.result == CollectionResult(
         stored=["t000_usd", "t001_usd"], already=["t003_usd", "t002_usd"]
@@ -124,21 +126,21 @@ async def test_result_joins_all_parts(
 
 
 async def test_part_that_failed_for_some_tickers_tells_of_all(
-    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many_tickers: Settings, redis: Redis
 ) -> None:
-    task_id = await collections.start_collection(many, redis)
+    task_id = await collections.start_collection(many_tickers, redis)
     failed = {"t001_usd": "exchange_timeout"}
-    _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
-    _fail(
+    _store_result(task_id, 0, CollectionResult(stored=["t000_usd"]))
+    _store_failure(
         task_id, 1, CollectionFailed(asdict(CollectionResult(stored=["t004_usd"], failed=failed)))
     )
-    _end(task_id, 2, CollectionResult())
-    status = await read_status(many, redis, task_id)
+    _store_result(task_id, 2, CollectionResult())
+    status = await read_status(many_tickers, redis, task_id)
     assert status.state == "FAILURE"
     assert status.result == CollectionResult(stored=["t000_usd", "t004_usd"], failed=failed)
 
 
-BROKEN: list[tuple[Exception, str]] = [
+FAILURES: list[tuple[Exception, str]] = [
     (DatabaseUnavailable("away"), "database_unavailable"),
     (TimeLimitExceeded(110), "internal_error"),
     (WorkerLostError("killed"), "internal_error"),
@@ -148,14 +150,14 @@ BROKEN: list[tuple[Exception, str]] = [
 
 
 async def test_every_ticker_of_a_part_that_broke_has_failed(
-    collections: ModuleType, read_status: ReadStatus, many: Settings, redis: Redis
+    collections: ModuleType, read_status: ReadStatus, many_tickers: Settings, redis: Redis
 ) -> None:
-    for error, code in BROKEN:
-        task_id = await collections.start_collection(many, redis)
-        _end(task_id, 0, CollectionResult(stored=["t000_usd"]))
-        _end(task_id, 1, CollectionResult(stored=["t001_usd"]))
-        _fail(task_id, 2, error)
-        status = await read_status(many, redis, task_id)
+    for error, code in FAILURES:
+        task_id = await collections.start_collection(many_tickers, redis)
+        _store_result(task_id, 0, CollectionResult(stored=["t000_usd"]))
+        _store_result(task_id, 1, CollectionResult(stored=["t001_usd"]))
+        _store_failure(task_id, 2, error)
+        status = await read_status(many_tickers, redis, task_id)
         assert status.state == "FAILURE"
         assert status.result.failed == dict.fromkeys(MANY[2::3], code)
         assert status.result.stored == ["t000_usd", "t001_usd"]

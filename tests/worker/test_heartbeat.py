@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def work_in_a_child(liveness: Liveness) -> None:
+def beat_in_a_child(liveness: Liveness) -> None:
     """Let a forked child show that it works, and wait for its end."""
     pid = os.fork()
     if pid == 0:
@@ -72,12 +72,12 @@ def test_wait_for_the_broker_is_excused(clock: Clock) -> None:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks beside threads
 def test_pool_whose_children_show_nothing_is_stuck_only_while_it_has_work(clock: Clock) -> None:
     liveness = Liveness()
-    work_in_a_child(liveness)
+    beat_in_a_child(liveness)
     pass_seconds(100, clock, liveness, is_idle=True)
     assert is_alive(liveness), "an idle worker is none that hangs"
     pass_seconds(int(POOL_TIMEOUT_SECONDS) + 1, clock, liveness, is_idle=False)
     assert not is_alive(liveness)
-    work_in_a_child(liveness)
+    beat_in_a_child(liveness)
     assert is_alive(liveness)
 
 

@@ -20,7 +20,7 @@ from tests.repositories.rows import store
 from tests.waiting import until
 
 COLLECT = "app.tasks.prices.collect"
-SELDOM = {
+OCCASIONAL_TASKS = {
     "app.tasks.prices.check_summaries",
     "app.tasks.prices.check_tickers",
     "app.tasks.prices.tidy",
@@ -31,15 +31,15 @@ WAKE_SECONDS = 0.5
 
 
 @pytest.fixture
-def fast(settings: Settings, exchange: Exchange) -> Settings:
+def fast_settings(settings: Settings, exchange: Exchange) -> Settings:
     """Settings of a collection every two seconds."""
     set_phase(exchange, 0.2, interval=2)
     return settings.model_copy(update={"collect_interval_seconds": 2})
 
 
 @pytest.fixture
-async def processes(fast: Settings, tmp_path: Path) -> AsyncIterator[Processes]:
-    with Processes(fast, tmp_path) as started:
+async def processes(fast_settings: Settings, tmp_path: Path) -> AsyncIterator[Processes]:
+    with Processes(fast_settings, tmp_path) as started:
         yield started
 
 
@@ -114,14 +114,14 @@ async def test_beat_wakes_at_once_and_then_on_the_grid(processes: Processes, red
     The test used to bound the number of messages, which grew with every half second between
     beat's start and the look.
     """
-    started = await _seconds(redis)
+    started = await _redis_time(redis)
     beat = processes.beat()
     await until(lambda: _has_sent(redis, COLLECT, 4), 40)
     beat.stop()
     sent = await _sent_tasks(redis)
-    cells = int(await _seconds(redis) / WAKE_SECONDS) - int(started / WAKE_SECONDS) + 1
-    assert 4 <= sent.pop(COLLECT) <= cells
-    assert sent.keys() == SELDOM
+    periods = int(await _redis_time(redis) / WAKE_SECONDS) - int(started / WAKE_SECONDS) + 1
+    assert 4 <= sent.pop(COLLECT) <= periods
+    assert sent.keys() == OCCASIONAL_TASKS
     assert all(count <= 2 for count in sent.values()), "once, or twice where a cell began meanwhile"
 
 
@@ -135,7 +135,7 @@ async def _sent_tasks(redis: Redis) -> Counter[str]:
     return Counter(json.loads(message)["headers"]["task"] for message in messages)
 
 
-async def _seconds(redis: Redis) -> float:
+async def _redis_time(redis: Redis) -> float:
     seconds, microseconds = await redis.time()
     return float(seconds) + microseconds / 1_000_000
 

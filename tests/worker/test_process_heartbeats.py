@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from app.core.settings import Settings
 from app.redis.heartbeats import read_heartbeats
 from app.simulator import Exchange
-from tests.api.client import Api, serving
+from tests.api.client import ApiClient, running_api
 from tests.conftest import set_phase
 from tests.processes import Processes
 from tests.waiting import until
@@ -37,53 +37,55 @@ async def processes(settings: Settings, tmp_path: Path) -> AsyncIterator[Process
 
 
 @pytest.fixture
-async def api(settings: Settings) -> AsyncIterator[Api]:
-    async with serving(settings) as serves:
-        yield serves
+async def api(settings: Settings) -> AsyncIterator[ApiClient]:
+    async with running_api(settings) as client:
+        yield client
 
 
-async def checks(api: Api) -> dict[str, dict[str, str]]:
+async def fetch_checks(api: ApiClient) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = (await api.get("/health/collector")).json()["checks"]
     return found
 
 
-async def healthy(api: Api) -> bool:
+async def is_healthy(api: ApiClient) -> bool:
     return (await api.get("/health/collector")).status == 200
 
 
 @pytest.mark.accept
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTERM], ids=lambda s: s.name)
 async def test_stopped_beat_is_told_within_two_intervals(
-    processes: Processes, api: Api, number: signal.Signals
+    processes: Processes, api: ApiClient, number: signal.Signals
 ) -> None:
     worker, beat = processes.worker(), processes.beat()
 
-    async def at_work() -> bool:
-        found = await checks(api)
-        return "reported" in found["beat"]["detail"] and await healthy(api)
+    async def are_healthy() -> bool:
+        found = await fetch_checks(api)
+        return "reported" in found["beat"]["detail"] and await is_healthy(api)
 
-    await until(at_work, 60)
+    await until(are_healthy, 60)
     os.kill(beat.popen.pid, number)
 
-    async def told() -> bool:
-        return (await checks(api))["beat"]["detail"].startswith("beat has been silent for ")
+    async def is_reported() -> bool:
+        return (await fetch_checks(api))["beat"]["detail"].startswith("beat has been silent for ")
 
-    async def stale() -> bool:
-        return ": beat has been silent for " in (await checks(api))["deribit:btc_usd"]["detail"]
+    async def is_named_by_ticker() -> bool:
+        return (
+            ": beat has been silent for " in (await fetch_checks(api))["deribit:btc_usd"]["detail"]
+        )
 
-    await until(told, 2 * INTERVAL)
-    assert (await checks(api))["worker"]["status"] == "ok"
-    await until(stale, 40)
+    await until(is_reported, 2 * INTERVAL)
+    assert (await fetch_checks(api))["worker"]["status"] == "ok"
+    await until(is_named_by_ticker, 40)
     os.kill(beat.popen.pid, signal.SIGCONT)
     if number is signal.SIGTERM:
         processes.beat()
-    await until(lambda: healthy(api), 60)
+    await until(lambda: is_healthy(api), 60)
     assert worker.popen.poll() is None
 
 
 @pytest.mark.accept
 async def test_solo_worker_gives_signs_while_it_waits_for_the_exchange(
-    processes: Processes, exchange: Exchange, redis: Redis, api: Api
+    processes: Processes, exchange: Exchange, redis: Redis, api: ApiClient
 ) -> None:
     """Its main loop stands still meanwhile; the task's own turns."""
     exchange.add_fault("stall")
@@ -94,17 +96,19 @@ async def test_solo_worker_gives_signs_while_it_waits_for_the_exchange(
     await until(lambda: asyncio.sleep(0, exchange.requests), 40)
     asked_at = (await redis.time())[0]
 
-    async def is_silent_or_has_waited() -> bool:
+    async def has_waited_without_silence() -> bool:
         assert min((await read_heartbeats(redis)).workers.values()) < 4
         return bool((await redis.time())[0] - asked_at > INTERVAL)
 
-    await until(is_silent_or_has_waited)
+    await until(has_waited_without_silence)
     worker.kill()
 
-    async def told() -> bool:
-        return (await checks(api))["worker"]["detail"].startswith("no worker has reported for ")
+    async def is_reported() -> bool:
+        return (await fetch_checks(api))["worker"]["detail"].startswith(
+            "no worker has reported for "
+        )
 
-    await until(told)
+    await until(is_reported)
 
 
 @pytest.mark.accept
@@ -120,16 +124,18 @@ async def test_worker_whose_children_are_all_stopped_gives_no_sign(
     for child in children:
         child.suspend()
 
-    def both_silent(seconds: float) -> bool:
+    def is_file_older_than(seconds: float) -> bool:
         return time.time() - file.stat().st_mtime > seconds
 
-    async def silent() -> bool:
-        return both_silent(3) and min((await read_heartbeats(redis)).workers.values()) > 3
+    async def are_silent() -> bool:
+        return is_file_older_than(3) and min((await read_heartbeats(redis)).workers.values()) > 3
 
-    async def back() -> bool:
-        return not both_silent(3) and min((await read_heartbeats(redis)).workers.values()) < 3
+    async def are_back() -> bool:
+        return (
+            not is_file_older_than(3) and min((await read_heartbeats(redis)).workers.values()) < 3
+        )
 
-    await until(silent, 40)
+    await until(are_silent, 40)
     for child in children:
         child.resume()
-    await until(back)
+    await until(are_back)

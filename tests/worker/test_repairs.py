@@ -16,14 +16,14 @@ from app.domain.prices import TimeRange
 from app.domain.repairs import RepairRequest, RepairResult
 from app.simulator import Exchange
 from tests.processes import Processes
-from tests.services.outages import backfilled, given_up, record
+from tests.services.price_gaps import backfilled_slots, store_with_gaps, unfillable_reasons
 from tests.waiting import until
 
 # Celery's backend calls what redis-py deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
-WISH = RepairRequest("deribit", "btc_usd", TimeRange(60, 120), force=True)
-LOST = range(10, 15)
+REQUEST = RepairRequest("deribit", "btc_usd", TimeRange(60, 120), force=True)
+MISSING = range(10, 15)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def repairs(settings: Settings) -> ModuleType:
     return module
 
 
-async def _look(settings: Settings, redis: Redis, task_id: str) -> tuple[str, object]:
+async def _fetch_status(settings: Settings, redis: Redis, task_id: str) -> tuple[str, object]:
     from app.tasks.requests import read_status  # noqa: PLC0415  # Celery reads the environment
 
     status = await read_status(settings, redis, task_id)
@@ -49,7 +49,7 @@ def _backend() -> Any:  # noqa: ANN401  # celery ships no types
 
 
 async def test_wish_travels_whole(repairs: ModuleType, redis: Redis) -> None:
-    task_id = await repairs.start_repair(redis, WISH)
+    task_id = await repairs.start_repair(redis, REQUEST)
     (raw,) = await redis.lrange("celery", 0, -1)
     headers = json.loads(raw)["headers"]
     assert (headers["id"], headers["task"]) == (f"{task_id}.0", "app.tasks.repairs.backfill")
@@ -67,21 +67,21 @@ async def test_wish_travels_whole(repairs: ModuleType, redis: Redis) -> None:
 async def test_status_follows_the_repair(
     repairs: ModuleType, settings: Settings, redis: Redis
 ) -> None:
-    task_id = await repairs.start_repair(redis, WISH)
-    assert await _look(settings, redis, task_id) == ("PENDING", None)
+    task_id = await repairs.start_repair(redis, REQUEST)
+    assert await _fetch_status(settings, redis, task_id) == ("PENDING", None)
     _backend().store_result(f"{task_id}.0", None, "STARTED")
-    assert await _look(settings, redis, task_id) == ("STARTED", None)
+    assert await _fetch_status(settings, redis, task_id) == ("STARTED", None)
     _backend().store_result(f"{task_id}.0", asdict(RepairResult(5, 4, 3)), "SUCCESS")
-    assert await _look(settings, redis, task_id) == ("SUCCESS", RepairResult(5, 4, 3))
+    assert await _fetch_status(settings, redis, task_id) == ("SUCCESS", RepairResult(5, 4, 3))
 
 
 async def test_repair_that_failed_for_a_ticker_tells_of_all(
     repairs: ModuleType, settings: Settings, redis: Redis
 ) -> None:
-    task_id = await repairs.start_repair(redis, WISH)
+    task_id = await repairs.start_repair(redis, REQUEST)
     repaired = RepairResult(filled=5, remaining=1, failed={"eth_usd": "exchange_timeout"})
     _backend().mark_as_failure(f"{task_id}.0", RepairFailed(asdict(repaired)))
-    assert await _look(settings, redis, task_id) == ("FAILURE", repaired)
+    assert await _fetch_status(settings, redis, task_id) == ("FAILURE", repaired)
 
 
 async def test_repair_that_broke_tells_its_code(
@@ -91,9 +91,9 @@ async def test_repair_that_broke_tells_its_code(
         (DatabaseUnavailable("x"), "database_unavailable"),
         (KeyError("x"), "internal_error"),
     ):
-        task_id = await repairs.start_repair(redis, WISH)
+        task_id = await repairs.start_repair(redis, REQUEST)
         _backend().mark_as_failure(f"{task_id}.0", error)
-        assert await _look(settings, redis, task_id) == (
+        assert await _fetch_status(settings, redis, task_id) == (
             "FAILURE",
             RepairResult(failed={"*": code}),
         )
@@ -116,12 +116,12 @@ def test_beat_wakes_the_repair_about_once_an_interval(
 async def test_worker_repairs_at_its_start_without_a_beat(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    newest = await record(sql, exchange, LOST)
+    newest = await store_with_gaps(sql, exchange, MISSING)
     with Processes(settings, tmp_path) as processes:
         worker = processes.worker("--pool=solo")
-        await until(lambda: backfilled(sql), 40)
+        await until(lambda: backfilled_slots(sql), 40)
         assert worker.stop() == 0
-    assert await backfilled(sql) == sorted(newest - 60 * distance for distance in LOST)
+    assert await backfilled_slots(sql) == sorted(newest - 60 * distance for distance in MISSING)
     assert "Traceback" not in worker.output
     assert '"gap_filled"' in worker.output
 
@@ -130,15 +130,15 @@ async def test_minutes_that_were_missed_are_filled_by_beat_and_worker_alone(
     settings: Settings, exchange: Exchange, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
     """Elsewhere missed minutes stayed missing, and nothing told of them."""
-    fast = settings.model_copy(update={"collect_interval_seconds": 6})
-    with Processes(fast, tmp_path) as processes:
+    fast_settings = settings.model_copy(update={"collect_interval_seconds": 6})
+    with Processes(fast_settings, tmp_path) as processes:
         processes.worker("--pool=solo")
         processes.beat()
         await until(lambda: sql.fetchval("SELECT count(*) >= 2 FROM prices"), 40)
-        newest = await record_before(sql, exchange)
-        await until(lambda: backfilled(sql, "sol_usd"), 40)
-    assert await backfilled(sql, "sol_usd") == [newest - 6 * 30, newest - 6 * 29]
-    assert await given_up(sql, "sol_usd") == {}
+        newest = await store_with_gaps_meanwhile(sql, exchange)
+        await until(lambda: backfilled_slots(sql, "sol_usd"), 40)
+    assert await backfilled_slots(sql, "sol_usd") == [newest - 6 * 30, newest - 6 * 29]
+    assert await unfillable_reasons(sql, "sol_usd") == {}
 
 
 @pytest.mark.accept
@@ -152,14 +152,14 @@ async def test_many_repairs_of_a_stalled_chart_cost_no_live_slot(  # noqa: PLR09
     tmp_path: Path,
     pool: tuple[str, ...],
 ) -> None:
-    fast = settings.model_copy(update={"collect_interval_seconds": 6})
+    fast_settings = settings.model_copy(update={"collect_interval_seconds": 6})
     exchange.set_clock(0)
-    with Processes(fast, tmp_path) as processes:
+    with Processes(fast_settings, tmp_path) as processes:
         processes.worker(*pool)
         processes.beat()
         await until(lambda: live_slots(sql, 2), 40)
         exchange.add_fault("stall", method="get_index_chart_data")
-        await record_before(sql, exchange)
+        await store_with_gaps_meanwhile(sql, exchange)
         exchange.set_clock(0)
         ids = [await repairs.start_repair(redis, RepairRequest()) for _ in range(10)]
         before = await sql.fetchval("SELECT max(timestamp) FROM prices WHERE ticker = 'btc_usd'")
@@ -167,15 +167,17 @@ async def test_many_repairs_of_a_stalled_chart_cost_no_live_slot(  # noqa: PLR09
         for ticker in ("btc_usd", "eth_usd"):
             slots = await live_slots(sql, 6, before, ticker)
             assert slots == list(range(before + 6, before + 37, 6))
-        assert [await _look(settings, redis, one) for one in ids] == [("STARTED", None)] * 10
+        assert [await _fetch_status(settings, redis, one) for one in ids] == [
+            ("STARTED", None)
+        ] * 10
         exchange.faults.clear()
 
-        async def ended() -> bool:
-            return all([(await _look(settings, redis, one))[1] for one in ids])
+        async def have_ended() -> bool:
+            return all([(await _fetch_status(settings, redis, one))[1] for one in ids])
 
-        await until(ended, 60)
-    assert {(await _look(settings, redis, one))[0] for one in ids} == {"SUCCESS"}
-    assert len(await backfilled(sql, "sol_usd")) == 2
+        await until(have_ended, 60)
+    assert {(await _fetch_status(settings, redis, one))[0] for one in ids} == {"SUCCESS"}
+    assert len(await backfilled_slots(sql, "sol_usd")) == 2
     assert not await redis.exists("prices:repairs")
 
 
@@ -193,6 +195,6 @@ async def live_slots(
     return [row[0] for row in rows] if len(rows) == count else []
 
 
-async def record_before(sql: asyncpg.Connection, exchange: Exchange) -> int:
-    """Store a record with a hole while beat and worker run."""
-    return await record(sql, exchange, [29, 30], ticker="sol_usd", interval=6, seconds=600)
+async def store_with_gaps_meanwhile(sql: asyncpg.Connection, exchange: Exchange) -> int:
+    """Store prices of another ticker with a gap, while beat and worker run."""
+    return await store_with_gaps(sql, exchange, [29, 30], ticker="sol_usd", interval=6, seconds=600)

@@ -56,14 +56,14 @@ def test_worker_that_is_ended_during_a_task_closes_without_a_trace(
     def exit_now(*_: object) -> None:
         raise SystemExit
 
-    async def sleep_and_be_ended(_: Runtime) -> None:
+    async def sleep_and_exit(_: Runtime) -> None:
         asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGUSR1)
         await asyncio.sleep(30)
 
     task_loop, before = TaskLoop(settings), signal.signal(signal.SIGUSR1, exit_now)
     try:
         with pytest.raises(SystemExit):
-            task_loop.run(sleep_and_be_ended)
+            task_loop.run(sleep_and_exit)
         task_loop.close()
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -91,10 +91,10 @@ async def test_backlog_of_an_outage_costs_one_question_a_ticker(
     for _ in range(8):
         await asyncio.to_thread(collect.apply_async, ignore_result=True)
 
-    async def drained() -> bool:
+    async def is_drained() -> bool:
         return not (await redis.llen("celery") or await redis.hlen("unacked"))
 
     with Processes(settings, tmp_path) as processes:
         processes.worker("--pool=solo")  # one after the other: none finds another at work
-        await until(drained, 40)
+        await until(is_drained, 40)
     assert Counter(request.index for request in exchange.requests) == {"btc_usd": 1, "eth_usd": 1}

@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 from app.core.settings import Settings
 from app.simulator import Exchange
 from tests.conftest import set_phase
-from tests.postgres.private import Private, private_valkey
+from tests.postgres.restartable_servers import RestartableServer, restartable_valkey
 from tests.processes import Process, Processes
 from tests.waiting import until
-from tests.worker.ending_worker import WAYS
+from tests.worker.ending_worker import ENDINGS
 
 INTERVAL = 2
 POOLS = ["prefork", "solo"]
@@ -30,14 +30,14 @@ REFUSALS = {
 
 
 @pytest.fixture
-async def valkey(tmp_path: Path) -> AsyncIterator[Private]:
-    async with private_valkey(tmp_path) as server:
+async def valkey(tmp_path: Path) -> AsyncIterator[RestartableServer]:
+    async with restartable_valkey(tmp_path) as server:
         yield server
 
 
 @pytest.fixture
 async def processes(
-    settings: Settings, exchange: Exchange, valkey: Private, tmp_path: Path
+    settings: Settings, exchange: Exchange, valkey: RestartableServer, tmp_path: Path
 ) -> AsyncIterator[Processes]:
     set_phase(exchange, 0.2, interval=INTERVAL)
     changes = {
@@ -48,32 +48,36 @@ async def processes(
         yield started
 
 
-async def collects(worker: Process, sql: asyncpg.Connection) -> None:
+async def wait_for_new_price(worker: Process, sql: asyncpg.Connection) -> None:
     """Wait until the worker stores a price that is newer than all before."""
     newest = "SELECT max(timestamp) FROM prices WHERE source = 'live'"
     before = await sql.fetchval(newest) or 0
 
-    async def stored() -> bool:
+    async def is_stored() -> bool:
         assert worker.popen.poll() is None, worker.output
         return (await sql.fetchval(newest) or 0) > before
 
-    await until(stored, 60)
+    await until(is_stored, 60)
 
 
 @pytest.mark.parametrize("pool", POOLS)
 async def test_a_redis_that_restarts_in_mid_tick_ends_no_worker(
-    processes: Processes, valkey: Private, exchange: Exchange, sql: asyncpg.Connection, pool: str
+    processes: Processes,
+    valkey: RestartableServer,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    pool: str,
 ) -> None:
     worker = processes.worker(f"--pool={pool}")
     processes.beat()
-    await collects(worker, sql)
+    await wait_for_new_price(worker, sql)
     exchange.add_fault("stall", times=2)
-    asked = len(exchange.requests)
-    await until(lambda: asyncio.sleep(0, len(exchange.requests) > asked))
+    request_count = len(exchange.requests)
+    await until(lambda: asyncio.sleep(0, len(exchange.requests) > request_count))
     await valkey.stop()
     await until(lambda: asyncio.sleep(0, "Cannot connect to" in worker.output))
     await valkey.start()
-    await collects(worker, sql)
+    await wait_for_new_price(worker, sql)
     assert "Unrecoverable" not in worker.output
 
 
@@ -82,27 +86,27 @@ async def test_a_redis_that_restarts_in_mid_tick_ends_no_worker(
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
 async def test_a_redis_that_refuses_writes_ends_no_worker(
     processes: Processes,
-    valkey: Private,
+    valkey: RestartableServer,
     sql: asyncpg.Connection,
     pool: str,
     refusal: tuple[str, str],
 ) -> None:
-    refuse, take_again = refusal
+    refuse, accept = refusal
     worker = processes.worker(f"--pool={pool}")
     beat = processes.beat()
-    await collects(worker, sql)
+    await wait_for_new_price(worker, sql)
     async with Redis.from_url(valkey.url) as redis:
         await redis.execute_command(*refuse.split())  # type: ignore[no-untyped-call]  # redis's
         await until(lambda: asyncio.sleep(0, "task_not_sent" in beat.output), 60)
-        await redis.execute_command(*take_again.split())  # type: ignore[no-untyped-call]  # same
-    await collects(worker, sql)
+        await redis.execute_command(*accept.split())  # type: ignore[no-untyped-call]  # same
+    await wait_for_new_price(worker, sql)
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("ending", ENDINGS)
 async def test_an_end_that_nobody_asked_for_is_an_exit_code_other_than_0(
-    processes: Processes, how: str
+    processes: Processes, ending: str
 ) -> None:
-    worker = processes.start("tests.worker.ending_worker", how)
+    worker = processes.start("tests.worker.ending_worker", ending)
     assert await asyncio.to_thread(worker.popen.wait, 60) == 1, worker.output
 
 

@@ -9,7 +9,7 @@ _CUT_OFF = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-_EMPTY = """
+_TRUNCATE = """
 TRUNCATE prices, recordings, unfillable, repair_retries, price_changes, exchange_clocks
 """
 _FINGERPRINT = """
@@ -26,35 +26,35 @@ SELECT (SELECT array_agg(version_num) FROM alembic_version),
 
 
 @dataclass
-class Databases:
+class DatabasePool:
     """Hands out migrated, empty databases of one server."""
 
     url: str
-    spare: list[str] = field(default_factory=list)
-    made: int = 0
+    idle: list[str] = field(default_factory=list)
+    created_count: int = 0
     fingerprint: asyncpg.Record | None = None
 
-    async def take(self) -> str:
-        """Give the name of a migrated, empty database that nobody else uses."""
-        if self.spare:
-            return self.spare.pop()
-        self.made += 1
-        name = f"test_{self.made}"
+    async def acquire(self) -> str:
+        """Return the name of a migrated, empty database that no other test uses."""
+        if self.idle:
+            return self.idle.pop()
+        self.created_count += 1
+        name = f"test_{self.created_count}"
         admin = await self._connect("postgres")
         await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
         await admin.close()
         return name
 
-    async def give_back(self, name: str) -> None:
+    async def release(self, name: str) -> None:
         """Empty a database for the next test; drop it if its schema was changed."""
-        if await self._emptied(name):
-            self.spare.append(name)
+        if await self._reset(name):
+            self.idle.append(name)
             return
         admin = await self._connect("postgres")
         await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await admin.close()
 
-    async def _emptied(self, name: str) -> bool:
+    async def _reset(self, name: str) -> bool:
         try:
             if self.fingerprint is None:
                 template = await self._connect(TEMPLATE)
@@ -65,7 +65,7 @@ class Databases:
                 await connection.execute(_CUT_OFF)
                 if await connection.fetchrow(_FINGERPRINT) != self.fingerprint:
                     return False
-                await connection.execute(_EMPTY)
+                await connection.execute(_TRUNCATE)
             finally:
                 await connection.close()
         except asyncpg.PostgresError:

@@ -1,4 +1,4 @@
-"""An endpoint of alerts over real HTTP, which can be told to fail."""
+"""A webhook endpoint over real HTTP that fails on demand."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,8 +9,8 @@ from aiohttp import web
 TOKEN = "hush-hush"  # noqa: S105  # invented
 
 
-class Receiver:
-    """Keeps every body that it took; those that it refused count as attempts only."""
+class WebhookReceiver:
+    """Stores the body of each request that it accepts, and counts all requests."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -19,13 +19,13 @@ class Receiver:
         self.url = ""
 
     @property
-    def told(self) -> list[tuple[str, str]]:
+    def events(self) -> list[tuple[str, str]]:
         return [(body["event"], body["ticker"]) for body in self.bodies]
 
-    async def has(self, number: int) -> bool:
+    async def has_received(self, number: int) -> bool:
         return len(self.bodies) >= number
 
-    async def take(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.attempts += 1
         if self.status == 200:
             self.bodies.append(await request.json())
@@ -34,10 +34,10 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """Serve an endpoint on a free port."""
-    receiver = Receiver()
-    runner = web.ServerRunner(web.Server(receiver.take))
+async def running_webhook_receiver() -> AsyncIterator[WebhookReceiver]:
+    """Run a webhook endpoint on a free port."""
+    receiver = WebhookReceiver()
+    runner = web.ServerRunner(web.Server(receiver.handle))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

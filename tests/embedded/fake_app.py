@@ -1,4 +1,4 @@
-"""Plays `python -m app` for the tests of the stack: writes down how it was called, then behaves."""
+"""Stands in for `python -m app` in tests of the stack: records how it was called, then runs."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 
-class Yes(BaseHTTPRequestHandler):
-    """Answers 200 to whatever is asked."""
+class OkHandler(BaseHTTPRequestHandler):
+    """Answers every request with 200."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -21,20 +21,20 @@ class Yes(BaseHTTPRequestHandler):
 
 def main(command: str, *arguments: str) -> None:
     record = {"pid": os.getpid(), "arguments": arguments, "environment": dict(os.environ)}
-    draft = Path(os.environ["PLAY"], f"{command}.draft")
+    draft = Path(os.environ["FAKE_APP_DIR"], f"{command}.draft")
     draft.write_text(json.dumps(record))
     draft.replace(draft.with_suffix(".json"))  # whole when it appears
     if command == "migrate":
-        sys.exit(os.environ.get("PLAY_MIGRATION"))
+        sys.exit(os.environ.get("FAKE_MIGRATION_ERROR"))
     if command == "seed":
         return
     if command in {"worker", "beat"}:
-        show_life(Path(os.environ["HEARTBEAT_FILE"]))
+        touch_heartbeat_forever(Path(os.environ["HEARTBEAT_FILE"]))
     port = os.environ["API_PORT"] if command == "api" else arguments[1]
-    HTTPServer(("127.0.0.1", int(port)), Yes).serve_forever()
+    HTTPServer(("127.0.0.1", int(port)), OkHandler).serve_forever()
 
 
-def show_life(heartbeat: Path) -> None:
+def touch_heartbeat_forever(heartbeat: Path) -> None:
     while True:
         heartbeat.touch()
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Servers of a test's own, which it may stop and start."""
+"""PostgreSQL and Valkey servers that a test can stop and start again."""
 
 import asyncio
 import subprocess
@@ -13,20 +13,20 @@ from app.supervisor.processes import ProcessSpec, run_as
 from tests.waiting import until
 
 
-class Private:
-    """A server that runs from `start` to `stop`, again and again."""
+class RestartableServer:
+    """A server that can be stopped and started again."""
 
-    def __init__(self, child: ProcessSpec, url: str) -> None:
+    def __init__(self, spec: ProcessSpec, url: str) -> None:
         self.url = url
-        self._child = child
+        self._spec = spec
         self._popen: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        assert self._child.ready_probe is not None
-        ready = self._child.ready_probe
+        assert self._spec.ready_probe is not None
+        ready = self._spec.ready_probe
         self._popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the server's own program
-            self._child.argv,
-            **run_as(self._child.user),
+            self._spec.argv,
+            **run_as(self._spec.user),
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -35,30 +35,30 @@ class Private:
 
     async def stop(self) -> None:
         if self._popen is not None:
-            self._popen.send_signal(self._child.stop_signal)
+            self._popen.send_signal(self._spec.stop_signal)
             await asyncio.to_thread(self._popen.wait, 20)
             self._popen = None
 
 
 @asynccontextmanager
-async def private_postgres(directory: Path) -> AsyncIterator[Private]:
+async def restartable_postgres(directory: Path) -> AsyncIterator[RestartableServer]:
     """A running PostgreSQL below a directory that others may enter."""
     server = await asyncio.to_thread(Postgres.take_over, directory / "postgres", fast=True)
-    private = Private(server.spec(directory / "postgres.log"), server.url)
-    await private.start()
+    restartable_server = RestartableServer(server.spec(directory / "postgres.log"), server.url)
+    await restartable_server.start()
     try:
-        yield private
+        yield restartable_server
     finally:
-        await private.stop()
+        await restartable_server.stop()
 
 
 @asynccontextmanager
-async def private_valkey(directory: Path) -> AsyncIterator[Private]:
+async def restartable_valkey(directory: Path) -> AsyncIterator[RestartableServer]:
     """A running Valkey below a directory."""
     server = Valkey.take_over(directory / "valkey")
-    private = Private(server.spec(directory / "valkey.log"), server.url)
-    await private.start()
+    restartable_server = RestartableServer(server.spec(directory / "valkey.log"), server.url)
+    await restartable_server.start()
     try:
-        yield private
+        yield restartable_server
     finally:
-        await private.stop()
+        await restartable_server.stop()

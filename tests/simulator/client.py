@@ -1,4 +1,4 @@
-"""How the tests ask the exchange: one request, answered with its status and its JSON."""
+"""A client of the simulated exchange, which returns status and JSON of each answer."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Asks one exchange over HTTP."""
+    """Sends requests to one exchange over HTTP."""
 
     exchange: Exchange
     session: aiohttp.ClientSession
@@ -69,7 +69,7 @@ class Client:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again and again until a condition holds."""
+    """Poll a condition until it holds."""
     async with asyncio.timeout(10):  # no event tells what happens beyond a socket
         while not await condition():  # noqa: ASYNC110  same
             await asyncio.sleep(0.01)

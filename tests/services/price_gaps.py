@@ -1,4 +1,4 @@
-"""Records with holes, as outages leave them."""
+"""Stored prices with gaps, as outages leave them."""
 
 import time
 from collections.abc import Collection
@@ -9,12 +9,12 @@ from app.simulator import Exchange
 from tests.repositories.rows import store
 
 
-def this_slot(interval: int = 60) -> int:
-    """Give the slot that this machine's clock is in."""
+def current_slot(interval: int = 60) -> int:
+    """Return the current slot of this machine's clock."""
     return int(time.time()) // interval * interval
 
 
-async def record(  # noqa: PLR0913  # each has a default
+async def store_with_gaps(  # noqa: PLR0913  # each has a default
     sql: asyncpg.Connection,
     exchange: Exchange,
     missing: Collection[int],
@@ -23,12 +23,12 @@ async def record(  # noqa: PLR0913  # each has a default
     interval: int = 60,
     seconds: int = 3_000,
 ) -> int:
-    """Store a live record of the last seconds, but for the missing ones; give its newest slot.
+    """Store live prices of the last `seconds` except the missing ones; return the newest slot.
 
     A slot is missing if its distance to the newest one, in intervals, is. The exchange's clock is
     set a sixth of an interval into the newest slot.
     """
-    newest = this_slot(interval)
+    newest = current_slot(interval)
     exchange.set_clock(1000 * (newest + interval / 6 - time.time()))
     first = newest - seconds // interval * interval
     await sql.execute(
@@ -38,13 +38,15 @@ async def record(  # noqa: PLR0913  # each has a default
         first,
         interval,
     )
-    lost = {newest - distance * interval for distance in missing}
-    kept = [slot for slot in range(first, newest + 1, interval) if slot not in lost]
-    await store(sql, kept, ticker=ticker)
+    missing_slots = {newest - distance * interval for distance in missing}
+    stored_slots = [
+        slot for slot in range(first, newest + 1, interval) if slot not in missing_slots
+    ]
+    await store(sql, stored_slots, ticker=ticker)
     return newest
 
 
-async def backfilled(sql: asyncpg.Connection, ticker: str = "btc_usd") -> list[int]:
+async def backfilled_slots(sql: asyncpg.Connection, ticker: str = "btc_usd") -> list[int]:
     """Read the slots of the backfilled rows, ascending."""
     rows = await sql.fetch(
         "SELECT timestamp FROM prices WHERE source = 'backfill' AND ticker = $1 ORDER BY 1", ticker
@@ -52,8 +54,8 @@ async def backfilled(sql: asyncpg.Connection, ticker: str = "btc_usd") -> list[i
     return [row[0] for row in rows]
 
 
-async def given_up(sql: asyncpg.Connection, ticker: str = "btc_usd") -> dict[int, str]:
-    """Read what is remembered as unfillable: the reason of each slot."""
+async def unfillable_reasons(sql: asyncpg.Connection, ticker: str = "btc_usd") -> dict[int, str]:
+    """Read the slots that are stored as unfillable, with their reasons."""
     rows = await sql.fetch(
         "SELECT generate_series(first_slot, last_slot, interval_seconds), reason"
         " FROM unfillable WHERE ticker = $1 ORDER BY 1",

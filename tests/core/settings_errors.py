@@ -1,4 +1,4 @@
-"""What is said of settings that make no sense."""
+"""Settings that must be refused."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from app.core.errors import SettingsError
 from app.core.settings import load_settings
 
 
-def complaint(**settings: object) -> str:
-    """Load what must be refused, and give the one line that says why."""
+def settings_error(**settings: object) -> str:
+    """Load settings that must be refused, and return the one-line message."""
     with pytest.raises(SettingsError) as caught:
         load_settings(**settings)
     line = str(caught.value)
