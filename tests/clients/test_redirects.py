@@ -126,10 +126,10 @@ async def test_certificate_that_nobody_vouches_for_is_refused(
 ASK = """
 import asyncio, sys
 from redis.asyncio import Redis
-from tests.clients.conftest import connected
+from tests.clients.conftest import open_client
 
 async def main():
-    async with Redis.from_url(sys.argv[1]) as redis, connected(redis, sys.argv[2]) as client:
+    async with Redis.from_url(sys.argv[1]) as redis, open_client(redis, sys.argv[2]) as client:
         print((await client.fetch_index_price("btc_usd")).price)
 
 asyncio.run(main())
