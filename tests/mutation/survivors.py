@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 LIST = PROJECT / "docs" / "mutants.md"
 ROW = re.compile(r"^\| `(?P<function>[\w.]+)` \| `(?P<change>.+)` \| .+ \|$", re.MULTILINE)
 RESULT = re.compile(r"^ *(?P<name>\S+__mutmut_\d+): (?P<status>.+)$", re.MULTILINE)
-KILLED, TIMEOUT, NO_TESTS = "killed", "timeout", "no tests"
+KILLED, TIMEOUT, NO_TESTS, UNCHECKED = "killed", "timeout", "no tests", "not checked"
 LINES_SHOWN = 30
 
 
@@ -35,11 +35,15 @@ def main() -> int:
         print(failure)  # noqa: T201  # a command line
         return 1
     statuses = read_statuses(_mutmut("results", "--all", "true"))
+    counts = Counter(statuses.values())
+    if not statuses or counts[UNCHECKED]:
+        print(f"mutmut ended early: {counts[UNCHECKED]} mutants are not checked")  # noqa: T201  # same
+        return 1
     survivors = [
         name for name, status in statuses.items() if status not in {KILLED, TIMEOUT, NO_TESTS}
     ]
     diffs = {name: _mutmut("show", name) for name in survivors}
-    text, code = report(Counter(statuses.values()), diffs, read_list(LIST.read_text()))
+    text, code = report(counts, diffs, read_list(LIST.read_text()))
     print(text)  # noqa: T201  # same
     return code
 
