@@ -87,7 +87,7 @@ class AlertState:
 
     def _update_wrong_parts(self, name: str, hours: CheckedHours) -> None:
         parts = {*self.wrong_parts.pop(name, []), *hours}
-        if wrong := sorted(start for start in parts if hours.get(start, 1)):
+        if wrong := sorted(start for start in parts if hours.get(start) != 0):
             self.wrong_parts[name] = wrong
 
     def _change_summaries(self, name: str, hours: int, at: int) -> Alert:

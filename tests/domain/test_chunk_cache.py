@@ -113,6 +113,11 @@ def test_tag_changes_with_a_price() -> None:
     assert len(tags) == 2
 
 
+def test_every_chunk_needs_its_number() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        ChunkCache(MEGABYTE).put(BTC, [0, 1], [_chunk([])])
+
+
 def test_missing_chunks_are_named_as_many_as_are_read_at_once() -> None:
     span = TimeRange(100 * CHUNK_SECONDS, 120 * CHUNK_SECONDS)
     cache = _cache_of([], [100, 105])
@@ -246,6 +251,15 @@ def test_page_is_open_where_a_recording_begins_or_ends() -> None:
     assert not _page(cache, second_before, recordings=recordings).is_complete
     second_after = TimeRange(CHUNK_SECONDS, 2 * CHUNK_SECONDS)
     assert not _page(cache, second_after, recordings=recordings).is_complete
+
+
+def test_page_is_open_up_to_its_last_row_or_if_it_is_the_last_one_up_to_its_end() -> None:
+    cache, recordings = _cache_of([0, 600, 1_200, 2_400], [0]), (_recording(0),)
+    whole, without_end = TimeRange(0, 2_400), TimeRange(0, 2_399)
+    assert _page(cache, whole, 3, recordings=recordings).is_complete
+    assert not _page(cache, whole, 4, recordings=recordings).is_complete
+    assert not _page(cache, without_end, recordings=recordings).is_complete
+    assert _page(cache, TimeRange(0, 1_799), recordings=recordings).is_complete
 
 
 def test_completeness_follows_the_recordings() -> None:

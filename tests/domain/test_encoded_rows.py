@@ -15,12 +15,12 @@ BOUNDS = st.none() | st.integers(-10, 410)
 
 
 def _row(slot: int) -> str:
-    """A row whose price has a length of its own, and the digits of other slots."""
-    return f"{slot},{'12' * (slot % 4)}3.5"
+    """A row whose price has the digits of other slots, and a length of its own."""
+    return f"{slot},{'12' * (slot % 4)}3.5,live"
 
 
 def _chunk(slots: Sequence[int], separator: str = ";") -> EncodedChunk:
-    template = RowTemplate((Column.TIMESTAMP, ",", Column.PRICE), separator)
+    template = RowTemplate((Column.TIMESTAMP, ",", Column.PRICE, ",", Column.SOURCE), separator)
     text = separator.join(map(_row, slots)).encode()
     return EncodedChunk(text, len(slots), Slot(slots[-1]) if slots else None, template)
 

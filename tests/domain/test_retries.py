@@ -74,6 +74,14 @@ def test_chart_that_is_coarser_than_usual_has_longer_holes() -> None:
     assert held_slots(chart, [gap(T0, T0 + 654, 6)]) == list(range(T0 + 486, T0 + 660, 6))
 
 
+def test_chart_that_is_finer_than_usual_has_no_shorter_holes() -> None:
+    every_half_minute = [T0 + 30 * place for place in range(5)]
+    chart = chart_at(*every_half_minute, T0 + 210)
+    assert held_slots(chart, [gap(T0, T0 + 204, 6)]) == []
+    chart = chart_at(*every_half_minute, T0 + 211)
+    assert held_slots(chart, [gap(T0, T0 + 204, 6)]) == list(range(T0 + 126, T0 + 210, 6))
+
+
 def test_hole_may_lie_between_the_first_two_points_or_the_last_two() -> None:
     first = chart_at(T0, T0 + 120, T0 + 180, T0 + 240, T0 + 300)
     last = chart_at(T0, T0 + 60, T0 + 120, T0 + 180, T0 + 300)
