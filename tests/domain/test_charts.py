@@ -74,6 +74,8 @@ def test_what_might_have_been_cut_off_is_left_to_a_coarser_chart() -> None:
     chart = every(6, T0 + 12, T0 + 600)
     missing = [gap(T0 - 60, T0 + 60)]
     assert slots(fill(KEY, missing, chart, is_coarsest=False).before_chart) == [T0 - 60, T0]
+    chart = every(6, T0 + 6, T0 + 600)  # it might have had a point at T0
+    assert slots(fill(KEY, missing, chart, is_coarsest=False).before_chart) == [T0 - 60, T0]
     assert slots(fill(KEY, missing, every(6, T0, T0 + 600), is_coarsest=False).before_chart) == [
         T0 - 60
     ]
