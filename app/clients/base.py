@@ -8,7 +8,12 @@ from app.domain.prices import Quote
 
 
 class Exchange(Protocol):
-    """A client of one exchange's index prices."""
+    """A client of one exchange's index prices.
+
+    Each request takes a permit of the rate limiter that the client is given, and is counted in
+    `EXCHANGE_REQUESTS` once it has one; a chart's permit has a low priority. If the exchange asks
+    to wait, the client pauses the limiter for so long. `deribit/client.py` shows all of it.
+    """
 
     @property
     def name(self) -> str:
@@ -16,7 +21,10 @@ class Exchange(Protocol):
 
     @property
     def chart_ranges(self) -> Sequence[ChartRange]:
-        """The ranges that `fetch_chart` takes, from the finest and shortest to the longest."""
+        """The ranges that `fetch_chart` takes, from the finest and shortest to the longest.
+
+        Empty for an exchange without charts: its gaps stay pending, because nothing can fill them.
+        """
 
     async def fetch_index_price(self, ticker: str) -> Quote:
         """Fetch the current price of an index.
@@ -35,7 +43,7 @@ class Exchange(Protocol):
         """
 
     async def fetch_index_names(self) -> frozenset[str]:
-        """Fetch the names of all indices.
+        """Fetch the names of all indices; a configured ticker that is not among them is reported.
 
         Raises:
             ExchangeError: no usable answer.
