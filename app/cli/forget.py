@@ -75,4 +75,5 @@ def _preview_lines(runtime: "Runtime", selection: Selection, counts: RowCounts) 
         if selection.key in {TickerKey(*index) for index in runtime.settings.indices}:
             yield "  it is in TICKERS: with its next price a new record begins"
     else:
-        yield "  slots that a recording promises become gaps, which the repair fills if it can"
+        yield "  slots that a recording promises become gaps, which the repair fills if it can;"
+        yield "  a ticker without any row left is forgotten with its recordings"

@@ -18,6 +18,7 @@ ZONE_AFTER_SPACE = re.compile(r"([T:][\d:.,]+) (\d\d(?::?\d\d){0,2})$")
 """An unescaped + in a URL arrives as a space; one between date and time is no such zone."""
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
 EIGHT_DIGITS = re.compile(r"[0-9]{8}")
+YEAR = re.compile(r"(19|20)[0-9]{2}")
 ALLOWED = "UNIX seconds, UNIX milliseconds, or ISO 8601 such as 2026-01-16T16:01:00Z"
 NOW: Final = "now"
 BACK_FROM_NOW: Final = re.compile(r"-([0-9]{1,9})([smhdw])")
@@ -56,9 +57,11 @@ def parse_time_point(text: object) -> TimePoint:
     """Parse a timestamp in one of the three formats, `now`, or a time back from now like `-24h`.
 
     Raises:
-        ValueError: it is none of them, or outside the years 1 to 9999.
+        ValueError: it is none of them, outside the years 1 to 9999, or a year alone.
     """
     words = str(text).strip()
+    if YEAR.fullmatch(words):
+        raise ValueError(f"is a year; its first moment is {words}-01-01")
     if words == NOW:
         return TimePoint(0, is_relative=True)
     if match := BACK_FROM_NOW.fullmatch(words):

@@ -105,7 +105,9 @@ def _to_json(repair: QueuedRepair) -> str:
 def _parse_or_break(name: str, text: str) -> QueuedRepair:
     try:
         fields = json.loads(text)
-        return _QUEUED_REPAIR.validate_python({**fields, "id": name, "request": fields["wish"]})
+        # the script that saves compares `result`, so it must be there
+        needed = {"id": name, "request": fields["wish"], "result": fields["result"]}
+        return _QUEUED_REPAIR.validate_python({**fields, **needed})
     except (ValueError, LookupError, TypeError):
         log.exception("repair_unreadable", repair=name)
         return QueuedRepair(name, RepairRequest()).broken(AppError.code)

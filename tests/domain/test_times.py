@@ -56,6 +56,17 @@ def test_eight_digits_that_make_a_date_are_one(date: dt.date) -> None:
     assert parse_timestamp_us(digits) == parse_timestamp_us(date.isoformat())
 
 
+@pytest.mark.parametrize("year", ["1970", "2026", "2099"])
+def test_year_alone_is_no_second_of_1970(year: str) -> None:
+    with pytest.raises(ValueError, match=f"is a year; its first moment is {year}-01-01"):
+        parse_time_point(year)
+
+
+@pytest.mark.parametrize("seconds", ["1899", "2100", "202", "20260"])
+def test_number_that_is_no_year_of_today_counts_seconds(seconds: str) -> None:
+    assert parse_time_point(seconds).microseconds == int(seconds) * 1_000_000
+
+
 @pytest.mark.parametrize("digits", ["20261301", "20260230", "99999999", "10000000", "00000060"])
 def test_eight_digits_that_make_no_date_are_seconds(digits: str) -> None:
     assert parse_timestamp_us(digits) == int(digits) * 1_000_000

@@ -229,7 +229,12 @@ async def test_a_version_before_can_read_what_is_queued(runtime: Runtime, redis:
     }
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"id": "bad"}', '{"wish": 1}'])
+WITHOUT_RESULT = (
+    '{"wish": {"exchange": null, "ticker": null, "span": [null, null], "force": false}}'
+)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": "bad"}', '{"wish": 1}', WITHOUT_RESULT])
 async def test_request_that_cannot_be_read_ends_and_hinders_no_other(
     runtime: Runtime, redis: Redis, text: str
 ) -> None:

@@ -80,9 +80,9 @@ class RepairPlanner:
         """
         known = await self._known_tickers()
         if (request.exchange or request.ticker) and not any(map(request.covers, known)):
-            requested = f"{request.exchange or '*'}:{request.ticker or '*'}"
+            requested = ":".join(filter(None, (request.exchange, request.ticker)))
             names = ", ".join(sorted(map(str, known)))
-            raise TickerNotFound(f"no ticker {requested} can be repaired; known are {names}")
+            raise TickerNotFound(f"nothing of {requested} can be repaired; known are {names}")
 
     async def _known_tickers(self) -> set[TickerKey]:
         async with self.database.read_committed() as session:
