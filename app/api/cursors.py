@@ -22,7 +22,7 @@ def decode_cursor(cursor: str, scope: str) -> int:
     Raises:
         ParametersInvalid: it is not a cursor, or belongs to another list.
     """
-    match = PAYLOAD_PATTERN.fullmatch(_decode(cursor))
+    match = PAYLOAD_PATTERN.fullmatch(_decode_or_empty(cursor))
     if match is None:
         raise ParametersInvalid({"cursor": "is no cursor that this service gave out"})
     if match[2] != _digest(scope):
@@ -30,7 +30,7 @@ def decode_cursor(cursor: str, scope: str) -> int:
     return int(match[1])
 
 
-def _decode(cursor: str) -> str:
+def _decode_or_empty(cursor: str) -> str:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         return base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode()

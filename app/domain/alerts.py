@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple, Self
 
-from app.domain.freshness import CheckedHours
+from app.domain.health import CheckedHours
 from app.domain.prices import TickerKey
 
 MAX_PENDING = 1000

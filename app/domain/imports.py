@@ -184,7 +184,7 @@ class RowParser:
         )
 
     def _key(self, fields: Sequence[str]) -> str:
-        return _names_of_row(self._request, *self._own_names(fields))
+        return _csv_key_of_row(self._request, *self._own_names(fields))
 
     def _parse_timestamp(self, text: str, key: str) -> int:
         try:
@@ -224,7 +224,7 @@ def read_price(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _names_of_row(wanted: ImportRequest, exchange: str | None, ticker: str | None) -> str:
+def _csv_key_of_row(wanted: ImportRequest, exchange: str | None, ticker: str | None) -> str:
     """Return the exchange and ticker of a row, joined by a comma: its own, or else the wanted ones.
 
     Raises:

@@ -14,7 +14,12 @@ from app.core.errors import AppError, SettingsError
 from app.core.exit_messages import final_message
 from app.core.raw_settings import misspelled_settings, raw_log_format
 from app.core.settings import Settings, load_settings
-from app.embedded.data_dir import KEY_FILE, api_key, locked_data_dir, write_server_urls
+from app.embedded.data_dir import (
+    KEY_FILE,
+    load_or_create_api_key,
+    locked_data_dir,
+    write_server_urls,
+)
 from app.embedded.servers import DATABASE_URL, SERVER_SETTINGS, EmbeddedServers, prepare_servers
 from app.supervisor.output import JsonOutput, TerminalOutput
 from app.supervisor.ports import free_port, listen_error, load_or_choose_port
@@ -47,7 +52,7 @@ def run(output: TerminalOutput) -> None:
     # locking removes a stale servers.env, before the settings are read
     with locked_data_dir(data_dir) as lock:
         settings = load_settings()
-        environment = _environment(settings, data_dir, output)
+        environment = _prepare_environment(settings, data_dir, output)
         specs = ServiceSpecs(settings, data_dir, environment)
         asyncio.run(Stack(specs, output).run(lock))
 
@@ -66,7 +71,7 @@ def demo(output: TerminalOutput) -> None:
         port = load_or_choose_port(data_dir / "exchange.port")
         settings = load_settings(**unset, deribit_base_url=exchange_url(port), data_dir=data_dir)
         environment = {
-            **_environment(settings, data_dir, output),
+            **_prepare_environment(settings, data_dir, output),
             **dict.fromkeys(UNSET_IN_DEMO, ""),
             "DERIBIT_BASE_URL": exchange_url(port),
             "DATA_DIR": str(data_dir),
@@ -143,7 +148,11 @@ class Stack:
         if self.specs.settings.api_keys:
             key = "as set in API_KEYS"
         else:
-            key = f"in {data_dir / KEY_FILE}" if self.output.hides_secrets else api_key(data_dir)
+            key = (
+                f"in {data_dir / KEY_FILE}"
+                if self.output.hides_secrets
+                else load_or_create_api_key(data_dir)
+            )
         lines = {
             "API": f"{self.specs.base_url}/api/v1",
             "Swagger UI": f"{self.specs.base_url}/docs",
@@ -177,14 +186,16 @@ def _load_known(**overrides: object) -> Settings:
     return settings
 
 
-def _environment(settings: Settings, data_dir: Path, output: TerminalOutput) -> dict[str, str]:
+def _prepare_environment(
+    settings: Settings, data_dir: Path, output: TerminalOutput
+) -> dict[str, str]:
     """Return the variables that every child gets beside the inherited ones."""
     port = settings.api_port or free_port()
     if reason := listen_error(port, settings.api_host):
         raise SettingsError(f"API_PORT={port}: {settings.api_host}:{port} is not free ({reason})")
     environment = {"API_PORT": str(port), "PYTHONUNBUFFERED": "1"}
     if not settings.api_keys:
-        environment["API_KEYS"] = api_key(data_dir)
+        environment["API_KEYS"] = load_or_create_api_key(data_dir)
     if output.is_interactive and settings.log_format is None:
         environment["LOG_FORMAT"] = "console"
     return environment

@@ -49,7 +49,7 @@ def write_server_urls(directory: Path, urls: Mapping[str, str]) -> None:
     _write_secret(directory / SERVERS_FILE, lines)
 
 
-def api_key(directory: Path) -> str:
+def load_or_create_api_key(directory: Path) -> str:
     """Return the API key of this directory, created at the first start."""
     file = directory / KEY_FILE
     if not file.exists():

@@ -63,7 +63,7 @@ async def _open_recordings(
         changes = realign(known, keys, interval_seconds, edges, database_us)
         await recordings.upsert(session, changes)
         new = dict.fromkeys(set(keys) - known.keys(), oldest)
-        await recordings.extend_start(session, new)
+        await recordings.extend_open_start(session, new)
     current = {**known, **{change.key: change for change in changes}}
     return {key: recording.first_slot for key, recording in current.items()} | new
 

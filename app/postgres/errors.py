@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.errors import AppError, DatabaseFull, DatabaseUnavailable, SchemaOutdated
-from app.domain.freshness import DOES_NOT_ANSWER, STATEMENT_ENDED
+from app.domain.health import DOES_NOT_ANSWER, STATEMENT_ENDED
 
 UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57P", "25006")
 """SQLSTATEs of a server that is unavailable.

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.core.errors import AppError, BrokerUnavailable
-from app.domain.freshness import Failure, ProcessStatus, failure_lasts_seconds
+from app.domain.health import Failure, ProcessStatus, failure_lasts_seconds
 from app.domain.prices import TickerKey
 from app.redis.client import map_redis_errors
 from app.redis.summary_checks import SUMMARY_CHECKS_KEY, parse_summary_checks

@@ -58,8 +58,12 @@ class DistributedRateLimiter:
         lease_ms = round(lease_seconds * 1000)
         self._limits: list[str | float] = [rate, permits, lease_ms, NO_PERMIT_WAIT_MS, process]
         self._request_ids = (f"{process}:{number}" for number in count())
-        self._queue = _RequestQueue(partial(self._request_permits, 0), self._release)
-        self._low_priority_queue = _RequestQueue(partial(self._request_permits, 1), self._release)
+        self._queue = _RequestQueue(
+            partial(self._exchange_permits, is_low_priority=False), self._release
+        )
+        self._low_priority_queue = _RequestQueue(
+            partial(self._exchange_permits, is_low_priority=True), self._release
+        )
         self._held: set[str] = set()
         self._released: list[str] = []
         self._release_task: asyncio.Task[None] | None = None
@@ -99,14 +103,14 @@ class DistributedRateLimiter:
         if self._release_task is not None:
             await self._release_task
 
-    async def _request_permits(
-        self, low_priority: int, waiting: Collection[str]
+    async def _exchange_permits(
+        self, waiting: Collection[str], *, is_low_priority: bool
     ) -> tuple[Sequence[str], int]:
         released = self._pop_released()
         held = len(self._held.difference(released))
         room = max(0, self._permits - held)  # below 0 if Redis lost its data
         request_ids = list(islice(waiting, min(room, MAX_BATCH)))
-        numbers = [*self._limits, low_priority, held, len(waiting), len(released)]
+        numbers = [*self._limits, int(is_low_priority), held, len(waiting), len(released)]
         try:
             with map_redis_errors():
                 granted, wait_ms, paused_ms = await self._acquire_script(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from app.domain.freshness import CheckedHours
+from app.domain.health import CheckedHours
 from app.redis.client import map_redis_errors
 
 SUMMARY_CHECKS_KEY = "prices:summaries:wrong"

@@ -77,7 +77,7 @@ async def upsert(session: AsyncSession, recordings: Iterable[Recording]) -> None
         await session.execute(_DELETE if recording.is_empty else _UPSERT, columns)
 
 
-async def extend_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
+async def extend_open_start(session: AsyncSession, slots: Mapping[TickerKey, Slot]) -> None:
     """Move the start of open recordings back to these slots.
 
     A recording stays unchanged where an earlier one includes the slot, as they must not overlap.

@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app.core.errors import AppError
-from app.domain.freshness import NO_ANSWER_IN_TIME, Clocks, Freshness, HealthReport
+from app.domain.health import NO_ANSWER_IN_TIME, Clocks, Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.domain.slots import (
     MICROSECONDS,

@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app.domain.alerts import AlertState
-from app.domain.freshness import CheckedHours
+from app.domain.health import CheckedHours
 from app.domain.prices import TickerKey
 from app.domain.slots import SECONDS_PER_HOUR
 from app.postgres.database import Database

@@ -136,7 +136,7 @@ class Exchange:
             record.fault = fault.id
             delivery = FaultyDelivery(request, answer, fault.details, self.listener.sleep)
             response = await respond_with_fault(fault, delivery)
-        _log_answer(record, answer)
+        _record_answer(record, answer)
         return response
 
     def _answer(self, rpc: RpcRequest, fault: Fault | None, us_in: int, us_out: int) -> Answer:
@@ -167,7 +167,7 @@ class Exchange:
             raise RpcError(_METHOD_NOT_FOUND)
 
 
-def _log_answer(record: RequestRecord, answer: Answer) -> None:
+def _record_answer(record: RequestRecord, answer: Answer) -> None:
     """Log what was sent, if anything was."""
     if not answer.status:
         return

@@ -73,10 +73,12 @@ def start_heartbeats(*senders: Callable[[], None] | None) -> None:
     Each has its own thread, so that none waits for another.
     """
     for send in filter(None, senders):
-        run_repeatedly_in_thread("heartbeat", partial(_send_if_alive, send, threading.Event()))
+        run_repeatedly_in_thread(
+            "heartbeat", partial(_send_if_alive_then_wait, send, threading.Event())
+        )
 
 
-def _send_if_alive(send: Callable[[], None], pause: threading.Event) -> None:
+def _send_if_alive_then_wait(send: Callable[[], None], timer: threading.Event) -> None:
     if liveness.is_alive:
         send()
-    pause.wait(HEARTBEAT_SECONDS)
+    timer.wait(HEARTBEAT_SECONDS)

@@ -59,13 +59,13 @@ async def test_second_open_recording_of_a_ticker_is_impossible(database: Databas
 async def test_recording_begins_no_later_than_a_row(database: Database) -> None:
     await _upsert(database, Recording(BTC, 60, Slot(120)), Recording(ETH, 60, Slot(120), Slot(180)))
     async with database.transaction() as session:
-        await recordings.extend_start(session, {BTC: Slot(60), ETH: Slot(60)})
+        await recordings.extend_open_start(session, {BTC: Slot(60), ETH: Slot(60)})
     newest = await _newest(database)
     assert newest[BTC].first_slot == 60
     assert newest[ETH].first_slot == 120, "a closed one promises what it promised"
     async with database.transaction() as session:
-        await recordings.extend_start(session, {BTC: Slot(600)})
-        await recordings.extend_start(session, {})
+        await recordings.extend_open_start(session, {BTC: Slot(600)})
+        await recordings.extend_open_start(session, {})
     assert (await _newest(database))[BTC].first_slot == 60
 
 
@@ -73,7 +73,7 @@ async def test_recording_never_begins_within_an_earlier_one(database: Database) 
     await _upsert(database, Recording(BTC, 60, Slot(0), Slot(120)), Recording(BTC, 300, Slot(600)))
     for slot, first in ((0, 600), (120, 600), (180, 180)):
         async with database.transaction() as session:
-            await recordings.extend_start(session, {BTC: Slot(slot)})
+            await recordings.extend_open_start(session, {BTC: Slot(slot)})
         assert (await _newest(database))[BTC].first_slot == first
 
 

@@ -14,7 +14,7 @@ from app.clients.webhook import open_webhook
 from app.core.metrics import drain
 from app.core.settings import Settings
 from app.domain.alerts import MAX_PENDING, AlertState, TickerStatus
-from app.domain.freshness import Freshness, HealthReport
+from app.domain.health import Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.redis.alert_lease import STATE_KEY, AlertLease
 from app.runtime import alert_lifespan, open_runtime

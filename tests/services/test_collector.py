@@ -21,7 +21,7 @@ from app.domain.prices import TickerKey
 from app.domain.timestamp_checks import ExchangeClock
 from app.postgres.database import Database
 from app.redis.heartbeats import FAILURES_KEY
-from app.repositories.live import ObservedPrice
+from app.repositories.late_prices import ObservedPrice
 from app.runtime import Runtime, open_runtime
 from app.services.collector import CollectionResult
 from app.services.collector.ticker_tick import TickContext, TickerTick

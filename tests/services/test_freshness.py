@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.domain.freshness import Freshness, HealthReport
+from app.domain.health import Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
 from app.services.freshness import FreshnessService

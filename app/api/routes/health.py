@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from app.api.dependencies import RuntimeDep
 from app.api.schemas import CheckOut, HealthOut
 from app.core.errors import AppError
-from app.domain.freshness import (
+from app.domain.health import (
     NO_ANSWER_IN_TIME,
     WORST_CLOCK_SECONDS,
     Freshness,

@@ -19,8 +19,8 @@ from app.core.background_loops import run_repeatedly
 from app.core.errors import AppError
 from app.core.metrics import COUNTERS, CounterKey
 from app.domain.coverage import Coverage
-from app.domain.freshness import HealthReport, ProcessStatus
 from app.domain.gaps import PENDING
+from app.domain.health import HealthReport, ProcessStatus
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import SECONDS_PER_HOUR
 from app.redis.counters import flush_counters

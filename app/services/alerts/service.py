@@ -13,9 +13,9 @@ from app.core.errors import BrokerUnavailable
 from app.core.event_wait import wait_for_event
 from app.core.metrics import ALERTS, count
 from app.domain.alerts import Alert, AlertState
-from app.domain.freshness import HealthReport, ProcessStatus
+from app.domain.health import HealthReport, ProcessStatus
 from app.redis.alert_lease import AlertLease
-from app.services.alerts.status_evaluator import StatusEvaluator
+from app.services.alerts.ticker_status_evaluator import StatusEvaluator
 
 if TYPE_CHECKING:
     from app.clients.webhook import Webhook

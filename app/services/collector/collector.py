@@ -19,8 +19,8 @@ from app.domain.slots import LatestLivePrice, Slot
 from app.domain.timestamp_checks import ExchangeClock, changed_clocks
 from app.postgres.database import Database
 from app.redis.heartbeats import FailureStore
-from app.repositories import exchange_clocks, live, prices, recordings
-from app.repositories.live import ObservedPrice
+from app.repositories import exchange_clocks, late_prices, prices, recordings
+from app.repositories.late_prices import ObservedPrice
 from app.repositories.prices import PriceId
 from app.services.collector.ticker_tick import TickContext, TickerTick
 
@@ -182,12 +182,12 @@ class Collector:
             async with self._database.transaction() as session:
                 new = await prices.insert_new(session, [sample.price for sample in samples])
                 early = {key: slot for key, slot in new if slot < first_slots.get(key, slot)}
-                await recordings.extend_start(session, early)
+                await recordings.extend_open_start(session, early)
                 stored = [sample for sample in samples if sample.id in new]
-                late = await live.mark_late_as_backfill(
+                late = await late_prices.mark_late_as_backfill(
                     session, stored, self._interval_seconds, database_clock
                 )
-            live.count_stored(new, late)
+            late_prices.count_stored(new, late)
             return new
 
         new = await retrier.call(write, rows=len(samples))

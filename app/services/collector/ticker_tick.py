@@ -17,7 +17,7 @@ from app.core.retry import Retrier
 from app.domain.prices import Price, Quote, TickerKey
 from app.domain.slots import LatestLivePrice, Slot, is_plausible, seconds_left, window_seconds
 from app.domain.timestamp_checks import ExchangeClock
-from app.repositories.live import ObservedPrice
+from app.repositories.late_prices import ObservedPrice
 
 MAX_QUOTES = 6
 """Quotes that a tick may fetch per ticker: two are usual, more only when a clock jumps."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from app.domain.alerts import TickerStatus
-from app.domain.freshness import HealthReport
+from app.domain.health import HealthReport
 from app.domain.prices import TickerKey
 from app.domain.slots import STALE_AFTER_INTERVALS
 

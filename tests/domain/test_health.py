@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.freshness import (
+from app.domain.health import (
     DOES_NOT_ANSWER,
     NO_ANSWER_IN_TIME,
     NO_REASON,
