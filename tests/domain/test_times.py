@@ -103,7 +103,7 @@ def test_moment_back_from_now_never_lies_before_the_year_one() -> None:
 
 @given(st.integers(-(10**9), 10**9))
 def test_number_with_a_sign_is_no_moment_back_from_now(seconds: int) -> None:
-    assume(not is_date(str(seconds)))
+    assume(not is_date(str(seconds)) and not 1900 <= seconds < 2100)
     moment = parse_time_point(str(seconds))
     assert (moment.is_relative, moment.at(5)) == (False, seconds * 1_000_000)
 
