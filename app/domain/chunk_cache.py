@@ -1,7 +1,7 @@
 """A cache of encoded rows in chunks of two hours, with bounded memory."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,10 +40,25 @@ class _Chunk:
     def is_complete(self, recordings: Recordings, first: int, last: int) -> bool:
         """Return whether no row can be added from the first to the last second."""
         if self.checked_recordings is not recordings:
-            slots, end = self.lines.slots(), self.start + CHUNK_SECONDS - 1
-            self.writable_ranges = tuple(writable_ranges(slots, recordings, self.start, end))
+            self.writable_ranges = tuple(self._find_writable_ranges(recordings))
             self.checked_recordings = recordings
         return not any(start <= last and first <= end for start, end in self.writable_ranges)
+
+    def _find_writable_ranges(self, recordings: Recordings) -> Iterable[Range]:
+        if recordings and self._has_every_slot(recordings[-1]):
+            return ()
+        slots, end = self.lines.slots(), self.start + CHUNK_SECONDS - 1
+        return writable_ranges(slots, recordings, self.start, end)
+
+    def _has_every_slot(self, recording: Recording) -> bool:
+        """Return whether the number of rows shows it; parsing all slots takes as long as a read."""
+        step, last = recording.interval_seconds, recording.last_slot
+        return (
+            self.lines.count * step == CHUNK_SECONDS
+            and self.lines.grid_seconds % step == 0
+            and recording.first_slot <= self.start
+            and (last is None or last + step >= self.start + CHUNK_SECONDS)
+        )
 
 
 class ChunkCache:

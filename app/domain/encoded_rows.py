@@ -62,13 +62,15 @@ class EncodedPage:
 class EncodedChunk:
     """The rows of a range of time, ascending, as text; `last` is the slot of the last one.
 
-    The offsets of the rows are computed when a slice first needs them.
+    The offsets of the rows are computed when a slice first needs them. Every slot is a multiple of
+    `grid_seconds`.
     """
 
     text: bytes
     count: int
     last: Slot | None
     template: RowTemplate
+    grid_seconds: int = 1
 
     @cached_property
     def tag(self) -> str:

@@ -27,9 +27,10 @@ _PAGE = """
 """
 # With an array of starts PostgreSQL assumes that it is short, and keeps one plan for all.
 _CHUNKS = """
-    SELECT start, convert_to(coalesce(text, ''), 'UTF8'), count, last
+    SELECT start, convert_to(coalesce(text, ''), 'UTF8'), count, last, off_grid
     FROM unnest(CAST(:starts AS bigint[])) AS start CROSS JOIN LATERAL (
-        SELECT string_agg(line, :separator) AS text, count(*) AS count, max(timestamp) AS last
+        SELECT string_agg(line, :separator) AS text, count(*) AS count, max(timestamp) AS last,
+               max(timestamp % CAST(:grid AS bigint)) AS off_grid
         FROM (
             SELECT timestamp, {line} AS line
             FROM prices
@@ -88,20 +89,24 @@ async def read_page(  # noqa: PLR0913  # the parameters of a list
     return EncodedPage([lines] if count else [], min(count, limit), last, count > limit)
 
 
-async def read_chunks(
+async def read_chunks(  # noqa: PLR0913  # the parameters of chunks
     connection: RawConnection,
     key: TickerKey,
     starts: Sequence[int],
     template: RowTemplate,
     *,
     length: int,
+    grid_seconds: int = 1,
 ) -> list[EncodedChunk]:
-    """Read all prices of chunks, given by ascending starts and a length in seconds."""
-    ranges = {"starts": list(starts), "length": length}
+    """Read all prices of chunks, given by ascending starts and a length in seconds.
+
+    A chunk's `grid_seconds` is the given one if all its slots are multiples of it, else 1.
+    """
+    ranges = {"starts": list(starts), "length": length, "grid": grid_seconds}
     rows = await _fetch(connection, _query(_CHUNKS, template), key, template, **ranges)
     return [
-        EncodedChunk(text, count, last, template)
-        for _, text, count, last in sorted(rows, key=itemgetter(0))
+        EncodedChunk(text, count, last, template, 1 if off_grid else grid_seconds)
+        for _, text, count, last, off_grid in sorted(rows, key=itemgetter(0))
     ]
 
 

@@ -25,7 +25,9 @@ BYTES_OF_TWO_ROWS = len("0=1;60=2") + 2 * 8 + 600
 
 def _chunk(slots: Sequence[int]) -> EncodedChunk:
     text = ";".join(f"{slot}={slot % 7}" for slot in slots).encode()
-    return EncodedChunk(text, len(slots), Slot(slots[-1]) if slots else None, TEMPLATE)
+    last = Slot(slots[-1]) if slots else None
+    grid_seconds = 1 if any(slot % STEP for slot in slots) else STEP
+    return EncodedChunk(text, len(slots), last, TEMPLATE, grid_seconds)
 
 
 def _span(number: int) -> TimeRange:
@@ -251,6 +253,15 @@ def test_page_is_open_where_a_recording_begins_or_ends() -> None:
     assert not _page(cache, second_before, recordings=recordings).is_complete
     second_after = TimeRange(CHUNK_SECONDS, 2 * CHUNK_SECONDS)
     assert not _page(cache, second_after, recordings=recordings).is_complete
+
+
+def test_rows_beside_the_slots_do_not_make_up_for_missing_ones() -> None:
+    """There are as many rows as slots, and one of them lies a second after its slot."""
+    slots, recordings = [*range(0, CHUNK_SECONDS, STEP)], (_recording(0),)
+    slots[3] += 1
+    cache = _cache_of(slots, [0])
+    assert not _page(cache, TimeRange(0, CHUNK_SECONDS - 1), recordings=recordings).is_complete
+    assert _page(cache, TimeRange(0, 3 * STEP - 1), recordings=recordings).is_complete
 
 
 def test_page_is_open_up_to_its_last_row_or_if_it_is_the_last_one_up_to_its_end() -> None:

@@ -92,6 +92,17 @@ async def test_stretches_follow_one_another(database: Database, sql: asyncpg.Con
     assert len({stretch.tag for stretch in found}) == 4
 
 
+async def test_chunk_is_on_the_grid_if_all_its_slots_are(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await store(sql, [0, 60, 119, 120, 180, 240], price="5")
+    async with database.raw_connection() as connection:
+        found = await encoded_rows.read_chunks(
+            connection, BTC, [0, 120, 240, 360], TEMPLATE, length=120, grid_seconds=60
+        )
+    assert [chunk.grid_seconds for chunk in found] == [1, 60, 60, 60]
+
+
 async def test_nothing_stored_has_no_lines(database: Database) -> None:
     (found,) = await _read_chunks(database, range(0, 60, 60))
     assert (found.text, found.count, found.index_range(TimeRange(1, 2))) == (b"", 0, (0, 0))

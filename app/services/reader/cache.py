@@ -186,7 +186,7 @@ class ReadCache:
             if not isinstance(found, list):
                 return found
             await self._flights.join(
-                ("chunks", key, found[0]), partial(self._read_chunks, key, found)
+                ("chunks", key, found[0]), partial(self._read_chunks, key, found, state)
             )
         return None
 
@@ -226,13 +226,16 @@ class ReadCache:
         if state.newest is not None:  # or requests for invented tickers would fill the memory
             self._states[key] = state
 
-    async def _read_chunks(self, key: TickerKey, numbers: Sequence[int]) -> None:
+    async def _read_chunks(
+        self, key: TickerKey, numbers: Sequence[int], state: TickerState
+    ) -> None:
         """Read chunks with one query, and cache them unless they changed meanwhile."""
+        grid = state.recordings[-1].interval_seconds if state.recordings else 1
         starts = [number * CHUNK_SECONDS for number in numbers]
         with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
             async with self._database.raw_connection() as connection:
                 found = await encoded_rows.read_chunks(
-                    connection, key, starts, self.template, length=CHUNK_SECONDS
+                    connection, key, starts, self.template, length=CHUNK_SECONDS, grid_seconds=grid
                 )
             await self.refresh()
         if not reading.is_stale:
