@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 ALONE := $(addprefix tests/acceptance/,test_candles.py test_compose.py test_exports.py test_gaps.py test_imports.py)
 CODE := app tests benchmarks alembic
 TEST := $(BIN)/pytest -m "not accept and not chaos" -n 4
-# CI sets CI=true; measuring takes a third of the time, so elsewhere it is asked for by COVERAGE=1
+# CI sets CI=true; measuring takes up to half of the time, so elsewhere it is asked for by COVERAGE=1
 COVERAGE ?= $(CI)
 
 help: ## Print what there is
