@@ -58,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         favicon_url="data:,",
         generate_unique_id_function=lambda route: route.name,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics is ours
     )
     app.state.settings = loaded
     v1 = APIRouter(prefix="/api/v1")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count as count_up
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 from uuid import uuid4
 
 import structlog
@@ -36,6 +36,7 @@ from app.services.reader import LatestPrice
 
 log = structlog.get_logger(__name__)
 
+JSON = "application/json"
 LATEST_PATH = "/api/v1/prices/latest"
 RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 BYPASS_HEADERS = frozenset({b"if-none-match", b"origin", b"range", b"x-request-id"})
@@ -50,9 +51,24 @@ PERIOD_QUERY = re.compile(
     rb"%b&from_dt=%b&to_dt=%b" % (TICKER_PATTERN, SECONDS_PATTERN, SECONDS_PATTERN) + LIMIT_PATTERN
 )
 
-BodyAndHeaders: TypeAlias = tuple[bytes, Mapping[str, str]]
-"""A body and the headers that belong to it."""
-Handler: TypeAlias = Callable[[Scope], Awaitable[BodyAndHeaders | None]]
+RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+
+class Answer(NamedTuple):
+    """A body and all of its headers but the request's id."""
+
+    body: bytes
+    headers: RawHeaders
+
+    @classmethod
+    def create(cls, body: bytes, headers: Mapping[str, str]) -> Self:
+        """Encode the headers, and add the type and the length of the body."""
+        described = {"Content-Type": JSON, "Content-Length": str(len(body)), **headers}
+        items = described.items()
+        return cls(body, tuple((name.lower().encode(), value.encode()) for name, value in items))
+
+
+Handler: TypeAlias = Callable[[Scope], Awaitable[Answer | None]]
 
 
 class CachedResponse(NamedTuple):
@@ -60,7 +76,7 @@ class CachedResponse(NamedTuple):
 
     price: Price
     second: int
-    answer: BodyAndHeaders
+    answer: Answer
 
 
 class FastPathHandlers:
@@ -78,7 +94,7 @@ class FastPathHandlers:
             HISTORY_PATH: partial(self._page, _parse_history_query),
         }
 
-    async def _latest(self, scope: Scope) -> BodyAndHeaders | None:
+    async def _latest(self, scope: Scope) -> Answer | None:
         """Answer with the newest price of a configured ticker."""
         key = _parse_latest_query(scope["query_string"])
         if key not in self._configured:
@@ -94,13 +110,14 @@ class FastPathHandlers:
         if cached is None or cached.price is not price or cached.second != second:
             latest = LatestPrice.at(price, second, self._interval_seconds)
             body = encode_latest(latest)
-            answer = body, {"Cache-Control": REVALIDATE, "ETag": weak_etag(body)}
+            headers = {"Cache-Control": REVALIDATE, "ETag": weak_etag(body)}
+            answer = Answer.create(body, headers)
             cached = self._responses[key] = CachedResponse(price, second, answer)
         return cached.answer
 
     async def _page(
         self, parse_query: Callable[[bytes], PriceList | None], scope: Scope
-    ) -> BodyAndHeaders | None:
+    ) -> Answer | None:
         """Answer with a page of prices."""
         price_list = parse_query(scope["query_string"])
         if price_list is None or _accepts_gzip(scope):
@@ -110,7 +127,7 @@ class FastPathHandlers:
                 price_list.key, price_list.time_range, price_list.order, price_list.limit
             )
             if page.count:
-                return encode_page_response(price_list, page)
+                return Answer.create(*encode_page_response(price_list, page))
         return None
 
 
@@ -132,19 +149,13 @@ class FastPathMiddleware:
         if answer is None:
             await self._app(scope, receive, send)
             return
-        body, headers = answer
         count(HTTP_REQUESTS, "GET", scope["path"], 200)
-        raw_headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (RAW_REQUEST_ID_HEADER, next(self._request_ids)),
-            *((name.lower().encode(), value.encode()) for name, value in headers.items()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": raw_headers})
-        await send({"type": "http.response.body", "body": body})
+        headers = [*answer.headers, (RAW_REQUEST_ID_HEADER, next(self._request_ids))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
 
-async def _answer(scope: Scope) -> BodyAndHeaders | None:
+async def _answer(scope: Scope) -> Answer | None:
     handlers: FastPathHandlers | None = getattr(scope["app"].state, "fast_path", None)
     if handlers is None or scope.get("method") != "GET":
         return None

@@ -1,7 +1,7 @@
 """Deribit's public HTTP API v2 (docs.deribit.com), as far as an index recorder needs it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -89,11 +89,10 @@ class DeribitClient:
         *,
         low_priority: bool = False,
     ) -> T:
-        with ExitStack() as stack:
-            async with self._rate_limiter.acquire(low_priority=low_priority):
-                stack.enter_context(self._count_outcome(method))  # not before it has a permit
+        async with self._rate_limiter.acquire(low_priority=low_priority):
+            with self._count_outcome(method):
                 response = await self._transport.get(f"{self._base_url}/public/{method}", params)
-            return parse(await self._parse_envelope(response))
+                return parse(await self._parse_envelope(response))
 
     async def _parse_envelope(self, response: "HttpResponse") -> Envelope:
         """Parse a response's envelope, and pause all requests if the exchange asks to wait."""

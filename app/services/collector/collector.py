@@ -113,10 +113,11 @@ class Collector:
     async def _collect(
         self, keys: Sequence[TickerKey], retrier: Retrier, *, syncs_recordings: bool
     ) -> CollectionResult:
-        if syncs_recordings:
-            await self._sync_recordings()
         async with self._database.read_committed() as session:
             known = await recordings.newest(session)
+        if syncs_recordings:
+            known = await self._sync_recordings(known)
+        async with self._database.read_committed() as session:
             database_us, latest_prices = await prices.read_latest_live(session, keys)
             saved_clocks = await exchange_clocks.read_for_host(session, host_id())
         database_clock = ExtrapolatedClock(database_us)
@@ -193,13 +194,13 @@ class Collector:
         new = await retrier.call(write, rows=len(samples))
         return [sample.id in new for sample in samples]
 
-    async def _sync_recordings(self) -> None:
-        """Open and close recordings where the configuration changed."""
-        async with self._database.read_committed() as session:
-            known = await recordings.newest(session)
+    async def _sync_recordings(
+        self, known: dict[TickerKey, Recording]
+    ) -> dict[TickerKey, Recording]:
+        """Open and close recordings where the configuration changed; return the newest ones."""
         configured = set(self._keys)
         if {key for key, item in known.items() if self._is_current(item)} == configured:
-            return
+            return known
         async with self._database.transaction() as session:
             await recordings.lock_recordings(session)
             known = await recordings.newest(session)
@@ -211,6 +212,7 @@ class Collector:
         for change in changes:
             event = "recording_opened" if change.is_open else "recording_closed"
             log.info(event, ticker=str(change.key), interval_seconds=change.interval_seconds)
+        return known | {change.key: change for change in changes}
 
     def _is_current(self, recording: Recording) -> bool:
         return recording.is_open and recording.interval_seconds == self._interval_seconds
