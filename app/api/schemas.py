@@ -80,7 +80,7 @@ class CandleOut(BaseModel):
 class CandleListOut(OfTickerOut):
     """A page of candles of one ticker."""
 
-    interval: Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"] = Field(examples=["1h"])
+    interval: Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"] = Field(examples=["1h"])
     count: int = Field(description="Items on this page.", examples=[1])
     items: list[CandleOut]
     next: str | None = Field(

@@ -1,16 +1,19 @@
-"""Candles: open, high, low and close of the prices in intervals that are aligned to the epoch."""
+"""Candles: open, high, low and close of the prices in intervals aligned to UTC days and weeks."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.domain.gaps import last_due_slot
 from app.domain.prices import TickerKey, TimeRange
-from app.domain.slots import Slot, slot_after
+from app.domain.slots import SECONDS_PER_DAY, Slot, slot_after
 from app.domain.times import SECONDS_OF_UNIT
+
+FIRST_MONDAY = -3 * SECONDS_PER_DAY
+"""The start of the Monday before the epoch, which was a Thursday."""
 
 
 class CandleInterval(StrEnum):
-    """The length of a candle; one starts at every multiple of its length since the epoch, UTC."""
+    """The length of a candle; one starts at every multiple of its length after `first_start`."""
 
     ONE_MINUTE = "1m"
     FIVE_MINUTES = "5m"
@@ -19,11 +22,17 @@ class CandleInterval(StrEnum):
     ONE_HOUR = "1h"
     FOUR_HOURS = "4h"
     ONE_DAY = "1d"
+    ONE_WEEK = "1w"
 
     @property
     def seconds(self) -> int:
         """Return its length."""
         return int(self.value[:-1]) * SECONDS_OF_UNIT[self.value[-1]]
+
+    @property
+    def first_start(self) -> int:
+        """Return the start of the candle that contains the epoch; weeks start on Monday, UTC."""
+        return FIRST_MONDAY if self is CandleInterval.ONE_WEEK else 0
 
 
 class Fill(StrEnum):
@@ -47,16 +56,16 @@ class CandleQuery:
     @property
     def first(self) -> int:
         """Return the first start within the range."""
-        width = self.interval.seconds
+        width, origin = self.interval.seconds, self.interval.first_start
         start, _ = self.time_range.bounds()
-        return -(-max(0, start) // width) * width
+        return -(-max(0, start - origin) // width) * width + origin
 
     @property
     def stop(self) -> int:
         """Return the first start after the range."""
-        width = self.interval.seconds
+        width, origin = self.interval.seconds, self.interval.first_start
         _, end = self.time_range.bounds()
-        return end // width * width + width
+        return (end - origin) // width * width + width + origin
 
     def after(self, start: int) -> "CandleQuery":
         """Return the query of what follows the candle with this start."""

@@ -14,14 +14,15 @@ from app.domain.slots import SECONDS_PER_HOUR, Slot
 
 _ROWS = """
     WITH source AS NOT MATERIALIZED (
-        SELECT timestamp AS moment, price AS open, price AS high, price AS low, price AS close,
-               1 AS samples
+        SELECT timestamp AS moment, timestamp - (timestamp - :origin) % :width AS bucket,
+               price AS open, price AS high, price AS low, price AS close, 1 AS samples
         FROM prices WHERE exchange = :exchange AND ticker = :ticker
     )
 """
 _HOURS = """
     WITH source AS NOT MATERIALIZED (
-        SELECT hour AS moment, open, high, low, close, samples
+        SELECT hour AS moment, hour - (hour - :origin) % :width AS bucket,
+               open, high, low, close, samples
         FROM price_hours WHERE exchange = :exchange AND ticker = :ticker
     )
 """
@@ -32,8 +33,7 @@ _SPARSE_PAGE = """
     , ending AS MATERIALIZED (
         SELECT bucket
         FROM (
-            SELECT moment, moment - moment % :width AS bucket,
-                   lag(moment - moment % :width) OVER (ORDER BY moment) AS before
+            SELECT moment, bucket, lag(bucket) OVER (ORDER BY moment) AS before
             FROM source WHERE moment >= :first AND moment < :stop
         ) AS marked
         WHERE bucket IS DISTINCT FROM before
@@ -50,17 +50,17 @@ _FILLED_PAGE = """
                last > first + :limit * :width AS has_more
         FROM (
             SELECT greatest(
-                       :first, (SELECT min(moment) - min(moment) % :width FROM source)
+                       :first, (SELECT bucket FROM source ORDER BY moment LIMIT 1)
                    ) AS first,
                    least(:stop, coalesce(
-                       (SELECT max(moment) - max(moment) % :width + :width FROM source), 0
+                       (SELECT bucket + :width FROM source ORDER BY moment DESC LIMIT 1), :first
                    )) AS last
         ) AS outermost
     )
 """
 _AGGREGATED = """
     , aggregated AS (
-        SELECT moment - moment % :width AS bucket,
+        SELECT bucket,
                (array_agg(open ORDER BY moment))[1] AS open, max(high) AS high, min(low) AS low,
                (array_agg(close ORDER BY moment DESC))[1] AS close, sum(samples) AS samples
         FROM source
@@ -70,7 +70,7 @@ _AGGREGATED = """
 """
 _SAME_AS_HOURS = """
     , aggregated AS (
-        SELECT moment AS bucket, open, high, low, close, samples
+        SELECT bucket, open, high, low, close, samples
         FROM source
         WHERE moment >= (SELECT first FROM page) AND moment < (SELECT stop FROM page)
     )
@@ -141,6 +141,7 @@ def _parameters(query: CandleQuery, open_from: Slot) -> dict[str, object]:
         "first": query.first,
         "stop": query.stop,
         "width": query.interval.seconds,
+        "origin": query.interval.first_start,
         "limit": query.limit,
         "open_from": open_from,
         "previous": query.fill is Fill.PREVIOUS,

@@ -72,7 +72,20 @@ async def test_day_is_a_utc_day(api: ApiClient) -> None:
 
 
 @pytest.mark.usefixtures("stored_prices")
-@pytest.mark.parametrize("interval", ["1m", "5m", "15m", "30m", "1h", "4h", "1d"])
+async def test_week_starts_on_monday(api: ApiClient, sql: asyncpg.Connection) -> None:
+    """The five prices are of Friday, 16 January 2026; the last second of Sunday is theirs too."""
+    monday = 1_768_780_800
+    await store(sql, [monday - 1, monday], price="7")
+    weeks = f"{CANDLES}&interval=1w"
+    first, second = (await api.get(weeks)).json()["items"]
+    assert (first["timestamp"], second["timestamp"]) == (monday - 604_800, monday)
+    assert (first["samples"], first["close"], second["open"]) == (6, 7, 7)
+    assert (await api.get(f"{weeks}&from_dt={START}")).timestamps == [monday]
+    assert (await api.get(f"{weeks}&to_dt={monday - 1}")).timestamps == [monday - 604_800]
+
+
+@pytest.mark.usefixtures("stored_prices")
+@pytest.mark.parametrize("interval", ["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"])
 async def test_every_interval_holds_the_same_prices(api: ApiClient, interval: str) -> None:
     items = (await api.get(f"{CANDLES}&interval={interval}")).json()["items"]
     assert (items[0]["open"], items[-1]["close"]) == (95000.10, 94600)
@@ -170,7 +183,7 @@ async def test_late_row_changes_the_candles_it_lies_in(
     api: ApiClient, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [START + 1], price="99999", source="backfill")
-    for interval in ("1m", "30m", "1h", "1d"):
+    for interval in ("1m", "30m", "1h", "1d", "1w"):
         first = (await api.get(f"{CANDLES}&interval={interval}")).json()["items"][0]
         assert (first["open"], first["high"]) == (95000.10, 99999)
 
@@ -178,7 +191,7 @@ async def test_late_row_changes_the_candles_it_lies_in(
 async def test_many_digits_leave_unchanged(api: ApiClient, sql: asyncpg.Connection) -> None:
     digits = "3.0000000000000000000000000000000000000000000000001"
     await store(sql, [START], price=digits)
-    for interval in ("1m", "1h", "1d"):
+    for interval in ("1m", "1h", "1d", "1w"):
         answer = await api.get(f"{CANDLES}&interval={interval}")
         assert answer.body.count(f":{Decimal(digits)},".encode()) == 4
 

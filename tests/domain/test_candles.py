@@ -1,5 +1,7 @@
 """The arithmetic of candles."""
 
+import datetime as dt
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,14 +18,23 @@ SECONDS = {
     "1h": 3600,
     "4h": 14_400,
     "1d": 86_400,
+    "1w": 604_800,
 }
 
-MOMENTS = st.integers(-100_000, 1_000_000)
+MOMENTS = st.integers(-400_000, 2_000_000)
 INTERVALS = st.sampled_from(CandleInterval)
 
 
 def _query(interval: CandleInterval, span: TimeRange) -> CandleQuery:
     return CandleQuery(BTC, interval, span, Fill.NONE, 10)
+
+
+def _is_start(interval: CandleInterval, moment: int) -> bool:
+    """Say by the calendar whether a candle starts; none ends before the epoch."""
+    if interval is not CandleInterval.ONE_WEEK:
+        return moment >= 0 and moment % interval.seconds == 0
+    time = dt.datetime.fromtimestamp(moment, dt.UTC)
+    return time.weekday() == 0 and time.time() == dt.time() and moment > -7 * 86_400
 
 
 def _starts(query: CandleQuery) -> list[int]:
@@ -37,8 +48,17 @@ def test_intervals_have_their_lengths() -> None:
 @given(INTERVALS, MOMENTS, MOMENTS)
 def test_starts_are_those_in_the_span(interval: CandleInterval, start: int, end: int) -> None:
     found = _starts(_query(interval, TimeRange(start, end)))
-    width = interval.seconds
-    assert found == [moment for moment in range(0, 1_000_001, width) if start <= moment <= end]
+    possible = range(-604_800, 2_000_001, min(interval.seconds, 86_400))
+    assert found == [at for at in possible if start <= at <= end and _is_start(interval, at)]
+
+
+def test_weeks_start_on_monday() -> None:
+    """The epoch was a Thursday."""
+    start = dt.datetime(2026, 1, 16, tzinfo=dt.UTC).timestamp()
+    query = _query(CandleInterval.ONE_WEEK, TimeRange(int(start), int(start) + 14 * 86_400))
+    mondays = [dt.datetime(2026, 1, day, tzinfo=dt.UTC).timestamp() for day in (19, 26)]
+    assert _starts(query) == mondays
+    assert _query(CandleInterval.ONE_WEEK, TimeRange()).first == -3 * 86_400
 
 
 @given(INTERVALS, st.integers(0, 1_000_000), st.integers(0, 20))

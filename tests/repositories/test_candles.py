@@ -1,5 +1,6 @@
 """Candles folded by SQL: the same as plain Python folds."""
 
+import datetime as dt
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -77,11 +78,24 @@ async def _read_all_pages(
         rest = rest.after(read[-1].timestamp)
 
 
-def _fold(rows: Mapping[int, Decimal], width: int, open_from: int) -> dict[int, Candle]:
+def _start_of_candle(slot: int, interval: CandleInterval) -> int:
+    """Return the start of the candle that a slot lies in, of a week by the calendar."""
+    start = slot // interval.seconds * interval.seconds
+    if interval is not CandleInterval.ONE_WEEK:
+        return start
+    date = dt.datetime.fromtimestamp(slot, dt.UTC).date()
+    monday = date - dt.timedelta(days=date.weekday())
+    return (monday - dt.date(1970, 1, 1)).days * DAY
+
+
+def _fold(
+    rows: Mapping[int, Decimal], interval: CandleInterval, open_from: int
+) -> dict[int, Candle]:
     """Fold rows into candles, in plain words."""
+    width = interval.seconds
     buckets: dict[int, list[Decimal]] = {}
     for slot in sorted(rows):
-        buckets.setdefault(slot // width * width, []).append(rows[slot])
+        buckets.setdefault(_start_of_candle(slot, interval), []).append(rows[slot])
     return {
         start: Candle(
             start,
@@ -98,7 +112,7 @@ def _fold(rows: Mapping[int, Decimal], width: int, open_from: int) -> dict[int, 
 
 def _expected(rows: Mapping[int, Decimal], query: CandleQuery, open_from: int) -> list[Candle]:
     width = query.interval.seconds
-    real = _fold(rows, width, open_from)
+    real = _fold(rows, query.interval, open_from)
     starts: Iterable[int] = sorted(real)
     if query.fill is not Fill.NONE and real:
         starts = range(min(real), max(real) + 1, width)
@@ -246,7 +260,7 @@ async def test_candles_of_an_hour_outlive_their_rows(
     before = [await _read_all_pages(database, _query(interval)) for interval in longer]
     await sql.execute("DELETE FROM prices")
     assert [await _read_all_pages(database, _query(interval)) for interval in longer] == before
-    assert [len(found) for found in before] == [48, 12, 2]
+    assert [len(found) for found in before] == [48, 12, 2, 1]
 
 
 async def test_digits_are_those_that_are_stored(
@@ -254,7 +268,7 @@ async def test_digits_are_those_that_are_stored(
 ) -> None:
     digits = ["0.000000000000000001", "95123.4500", "12345678901234567890.1234567890"]
     for number, price in enumerate(digits):
-        await store(sql, [DAY * number], price=price)
+        await store(sql, [7 * DAY * number], price=price)
     for interval in CandleInterval:
         for written, price in zip(
             (await _page(database, _query(interval))).pieces[0].split(b"},{"), digits, strict=True
