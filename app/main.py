@@ -14,7 +14,17 @@ from app import __version__
 from app.api.errors import add_error_handlers
 from app.api.middleware.fast_path import FastPathHandlers
 from app.api.middleware.stack import add_middleware
-from app.api.routes import candles, coverage, exports, health, metrics, prices, tasks, tickers
+from app.api.routes import (
+    candles,
+    coverage,
+    exports,
+    health,
+    metrics,
+    page,
+    prices,
+    tasks,
+    tickers,
+)
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.api.unknown_parameters import refuse_unknown_parameters
 from app.core.errors import BrokerUnavailable
@@ -68,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(v1)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.include_router(page.router)
     _add_redirects(app)
     add_error_handlers(app)
     _add_problem_schemas(app)
@@ -107,10 +118,6 @@ async def _warn_without_broker(runtime: Runtime) -> None:
 
 def _add_redirects(app: FastAPI) -> None:
     """Redirect short addresses to the routes; 308 keeps the method."""
-
-    @app.get("/", include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse("/docs", status_code=307)
 
     async def to_v1(request: Request) -> RedirectResponse:
         path, query = (

@@ -154,6 +154,7 @@ class Stack:
                 else load_or_create_api_key(data_dir)
             )
         lines = {
+            "Dashboard": f"{self.specs.base_url}/",
             "API": f"{self.specs.base_url}/api/v1",
             "Swagger UI": f"{self.specs.base_url}/docs",
             "API key": f"{key} (header X-API-Key)",

@@ -6,11 +6,6 @@ from tests.api.client import ApiClient
 from tests.repositories.rows import store
 
 
-async def test_root_leads_to_the_documentation(api: ApiClient) -> None:
-    answer = await api.get("/")
-    assert (answer.status, answer.headers["location"]) == (307, "/docs")
-
-
 async def test_short_address_keeps_path_and_query(api: ApiClient) -> None:
     for path in (
         "/prices?ticker=btc_usd",

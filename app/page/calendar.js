@@ -1,0 +1,148 @@
+// @ts-check
+// The coverage calendar: a cell a day, a year in view; a day opens into its hours.
+
+import { go } from "./address.js";
+import { address, get } from "./api.js";
+import { setCall } from "./call.js";
+import { now } from "./clock.js";
+import { cellOf, cellWords } from "./cells.js";
+import { closeDay, openDay } from "./day.js";
+import { byId, element, setNote, setText } from "./dom.js";
+import { count, share } from "./format.js";
+import { mayStillCome } from "./gaps.js";
+import { barStart } from "./ranges.js";
+import { rove } from "./roving.js";
+import { currentTicker, on, state } from "./store.js";
+
+const DAY = 86400;
+const WEEK = 7 * DAY;
+const WEEKS = 53;
+const MAX_ITEMS = 1000;
+const RENEW_MILLISECONDS = 60_000;
+const RETRY_MILLISECONDS = 10_000;
+const WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const STEPS = { ArrowRight: 7, ArrowLeft: -7, ArrowDown: 1, ArrowUp: -1, PageDown: 28, PageUp: -28 };
+
+let yearsBack = 0;
+let timer = 0;
+let drawn = "";
+let asked = 0;
+
+/** Draw the year, and read it again each minute while it is shown. */
+export function startCalendar() {
+  byId("year-before").addEventListener("click", () => move(1));
+  byId("year-after").addEventListener("click", () => move(-1));
+  on(["ticker"], () => {
+    yearsBack = 0;
+    closeDay();
+    read();
+  });
+  on(["tickers", "changed"], read);
+  on(["lostSince"], () => state.lostSince === null && read());
+  document.addEventListener("visibilitychange", () => !document.hidden && read());
+  read();
+}
+
+/** @param {number} years */
+function move(years) {
+  yearsBack = Math.max(0, yearsBack + years);
+  read();
+}
+
+/** The first day in view, a Monday, and the last one that has begun. */
+function extent() {
+  const stop = barStart(now(), WEEK) + WEEK - yearsBack * 52 * WEEK;
+  return { first: stop - WEEKS * WEEK, stop, last: Math.min(stop - 1, Math.floor(now())) };
+}
+
+async function read() {
+  clearTimeout(timer);
+  const ticker = currentTicker();
+  if (!ticker || document.hidden) return;
+  const ask = (asked += 1);
+  const { first, stop, last } = extent();
+  const range = { from_dt: first, to_dt: last };
+  const byDay = address("coverage", ticker.key, { ...range, by: "day" });
+  setCall(byId("coverage-call"), { url: byDay, rows: "items" });
+  try {
+    const [days, whole] = await Promise.all([get(byDay), get(address("coverage", ticker.key, { ...range, limit: MAX_ITEMS }))]);
+    if (ask !== asked) return;
+    draw(days.items, first, stop);
+    drawWords(whole);
+    byId("coverage").dataset.state = "ready";
+    setNote(byId("coverage-note"), "");
+    timer = setTimeout(read, RENEW_MILLISECONDS);
+  } catch (error) {
+    if (ask !== asked) return;
+    byId("coverage").dataset.state = "error";
+    setNote(byId("coverage-note"), `The calendar can't be read: ${/** @type {Error} */ (error).message}. Trying again every 10 s.`);
+    timer = setTimeout(read, RETRY_MILLISECONDS);
+  }
+  const earliest = ticker.first ?? now();
+  /** @type {HTMLButtonElement} */ (byId("year-before")).disabled = first <= earliest;
+  /** @type {HTMLButtonElement} */ (byId("year-after")).disabled = yearsBack === 0;
+}
+
+/** @param {any} whole  the coverage of the year in view */
+function drawWords({ expected, stored, backfilled, imported, missing, gaps, next }) {
+  const lost = gaps.filter((/** @type {any} */ gap) => !mayStillCome(gap)).reduce((/** @type {number} */ sum, /** @type {any} */ gap) => sum + gap.missing, 0);
+  const parts = [expected ? `${share(stored, expected)} of ${count(expected)} prices` : "Nothing is to be recorded in this year"];
+  if (backfilled) parts.push(`${count(backfilled)} repaired`);
+  if (imported) parts.push(`${count(imported)} imported`);
+  if (missing) parts.push(`${count(missing)} missing`);
+  if (lost) parts.push(`${next ? "at least " : ""}${count(lost)} can't be had`);
+  setText(byId("coverage-words"), parts.join(" · "));
+}
+
+/** @param {import("./types.js").CoverageItem[]} items @param {number} first @param {number} stop */
+function draw(items, first, stop) {
+  const text = JSON.stringify([state.ticker, first, items]);
+  if (text === drawn) return;
+  drawn = text;
+  const found = new Map(items.map((item) => [item.timestamp, item]));
+  const days = Array.from({ length: (stop - first) / DAY }, (_, index) => first + index * DAY);
+  const hadFocus = document.activeElement?.closest("#calendar") && /** @type {HTMLElement} */ (document.activeElement).dataset.at;
+  const cells = days.map((day) => dayCell(day, found.get(day)));
+  const rows = WEEKDAYS.map((name, weekday) =>
+    element("div", { role: "row", "aria-label": name }, ...cells.filter((_, index) => index % 7 === weekday)),
+  );
+  byId("calendar").replaceChildren(months(days), ...rows);
+  const today = Math.min(cells.length - 1, Math.floor((now() - first) / DAY));
+  rove(byId("calendar"), cells, STEPS, today);
+  if (hadFocus) cells.find((cell) => cell.dataset.at === hadFocus)?.focus();
+  else byId("calendar-scroll").scrollLeft = byId("calendar-scroll").scrollWidth;
+}
+
+/** @param {number} day @param {import("./types.js").CoverageItem} [item] */
+function dayCell(day, item) {
+  const name = new Date(day * 1000).toISOString().slice(0, 10);
+  const cell = cellOf(day, item, `${name}: ${cellWords(item)}`);
+  cell.setAttribute("role", "gridcell");
+  if (day > now()) cell.dataset.state = "future";
+  cell.addEventListener("click", () => choose(day));
+  cell.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    choose(day);
+  });
+  return cell;
+}
+
+/** Show a day in the chart, and its hours. @param {number} day */
+function choose(day) {
+  if (day > now()) return;
+  go({ range: "", view: { from: day, to: day + DAY } });
+  openDay(day);
+}
+
+/** The names of the months above the weeks in which they begin. @param {number[]} days */
+function months(days) {
+  const row = element("div", { class: "months", "aria-hidden": "true" });
+  let shown = "";
+  for (let week = 0; week < days.length / 7; week += 1) {
+    const name = new Date((days[week * 7] + 6 * DAY) * 1000).toLocaleString("en", { month: "short", timeZone: "UTC" });
+    row.append(element("span", {}, name === shown ? "" : name));
+    shown = name;
+  }
+  return row;
+}

@@ -1,0 +1,99 @@
+// @ts-check
+// The API call behind a picture, to copy as curl, pandas or JavaScript.
+
+import { announce } from "./announcer.js";
+import { element, press, setText } from "./dom.js";
+
+/** @typedef {{url: string, rows?: string, format?: string}} Call  `rows` is the field of the list in its answer */
+
+const LANGUAGES = ["curl", "pandas", "JavaScript"];
+const COPIED_MILLISECONDS = 2000;
+/** @type {WeakMap<HTMLElement, Call>} */
+const calls = new WeakMap();
+/** @type {Record<string, string>} */
+const NAMES = {
+  "now-call": "the newest prices",
+  "chart-call": "the chart",
+  "gaps-call": "the gaps",
+  "coverage-call": "the calendar",
+  "collector-call": "the collector's state",
+  "export-call": "the export",
+};
+
+/**
+ * Set the call that a panel shows.
+ * @param {HTMLElement} panel
+ * @param {Call} call
+ */
+export function setCall(panel, call) {
+  if (JSON.stringify(calls.get(panel)) === JSON.stringify(call)) return;
+  calls.set(panel, call);
+  if (!panel.childElementCount) build(panel);
+  show(panel, panel.dataset.language ?? LANGUAGES[0]);
+}
+
+/** @param {HTMLElement} panel */
+function build(panel) {
+  const name = NAMES[panel.id];
+  const buttons = LANGUAGES.map((value) =>
+    element("button", { type: "button", value, click: () => show(panel, value) }, value),
+  );
+  const copy = element("button", { type: "button", class: "copy", click: () => copyOf(panel) }, "copy");
+  panel.append(
+    element("summary", {}, `API call of ${name}`),
+    element("div", { class: "choices", role: "group", "aria-label": `Language of the call of ${name}` }, ...buttons, copy),
+    element("pre", { tabindex: "0", role: "region", "aria-label": `API call of ${name}` }, element("code")),
+  );
+}
+
+/** @param {HTMLElement} panel @param {string} language */
+function show(panel, language) {
+  panel.dataset.language = language;
+  press(/** @type {HTMLElement} */ (panel.querySelector(".choices")), language);
+  const call = /** @type {Call} */ (calls.get(panel));
+  setText(/** @type {Element} */ (panel.querySelector("code")), snippet(call, language));
+}
+
+/** @param {Call} call @param {string} language */
+export function snippet({ url, rows, format }, language) {
+  const address = `${location.origin}${url}`;
+  if (language === "curl") return format ? `curl -OJ '${address}'` : `curl '${address}'`;
+  if (language === "JavaScript") return javascript(address, rows, format);
+  return format ? PANDAS_FILES[format](address) : pandas(address, rows);
+}
+
+/** @type {Record<string, (address: string) => string>} */
+const PANDAS_FILES = {
+  csv: (address) => `import pandas\n\nprices = pandas.read_csv("${address}", dtype={"price": str})`,
+  ndjson: (address) => `import pandas\n\nprices = pandas.read_json("${address}", lines=True)`,
+  parquet: (address) => `import pandas\n\nprices = pandas.read_parquet("${address}")`,
+};
+
+/** @param {string} address @param {string} [rows] */
+function pandas(address, rows) {
+  const read = `import json, urllib.request\nimport pandas\n\nanswer = json.load(urllib.request.urlopen("${address}"))\n`;
+  if (!rows) return `${read}frame = pandas.json_normalize(answer)`;
+  return `${read}frame = pandas.DataFrame(answer["${rows}"])`;
+}
+
+/** @param {string} address @param {string} [rows] @param {string} [format] */
+function javascript(address, rows, format) {
+  const read = `const response = await fetch("${address}");\n`;
+  if (format) return `${read}const file = await response.${format === "parquet" ? "blob" : "text"}();`;
+  return `${read}const ${rows ? `{ ${rows} }` : "answer"} = await response.json();`;
+}
+
+/** @param {HTMLElement} panel */
+async function copyOf(panel) {
+  const code = /** @type {HTMLElement} */ (panel.querySelector("code"));
+  const button = /** @type {HTMLElement} */ (panel.querySelector(".copy"));
+  try {
+    await navigator.clipboard.writeText(code.textContent ?? "");
+    setText(button, "copied");
+    announce("copied");
+  } catch {
+    getSelection()?.selectAllChildren(code); // without https browsers let nobody copy
+    setText(button, "selected: press Ctrl-C");
+  }
+  setTimeout(() => setText(button, "copy"), COPIED_MILLISECONDS);
+}

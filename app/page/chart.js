@@ -1,0 +1,144 @@
+// @ts-check
+// The chart: what it shows follows the state, and what is moved by hand goes into the address.
+
+import { follow, go } from "./address.js";
+import { addPrice, needsOthers, readBars } from "./bars.js";
+import { drawChartWords, drawLegend } from "./chart_words.js";
+import { startChartKeys } from "./chart_keys.js";
+import { showNothing, showProblem } from "./chart_states.js";
+import { now } from "./clock.js";
+import { byId } from "./dom.js";
+import { Plot } from "./plot.js";
+import { RANGES, barStart } from "./ranges.js";
+import { currentTicker, on, set, state } from "./store.js";
+
+/** @typedef {import("./types.js").View} View */
+
+const SETTLE_MILLISECONDS = 150;
+const RETRY_MILLISECONDS = 5000;
+const REREAD_MILLISECONDS = 2000;
+const RENEW_MILLISECONDS = 60_000;
+const ROOM_RIGHT = 0.02;
+const MIN_SECONDS = 300;
+const MINUTE = 60;
+
+/** @type {Plot} */
+let plot;
+/** @type {import("./bars.js").Bars | null} */
+let bars = null;
+let barsOf = "";
+let timer = 0;
+let reading = new AbortController();
+
+/** Draw the chart, and keep it as the state is. */
+export function startChart() {
+  plot = new Plot(byId("chart"));
+  plot.onMove(moved);
+  plot.onCrosshair((timestamp, x) => bars && drawLegend(bars, timestamp, plot.marks.at(x)));
+  startChartKeys(plot, () => bars);
+  on(["ticker", "compare", "range"], renew);
+  on(["tickers"], () => barsOf !== keys().join() && renew());
+  on(["view"], () => !state.range && !isShown(state.view) && renew());
+  on(["kind"], redraw);
+  on(["zone"], () => plot.restyle());
+  on(["prices"], addPrices);
+  on(["changed"], () => later(REREAD_MILLISECONDS));
+  on(["lostSince"], () => state.lostSince === null && later(0));
+  document.addEventListener("visibilitychange", () => !document.hidden && renew());
+  setInterval(() => !document.hidden && bars && bars.stop >= now() && later(0), RENEW_MILLISECONDS); // new gaps
+  renew();
+}
+
+/** The tickers that are drawn, the one in view first. */
+function keys() {
+  const known = new Set(state.tickers?.map((one) => one.key));
+  return [state.ticker, ...state.compare].filter((key, index, all) => known.has(key) && all.indexOf(key) === index);
+}
+
+/** Show the range of the state, whatever was shown before. */
+function renew() {
+  const ticker = currentTicker();
+  if (!ticker) return;
+  if (state.range || !state.view) set({ view: viewOf(state.range || "1d", ticker.first) });
+  later(0);
+}
+
+/** @param {string} range @param {number | null} first  @returns {View} */
+function viewOf(range, first) {
+  const end = barStart(now(), MINUTE) + MINUTE;
+  const seconds = RANGES[range] === Infinity ? Math.max(end - (first ?? end), MIN_SECONDS) : RANGES[range];
+  return { from: end - seconds, to: end + seconds * ROOM_RIGHT };
+}
+
+/** @param {boolean} isByHand */
+function moved(isByHand) {
+  const view = plot.view();
+  const ticker = currentTicker();
+  if (!isByHand || !view || !bars || !ticker) return;
+  follow(view);
+  if (needsOthers(bars, view, plot.width, ticker.interval_seconds, ticker.first ?? 0)) later(SETTLE_MILLISECONDS);
+  else drawChartWords(bars, view);
+}
+
+/** @param {number} milliseconds */
+function later(milliseconds) {
+  clearTimeout(timer);
+  timer = setTimeout(read, milliseconds);
+}
+
+async function read() {
+  const ticker = currentTicker();
+  const view = state.view;
+  if (!ticker || !view) return;
+  reading.abort();
+  const { signal } = (reading = new AbortController());
+  if (barsOf !== keys().join()) byId("chart-section").dataset.state = "loading";
+  try {
+    const found = await readBars(keys(), view, plot.width, ticker.interval_seconds, signal);
+    bars = found;
+    barsOf = keys().join();
+    redraw();
+  } catch (error) {
+    if (signal.aborted) return;
+    showProblem(/** @type {Error} */ (error));
+    later(RETRY_MILLISECONDS);
+  }
+}
+
+function redraw() {
+  const view = state.view;
+  if (!bars || !view) return;
+  plot.draw({ ...bars, kind: state.kind }, view);
+  plot.marks.set(bars.gaps, currentTicker()?.interval_seconds ?? bars.step);
+  showNothing(bars, view, (other) => go({ range: "", view: other }));
+  drawChartWords(bars, view);
+  drawLegend(bars, null, undefined);
+}
+
+function addPrices() {
+  if (!bars || document.hidden) return;
+  const { stop, step, lines } = bars;
+  for (const [index, line] of lines.entries()) {
+    const newest = state.prices[line.key];
+    const bar = newest && addPrice(bars, line, newest);
+    if (bar && bar.timestamp < stop) plot.update(index, bar);
+    else if (bar) bars.stop = Math.max(bars.stop, bar.timestamp + step);
+  }
+  if (bars.stop > stop) advance(bars.stop - stop);
+  drawLegend(bars, null, undefined);
+}
+
+/** Move a named range on with the clock; one that was chosen by hand stays. @param {number} seconds */
+function advance(seconds) {
+  if (state.range && state.view) {
+    set({ view: { from: state.view.from + seconds, to: state.view.to + seconds } });
+  }
+  redraw();
+}
+
+/** @param {View | null} view */
+function isShown(view) {
+  const shown = plot.view();
+  const isNear = (/** @type {number} */ a, /** @type {number} */ b) => Math.abs(a - b) < 1 + 0.001 * Math.abs(shown ? shown.to - shown.from : 0);
+  return Boolean(view && shown && isNear(view.from, shown.from) && isNear(view.to, shown.to));
+}

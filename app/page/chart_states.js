@@ -1,0 +1,52 @@
+// @ts-check
+// What the chart says when it has nothing to draw: why, and what happens next.
+
+import { byId, element } from "./dom.js";
+import { dayTime, timeRange, zoneName } from "./format.js";
+import { currentTicker, state } from "./store.js";
+
+/** @typedef {import("./types.js").View} View */
+
+/** @param {Error} problem */
+export function showProblem(problem) {
+  const drawn = byId("chart-section").dataset.state;
+  if (drawn !== "ready") cover("error", `The chart can't be read: ${problem.message}. Trying again every 5 s.`);
+}
+
+/**
+ * Say that a view holds nothing and offer the nearest data; or show the chart.
+ * @param {import("./bars.js").Bars} bars
+ * @param {View} view
+ * @param {(view: View) => void} show
+ */
+export function showNothing(bars, view, show) {
+  const hasBar = bars.lines.some(({ items }) => [...items.keys()].some((at) => at + bars.step > view.from && at < view.to));
+  const nearest = nearestTo(view);
+  if (hasBar) return uncover();
+  if (nearest === null) return cover("empty", "No price is stored yet. The first one comes with the next full interval.");
+  const half = (view.to - view.from) / 2;
+  const words = `Nothing is stored of ${timeRange(view.from, view.to)}. The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
+  const button = element("button", { type: "button", id: "nearest", click: () => show({ from: nearest - half, to: nearest + half }) }, "Show the nearest data");
+  cover("nothing", words, button);
+}
+
+/** @param {View} view */
+function nearestTo(view) {
+  const ticker = currentTicker();
+  const last = state.prices[state.ticker]?.timestamp ?? ticker?.last ?? null;
+  if (!ticker || ticker.first === null || last === null) return null;
+  return Math.min(Math.max(ticker.first, view.from), last);
+}
+
+/** @param {string} kind @param {string} words @param {Node[]} more */
+function cover(kind, words, ...more) {
+  byId("chart-section").dataset.state = kind;
+  const target = byId("chart-state");
+  target.hidden = false;
+  target.replaceChildren(element("p", { role: "status" }, words), ...more);
+}
+
+function uncover() {
+  byId("chart-section").dataset.state = "ready";
+  byId("chart-state").hidden = true;
+}

@@ -1,0 +1,95 @@
+// @ts-check
+// The chart in words: the bar under the crosshair, the range as a sentence, and the bars as a table.
+
+import { address, shortName } from "./api.js";
+import { barsAddress } from "./bars.js";
+import { setCall } from "./call.js";
+import { now } from "./clock.js";
+import { byId, element, setText } from "./dom.js";
+import { change, counted, dayTime, price, timeRange, zoneName } from "./format.js";
+import { gapSentence } from "./gaps.js";
+import { LINE_LOOKS } from "./series.js";
+import { currentTicker, state } from "./store.js";
+
+/** @typedef {import("./bars.js").Bars} Bars */
+/** @typedef {import("./types.js").Candle} Candle */
+/** @typedef {import("./types.js").View} View */
+
+const MAX_ROWS = 600;
+
+/**
+ * Write the bar at a time, the newest one without; a gap there says why it is one.
+ * @param {Bars} bars @param {number | null} timestamp @param {import("./types.js").Gap} [gap]
+ */
+export function drawLegend(bars, timestamp, gap) {
+  const interval = currentTicker()?.interval_seconds ?? bars.step;
+  const words = bars.lines.map((line, index) => lineWords(bars, line, index, timestamp));
+  const legend = byId("legend");
+  legend.dataset.gap = String(Boolean(gap));
+  setText(legend, gap ? gapSentence(gap, interval) : words.join("   "));
+}
+
+/** @param {Bars} bars @param {import("./bars.js").Line} line @param {number} index @param {number | null} timestamp */
+function lineWords({ lines, interval }, { key, items }, index, timestamp) {
+  const candle = timestamp === null ? newest(items) : items.get(timestamp);
+  const name = lines.length > 1 ? `${shortName(key)} (${LINE_LOOKS[index % LINE_LOOKS.length].name}) ` : "";
+  if (!candle) return timestamp === null ? name : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
+  if (lines.length > 1) return `${name}${price(candle.close)} at ${dayTime(candle.timestamp)}`;
+  const { open, high, low, close, samples, timestamp: at } = candle;
+  const values = `O ${price(open)}  H ${price(high)}  L ${price(low)}  C ${price(close)}`;
+  return `${dayTime(at)} ${zoneName(at)}, ${interval}  ${values}  ${counted(samples, "price")}`;
+}
+
+/**
+ * Write what the view holds, its table and its calls.
+ * @param {Bars} bars @param {View} view
+ */
+export function drawChartWords(bars, view) {
+  const shown = bars.lines.map((line) => ({ ...line, items: inView(line.items, view, bars.step) }));
+  const gaps = bars.gaps.filter((gap) => gap.to >= view.from && gap.from < view.to);
+  const missing = gaps.reduce((sum, gap) => sum + gap.missing, 0);
+  const lacks = gaps.length ? `${counted(gaps.length, "gap")}${bars.hasAllGaps ? "" : " at least"}, ${counted(missing, "price")} missing` : "no gap";
+  setText(byId("chart-words"), `${shown.map(rangeWords).join(" · ")} · ${timeRange(view.from, Math.max(view.from, Math.min(view.to, now())))} · bars of ${bars.interval} · ${lacks}.`);
+  drawTable(shown);
+  const { ticker } = state;
+  setCall(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });
+  setCall(byId("gaps-call"), { url: address("coverage", ticker, { from_dt: Math.floor(view.from), to_dt: Math.floor(view.to) }), rows: "gaps" });
+}
+
+/** @param {{key: string, items: Candle[]}} line */
+function rangeWords({ key, items }) {
+  if (!items.length) return `${shortName(key)}: no price`;
+  const first = items[0];
+  const last = items[items.length - 1];
+  const least = items.reduce((found, one) => (Number(one.low) < Number(found.low) ? one : found));
+  const most = items.reduce((found, one) => (Number(one.high) > Number(found.high) ? one : found));
+  return `${shortName(key)} ${change(first.open, last.close)}, between ${price(least.low)} and ${price(most.high)}`;
+}
+
+/** @param {{key: string, items: Candle[]}[]} lines */
+function drawTable(lines) {
+  const panel = /** @type {HTMLDetailsElement} */ (byId("chart-table"));
+  panel.ontoggle = () => drawTable(lines);
+  if (!panel.open) return;
+  const cell = (/** @type {string} */ text) => element("td", {}, text);
+  const head = ["Time", "Ticker", "Open", "High", "Low", "Close", "Prices"].map((text) => element("th", { scope: "col" }, text));
+  const rows = lines.flatMap(({ key, items }) =>
+    items.slice(-MAX_ROWS).map(({ timestamp: at, open, high, low, close, samples }) =>
+      element("tr", {}, element("th", { scope: "row" }, `${dayTime(at)} ${zoneName(at)}`), ...[shortName(key), ...[open, high, low, close].map(price), String(samples)].map(cell)),
+    ),
+  );
+  /** @type {HTMLElement} */ (panel.querySelector(".scroll")).replaceChildren(
+    element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
+  );
+}
+
+/** @param {Map<number, Candle>} items @param {View} view @param {number} step */
+export function inView(items, view, step) {
+  const shown = [...items.values()].filter(({ timestamp }) => timestamp + step > view.from && timestamp < view.to);
+  return shown.sort((a, b) => a.timestamp - b.timestamp);
+}
+
+/** @param {Map<number, Candle>} items */
+function newest(items) {
+  return items.get(Math.max(...items.keys()));
+}

@@ -1,0 +1,56 @@
+// @ts-check
+// The buttons above the chart, and the zone.
+
+import { go } from "./address.js";
+import { shortName } from "./api.js";
+import { byId, element, press } from "./dom.js";
+import { RANGES } from "./ranges.js";
+import { on, state } from "./store.js";
+
+const RANGE_NAMES = { "1h": "hour", "6h": "six hours", "1d": "day", "1w": "week", "1m": "month", "1y": "year", all: "everything" };
+const KINDS = { candles: "candles", line: "line" };
+
+/** Make the buttons, and press those that the state says. */
+export function startControls() {
+  fill("ranges", RANGE_NAMES, Object.keys(RANGES), (range) => go({ range, view: null }));
+  fill("kinds", KINDS, Object.keys(KINDS), (kind) => go({ kind: /** @type {"candles" | "line"} */ (kind) }));
+  const zone = /** @type {HTMLSelectElement} */ (byId("zone"));
+  zone.addEventListener("change", () => go({ zone: /** @type {"utc" | "local"} */ (zone.value) }));
+  on(["ticker", "tickers", "compare"], drawCompare);
+  on(["range", "kind", "zone"], draw);
+  draw();
+}
+
+function draw() {
+  press(byId("ranges"), state.range);
+  press(byId("kinds"), state.kind);
+  /** @type {HTMLSelectElement} */ (byId("zone")).value = state.zone;
+}
+
+/** @param {string} id @param {Record<string, string>} names @param {string[]} values @param {(value: string) => void} choose */
+function fill(id, names, values, choose) {
+  const buttons = values.map((value) =>
+    element("button", { type: "button", value, title: names[value], click: () => choose(value) }, value),
+  );
+  byId(id).replaceChildren(...buttons);
+}
+
+function drawCompare() {
+  const others = (state.tickers ?? []).filter(({ key }) => key !== state.ticker);
+  byId("compare").hidden = others.length === 0;
+  byId("compare-list").replaceChildren(...others.map(({ key }) => choice(key)));
+}
+
+/** @param {string} key */
+function choice(key) {
+  const box = element("input", {
+    type: "checkbox",
+    value: key,
+    checked: state.compare.includes(key),
+    change: ({ target }) => {
+      const rest = state.compare.filter((one) => one !== key);
+      go({ compare: target.checked ? [...rest, key] : rest });
+    },
+  });
+  return element("label", {}, box, ` ${shortName(key)}`);
+}

@@ -1,0 +1,192 @@
+// @ts-check
+// The drawn chart: TradingView's lightweight-charts with time as a straight line, so gaps have width.
+
+import { dayTime, time } from "./format.js";
+import { GapMarks } from "./gaps.js";
+import { isLine, look, point, points, seriesOptions } from "./series.js";
+import { color, onScheme } from "./theme.js";
+
+/** @typedef {import("./types.js").Candle} Candle */
+/** @typedef {import("./types.js").View} View */
+/** @typedef {import("./series.js").Drawing} Drawing */
+
+/** @type {any} */
+const library = /** @type {any} */ (globalThis).LightweightCharts;
+const PERCENT = 2;
+const NORMAL = 0;
+const GESTURE_MILLISECONDS = 1000;
+
+export class Plot {
+  marks = new GapMarks();
+  #container;
+  #chart;
+  /** @type {any[]} */
+  #series = [];
+  /** @type {Drawing | null} */
+  #drawing = null;
+  #gestureAt = -Infinity;
+  #isHeld = false;
+  /** @type {any} */
+  #label = null;
+
+  /** @param {HTMLElement} container */
+  constructor(container) {
+    this.#container = container;
+    this.#chart = library.createChart(container, { autoSize: true, ...options() });
+    this.#chart.panes()[0].attachPrimitive(this.marks);
+    this.marks.position = (seconds) => this.#position(seconds);
+    this.#watchGestures();
+    onScheme(() => this.restyle());
+  }
+
+  get width() {
+    return Math.max(1, this.#container.clientWidth - this.#chart.priceScale("right").width());
+  }
+
+  /** Draw lines of bars; the view is kept unless another is given. @param {Drawing} drawing @param {View | null} view */
+  draw(drawing, view = this.view()) {
+    const isAnew = look(drawing) !== look(this.#drawing);
+    this.#drawing = drawing;
+    if (isAnew) this.#addSeries(drawing);
+    drawing.lines.forEach((line, index) => this.#series[index].setData(points(line, drawing)));
+    this.#labelNewest();
+    if (view) this.show(view);
+  }
+
+  /** Draw the newest bar of a line again. @param {number} index @param {Candle} candle */
+  update(index, candle) {
+    if (this.#drawing) this.#series[index].update(point(candle, isLine(this.#drawing)));
+    this.#labelNewest();
+  }
+
+  /** @param {View} view */
+  show({ from, to }) {
+    if (!this.#drawing) return;
+    const { first, step } = this.#drawing;
+    this.#chart.timeScale().setVisibleLogicalRange({ from: (from - first) / step, to: (to - first) / step - 1 });
+  }
+
+  /** @returns {View | null} the range on the screen */
+  view() {
+    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    if (!range || !this.#drawing) return null;
+    const { first, step } = this.#drawing;
+    return { from: first + range.from * step, to: first + (range.to + 1) * step };
+  }
+
+  /** @param {(isByHand: boolean) => void} listener  hears of every move */
+  onMove(listener) {
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange(() =>
+      listener(this.#isHeld || performance.now() - this.#gestureAt < GESTURE_MILLISECONDS),
+    );
+  }
+
+  /** @param {(timestamp: number | null, x: number) => void} listener  hears of the bar under the crosshair */
+  onCrosshair(listener) {
+    this.#chart.subscribeCrosshairMove((/** @type {any} */ { point: at, logical }) => {
+      if (!at || logical === undefined || !this.#drawing) return listener(null, -1);
+      listener(this.#drawing.first + logical * this.#drawing.step, at.x);
+    });
+  }
+
+  /** Put the crosshair on a bar. @param {Candle} candle */
+  mark(candle) {
+    if (this.#series.length) this.#chart.setCrosshairPosition(Number(candle.close), candle.timestamp, this.#series[0]);
+  }
+
+  /** The place of a bar's middle, in pixels. @param {number} timestamp */
+  middle(timestamp) {
+    return this.#position(timestamp + (this.#drawing?.step ?? 0) / 2);
+  }
+
+  unmark() {
+    this.#chart.clearCrosshairPosition();
+  }
+
+  /** Mark what the keyboard moves as moved by hand. */
+  gesture() {
+    this.#gestureAt = performance.now();
+  }
+
+  /** Take the colours and the zone anew. */
+  restyle() {
+    this.#chart.applyOptions(options());
+    const drawing = this.#drawing;
+    if (!drawing) return;
+    const view = this.view();
+    this.#addSeries(drawing);
+    this.draw(drawing, view);
+  }
+
+  /** @param {Drawing} drawing */
+  #addSeries(drawing) {
+    this.#series.forEach((one) => this.#chart.removeSeries(one));
+    this.#label = null;
+    this.#series = drawing.lines.map((line, index) => {
+      const kind = isLine(drawing) ? library.LineSeries : library.CandlestickSeries;
+      return this.#chart.addSeries(kind, seriesOptions(drawing, line, index));
+    });
+    this.#chart.priceScale("right").applyOptions({ mode: drawing.lines.length > 1 ? PERCENT : NORMAL });
+  }
+
+  /** Name the newest price at the axis; of several lines the library names the change. */
+  #labelNewest() {
+    const { lines } = /** @type {Drawing} */ (this.#drawing);
+    const newest = [...lines[0].items.values()].reduce((found, one) => (one.timestamp > (found?.timestamp ?? 0) ? one : found), /** @type {any} */ (null));
+    if (this.#label) this.#series[0].removePriceLine(this.#label);
+    const isNamed = newest && lines.length === 1;
+    this.#label = isNamed ? this.#series[0].createPriceLine({ price: Number(newest.close), color: color("accent"), lineVisible: false, axisLabelVisible: true, title: "" }) : null;
+  }
+
+  /** @param {number} seconds */
+  #position(seconds) {
+    if (!this.#drawing) return 0;
+    const scale = this.#chart.timeScale();
+    const bars = (seconds - this.#drawing.first) / this.#drawing.step - 0.5;
+    return (scale.logicalToCoordinate(0) ?? 0) + bars * scale.options().barSpacing;
+  }
+
+  #watchGestures() {
+    const hold = (/** @type {boolean} */ isHeld) => () => {
+      this.#isHeld = isHeld;
+      this.gesture();
+    };
+    this.#container.addEventListener("wheel", () => this.gesture(), { passive: true, capture: true });
+    this.#container.addEventListener("pointerdown", hold(true), true);
+    addEventListener("pointerup", () => this.#isHeld && hold(false)());
+    addEventListener("pointercancel", () => this.#isHeld && hold(false)());
+  }
+}
+
+function options() {
+  const line = color("line");
+  return {
+    layout: {
+      background: { color: color("surface") },
+      textColor: color("muted"),
+      fontFamily: getComputedStyle(document.body).fontFamily,
+      fontSize: 12,
+      attributionLogo: false, // it adds a <style>, which the page's policy refuses; the footer names TradingView
+    },
+    grid: { vertLines: { color: line }, horzLines: { color: line } },
+    rightPriceScale: { borderColor: line },
+    crosshair: { mode: 0 },
+    timeScale: {
+      borderColor: line,
+      timeVisible: true,
+      minBarSpacing: 0.1,
+      lockVisibleTimeRangeOnResize: true,
+      tickMarkFormatter: (/** @type {number} */ at, /** @type {number} */ kind) => tickWords(at, kind),
+    },
+    localization: { timeFormatter: dayTime },
+  };
+}
+
+/** A mark of the time axis: a day where a day begins in the zone in view, else the time. @param {number} at @param {number} kind */
+function tickWords(at, kind) {
+  const words = dayTime(at);
+  if (kind === 0) return words.slice(0, 4);
+  if (kind === 1) return words.slice(0, 7);
+  if (kind === 2) return words.endsWith(" 00:00") ? words.slice(5, 10) : words.slice(5);
+  return time(at);
+}

@@ -1,0 +1,56 @@
+// @ts-check
+// The ranges that the buttons offer, and the interval of candles that suits a range.
+
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86400;
+const WEEK = 7 * DAY;
+const MONDAY = 4 * DAY; // the epoch was a Thursday
+const PIXELS_OF_A_BAR = 3.5;
+const MIN_BARS = 60;
+const MAX_BARS = 600;
+
+/** @type {Record<string, number>} */
+export const RANGES = {
+  "1h": HOUR,
+  "6h": 6 * HOUR,
+  "1d": DAY,
+  "1w": WEEK,
+  "1m": 30 * DAY,
+  "1y": 365 * DAY,
+  all: Infinity,
+};
+
+/** @type {[string, number][]} */
+export const INTERVALS = [
+  ["1m", MINUTE],
+  ["5m", 5 * MINUTE],
+  ["15m", 15 * MINUTE],
+  ["30m", 30 * MINUTE],
+  ["1h", HOUR],
+  ["4h", 4 * HOUR],
+  ["1d", DAY],
+  ["1w", WEEK],
+];
+
+/**
+ * The finest interval whose bars have room on the screen.
+ * @param {number} seconds  of the range
+ * @param {number} pixels  of the chart's width
+ * @param {number} recorded  the ticker's own interval, in seconds
+ */
+export function intervalFor(seconds, pixels, recorded) {
+  const bars = Math.min(MAX_BARS, Math.max(MIN_BARS, pixels / PIXELS_OF_A_BAR));
+  const least = Math.max(seconds / bars, Math.min(recorded, DAY));
+  return INTERVALS.find(([, width]) => width >= least) ?? INTERVALS[INTERVALS.length - 1];
+}
+
+/**
+ * The start of the bar that holds a moment.
+ * @param {number} seconds
+ * @param {number} width  of the bar
+ */
+export function barStart(seconds, width) {
+  const origin = width === WEEK ? MONDAY : 0;
+  return Math.floor((seconds - origin) / width) * width + origin;
+}

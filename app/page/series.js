@@ -1,0 +1,80 @@
+// @ts-check
+// What lightweight-charts draws: bars as its points, and how a line or a candle looks.
+
+import { price } from "./format.js";
+import { color } from "./theme.js";
+
+/** @typedef {import("./types.js").Candle} Candle */
+/** @typedef {{key: string, items: Map<number, Candle>}} Line */
+/** @typedef {{lines: Line[], kind: "candles" | "line", step: number, first: number, stop: number}} Drawing */
+
+const MAX_DECIMALS = 8;
+export const LINE_LOOKS = [
+  { token: "accent", style: 0, name: "solid" },
+  { token: "repaired", style: 2, name: "dashed" },
+  { token: "rise", style: 1, name: "dotted" },
+  { token: "fall", style: 3, name: "long dashes" },
+];
+
+/** What decides which series there are. @param {Drawing | null} drawing */
+export function look(drawing) {
+  return drawing && [isLine(drawing), decimals(drawing), ...drawing.lines.map(({ key }) => key)].join();
+}
+
+/** @param {Drawing} drawing */
+export function isLine({ kind, lines }) {
+  return kind === "line" || lines.length > 1;
+}
+
+/** A point for every bar, empty where there is none. @param {Line} line @param {Drawing} drawing */
+export function points({ items }, drawing) {
+  const found = [];
+  const asLine = isLine(drawing);
+  for (let time = drawing.first; time < drawing.stop; time += drawing.step) {
+    const candle = items.get(time);
+    if (!candle) found.push({ time });
+    // a line would cross the gap that follows: its last point before it draws nothing
+    else if (asLine && !items.has(time + drawing.step)) found.push({ ...point(candle, true), color: "transparent" });
+    else found.push(point(candle, asLine));
+  }
+  return found;
+}
+
+/** @param {Candle} candle @param {boolean} asLine */
+export function point({ timestamp: time, open, high, low, close }, asLine) {
+  if (asLine) return { time, value: Number(close) };
+  return { time, open: Number(open), high: Number(high), low: Number(low), close: Number(close) };
+}
+
+/** @param {Drawing} drawing @param {Line} line @param {number} index */
+export function seriesOptions(drawing, line, index) {
+  const shared = { priceLineVisible: false, lastValueVisible: drawing.lines.length > 1, priceFormat: priceFormat(drawing) };
+  const { token, style } = LINE_LOOKS[index % LINE_LOOKS.length];
+  if (isLine(drawing)) return { ...shared, color: color(token), lineStyle: style, lineWidth: 2 };
+  // rising bars are hollow, so that colour does not speak alone
+  return {
+    ...shared,
+    upColor: color("surface"),
+    borderUpColor: color("rise"),
+    wickUpColor: color("rise"),
+    downColor: color("fall"),
+    borderDownColor: color("fall"),
+    wickDownColor: color("fall"),
+  };
+}
+
+/** @param {Drawing} drawing */
+function priceFormat(drawing) {
+  const precision = decimals(drawing);
+  const formatter = (/** @type {number} */ value) => price(value.toFixed(precision));
+  return { type: "custom", minMove: 10 ** -precision, formatter };
+}
+
+/** The most decimals of any close. @param {Drawing} drawing */
+function decimals({ lines }) {
+  let most = 0;
+  for (const { close } of lines.flatMap(({ items }) => [...items.values()])) {
+    most = Math.max(most, close.split(".")[1]?.length ?? 0);
+  }
+  return Math.min(most, MAX_DECIMALS);
+}

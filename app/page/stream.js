@@ -1,0 +1,91 @@
+// @ts-check
+// Live prices: one stream for all tickers, and questions in between where there is none.
+
+import { addressOfAll, get, parse } from "./api.js";
+import { everySecond, now, setServerTime } from "./clock.js";
+import { on, set, state } from "./store.js";
+import { keysWithPrice } from "./tickers.js";
+
+const POLL_SECONDS = 5;
+const REOPEN_SECONDS = 30;
+const OVERDUE_SECONDS = 20;
+
+/** @type {EventSource | null} */
+let source = null;
+let streamed = "";
+let reopenAt = 0;
+let pollAt = 0;
+
+/** Read the newest prices and open the stream; a hidden page has none, and catches up when shown. */
+export function startStream() {
+  on(["tickers"], () => {
+    if (keysWithPrice().join() !== streamed) reopen();
+  });
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : reopen()));
+  addEventListener("pagehide", close);
+  everySecond(() => {
+    if (source === null && now() >= reopenAt) open();
+    if (now() >= pollAt && (state.stream !== "open" || isOverdue())) poll();
+  });
+}
+
+function reopen() {
+  close();
+  poll();
+  open();
+}
+
+function open() {
+  const keys = keysWithPrice();
+  streamed = keys.join();
+  if (!keys.length || document.hidden) return;
+  const opened = (source = new EventSource(addressOfAll("prices/stream", keys)));
+  opened.addEventListener("open", () => set({ stream: "open" }));
+  opened.addEventListener("price", (event) => take(parse(event.data)));
+  opened.addEventListener("repair", () => set({ changed: state.changed + 1 }));
+  opened.addEventListener("reset", () => set({ changed: state.changed + 1 }));
+  opened.addEventListener("closing", () => poll());
+  opened.addEventListener("error", () => {
+    set({ stream: "polling" });
+    // the browser opens it again by itself, unless the server refused it
+    if (opened === source && opened.readyState === EventSource.CLOSED) close();
+  });
+}
+
+function close() {
+  source?.close();
+  source = null;
+  reopenAt = now() + REOPEN_SECONDS;
+  set({ stream: "polling" });
+}
+
+async function poll() {
+  const keys = keysWithPrice();
+  pollAt = now() + POLL_SECONDS;
+  if (!keys.length) return;
+  try {
+    const answer = await get(addressOfAll("prices/latest", keys));
+    const items = answer.items ?? [answer];
+    if (!source) set({ stream: "polling" });
+    setServerTime(items[0].timestamp + items[0].age_seconds);
+    items.forEach(take);
+  } catch {
+    // the summary says so, and it is asked again
+  }
+}
+
+/** @param {any} row  of the stream or of an answer; the newest of a ticker counts */
+function take(row) {
+  const key = `${row.exchange}:${row.ticker}`;
+  if (state.prices[key]?.timestamp >= row.timestamp) return;
+  const { timestamp, price, source: from } = row;
+  set({ prices: { ...state.prices, [key]: { timestamp, price, source: from } } });
+}
+
+/** Whether every price is so late that the stream may have died without a word. */
+function isOverdue() {
+  return (state.tickers ?? []).some(
+    ({ key, active, interval_seconds: interval }) =>
+      active && now() - (state.prices[key]?.timestamp ?? 0) > interval + OVERDUE_SECONDS,
+  );
+}
