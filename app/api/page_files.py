@@ -1,11 +1,14 @@
 """The files of the dashboard, under a name that changes with their content."""
 
+import gzip
 from collections.abc import Mapping
 from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from app.api.middleware.etag import weak_etag
 
 PAGE_DIRECTORY: Final = Path(__file__).resolve().parents[1] / "page"
 ASSETS_PATH: Final = "/page"
@@ -19,10 +22,12 @@ MEDIA_TYPES: Final = {
 
 
 class PageFile(NamedTuple):
-    """A file as it is served."""
+    """A file as it is served, plain and compressed as far as gzip can, as it is done once."""
 
     body: bytes
+    gzipped: bytes
     media_type: str
+    etag: str
 
 
 class Page(NamedTuple):
@@ -59,7 +64,8 @@ def chart_library_path() -> Path:
 
 
 def _read(path: Path) -> PageFile:
-    return PageFile(path.read_bytes(), MEDIA_TYPES[path.suffix])
+    body = path.read_bytes()
+    return PageFile(body, gzip.compress(body, mtime=0), MEDIA_TYPES[path.suffix], weak_etag(body))
 
 
 def _digest(files: Mapping[str, PageFile]) -> str:
