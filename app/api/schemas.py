@@ -129,11 +129,8 @@ class GapOut(BaseModel):
     )
 
 
-class CoverageOut(OfTickerOut):
-    """What was promised of a ticker, what is stored of it, and what is missing.
-
-    All numbers are about the whole period, `gaps` is a page of it.
-    """
+class SlotCountsOut(OfTickerOut):
+    """What was promised of a ticker, what is stored of it, and what is missing."""
 
     model_config = ConfigDict(validate_by_name=True)
 
@@ -148,11 +145,46 @@ class CoverageOut(OfTickerOut):
     backfilled: int = Field(examples=[3])
     imported: int = Field(examples=[0])
     missing: int = Field(examples=[2])
+
+
+class CoverageOut(SlotCountsOut):
+    """The slots of a ticker and its gaps.
+
+    All numbers are about the whole period, `gaps` is a page of it.
+    """
+
     longest_gap: int = Field(description="Slots of the longest gap.", examples=[2])
     gaps: list[GapOut]
     next: str | None = Field(
         description="The address of the gaps that follow, null on the last page.",
         examples=["/api/v1/coverage?ticker=btc_usd&limit=1000&cursor=MTc2ODU3OTI2MC4"],
+    )
+
+
+class PeriodCoverageOut(BaseModel):
+    """The slots of a day or an hour, as far as it lies in the period that was asked for."""
+
+    timestamp: int = Field(description="UNIX seconds, UTC: its start.", examples=[1768521600])
+    expected: int = Field(description="Slots that were to be recorded.", examples=[961])
+    live: int = Field(examples=[950])
+    backfilled: int = Field(examples=[8])
+    imported: int = Field(examples=[0])
+    missing: int = Field(examples=[3])
+
+
+class CoverageByPeriodOut(SlotCountsOut):
+    """The slots of a ticker by day or by hour.
+
+    `count`, `items` and `next` are about a page, the other numbers about the whole period.
+    """
+
+    count: int = Field(description="Items on this page.", examples=[1])
+    items: list[PeriodCoverageOut] = Field(
+        description="The days or hours in which slots were to be recorded, oldest first."
+    )
+    next: str | None = Field(
+        description="The next page's address, null on the last page; also in the Link header.",
+        examples=["/api/v1/coverage?ticker=btc_usd&by=day&limit=1000&cursor=MTc2ODUyMTYwMC4"],
     )
 
 

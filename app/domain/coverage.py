@@ -1,19 +1,33 @@
 """Coverage and quality: how many of the promised slots are stored, and how good they are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import StrEnum
 from typing import NamedTuple
 
 from app.domain.gaps import Gap, longest_run
-from app.domain.prices import TickerKey
-from app.domain.slots import Slot
+from app.domain.prices import TickerKey, TimeRange
+from app.domain.slots import SECONDS_PER_DAY, SECONDS_PER_HOUR, Slot
+
+
+class CoveragePeriod(StrEnum):
+    """The days or hours, in UTC, by which slots are counted."""
+
+    DAY = "day"
+    HOUR = "hour"
+
+    @property
+    def seconds(self) -> int:
+        """Return its length."""
+        return SECONDS_PER_DAY if self is CoveragePeriod.DAY else SECONDS_PER_HOUR
 
 
 class SlotCounts(NamedTuple):
     """The promised slots from the first to the last, and how many are stored, by source.
 
-    The interval is that of the newest recording. Without recordings there are no slots.
+    The interval is that of the newest recording. Without recordings there are no slots. The counts
+    of a day or an hour have no first and last slot.
     """
 
     expected: int = 0
@@ -54,6 +68,32 @@ class Coverage:
         for gap in self.gaps:
             counts[gap.why] = counts.get(gap.why, 0) + gap.missing
         return counts
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodQuery:
+    """A query of the slots of at most `limit` days or hours of a ticker within a range."""
+
+    key: TickerKey
+    time_range: TimeRange
+    period: CoveragePeriod
+    limit: int
+
+    def after(self, start: int) -> "PeriodQuery":
+        """Return the query of what follows the day or hour with this start."""
+        earliest, _ = self.time_range.bounds()
+        first = max(earliest, start + self.period.seconds)
+        return replace(self, time_range=TimeRange(first, self.time_range.end))
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageByPeriod:
+    """A ticker's slots of a range, and of a page of its days or hours by their start, ascending."""
+
+    key: TickerKey
+    tally: SlotCounts
+    periods: Mapping[int, SlotCounts]
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)

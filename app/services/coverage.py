@@ -1,9 +1,16 @@
 """Coverage: what was promised, what is stored, what is missing and why; lateness and outliers."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
-from app.domain.coverage import Coverage, Quality, SlotCounts
+from app.domain.coverage import (
+    Coverage,
+    CoverageByPeriod,
+    PeriodQuery,
+    Quality,
+    SlotCounts,
+)
 from app.domain.gaps import Gap, Reason, split_at, with_default_reason
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR
@@ -46,6 +53,26 @@ class CoverageService:
             )
             for key in tickers
         ]
+
+    async def measure_by_period(
+        self, query: PeriodQuery, after: int | None = None
+    ) -> CoverageByPeriod:
+        """Count the slots of a range, and of a page of its days or hours, in one snapshot.
+
+        With `after`, the page begins after the day or hour with this start.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        key, remaining = query.key, query if after is None else query.after(after)
+        with_next = replace(remaining, limit=query.limit + 1)
+        async with self.database.repeatable_read() as session:
+            exchange_now_us = await prices.estimate_exchange_now(session, [key])
+            slot_counts = await gaps.count(session, exchange_now_us, query.time_range)
+            counts = await gaps.count_by_period(session, with_next, exchange_now_us[key])
+        page = dict(islice(counts.items(), query.limit))
+        tally = slot_counts.get(key, SlotCounts())
+        return CoverageByPeriod(key, tally, page, has_more=len(counts) > query.limit)
 
     async def measure_quality(self, coverage: Coverage, time_range: TimeRange) -> Quality:
         """Measure how late the stored prices of a range are, and find extraordinary moves.

@@ -13,6 +13,7 @@ from random import Random
 import asyncpg
 import pytest
 
+from app.domain.coverage import CoveragePeriod, PeriodQuery
 from app.domain.gaps import Gap
 from app.domain.prices import Price, Source, TickerKey, TimeRange
 from app.domain.recordings import Recording
@@ -46,6 +47,12 @@ FROM (
 ) AS neighbours
 WHERE following - timestamp > 60
 ORDER BY 1
+"""
+
+_ROWS_BY_DAY = """
+SELECT timestamp / 86400 * 86400, count(*)
+FROM prices WHERE exchange = 'deribit' AND ticker = 'btc_usd'
+GROUP BY 1 ORDER BY 1
 """
 
 
@@ -103,6 +110,40 @@ async def test_seventeen_minutes_of_a_million_are_found_quickly(
         await _median_seconds(gaps_by_window_function),
     )
     assert ours < theirs / 4, f"{ours:.4f} s by hours, {theirs:.4f} s by lead()"
+
+
+async def test_year_is_counted_by_day_twice_as_fast_as_from_rows(
+    database: Database, sql: asyncpg.Connection, record_property: Callable[[str, object], None]
+) -> None:
+    minutes = 365 * 1_440
+    await sql.execute(FILL, START, minutes)
+    await _add_recording(database, START, START + (minutes - 1) * 60)
+    removed = Random(17).sample(range(minutes), 2_000)  # noqa: S311  # reproducible
+    await sql.execute(
+        "DELETE FROM prices WHERE timestamp = ANY($1::bigint[])",
+        [START + minute * 60 for minute in removed],
+    )
+    await sql.execute("VACUUM ANALYZE prices, price_hours")
+    await sql.execute("SET jit = off")
+    query = PeriodQuery(BTC, TimeRange(), CoveragePeriod.DAY, 1000)
+    service = CoverageService(database)
+
+    async def imported_by_service() -> dict[int, int]:
+        measured = await service.measure_by_period(query)
+        assert measured.tally.missing == len(removed)
+        return {start: counts.imported for start, counts in measured.periods.items()}
+
+    async def imported_by_rows() -> dict[int, int]:
+        return dict(await sql.fetch(_ROWS_BY_DAY))
+
+    assert await imported_by_service() == await imported_by_rows()
+    ours, theirs = (
+        await _median_seconds(imported_by_service),
+        await _median_seconds(imported_by_rows),
+    )
+    times = f"{ours:.4f} s by hours, {theirs:.4f} s by rows"
+    record_property("year by day", times)
+    assert ours < theirs / 2, times
 
 
 def _prices(name: str) -> Iterator[Price]:

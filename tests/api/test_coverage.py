@@ -10,9 +10,10 @@ from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import recordings, unfillable
 from tests.api.client import ApiClient
-from tests.repositories.rows import store
+from tests.repositories.rows import add_recording, store
 
 BTC = TickerKey("deribit", "btc_usd")
+DAY = 86_400
 START = 1_768_579_200
 
 
@@ -84,6 +85,85 @@ async def test_ticker_that_was_never_recorded_is_expected_nothing_of(
     await store(sql, [START], ticker="old_usd", source="import")
     body = (await api.get("/api/v1/coverage?ticker=old_usd")).json()
     assert (body["from"], body["to"], body["expected"], body["gaps"]) == (None, None, 0, [])
+    by_day = (await api.get("/api/v1/coverage?ticker=old_usd&by=day")).json()
+    assert (by_day["from"], by_day["expected"], by_day["items"]) == (None, 0, [])
+
+
+@pytest.mark.usefixtures("stored_minutes")
+async def test_coverage_by_day_and_by_hour_counts_the_same_slots(api: ApiClient) -> None:
+    head = {
+        "exchange": "deribit",
+        "ticker": "btc_usd",
+        "from": START,
+        "to": START + 540,
+        "interval_seconds": 60,
+        "expected": 10,
+        "stored": 6,
+        "live": 3,
+        "backfilled": 2,
+        "imported": 1,
+        "missing": 4,
+    }
+    counts = {
+        name: head[name] for name in ("expected", "live", "backfilled", "imported", "missing")
+    }
+    for period, start in (("day", 1_768_521_600), ("hour", START)):
+        answer = await api.get(f"/api/v1/coverage?ticker=BTC_usd&by={period}")
+        items = [{"timestamp": start, **counts}]
+        assert answer.json() == {**head, "count": 1, "items": items, "next": None}
+        assert "link" not in answer.headers
+
+
+@pytest.mark.usefixtures("stored_minutes")
+async def test_day_at_the_edge_is_counted_as_far_as_the_period_reaches(api: ApiClient) -> None:
+    url = f"/api/v1/coverage?ticker=btc_usd&from_dt={START + 120}&to_dt={START + 300}&by=day"
+    body = (await api.get(url)).json()
+    assert (body["from"], body["to"], body["expected"], body["missing"]) == (
+        START + 120,
+        START + 300,
+        4,
+        2,
+    )
+    (item,) = body["items"]
+    assert (item["timestamp"], item["expected"], item["missing"]) == (1_768_521_600, 4, 2)
+
+
+async def test_days_come_page_by_page_and_the_running_one_is_counted_to_the_present(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
+    """The newest row says that the exchange is at 10 s past its slot."""
+    day = 1_768_521_600
+    await add_recording(sql, day - 2 * DAY + 3600)
+    await store(sql, range(day - 2 * DAY + 3600, day + 7200, 600), source="backfill")
+    await sql.execute(
+        "INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source, created_at)"
+        " VALUES ('deribit', 'btc_usd', $1, 5, ($1::bigint + 10) * 1000000, 'live',"
+        " clock_timestamp())",
+        day + 7200,
+    )
+    url, pages = "/api/v1/coverage?ticker=btc_usd&by=day&limit=2", []
+    while url:
+        answer = await api.get(url)
+        pages.append(answer.json())
+        url = pages[-1]["next"]
+        assert answer.headers.get("link") == (url and f'<{url}>; rel="next"')
+    items = [item for page in pages for item in page["items"]]
+    assert [item["timestamp"] for item in items] == [day - 2 * DAY, day - DAY, day]
+    assert [item["expected"] for item in items] == [1380, 1440, 119]
+    assert [item["backfilled"] for item in items] == [138, 144, 12]
+    assert [page["count"] for page in pages] == [2, 1]
+    assert {(page["expected"], page["live"], page["missing"]) for page in pages} == {
+        (2939, 0, 2645)
+    }
+
+
+async def test_cursor_of_another_period_or_of_gaps_is_refused(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
+    await add_recording(sql, START, START + 7200)
+    url = str((await api.get("/api/v1/coverage?ticker=btc_usd&by=hour&limit=1")).json()["next"])
+    for changed in (url.replace("by=hour", "by=day"), url.replace("&by=hour", "")):
+        assert set((await api.get(changed)).errors_by_parameter) == {"cursor"}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +174,9 @@ async def test_ticker_that_was_never_recorded_is_expected_nothing_of(
         ("ticker=btc_usd&from_dt=2&to_dt=1", 422, "parameters_invalid"),
         ("ticker=btc_usd&limit=0", 422, "parameters_invalid"),
         ("ticker=btc_usd&cursor=nonsense", 422, "parameters_invalid"),
+        ("ticker=btc_usd&by=week", 422, "parameters_invalid"),
+        ("ticker=btc_usd&by=", 422, "parameters_invalid"),
+        ("ticker=nope_usd&by=day", 404, "ticker_not_found"),
     ],
 )
 async def test_nonsense_is_a_clear_error(

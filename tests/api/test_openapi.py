@@ -216,6 +216,7 @@ async def test_real_answers_match_what_is_described(
         ],
         (await api.get("/api/v1/tickers"), "get", "/api/v1/tickers"),
         (await api.get("/api/v1/coverage?ticker=btc_usd"), "get", "/api/v1/coverage"),
+        (await api.get("/api/v1/coverage?ticker=btc_usd&by=day"), "get", "/api/v1/coverage"),
         (await api.get(f"{prices}/export?ticker=nope"), "get", f"{prices}/export"),
         (await api.get(f"{prices}/export?format=x"), "get", f"{prices}/export"),
         (await api.get("/api/v1/coverage?ticker=nope"), "get", "/api/v1/coverage"),

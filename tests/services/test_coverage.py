@@ -7,7 +7,7 @@ from random import Random
 
 import asyncpg
 
-from app.domain.coverage import Coverage, Lateness, SlotCounts
+from app.domain.coverage import Coverage, CoveragePeriod, Lateness, PeriodQuery, SlotCounts
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.recordings import Recording
@@ -88,6 +88,26 @@ async def test_ticker_without_a_promise_is_expected_nothing_of(database: Databas
     (found,) = await CoverageService(database).measure(EVERYTHING, [BTC])
     assert found == Coverage(BTC, SlotCounts(), [])
     assert (found.tally.missing, found.longest_gap, found.missing_by_reason()) == (0, 0, {})
+
+
+async def test_days_and_hours_are_pages_of_the_whole(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await _add_recording(database, 23 * HOUR, 50 * HOUR)
+    await store(sql, range(23 * HOUR, 49 * HOUR, 120))
+    service = CoverageService(database)
+    (whole,) = await service.measure(EVERYTHING)
+    found: dict[int, SlotCounts] = {}
+    after, has_more = None, True
+    while has_more:
+        query = PeriodQuery(BTC, EVERYTHING, CoveragePeriod.HOUR, 5)
+        page = await service.measure_by_period(query, after)
+        assert page.tally == whole.tally
+        found |= page.periods
+        after, has_more = max(found), page.has_more
+    assert found == {
+        hour * HOUR: SlotCounts(60, 30 if hour < 49 else 0) for hour in range(23, 50)
+    } | {50 * HOUR: SlotCounts(1)}
 
 
 async def _store_walk(sql: asyncpg.Connection, moves: list[float]) -> list[Decimal]:
