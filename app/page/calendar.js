@@ -13,6 +13,7 @@ import { mayStillCome } from "./gaps.js";
 import { barStart } from "./ranges.js";
 import { rove } from "./roving.js";
 import { currentTicker, on, state } from "./store.js";
+import { unknownTicker } from "./tickers.js";
 
 const DAY = 86400;
 const WEEK = 7 * DAY;
@@ -58,6 +59,7 @@ function extent() {
 async function read() {
   clearTimeout(timer);
   const ticker = currentTicker();
+  if (unknownTicker()) setNote(byId("coverage-note"), "No calendar without a ticker: choose one above.");
   if (!ticker || document.hidden) return;
   const ask = (asked += 1);
   const { first, stop, last } = extent();

@@ -10,15 +10,6 @@ const LANGUAGES = ["curl", "pandas", "JavaScript"];
 const COPIED_MILLISECONDS = 2000;
 /** @type {WeakMap<HTMLElement, Call>} */
 const calls = new WeakMap();
-/** @type {Record<string, string>} */
-const NAMES = {
-  "now-call": "the newest prices",
-  "chart-call": "the chart",
-  "gaps-call": "the gaps",
-  "coverage-call": "the calendar",
-  "collector-call": "the collector's state",
-  "export-call": "the export",
-};
 
 /**
  * Set the call that a panel shows.
@@ -28,21 +19,20 @@ const NAMES = {
 export function setCall(panel, call) {
   if (JSON.stringify(calls.get(panel)) === JSON.stringify(call)) return;
   calls.set(panel, call);
-  if (!panel.childElementCount) build(panel);
+  if (panel.childElementCount === 1) build(panel);
   show(panel, panel.dataset.language ?? LANGUAGES[0]);
 }
 
 /** @param {HTMLElement} panel */
 function build(panel) {
-  const name = NAMES[panel.id];
+  const name = panel.firstElementChild?.textContent ?? "";
   const buttons = LANGUAGES.map((value) =>
     element("button", { type: "button", value, click: () => show(panel, value) }, value),
   );
   const copy = element("button", { type: "button", class: "copy", click: () => copyOf(panel) }, "copy");
   panel.append(
-    element("summary", {}, `API call of ${name}`),
-    element("div", { class: "choices", role: "group", "aria-label": `Language of the call of ${name}` }, ...buttons, copy),
-    element("pre", { tabindex: "0", role: "region", "aria-label": `API call of ${name}` }, element("code")),
+    element("div", { class: "choices", role: "group", "aria-label": `${name}: language` }, ...buttons, copy),
+    element("pre", { tabindex: "0", role: "region", "aria-label": name }, element("code")),
   );
 }
 

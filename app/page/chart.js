@@ -5,7 +5,7 @@ import { follow, go } from "./address.js";
 import { addPrice, needsOthers, readBars } from "./bars.js";
 import { drawChartWords, drawLegend } from "./chart_words.js";
 import { startChartKeys } from "./chart_keys.js";
-import { showNothing, showProblem } from "./chart_states.js";
+import { showNothing, showProblem, showWaiting } from "./chart_states.js";
 import { now } from "./clock.js";
 import { byId } from "./dom.js";
 import { Plot } from "./plot.js";
@@ -39,6 +39,7 @@ export function startChart() {
   on(["ticker", "compare", "range"], renew);
   on(["tickers"], () => barsOf !== keys().join() && renew());
   on(["view"], () => !state.range && !isShown(state.view) && renew());
+  on(["trouble", "lostSince"], () => !bars && showWaiting());
   on(["kind"], redraw);
   on(["zone"], () => plot.restyle());
   on(["prices"], addPrices);
@@ -58,7 +59,7 @@ function keys() {
 /** Show the range of the state, whatever was shown before. */
 function renew() {
   const ticker = currentTicker();
-  if (!ticker) return;
+  if (!ticker) return showWaiting();
   if (state.range || !state.view) set({ view: viewOf(state.range || "1d", ticker.first) });
   later(0);
 }

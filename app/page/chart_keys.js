@@ -32,6 +32,11 @@ export function startChartKeys(plot, currentBars) {
     announce(byId("legend").textContent ?? "");
   }
 
+  function leave() {
+    read = null;
+    plot.unmark();
+  }
+
   /** @param {number} shift @param {number} factor */
   function move(shift, factor) {
     const view = plot.view();
@@ -50,11 +55,12 @@ export function startChartKeys(plot, currentBars) {
     else if (direction) readNext(direction);
     else if (event.key === "+" || event.key === "=") move(0, 1 / ZOOM);
     else if (event.key === "-") move(0, ZOOM);
-    else if (event.key === "Escape") plot.unmark();
+    else if (event.key === "Escape") leave();
     else return false;
     return true;
   }
 
+  byId("chart").addEventListener("blur", leave);
   byId("chart").addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (act(event)) event.preventDefault();

@@ -3,7 +3,9 @@
 
 import { byId, element } from "./dom.js";
 import { dayTime, timeRange, zoneName } from "./format.js";
+import { reasonWords } from "./gaps.js";
 import { currentTicker, state } from "./store.js";
+import { unknownTicker } from "./tickers.js";
 
 /** @typedef {import("./types.js").View} View */
 
@@ -11,6 +13,13 @@ import { currentTicker, state } from "./store.js";
 export function showProblem(problem) {
   const drawn = byId("chart-section").dataset.state;
   if (drawn !== "ready") cover("error", `The chart can't be read: ${problem.message}. Trying again every 5 s.`);
+}
+
+/** Say why there is no chart yet, before any bars were read. */
+export function showWaiting() {
+  if (unknownTicker()) cover("unknown", "No chart without a ticker: choose one above.");
+  else if (state.tickers?.length === 0) cover("empty", "No ticker is recorded yet. The chart begins with the first price.");
+  else if (state.trouble || state.lostSince !== null) cover("error", "The chart comes as soon as the server answers.");
 }
 
 /**
@@ -25,7 +34,9 @@ export function showNothing(bars, view, show) {
   if (hasBar) return uncover();
   if (nearest === null) return cover("empty", "No price is stored yet. The first one comes with the next full interval.");
   const half = (view.to - view.from) / 2;
-  const words = `Nothing is stored of ${timeRange(view.from, view.to)}. The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
+  const gap = bars.gaps.find(({ from, to }) => from < view.to && to > view.from);
+  const why = gap ? ` It is a gap: ${reasonWords(gap)}.` : "";
+  const words = `Nothing is stored of ${timeRange(view.from, view.to)}.${why} The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
   const button = element("button", { type: "button", id: "nearest", click: () => show({ from: nearest - half, to: nearest + half }) }, "Show the nearest data");
   cover("nothing", words, button);
 }

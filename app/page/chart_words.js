@@ -31,7 +31,7 @@ export function drawLegend(bars, timestamp, gap) {
 
 /** @param {Bars} bars @param {import("./bars.js").Line} line @param {number} index @param {number | null} timestamp */
 function lineWords({ lines, interval }, { key, items }, index, timestamp) {
-  const candle = timestamp === null ? newest(items) : items.get(timestamp);
+  const candle = timestamp === null ? newest(items, state.view?.to ?? Infinity) : items.get(timestamp);
   const name = lines.length > 1 ? `${shortName(key)} (${LINE_LOOKS[index % LINE_LOOKS.length].name}) ` : "";
   if (!candle) return timestamp === null ? name : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
   if (lines.length > 1) return `${name}${price(candle.close)} at ${dayTime(candle.timestamp)}`;
@@ -89,7 +89,7 @@ export function inView(items, view, step) {
   return shown.sort((a, b) => a.timestamp - b.timestamp);
 }
 
-/** @param {Map<number, Candle>} items */
-function newest(items) {
-  return items.get(Math.max(...items.keys()));
+/** @param {Map<number, Candle>} items @param {number} before */
+function newest(items, before) {
+  return items.get(Math.max(...[...items.keys()].filter((timestamp) => timestamp < before)));
 }

@@ -17,13 +17,15 @@ export function startControls() {
   const zone = /** @type {HTMLSelectElement} */ (byId("zone"));
   zone.addEventListener("change", () => go({ zone: /** @type {"utc" | "local"} */ (zone.value) }));
   on(["ticker", "tickers", "compare"], drawCompare);
-  on(["range", "kind", "zone"], draw);
+  on(["range", "kind", "zone", "compare"], draw);
   draw();
 }
 
 function draw() {
   press(byId("ranges"), state.range);
-  press(byId("kinds"), state.kind);
+  const isCompared = state.compare.length > 0; // as lines, per cent of the first price in view
+  press(byId("kinds"), isCompared ? "line" : state.kind);
+  for (const button of byId("kinds").querySelectorAll("button")) button.disabled = isCompared;
   /** @type {HTMLSelectElement} */ (byId("zone")).value = state.zone;
 }
 

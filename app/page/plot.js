@@ -160,17 +160,18 @@ export class Plot {
 
 function options() {
   const line = color("line");
+  const muted = color("muted");
   return {
     layout: {
       background: { color: color("surface") },
-      textColor: color("muted"),
+      textColor: muted,
       fontFamily: getComputedStyle(document.body).fontFamily,
       fontSize: 12,
       attributionLogo: false, // it adds a <style>, which the page's policy refuses; the footer names TradingView
     },
     grid: { vertLines: { color: line }, horzLines: { color: line } },
     rightPriceScale: { borderColor: line },
-    crosshair: { mode: 0 },
+    crosshair: { mode: 0, vertLine: { labelBackgroundColor: muted }, horzLine: { labelBackgroundColor: muted } },
     timeScale: {
       borderColor: line,
       timeVisible: true,

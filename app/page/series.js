@@ -70,11 +70,12 @@ function priceFormat(drawing) {
   return { type: "custom", minMove: 10 ** -precision, formatter };
 }
 
-/** The most decimals of any close. @param {Drawing} drawing */
+/** How many decimals most closes have: a repaired price may have more than the axis has room for. @param {Drawing} drawing */
 function decimals({ lines }) {
-  let most = 0;
+  /** @type {number[]} */
+  const counts = new Array(MAX_DECIMALS + 1).fill(0);
   for (const { close } of lines.flatMap(({ items }) => [...items.values()])) {
-    most = Math.max(most, close.split(".")[1]?.length ?? 0);
+    counts[Math.min(close.split(".")[1]?.length ?? 0, MAX_DECIMALS)] += 1;
   }
-  return Math.min(most, MAX_DECIMALS);
+  return counts.lastIndexOf(Math.max(...counts));
 }
