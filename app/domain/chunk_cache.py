@@ -45,13 +45,13 @@ class _Chunk:
         return not any(start <= last and first <= end for start, end in self.writable_ranges)
 
     def _find_writable_ranges(self, recordings: Recordings) -> Iterable[Range]:
-        if recordings and self._has_every_slot(recordings[-1]):
+        if recordings and self._is_full(recordings[-1]):
             return ()
         slots, end = self.lines.slots(), self.start + CHUNK_SECONDS - 1
         return writable_ranges(slots, recordings, self.start, end)
 
-    def _has_every_slot(self, recording: Recording) -> bool:
-        """Return whether the number of rows shows it; parsing all slots takes as long as a read."""
+    def _is_full(self, recording: Recording) -> bool:
+        """Return whether its rows fill it, by their number; parsing all takes as long as a read."""
         step, last = recording.interval_seconds, recording.last_slot
         return (
             self.lines.count * step == CHUNK_SECONDS

@@ -28,7 +28,7 @@ class ObservedPrice(NamedTuple):
     exchange_clock: ExtrapolatedClock
 
     @classmethod
-    def create(
+    def with_better_clock(
         cls, price: Price, expected: ExtrapolatedClock | None, interval_seconds: int
     ) -> Self:
         """Pair a price that was received just now with the better estimate of the exchange's clock.

@@ -7,7 +7,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from app.api.middleware.startup_errors import StartupErrorMiddleware
+from app.api.middleware.one_line_startup_error import OneLineStartupErrorMiddleware
 from app.core.errors import SchemaOutdated
 
 
@@ -28,7 +28,7 @@ async def _startup_messages(error: Exception | None) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = StartupErrorMiddleware(Starlette(lifespan=lifespan))
+    app = OneLineStartupErrorMiddleware(Starlette(lifespan=lifespan))
     if error is None:
         await app({"type": "lifespan", "state": {}}, receive, send)
     else:

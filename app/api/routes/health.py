@@ -60,7 +60,7 @@ def _report_checks(report: HealthReport) -> Iterator[tuple[str, CheckOut]]:
             yield name, _result(trouble, is_ok=False)
     if report.processes is not None:
         trouble = report.beat_trouble()
-        yield "beat", _result(trouble or _beat_detail(report.processes), is_ok=not trouble)
+        yield "beat", _result(trouble or _celery_beat_detail(report.processes), is_ok=not trouble)
         trouble = report.worker_trouble()
         detail = _worker_detail(report.processes, report.silent_workers())
         yield "worker", _result(trouble or detail, is_ok=not trouble)
@@ -78,7 +78,7 @@ def _age_detail(ticker: Freshness, report: HealthReport) -> str:
     return age if ticker.is_fresh else f"{age}: {report.reason(ticker.key)}"
 
 
-def _beat_detail(processes: ProcessStatus) -> str:
+def _celery_beat_detail(processes: ProcessStatus) -> str:
     beats = processes.beats.values()
     return f"reported {min(beats):.0f} s ago" if beats else "none has reported"
 

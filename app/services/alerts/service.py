@@ -77,10 +77,10 @@ class AlertService:
         await self._renew_lease()
         if self._is_leader:
             await self._queue_alerts(await self._check())
-        if self._must_send() and (self._delivery is None or self._delivery.done()):
+        if self._has_alerts_to_send() and (self._delivery is None or self._delivery.done()):
             self._delivery = asyncio.create_task(
                 run_repeatedly(
-                    "alert delivery", self._send_until_none_pending, while_=self._must_send
+                    "alert delivery", self._send_until_none_pending, while_=self._has_alerts_to_send
                 )
             )
         await wait_for_event(self._closing, CHECK_PAUSE_SECONDS)
@@ -115,15 +115,15 @@ class AlertService:
             with suppress(BrokerUnavailable):
                 await self._lease.save_state(state)
 
-    def _must_send(self) -> bool:
+    def _has_alerts_to_send(self) -> bool:
         return self._is_leader and bool(self._state.pending) and not self._closing.is_set()
 
     async def _send_until_none_pending(self) -> None:
         """Send the pending alerts one after the other, with retries."""
         retry_seconds = FIRST_RETRY_SECONDS
-        while self._must_send():
+        while self._has_alerts_to_send():
             await wait_for_event(self._closing, self._reserve_call())
-            if not self._must_send():
+            if not self._has_alerts_to_send():
                 return
             if await self._send(self._state.pending[0]):
                 retry_seconds = FIRST_RETRY_SECONDS

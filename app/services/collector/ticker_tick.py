@@ -89,7 +89,7 @@ class TickerTick:
                 return
             quote = await self._fetch_verified(exchange_now)
             price = Price.live(quote, self._interval_seconds)
-            sample = ObservedPrice.create(price, exchange_now, self._interval_seconds)
+            sample = ObservedPrice.with_better_clock(price, exchange_now, self._interval_seconds)
             exchange_now = ExtrapolatedClock(quote.observed_us)
             self.stored += await self._context.batch_writer.add(sample)
             slot = price.slot  # may be an earlier one, if the exchange's clock was set back

@@ -52,7 +52,7 @@ class RepairExecutor:
         queue = iter(repairs)
         async with asyncio.TaskGroup() as group:
             for _ in range(MAX_CONCURRENT_TICKERS):
-                group.create_task(_run_each(queue))
+                group.create_task(_run_from(queue))
         return _summarize_and_log(plan, repairs), repairs
 
     async def _unlisted_tickers(self, plan: RepairPlan, budget: TimeBudget) -> set[TickerKey]:
@@ -73,8 +73,8 @@ class RepairExecutor:
         return unlisted
 
 
-async def _run_each(repairs: Iterator[TickerRepair]) -> None:
-    for repair in repairs:
+async def _run_from(queue: Iterator[TickerRepair]) -> None:
+    for repair in queue:
         await repair.run()
 
 

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.errors import AppError
 
 
-class StartupErrorMiddleware:
+class OneLineStartupErrorMiddleware:
     """Reports an AppError at start in one line; other errors keep their traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
