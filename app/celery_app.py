@@ -1,8 +1,6 @@
 """The Celery application: `celery -A app.celery_app worker` and `beat` start here."""
 
 import warnings
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
@@ -14,17 +12,6 @@ from app.worker.consumer import ExitCodeStep, HeartbeatStep
 from app.worker.event_loop import TaskLoop
 from app.worker.signals import SignalHandlers
 
-if TYPE_CHECKING:
-    from app.runtime import Runtime
-
-T = TypeVar("T")
-
-
-def run_async(work: "Callable[[Runtime], Awaitable[T]]") -> T:
-    """Run a task's async work on this worker process's one event loop."""
-    return task_loop.run(work)
-
-
 # Celery warns of pickled messages if it runs as root; this application does not accept them.
 warnings.simplefilter("ignore", SecurityWarning)
 
@@ -32,6 +19,8 @@ with exiting_on_errors():
     settings = load_settings()
     configuration = celery_configuration(settings)
 task_loop = TaskLoop(settings)
+run_async = task_loop.run
+"""Runs a task's async work on this worker process's one event loop."""
 celery = Celery("prices", amqp="app.worker.broker:Broker")
 celery.conf.update(configuration)
 celery.steps["worker"].update({ExitCodeStep, HeartbeatStep})

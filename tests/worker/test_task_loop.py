@@ -6,7 +6,6 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from redis.asyncio import Redis
@@ -24,21 +23,18 @@ BOTH = ["btc_usd", "eth_usd"]
 
 
 @pytest.fixture
-def celery_app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module, with a worker process's loop of the test's own."""
-    from app import celery_app as module  # noqa: PLC0415  # Celery reads the environment
-
-    monkeypatch.setattr(module, "settings", settings)
-    monkeypatch.setattr(module, "task_loop", TaskLoop(settings))
-    yield module
-    module.task_loop.close()
+def task_loop(settings: Settings) -> Iterator[TaskLoop]:
+    """A worker process's loop of the test's own."""
+    loop = TaskLoop(settings)
+    yield loop
+    loop.close()
 
 
-async def test_tasks_of_a_worker_process_share_its_connections(celery_app: ModuleType) -> None:
+async def test_tasks_of_a_worker_process_share_its_connections(task_loop: TaskLoop) -> None:
     """Elsewhere every second tick failed, for its pool belonged to a loop that was closed."""
 
     def three_ticks() -> list[CollectionResult]:
-        return [celery_app.run_async(lambda runtime: runtime.collector.collect()) for _ in range(3)]
+        return [task_loop.run(lambda runtime: runtime.collector.collect()) for _ in range(3)]
 
     outcomes = await asyncio.to_thread(three_ticks)
     assert outcomes == [
@@ -70,13 +66,15 @@ def test_worker_that_is_ended_during_a_task_closes_without_a_trace(
     assert caplog.records == []
 
 
-@pytest.mark.usefixtures("celery_app")
-async def test_task_fails_if_one_of_its_tickers_did(exchange: Exchange) -> None:
+async def test_task_fails_if_one_of_its_tickers_did(
+    task_loop: TaskLoop, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Elsewhere errors were swallowed ticker by ticker, and the task was a SUCCESS."""
-    from app.tasks.prices import collect  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks import prices  # noqa: PLC0415  # Celery reads the environment
 
+    monkeypatch.setattr(prices, "run_async", task_loop.run)
     exchange.add_fault("error", code=-32602, data={"param": "index_name"}, index="eth_usd")
-    ended = await asyncio.to_thread(collect.apply)
+    ended = await asyncio.to_thread(prices.collect.apply)
     assert ended.state == "FAILURE"
     assert isinstance(ended.result, CollectionFailed)
     assert ended.result.args[0]["failed"] == {"eth_usd": "exchange_unknown_index"}
