@@ -2,11 +2,10 @@
 
 import ctypes
 import mmap
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 
 from app.core.background_loops import run_repeatedly_in_thread
 
@@ -73,12 +72,10 @@ def start_heartbeats(*senders: Callable[[], None] | None) -> None:
     Each has its own thread, so that none waits for another.
     """
     for send in filter(None, senders):
-        run_repeatedly_in_thread(
-            "heartbeat", partial(_send_if_alive_then_wait, send, threading.Event())
-        )
+        run_repeatedly_in_thread("heartbeat", partial(_send_if_alive_then_wait, send))
 
 
-def _send_if_alive_then_wait(send: Callable[[], None], timer: threading.Event) -> None:
+def _send_if_alive_then_wait(send: Callable[[], None]) -> None:
     if liveness.is_alive:
         send()
-    timer.wait(HEARTBEAT_SECONDS)
+    sleep(HEARTBEAT_SECONDS)
