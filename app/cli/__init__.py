@@ -6,16 +6,7 @@ from typing import Annotated
 import typer
 
 from app import __version__, entrypoints
-from app.cli import (
-    exchange,
-    exports,
-    forget,
-    healthcheck,
-    imports,
-    inspection,
-    processes,
-    repair,
-)
+from app.cli import exchange, exports, forget, healthcheck, imports, inspection, processes, repair
 from app.core.errors import AppError
 
 cli = typer.Typer(

@@ -12,10 +12,7 @@ TIMEOUT_SECONDS = 5
 async def connection_problem() -> str:
     """Request the exchange once; return why it can't be reached, else an empty string."""
     try:
-        async with (
-            asyncio.timeout(TIMEOUT_SECONDS),
-            open_runtime(load_settings()) as runtime,
-        ):
+        async with asyncio.timeout(TIMEOUT_SECONDS), open_runtime(load_settings()) as runtime:
             await runtime.collector.unknown_tickers()
     except AppError as error:
         return str(error)

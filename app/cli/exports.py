@@ -40,16 +40,9 @@ def export(  # noqa: PLR0913  # a command's options are many
     named_exchange, name = split_ticker_options(ticker, exchange)
     key = TickerKey(named_exchange or DEFAULT_EXCHANGE, name or "")
     time_range = parse_range(from_, to)
+    is_gzip = output is not None and output.suffix == GZIP_SUFFIX
     with _open_output(output) as file:
-        asyncio.run(
-            _export(
-                key,
-                time_range,
-                chosen,
-                file,
-                is_gzip=output is not None and output.suffix == GZIP_SUFFIX,
-            )
-        )
+        asyncio.run(_export(key, time_range, chosen, file, is_gzip=is_gzip))
 
 
 async def _export(

@@ -77,7 +77,6 @@ def _print_line(progress: RepairProgress) -> None:
 
 
 def _summary(result: RepairResult) -> str:
-    counts = {name: getattr(result, name) for name in ("filled", "unfillable", "remaining")}
-    sums = ", ".join(f"{amount} {name}" for name, amount in counts.items())
+    sums = f"{result.filled} filled, {result.unfillable} unfillable, {result.remaining} remaining"
     failures = [f"{ticker}: failed, {code}" for ticker, code in result.failed.items()]
     return "\n".join([sums, *failures])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -159,14 +160,12 @@ def require_host(host: str) -> str:
     Raises:
         ValueError: it is neither.
     """
-    if ":" in host or _DOTTED_NUMBERS.fullmatch(host):
-        try:
+    is_name = _HOST_NAME.fullmatch(host) and not _DOTTED_NUMBERS.fullmatch(host)
+    with suppress(ValueError):
+        if not is_name:
             ip_address(host)
-        except ValueError:
-            raise ValueError("must be an IP address or a host name") from None
-    elif not _HOST_NAME.fullmatch(host):
-        raise ValueError("must be an IP address or a host name")
-    return host
+        return host
+    raise ValueError("must be an IP address or a host name")
 
 
 def require_origin(origin: str) -> None:

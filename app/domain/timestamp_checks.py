@@ -134,9 +134,8 @@ def changed_clocks(
 
 def max_deviation_us(interval_seconds: int) -> int:
     """Return how far off a timestamp may be without doubt: half an interval, 2 to 60 s."""
-    return (
-        min(max(interval_seconds // 2, MIN_DEVIATION_SECONDS), MAX_DEVIATION_SECONDS) * MICROSECONDS
-    )
+    seconds = min(max(interval_seconds // 2, MIN_DEVIATION_SECONDS), MAX_DEVIATION_SECONDS)
+    return seconds * MICROSECONDS
 
 
 def max_ahead_us(interval_seconds: int) -> int:

@@ -23,11 +23,7 @@ from app.embedded.data_dir import (
 from app.embedded.servers import DATABASE_URL, SERVER_SETTINGS, EmbeddedServers, prepare_servers
 from app.supervisor.output import JsonOutput, TerminalOutput
 from app.supervisor.ports import free_port, listen_error, load_or_choose_port
-from app.supervisor.process_specs import (
-    ServiceSpecs,
-    exchange_spec,
-    exchange_url,
-)
+from app.supervisor.process_specs import ServiceSpecs, exchange_spec, exchange_url
 from app.supervisor.processes import CannotStart, ProcessSpec
 from app.supervisor.supervisor import Supervisor, start_concurrently
 
@@ -147,12 +143,10 @@ class Stack:
         data_dir = self.specs.directory
         if self.specs.settings.api_keys:
             key = "as set in API_KEYS"
+        elif self.output.hides_secrets:
+            key = f"in {data_dir / KEY_FILE}"
         else:
-            key = (
-                f"in {data_dir / KEY_FILE}"
-                if self.output.hides_secrets
-                else load_or_create_api_key(data_dir)
-            )
+            key = load_or_create_api_key(data_dir)
         lines = {
             "Dashboard": f"{self.specs.base_url}/",
             "API": f"{self.specs.base_url}/api/v1",

@@ -55,8 +55,8 @@ class Valkey:
             "appendonly": "no",
             "maxmemory-policy": "noeviction",
         }
-        pairs = ((f"--{name}", value) for name, value in options.items())
-        return [str(self.program), *(word for pair in pairs for word in pair)]
+        settings = (word for name, value in options.items() for word in (f"--{name}", value))
+        return [str(self.program), *settings]
 
     def spec(self, log_file: Path) -> ProcessSpec:
         """Specify the server for the supervisor."""

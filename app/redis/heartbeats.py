@@ -144,10 +144,8 @@ async def read_heartbeats(redis: "Redis") -> ProcessStatus:
 
 def _parse_failure(text: str, now_ms: float) -> Failure:
     data = json.loads(text)
-    since_seconds = _age_seconds(data["since_ms"], now_ms)
-    return Failure(
-        data["code"], data["detail"], since_seconds, _age_seconds(data["noted_ms"], now_ms)
-    )
+    since, last = (_age_seconds(data[name], now_ms) for name in ("since_ms", "noted_ms"))
+    return Failure(data["code"], data["detail"], since_seconds=since, last_seconds=last)
 
 
 def _age_seconds(timestamp_ms: float, now_ms: float) -> float:

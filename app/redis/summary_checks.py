@@ -36,9 +36,7 @@ class SummaryCheckStore:
             await self._redis.hdel(SUMMARY_CHECKS_KEY, ticker)
 
 
-def parse_summary_checks(
-    fields: Mapping[bytes | str, bytes | str],
-) -> dict[str, CheckedHours]:
+def parse_summary_checks(fields: Mapping[bytes | str, bytes | str]) -> dict[str, CheckedHours]:
     """Parse the fields of the hash under SUMMARY_CHECKS_KEY."""
     return {str(ticker): _parse(text) for ticker, text in fields.items()}
 

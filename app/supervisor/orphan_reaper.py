@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 STOP_TIMEOUT_SECONDS = 8.0
@@ -85,7 +85,7 @@ def stop_groups(signals_by_pid: dict[int, int]) -> None:
     for pid, number in reversed(signals_by_pid.items()):
         _signal_group(pid, number)
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while _is_any_group_alive(signals_by_pid) and time.monotonic() < deadline:
+    while any(_signal_group(pid, 0) for pid in signals_by_pid) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     for pid in signals_by_pid:
         _signal_group(pid, signal.SIGKILL)
@@ -99,10 +99,6 @@ def _signal_group(pid: int, number: int) -> bool:
             os.killpg(pid, signal.SIGCONT)
         return True
     return False
-
-
-def _is_any_group_alive(pids: Iterable[int]) -> bool:
-    return any(_signal_group(pid, 0) for pid in pids)
 
 
 if __name__ == "__main__":
