@@ -22,10 +22,12 @@ from app.api.routes import (
     metrics,
     page,
     prices,
+    stream,
     tasks,
     tickers,
 )
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
+from app.api.shutdown import calling_at_shutdown
 from app.api.unknown_parameters import refuse_unknown_parameters
 from app.core.errors import BrokerUnavailable
 from app.core.exit_messages import exiting_on_errors, warn_of_misspelled_settings
@@ -72,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = loaded
     v1 = APIRouter(prefix="/api/v1")
-    for module in (prices, candles, exports, tickers, coverage):
+    for module in (prices, stream, candles, exports, tickers, coverage):
         v1.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
     v1.include_router(tasks.router)  # it checks the key before the parameters
     app.include_router(v1)
@@ -104,7 +106,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             ):
                 app.state.fast_path = FastPathHandlers(runtime)
                 tune_gc()
-                yield
+                with calling_at_shutdown(runtime.price_stream.begin_closing):
+                    yield
 
 
 async def _warn_without_broker(runtime: Runtime) -> None:

@@ -35,6 +35,7 @@ from app.services.deletion import DeletionService
 from app.services.exports import ExportService
 from app.services.freshness import FreshnessService
 from app.services.imports import ImportService
+from app.services.price_stream import PriceStream
 from app.services.reader import PriceReader, ReadCache
 from app.services.repair import RepairService
 from app.services.summary_check import SummaryCheck
@@ -67,6 +68,7 @@ class Runtime:
         self.collector = Collector(database, exchanges, keys, interval, failures)
         max_bytes = settings.read_memory_megabytes * MEGABYTE
         self.read_cache = ReadCache(database, JSON_ITEM, max_bytes)
+        self.price_stream = PriceStream(database, settings.max_streams, self.read_cache.changed)
         self.reader = PriceReader(database, self.read_cache, frozenset(keys), interval)
         self.coverage = CoverageService(database, exchanges.keys(), lookback)
         self.summaries = SummaryVerifier(database)
@@ -132,6 +134,7 @@ async def open_runtime(
         exchanges = await stack.enter_async_context(open_exchanges(settings, rate_limiter_of))
         runtime = Runtime(settings, database, redis, exchanges)
         stack.push_async_callback(runtime.read_cache.close)
+        stack.push_async_callback(runtime.price_stream.close)
         yield runtime
 
 
@@ -155,11 +158,12 @@ async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def cache_lifespan(runtime: Runtime) -> AsyncIterator[None]:
-    """Keep the read cache fresh while the block runs."""
+    """Keep the read cache fresh, and feed the stream, while the block runs."""
     cache, notified = runtime.read_cache, asyncio.Event()
     url = database_url(runtime.settings)
     tasks = [
         asyncio.create_task(run_repeatedly("memory", lambda: cache.refresh_forever(notified))),
+        asyncio.create_task(run_repeatedly("stream", runtime.price_stream.follow_forever)),
         asyncio.create_task(
             run_repeatedly("notifications", lambda: listen_forever(url, CHANNEL, notified.set))
         ),

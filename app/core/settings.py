@@ -125,6 +125,7 @@ class Settings(BaseSettings):
         tuple[str, ...], NoDecode, COMMA_SEPARATED, AfterValidator(_require_origins)
     ] = ()
     read_memory_megabytes: int = Field(default=64, ge=0, le=1_000_000)
+    max_streams: int = Field(default=2_000, ge=0, le=1_000_000)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWER] = "info"
     log_format: Annotated[Literal["json", "console"] | None, EMPTY_IS_NONE, LOWER] = None
     alert_webhook_url: HttpUrl = None

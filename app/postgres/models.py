@@ -4,7 +4,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Annotated, TypeAlias
 
-from sqlalchemy import BigInteger, DateTime, Identity, Index, Integer, Numeric, Text, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, Identity, Index, Integer, Numeric, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 CreationTime: TypeAlias = Annotated[
@@ -105,7 +105,8 @@ class RetryRow(TickerRow):
 class ChangeRow(Base):
     """A range of slots that a transaction changed; if all columns are NULL, everything changed.
 
-    Triggers on `prices` and `recordings` write it.
+    Triggers on `prices` and `recordings` write it. `added_slots` are those of new rows. Every
+    transaction before `oldest_running` was over at `noted_at`.
     """
 
     __tablename__ = "price_changes"
@@ -118,7 +119,13 @@ class ChangeRow(Base):
     ticker: Mapped[str | None] = mapped_column(Text)
     first_slot: Mapped[int | None] = mapped_column(BigInteger)
     last_slot: Mapped[int | None] = mapped_column(BigInteger)
-    noted_at: Mapped[CreationTime]
+    noted_at: Mapped[dt.datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("clock_timestamp()")
+    )
+    added_slots: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    oldest_running: Mapped[int | None] = mapped_column(
+        BigInteger, server_default=text("pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    )
 
 
 class ExchangeClockRow(Base):

@@ -19,7 +19,7 @@ from app.repositories import ticker_states
 CHANNEL = "price_changes"
 """Notified by every transaction that changes prices."""
 KEPT_SECONDS = 3600
-"""Changes are kept for so long."""
+"""Changes are kept for so long after their transaction."""
 SAFE_SECONDS = KEPT_SECONDS / 2
 """A reader with an older snapshot, by the database's clock, takes everything as changed."""
 
@@ -42,7 +42,14 @@ _SINCE = f"""
         GROUP BY exchange, ticker
     ) AS wanted ON true {ticker_states.JOINS}
 """  # noqa: S608  # put together from constants
-_PRUNE = text("DELETE FROM price_changes WHERE noted_at < now() - make_interval(secs => :seconds)")
+_PRUNE = text(
+    """
+    DELETE FROM price_changes WHERE transaction < (
+        SELECT max(oldest_running) FROM price_changes
+        WHERE noted_at < now() - make_interval(secs => :seconds)
+    )
+    """
+)
 
 
 class Snapshot(NamedTuple):
@@ -89,7 +96,10 @@ async def read_since(connection: RawConnection, snapshot: Snapshot) -> ChangesSi
 
 
 async def prune(session: AsyncSession) -> None:
-    """Delete changes that are older than `KEPT_SECONDS`."""
+    """Delete the changes of transactions that have been over for `KEPT_SECONDS`.
+
+    The newest of them stay: they tell that the transactions before them were over.
+    """
     await session.execute(_PRUNE, {"seconds": KEPT_SECONDS})
 
 

@@ -50,6 +50,7 @@ async def test_every_route_of_the_contract_is_described(api: ApiClient) -> None:
         ("get", "/api/v1/prices/at"): "price_at",
         ("get", "/api/v1/prices/candles"): "candles",
         ("get", "/api/v1/prices/export"): "export_prices",
+        ("get", "/api/v1/prices/stream"): "stream_prices",
         ("get", "/api/v1/tickers"): "list_tickers",
         ("get", "/api/v1/coverage"): "coverage",
         ("post", "/api/v1/tasks/fetch-prices"): "fetch_prices",

@@ -102,10 +102,14 @@ async def test_another_server_changed_everything(database: Database) -> None:
     assert (await _changes_since(database, snapshot))[1] == [EVERYTHING]
 
 
-async def test_old_changes_are_forgotten(database: Database, sql: asyncpg.Connection) -> None:
+async def test_changes_are_forgotten_an_hour_after_their_transaction(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    """A later note tells that the transactions before it were over; the newest of them stays."""
     await store(sql, [60])
-    await sql.execute("UPDATE price_changes SET noted_at = now() - interval '1 hour 1 second'")
     await store(sql, [120])
+    await sql.execute("UPDATE price_changes SET noted_at = now() - interval '1 hour 1 second'")
+    await store(sql, [180])
     async with database.transaction() as session:
         await changes.prune(session)
-    assert await sql.fetchval("SELECT array_agg(first_slot) FROM price_changes") == [120]
+    assert await sql.fetchval("SELECT array_agg(first_slot) FROM price_changes") == [120, 180]

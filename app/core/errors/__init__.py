@@ -14,6 +14,7 @@ AppError
 ├── RepairFailed                     a repair failed for some tickers
 ├── ImportRefused                    a file can't be imported, or one of its lines
 ├── TooManyExports                   this process serves its maximum of exports
+├── TooManyStreams                   this process serves its maximum of open streams
 ├── ParametersInvalid                a request parameter is invalid
 ├── KeyMissing, KeyRefused           a write endpoint was called without a valid key
 ├── TickerNotFound, NoPriceYet, PriceTooOld, NoPriceNear, TaskNotFound

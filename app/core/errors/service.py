@@ -118,6 +118,15 @@ class TooManyExports(AppError):
     retryable = True
 
 
+class TooManyStreams(AppError):
+    """This process already serves its maximum of open streams."""
+
+    status = 503
+    code = "too_many_streams"
+    title = "Too many streams at once"
+    retryable = True
+
+
 class KeyMissing(AppError):
     """A write endpoint was called without a key."""
 

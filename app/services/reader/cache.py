@@ -59,6 +59,8 @@ class ReadCache:
     ) -> None:
         self._database = database
         self.template = template
+        self.changed = asyncio.Event()
+        """Set when rows changed; whoever waits for it clears it."""
         self._chunks = ChunkCache(max_bytes)
         self._states: dict[TickerKey, TickerState] = {}
         self._readings: set[_Reading] = set()
@@ -157,6 +159,8 @@ class ReadCache:
             else:
                 news = await changes.read_since(connection, self._position)
         self._position = news.snapshot
+        if news.changes:
+            self.changed.set()
         for change in news.changes:
             self._invalidate(change)
         for key, state in news.states.items():

@@ -1,0 +1,114 @@
+"""Server-Sent Events: the stream of new rows as `text/event-stream`.
+
+Prices are written as text, because an encoder of JSON would change their digits.
+"""
+
+import asyncio
+import json
+from contextlib import suppress
+from functools import lru_cache
+
+import structlog
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from app.domain.price_stream import NewRow, News, Reset, StreamPosition
+from app.domain.prices import Source, TickerKey
+from app.services.price_stream import PriceStream, Subscription
+
+RETRY = b"retry: 3000\n\n"
+HEARTBEAT = b": heartbeat\n\n"
+SEND_SECONDS = 10.0
+"""A reader that takes nothing for so long is too slow."""
+CLOSING_SECONDS = 10.0
+"""It has so long to take the reason."""
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+log = structlog.get_logger(__name__)
+
+
+class EventStreamResponse(StreamingResponse):
+    """Sends events until the reader goes away, is too slow, or this process ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, stream: PriceStream, keys: list[TickerKey], after: StreamPosition | None
+    ) -> None:
+        super().__init__(iter(()), headers=HEADERS)
+        self._stream = stream
+        self._keys = keys
+        self._after = after
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the events of a subscription of its own.
+
+        Raises:
+            TooManyStreams: this process serves its maximum.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self._stream.subscribe(self._keys, self._after) as subscription:
+            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(start)
+            try:
+                await self._send_news(subscription, send)
+                reason = "shutting_down"
+            except TimeoutError:
+                log.info("stream_too_slow")
+                reason = "too_slow"
+            with suppress(TimeoutError):  # it does not even take the reason
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await send({"type": "http.response.body", "body": encode_closing(reason)})
+
+    async def _send_news(self, subscription: Subscription, send: Send) -> None:
+        await _send_in_time(send, RETRY)
+        while not self._stream.is_closing:
+            news = await self._stream.next_news(subscription)
+            chunk = HEARTBEAT if news is None else encode_news(news, subscription.keys)
+            if chunk:
+                await _send_in_time(send, chunk)
+
+
+async def _send_in_time(send: Send, chunk: bytes) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+@lru_cache(maxsize=64)
+def encode_news(news: News | Reset, keys: frozenset[TickerKey]) -> bytes:
+    """Encode news as events; readers of the same tickers share the bytes."""
+    if isinstance(news, Reset):
+        return _encode_reset(news)
+    told = news.of(keys)
+    if told:
+        return b"".join(_encode_row(row, position) for row, position in told)
+    # no event, but the browser keeps the position
+    return b": heartbeat\nid: %b\n\n" % news.end.encode().encode()
+
+
+def encode_closing(reason: str) -> bytes:
+    """Encode the last event."""
+    return _event("closing", json.dumps({"reason": reason}, separators=(",", ":")))
+
+
+def _encode_row(row: NewRow, position: StreamPosition) -> bytes:
+    data = (
+        f'{{"exchange":"{row.key.exchange}","ticker":"{row.key.ticker}",'
+        f'"timestamp":{row.slot},"price":{row.price},"source":"{row.source}"}}'
+    )
+    return _event("price" if row.source == Source.LIVE else "repair", data, position)
+
+
+def _encode_reset(reset: Reset) -> bytes:
+    """Encode one event per ticker; only the last one has a position, so that none is skipped."""
+    events = [
+        _event("reset", json.dumps({**key._asdict(), "from": first, "to": last}))
+        for key, (first, last) in sorted(reset.ranges.items())
+    ]
+    position = b"id: %b\n" % reset.end.encode().encode()
+    return b"".join([*events[:-1], position + (events[-1] if events else b"\n")])
+
+
+def _event(name: str, data: str, position: StreamPosition | None = None) -> bytes:
+    identity = f"id: {position.encode()}\n" if position else ""
+    return f"{identity}event: {name}\ndata: {data}\n\n".encode()

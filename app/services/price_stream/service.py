@@ -1,0 +1,153 @@
+"""Reads new rows once, and hands them to every subscription."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from app.core.clocks import boottime_seconds
+from app.core.errors import AppError, TooManyStreams
+from app.core.event_wait import wait_for_event
+from app.core.single_flight import SingleFlight
+from app.domain.price_stream import News, Reset, StreamPosition
+from app.domain.prices import TickerKey
+from app.postgres.database import Database
+from app.repositories import new_rows
+from app.services.price_stream.subscription import Subscription
+
+HEARTBEAT_SECONDS = 15.0
+SILENCE_SECONDS = 20.0
+"""A reader that got nothing for so long, not even a heartbeat, is told that it still is read."""
+RETRY_SECONDS = 1.0
+PAGE_ROWS = 1_000
+
+
+class PriceStream:
+    """Tells the rows that become visible to any number of subscriptions; a process has one.
+
+    `changed` is set when rows changed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        max_streams: int,
+        changed: asyncio.Event,
+        clock: Callable[[], float] = boottime_seconds,
+    ) -> None:
+        self._database = database
+        self._max_streams = max_streams
+        self._changed = changed
+        self._clock = clock
+        self._position: StreamPosition | None = None
+        self._subscriptions: set[Subscription] = set()
+        self._flights = SingleFlight(clock)
+        self._advancing = asyncio.Lock()
+        self._closing = asyncio.Event()
+
+    @property
+    def open_streams(self) -> int:
+        """Return the number of subscriptions."""
+        return len(self._subscriptions)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, keys: list[TickerKey], after: StreamPosition | None = None
+    ) -> AsyncIterator[Subscription]:
+        """Open a subscription to some tickers, from a position on or from now on.
+
+        Raises:
+            TooManyStreams: this process serves its maximum.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        if len(self._subscriptions) >= self._max_streams:
+            raise TooManyStreams(f"this process serves {self._max_streams} streams at most")
+        subscription = Subscription(keys, after)
+        self._subscriptions.add(subscription)
+        try:
+            now = await self._advance_since(self._clock())
+            if after is None:
+                subscription.position = now
+                subscription.follow()
+            yield subscription
+        finally:
+            self._subscriptions.remove(subscription)
+
+    async def next_news(self, subscription: Subscription) -> News | Reset | None:
+        """Wait for news of a subscription; None if there are none for a while, or at the end."""
+        if self._closing.is_set():
+            return None
+        if subscription.is_following:
+            return await subscription.wait_for_news(SILENCE_SECONDS)
+        try:
+            return await self._catch_up(subscription)
+        except AppError:
+            await wait_for_event(self._closing, RETRY_SECONDS)
+            return None
+
+    async def follow_forever(self) -> None:
+        """Hand out news when rows changed, and a heartbeat when none did for a while."""
+        while True:
+            await wait_for_event(self._changed, HEARTBEAT_SECONDS)
+            self._changed.clear()
+            if self._subscriptions:
+                with suppress(AppError):  # read again at the next change or heartbeat
+                    await self._advance_since(self._clock())
+
+    @property
+    def is_closing(self) -> bool:
+        """Return whether all subscriptions are to end."""
+        return self._closing.is_set()
+
+    def begin_closing(self) -> None:
+        """End all subscriptions."""
+        self._closing.set()
+        for subscription in self._subscriptions:
+            subscription.has_changed.set()
+
+    async def close(self) -> None:
+        """Cancel the reads under way."""
+        self.begin_closing()
+        await self._flights.close()
+
+    async def _advance_since(self, since: float) -> StreamPosition:
+        """Read what is new at a time of the clock or later, and return the position after it."""
+        return await self._flights.join("advance", self._advance, since=since)
+
+    async def _advance(self) -> StreamPosition:
+        async with self._advancing, self._database.raw_connection() as connection:
+            if self._position is None:
+                self._position = await new_rows.read_current_position(connection)
+                return self._position
+            keys = sorted(frozenset().union(*(one.keys for one in self._subscriptions)))
+            news = await new_rows.read_news(connection, self._position, keys, PAGE_ROWS)
+            # synchronous from here on: a subscription that follows misses nothing
+            if isinstance(news, News) and not news.has_more:
+                self._position = news.end
+                for subscription in self._subscriptions:
+                    subscription.offer(news)
+            else:
+                self._position = news.batch_end if isinstance(news, News) else news.end
+                for subscription in self._subscriptions:
+                    subscription.fall_behind()
+            return self._position
+
+    async def _catch_up(self, subscription: Subscription) -> News | Reset | None:
+        """Read the next rows of a subscription; it follows when none are left."""
+        start, until = subscription.position, await self._advance_since(self._clock())
+        if start is None or start == until:
+            news = None
+        else:
+            keys = tuple(sorted(subscription.keys))
+            read = partial(self._read, start, keys, until)
+            news = await self._flights.join((start, keys, until), read)
+            subscription.position = news.end
+        if subscription.position == self._position:
+            subscription.follow()
+        return news
+
+    async def _read(
+        self, start: StreamPosition, keys: tuple[TickerKey, ...], until: StreamPosition
+    ) -> News | Reset:
+        async with self._database.raw_connection() as connection:
+            return await new_rows.read_news(connection, start, keys, PAGE_ROWS, until=until)
