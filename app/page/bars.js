@@ -28,12 +28,12 @@ const MAX_POINTS = 2000;
  * @param {string[]} keys  the first one's gaps are read, too
  * @param {View} view
  * @param {number} pixels  of the chart's width
- * @param {number} recorded  the ticker's interval, in seconds
+ * @param {number} shortest  that a bar may be, in seconds
  * @param {AbortSignal} signal
  * @returns {Promise<Bars>}
  */
-export async function readBars(keys, view, pixels, recorded, signal) {
-  const [interval, step] = intervalFor(view.to - view.from, pixels, recorded);
+export async function readBars(keys, view, pixels, shortest, signal) {
+  const [interval, step] = intervalFor(view.to - view.from, pixels, shortest);
   const { first, stop } = extent(view, step);
   const range = { from_dt: first, to_dt: stop - 1 };
   const parameters = { interval, ...range, limit: MAX_POINTS };
@@ -48,11 +48,11 @@ export async function readBars(keys, view, pixels, recorded, signal) {
 
 /**
  * Whether a view needs other bars than those that were read.
- * @param {Bars} bars @param {View} view @param {number} pixels @param {number} recorded @param {number} earliest
+ * @param {Bars} bars @param {View} view @param {number} pixels @param {number} shortest @param {number} earliest
  */
-export function needsOthers(bars, view, pixels, recorded, earliest) {
+export function needsOthers(bars, view, pixels, shortest, earliest) {
   const margin = (view.to - view.from) / 3;
-  const [, step] = intervalFor(view.to - view.from, pixels, recorded);
+  const [, step] = intervalFor(view.to - view.from, pixels, shortest);
   const isLeftMissing = view.from - margin < bars.first && bars.first > earliest;
   return step !== bars.step || isLeftMissing || (view.to > bars.stop && bars.stop < now());
 }

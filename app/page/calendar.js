@@ -91,7 +91,7 @@ function drawWords({ expected, stored, backfilled, imported, missing, gaps, next
   const parts = [expected ? `${share(stored, expected)} of ${count(expected)} prices` : "Nothing is to be recorded in this year"];
   if (backfilled) parts.push(`${count(backfilled)} repaired`);
   if (imported) parts.push(`${count(imported)} imported`);
-  if (missing) parts.push(`${count(missing)} missing`);
+  if (missing > lost) parts.push(`${next ? "up to " : ""}${count(missing - lost)} may still come`);
   if (lost) parts.push(`${next ? "at least " : ""}${count(lost)} can't be had`);
   setText(byId("coverage-words"), parts.join(" · "));
 }

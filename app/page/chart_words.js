@@ -36,6 +36,7 @@ function lineWords({ lines, interval }, { key, items }, index, timestamp) {
   if (!candle) return timestamp === null ? name : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
   if (lines.length > 1) return `${name}${price(candle.close)} at ${dayTime(candle.timestamp)}`;
   const { open, high, low, close, samples, timestamp: at } = candle;
+  if (samples === 1) return `${dayTime(at)} ${zoneName(at)}  ${price(close)}`;
   const values = `O ${price(open)}  H ${price(high)}  L ${price(low)}  C ${price(close)}`;
   return `${dayTime(at)} ${zoneName(at)}, ${interval}  ${values}  ${counted(samples, "price")}`;
 }
@@ -47,13 +48,21 @@ function lineWords({ lines, interval }, { key, items }, index, timestamp) {
 export function drawChartWords(bars, view) {
   const shown = bars.lines.map((line) => ({ ...line, items: inView(line.items, view, bars.step) }));
   const gaps = bars.gaps.filter((gap) => gap.to >= view.from && gap.from < view.to);
-  const missing = gaps.reduce((sum, gap) => sum + gap.missing, 0);
+  const missing = gaps.reduce((sum, gap) => sum + missingWithin(gap, view), 0);
   const lacks = gaps.length ? `${counted(gaps.length, "gap")}${bars.hasAllGaps ? "" : " at least"}, ${counted(missing, "price")} missing` : "no gap";
   setText(byId("chart-words"), `${shown.map(rangeWords).join(" · ")} · ${timeRange(view.from, Math.max(view.from, Math.min(view.to, now())))} · bars of ${bars.interval} · ${lacks}.`);
   drawTable(shown);
   const { ticker } = state;
   setCall(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });
   setCall(byId("gaps-call"), { url: address("coverage", ticker, { from_dt: Math.floor(view.from), to_dt: Math.floor(view.to) }), rows: "gaps" });
+}
+
+/** @param {import("./types.js").Gap} gap @param {View} view */
+function missingWithin({ from, to, missing }, view) {
+  const step = (to - from) / Math.max(1, missing - 1);
+  const first = Math.max(from, view.from);
+  const last = Math.min(to, view.to - 1);
+  return step ? Math.floor((last - from) / step) - Math.ceil((first - from) / step) + 1 : 1;
 }
 
 /** @param {{key: string, items: Candle[]}} line */

@@ -53,7 +53,8 @@ function draw(day, hours, gaps, interval) {
   const name = new Date(day * 1000).toISOString().slice(0, 10);
   const minutes = element("div", { id: "hour", class: "minutes", role: "group", "aria-label": "Minutes of an hour" });
   const cells = Array.from({ length: 24 }, (_, index) => hourCell(day + index * HOUR, found, minutes, interval, gaps));
-  const row = element("div", { id: "hours", class: "hours", role: "group", "aria-label": `Hours of ${name}` }, ...cells);
+  const labelled = cells.map((cell, hour) => element("div", {}, element("span", { "aria-hidden": "true" }, String(hour)), cell));
+  const row = element("div", { id: "hours", class: "hours", role: "group", "aria-label": `Hours of ${name}` }, ...labelled);
   const close = element("button", { type: "button", click: closeDay }, "close");
   const listed = gaps.slice(0, MAX_GAPS).map((gap) => element("li", {}, gapSentence(gap, interval)));
   if (gaps.length > MAX_GAPS) listed.push(element("li", {}, `and ${gaps.length - MAX_GAPS} more gaps`));

@@ -37,11 +37,11 @@ export const INTERVALS = [
  * The finest interval whose bars have room on the screen.
  * @param {number} seconds  of the range
  * @param {number} pixels  of the chart's width
- * @param {number} recorded  the ticker's own interval, in seconds
+ * @param {number} shortest  that a bar may be, in seconds
  */
-export function intervalFor(seconds, pixels, recorded) {
+export function intervalFor(seconds, pixels, shortest) {
   const bars = Math.min(MAX_BARS, Math.max(MIN_BARS, pixels / PIXELS_OF_A_BAR));
-  const least = Math.max(seconds / bars, Math.min(recorded, DAY));
+  const least = Math.max(seconds / bars, Math.min(shortest, DAY));
   return INTERVALS.find(([, width]) => width >= least) ?? INTERVALS[INTERVALS.length - 1];
 }
 
