@@ -22,6 +22,7 @@ from app.api.routes import (
     metrics,
     page,
     prices,
+    status,
     stream,
     tasks,
     tickers,
@@ -74,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = loaded
     v1 = APIRouter(prefix="/api/v1")
-    for module in (prices, stream, candles, exports, tickers, coverage):
+    for module in (prices, stream, candles, exports, tickers, coverage, status):
         v1.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
     v1.include_router(tasks.router)  # it checks the key before the parameters
     app.include_router(v1)

@@ -24,7 +24,7 @@ from app.postgres.schema import require_compatible_database
 from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
 from app.redis.counters import CounterTotals, flush_counters
-from app.redis.heartbeats import FailureStore
+from app.redis.heartbeats import TickReports
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
 from app.repositories.changes import CHANNEL
@@ -33,7 +33,7 @@ from app.services.collector import Collector
 from app.services.coverage import CoverageService
 from app.services.deletion import DeletionService
 from app.services.exports import ExportService
-from app.services.freshness import FreshnessService
+from app.services.health import FreshnessService, StatusService
 from app.services.imports import ImportService
 from app.services.price_stream import PriceStream
 from app.services.reader import PriceReader, ReadCache
@@ -60,12 +60,13 @@ class Runtime:
         keys = tuple(TickerKey(*index) for index in settings.indices)
         interval = settings.collect_interval_seconds
         lookback = settings.backfill_lookback_hours
-        failures = FailureStore(redis, interval)
         self.settings = settings
         self.database = database
         self.redis = redis
         self.exchanges = exchanges
-        self.collector = Collector(database, exchanges, keys, interval, failures)
+        self.collector = Collector(
+            database, exchanges, keys, interval, TickReports(redis, interval)
+        )
         max_bytes = settings.read_memory_megabytes * MEGABYTE
         self.read_cache = ReadCache(database, JSON_ITEM, max_bytes)
         self.price_stream = PriceStream(database, settings.max_streams, self.read_cache.changed)
@@ -75,6 +76,7 @@ class Runtime:
         self.summary_check = SummaryCheck(database, redis)
         self.counter_totals = CounterTotals(redis)
         self.freshness = FreshnessService(database, redis, keys, interval)
+        self.status = StatusService(self.freshness, self.now)
         self.repair_queue = RepairQueue(redis)
         self.repair = RepairService(
             database, exchanges, keys, interval, lookback, self.repair_queue
@@ -135,6 +137,7 @@ async def open_runtime(
         runtime = Runtime(settings, database, redis, exchanges)
         stack.push_async_callback(runtime.read_cache.close)
         stack.push_async_callback(runtime.price_stream.close)
+        stack.push_async_callback(runtime.status.close)
         yield runtime
 
 

@@ -229,20 +229,6 @@ class TaskStatusOut(BaseModel):
     )
 
 
-class CheckOut(BaseModel):
-    """One thing that was looked at."""
-
-    status: Literal["ok", "failing"] = Field(examples=["ok"])
-    detail: str = Field(examples=["answers"])
-
-
-class HealthOut(BaseModel):
-    """Whether something works, and what was looked at."""
-
-    status: Literal["ok", "failing"] = Field(examples=["ok"])
-    checks: dict[str, CheckOut] = Field(description="By name; empty where nothing was looked at.")
-
-
 class ParameterProblemOut(BaseModel):
     """What is wrong with a parameter."""
 

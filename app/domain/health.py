@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from app.domain.prices import TickerKey
+from app.domain.slots import Slot
 
 MIN_SILENCE_SECONDS = 5.0
 MAX_SILENCE_SECONDS = 30.0
@@ -13,7 +14,6 @@ NO_ANSWER_IN_TIME = "no answer in time"
 DOES_NOT_ANSWER = "PostgreSQL does not answer"
 STATEMENT_ENDED = "PostgreSQL ended a statement"
 """How app/postgres/errors.py begins the messages of these two errors."""
-NO_REASON = "nothing reported a failure: the logs of beat and worker tell more"
 DISK_FULL = "database_full"
 WORST_CLOCK_SECONDS = 55 * 60
 """A timestamp an hour off the database's clock is refused; this warns before."""
@@ -24,11 +24,28 @@ CheckedHours: TypeAlias = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The age of a ticker's newest live slot in seconds; None if there is none or it is unknown."""
+    """The age of a ticker's newest live slot in seconds; None if there is none or it is unknown.
+
+    `next_slot` is the one whose live price comes next.
+    """
 
     key: TickerKey
     age_seconds: int | None
     is_fresh: bool
+    last_slot: Slot | None = None
+    next_slot: Slot | None = None
+
+
+class StaleReason(NamedTuple):
+    """Why a ticker is stale: a stable code for programs, and a text."""
+
+    code: str
+    text: str
+
+
+NO_REASON = StaleReason(
+    "nothing_reported", "nothing reported a failure: the logs of beat and worker tell more"
+)
 
 
 class Clocks(NamedTuple):
@@ -57,18 +74,23 @@ class Failure(NamedTuple):
 class ProcessStatus:
     """The seconds since the heartbeat of each beat and worker, and failures by ticker.
 
-    `checked_hours` holds by ticker how many hourly summaries the last checks found wrong.
+    `checked_hours` holds by ticker how many hourly summaries the last checks found wrong, and
+    `answer_milliseconds` how long each exchange took to answer in the last tick that asked it.
     """
 
     beats: Mapping[str, float] = field(default_factory=dict)
     workers: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
     checked_hours: Mapping[str, CheckedHours] = field(default_factory=dict)
+    answer_milliseconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The result of a check; `processes` is None while Redis is away, troubles may be empty."""
+    """The result of a check; `processes` is None while Redis is away, troubles may be empty.
+
+    The seconds are how long the database and Redis took to answer; None if they did not.
+    """
 
     interval_seconds: int
     tickers: Sequence[Freshness]
@@ -76,6 +98,8 @@ class HealthReport:
     processes: ProcessStatus | None = None
     database_trouble: str = ""
     broker_trouble: str = ""
+    database_seconds: float | None = None
+    broker_seconds: float | None = None
 
     @property
     def is_fresh(self) -> bool:
@@ -105,21 +129,23 @@ class HealthReport:
         workers = self.processes.workers if self.processes else {}
         return {name: silence for name, silence in workers.items() if self._is_silent(silence)}
 
-    def reason(self, key: TickerKey) -> str:
+    def reason(self, key: TickerKey) -> StaleReason:
         """Explain why a ticker is stale; what the rest depends on comes first."""
-        return next(filter(None, self._reasons(key)), NO_REASON)
+        return next((reason for reason in self._reasons(key) if reason.text), NO_REASON)
 
-    def _reasons(self, key: TickerKey) -> Iterator[str]:
+    def _reasons(self, key: TickerKey) -> Iterator[StaleReason]:
         failures = self._lasting_failures()
-        yield self._database_reason()
+        yield StaleReason("database_unavailable", self._database_reason())
         is_full = any(failure.code == DISK_FULL for failure in failures.values())
-        yield "the database refuses writes: disk full" if is_full else ""
+        yield StaleReason(DISK_FULL, "the database refuses writes: disk full" if is_full else "")
         if trouble := self.broker_trouble:
-            yield trouble if " refuses " in trouble else "the broker is away"
-        yield self.beat_trouble()
-        yield self.worker_trouble()
+            text = trouble if " refuses " in trouble else "the broker is away"
+            yield StaleReason("broker_unavailable", text)
+        yield StaleReason("beat_silent", self.beat_trouble())
+        yield StaleReason("worker_silent", self.worker_trouble())
         if failure := failures.get(str(key)):
-            yield f"{failure.code} ({failure.detail}) since {failure.since_seconds:.0f} s"
+            text = f"{failure.code} ({failure.detail}) since {failure.since_seconds:.0f} s"
+            yield StaleReason(failure.code, text)
 
     def _database_reason(self) -> str:
         if not self.database_trouble:

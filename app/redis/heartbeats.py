@@ -1,9 +1,9 @@
-"""The status of beat and workers in Redis, on its clock: heartbeats and failing tickers."""
+"""The status of beat and workers in Redis, on its clock: heartbeats and reports of ticks."""
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 
 from redis import Redis as BlockingRedis
@@ -22,6 +22,8 @@ WRITE_TIMEOUT_SECONDS = 1.0
 HEARTBEAT_RETENTION_SECONDS = 600
 """A silent process is listed for so long, as long as another one of its role sends heartbeats."""
 FAILURES_KEY = "prices:failures"
+ANSWERS_KEY = "prices:answers"
+"""How many milliseconds each exchange took to answer in the last tick that asked it."""
 WRITE_PROBE_KEY = "prices:write-probe"
 MILLISECONDS = 1000
 
@@ -62,14 +64,17 @@ class Heartbeat:
             self._script([self._key], self._arguments)
 
 
-class FailureStore:
-    """Stores which tickers can't be collected, and since when; a process has one."""
+class TickReports:
+    """Stores which tickers can't be collected and since when, and how fast exchanges answer.
+
+    A process has one. While Redis does not answer, nothing is recorded.
+    """
 
     def __init__(self, redis: "Redis", interval_seconds: int) -> None:
         self._redis = redis
         self._lasts_ms = round(failure_lasts_seconds(interval_seconds) * MILLISECONDS)
 
-    async def record(
+    async def record_failures(
         self,
         failed: Mapping[TickerKey, AppError],
         stored: Collection[TickerKey] = (),
@@ -79,18 +84,32 @@ class FailureStore:
 
         `failing_seconds` says for how long each has been failing, if not just now.
 
-        A failure that is recorded again in time keeps its start, whatever its code is now. While
-        Redis does not answer, nothing is recorded.
+        A failure that is recorded again in time keeps its start, whatever its code is now.
         """
         recovered = [str(key) for key in set(stored) - failed.keys()]
-        with suppress(BrokerUnavailable, TimeoutError), map_redis_errors():
-            async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
-                if recovered:
-                    await self._redis.hdel(FAILURES_KEY, *recovered)
-                if failed:
-                    await self._record(failed, failing_seconds or {})
+        async with _skipped_without_redis():
+            if recovered:
+                await self._redis.hdel(FAILURES_KEY, *recovered)
+            if failed:
+                await self._record_failures(failed, failing_seconds or {})
 
-    async def _record(
+    async def record_answers(self, seconds_by_exchange: Mapping[str, float | None]) -> None:
+        """Record how long exchanges took to answer; None deletes the time of one that did not.
+
+        Without another record the times are deleted after as long as failures are.
+        """
+        if not seconds_by_exchange:
+            return
+        async with _skipped_without_redis(), self._redis.pipeline(transaction=True) as pipeline:
+            for exchange, seconds in seconds_by_exchange.items():
+                if seconds is None:
+                    pipeline.hdel(ANSWERS_KEY, exchange)
+                else:
+                    pipeline.hset(ANSWERS_KEY, exchange, round(seconds * MILLISECONDS, 1))
+            pipeline.pexpire(ANSWERS_KEY, self._lasts_ms)
+            await pipeline.execute()
+
+    async def _record_failures(
         self, failed: Mapping[TickerKey, AppError], failing_seconds: Mapping[TickerKey, float]
     ) -> None:
         # Two steps need no script: nobody else collects these tickers meanwhile.
@@ -118,8 +137,16 @@ class FailureStore:
         return now_ms
 
 
+@asynccontextmanager
+async def _skipped_without_redis() -> AsyncIterator[None]:
+    """Skip the rest of the block if Redis does not answer in time."""
+    with suppress(BrokerUnavailable, TimeoutError), map_redis_errors():
+        async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
+            yield
+
+
 async def read_heartbeats(redis: "Redis") -> ProcessStatus:
-    """Read every heartbeat and failure; their ages are in seconds of Redis's clock.
+    """Read every heartbeat and report; their ages are in seconds of Redis's clock.
 
     Raises:
         BrokerUnavailable: Redis does not answer, or refuses writes: then silence means nothing.
@@ -132,13 +159,16 @@ async def read_heartbeats(redis: "Redis") -> ProcessStatus:
                 pipeline.zrange(_heartbeats_key(role), 0, -1, withscores=True)
             pipeline.hgetall(FAILURES_KEY)
             pipeline.hgetall(SUMMARY_CHECKS_KEY)
-            _, (seconds, micros), beats, workers, failures, checks = await pipeline.execute()
+            pipeline.hgetall(ANSWERS_KEY)
+            _, (seconds, micros), beats, workers, *reports = await pipeline.execute()
+    failures, checks, answers = reports
     now_ms = seconds * MILLISECONDS + micros / MILLISECONDS
     return ProcessStatus(
         beats={name: _age_seconds(score, now_ms) for name, score in beats},
         workers={name: _age_seconds(score, now_ms) for name, score in workers},
         failures={name: _parse_failure(text, now_ms) for name, text in failures.items()},
         checked_hours=parse_summary_checks(checks),
+        answer_milliseconds={exchange: float(number) for exchange, number in answers.items()},
     )
 
 

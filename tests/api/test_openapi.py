@@ -53,6 +53,7 @@ async def test_every_route_of_the_contract_is_described(api: ApiClient) -> None:
         ("get", "/api/v1/prices/stream"): "stream_prices",
         ("get", "/api/v1/tickers"): "list_tickers",
         ("get", "/api/v1/coverage"): "coverage",
+        ("get", "/api/v1/status"): "service_status",
         ("post", "/api/v1/tasks/fetch-prices"): "fetch_prices",
         ("post", "/api/v1/tasks/backfill"): "backfill",
         ("get", "/api/v1/tasks/{task_id}"): "task_status",
@@ -102,6 +103,7 @@ async def test_every_error_is_described_as_a_problem(api: ApiClient) -> None:
     document = await _fetch_document(api)
     expected = {
         "/api/v1/tickers": {"422", "503"},
+        "/api/v1/status": {"422"},
         "/api/v1/tasks/fetch-prices": {"401", "403", "422", "503"},
         "/api/v1/tasks/backfill": {"401", "403", "404", "422", "503"},
         "/api/v1/tasks/{task_id}": {"404", "422", "503"},
@@ -218,6 +220,8 @@ async def test_real_answers_match_what_is_described(
         (await api.get("/api/v1/tickers"), "get", "/api/v1/tickers"),
         (await api.get("/api/v1/coverage?ticker=btc_usd"), "get", "/api/v1/coverage"),
         (await api.get("/api/v1/coverage?ticker=btc_usd&by=day"), "get", "/api/v1/coverage"),
+        (await api.get("/api/v1/status"), "get", "/api/v1/status"),
+        (await api.get("/api/v1/status?x=1"), "get", "/api/v1/status"),
         (await api.get(f"{prices}/export?ticker=nope"), "get", f"{prices}/export"),
         (await api.get(f"{prices}/export?format=x"), "get", f"{prices}/export"),
         (await api.get("/api/v1/coverage?ticker=nope"), "get", "/api/v1/coverage"),

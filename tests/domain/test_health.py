@@ -43,9 +43,9 @@ def test_silence_is_half_an_interval_within_bounds(interval: int, seconds: float
 
 
 CASES = [
-    (findings(), NO_REASON),
+    (findings(), NO_REASON.text),
     (with_signs(beats={"a": 95.4, "b": 400}), "beat has been silent for 95 s"),
-    (with_signs(beats={"a": 95, "b": 30}), NO_REASON),
+    (with_signs(beats={"a": 95, "b": 30}), NO_REASON.text),
     (with_signs(beats={}), "no beat has reported"),
     (with_signs(workers={"b": 40}), "no worker has reported for 40 s"),
     (with_signs(workers={}), "no worker has reported"),
@@ -53,14 +53,14 @@ CASES = [
         with_signs(failures={str(BTC): MAINTENANCE}),
         "exchange_maintenance (11051 system_maintenance) since 120 s",
     ),
-    (with_signs(failures={"deribit:eth_usd": MAINTENANCE}), NO_REASON),
+    (with_signs(failures={"deribit:eth_usd": MAINTENANCE}), NO_REASON.text),
     (
         with_signs(failures={str(BTC): MAINTENANCE._replace(last_seconds=120)}),
         "exchange_maintenance (11051 system_maintenance) since 120 s",
     ),
     (
         with_signs(failures={str(BTC): MAINTENANCE._replace(last_seconds=121)}),
-        NO_REASON,
+        NO_REASON.text,
     ),
     (with_signs(failures={"deribit:eth_usd": FULL}), "the database refuses writes: disk full"),
     (findings(processes=None, broker_trouble="Redis"), "the broker is away"),
@@ -86,7 +86,24 @@ CASES = [
 
 @pytest.mark.parametrize(("found", "reason"), CASES)
 def test_reason_is_said_in_words(found: HealthReport, reason: str) -> None:
-    assert found.reason(BTC) == reason
+    assert found.reason(BTC).text == reason
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (findings(), "nothing_reported"),
+        (findings(database_trouble=NO_ANSWER_IN_TIME), "database_unavailable"),
+        (findings(database_trouble="every connection is in use"), "database_unavailable"),
+        (with_signs(failures={str(BTC): FULL}), "database_full"),
+        (findings(processes=None, broker_trouble="Redis refuses writes"), "broker_unavailable"),
+        (with_signs(beats={"a": 95}), "beat_silent"),
+        (with_signs(workers={}), "worker_silent"),
+        (with_signs(failures={str(BTC): MAINTENANCE}), "exchange_maintenance"),
+    ],
+)
+def test_reason_has_a_code_for_programs(found: HealthReport, code: str) -> None:
+    assert found.reason(BTC).code == code
 
 
 def test_what_all_the_rest_depends_on_comes_first() -> None:
@@ -105,9 +122,9 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
         {"processes": ProcessStatus({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
         {"processes": ProcessStatus({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
     ):
-        starts.append(found.reason(BTC))
+        starts.append(found.reason(BTC).text)
         found = replace(found, **fixed)
-    assert [*starts, found.reason(BTC).partition(" (")[0]] == [
+    assert [*starts, found.reason(BTC).text.partition(" (")[0]] == [
         "the database is away",
         "the database refuses writes: disk full",
         "the broker is away",

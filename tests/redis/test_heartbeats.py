@@ -7,7 +7,14 @@ from redis.asyncio import Redis
 
 from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
 from app.domain.prices import TickerKey
-from app.redis.heartbeats import FAILURES_KEY, FailureStore, Heartbeat, Role, read_heartbeats
+from app.redis.heartbeats import (
+    ANSWERS_KEY,
+    FAILURES_KEY,
+    Heartbeat,
+    Role,
+    TickReports,
+    read_heartbeats,
+)
 from tests.clients.rate_limiters import TcpRelay
 from tests.conftest import Servers
 
@@ -17,8 +24,8 @@ TIMEOUT: AppError = ExchangeTimeout("no answer")
 
 
 @pytest.fixture
-def failures(redis: Redis) -> FailureStore:
-    return FailureStore(redis, 60)
+def reports(redis: Redis) -> TickReports:
+    return TickReports(redis, 60)
 
 
 async def make_older(redis: Redis, seconds: int) -> None:
@@ -72,37 +79,35 @@ async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> 
         await read_heartbeats(Redis.from_url(relay.url))
 
 
-async def test_failure_goes_on_since_its_first_note(redis: Redis, failures: FailureStore) -> None:
-    await failures.record({BTC: TIMEOUT})
+async def test_failure_goes_on_since_its_first_note(redis: Redis, reports: TickReports) -> None:
+    await reports.record_failures({BTC: TIMEOUT})
     await make_older(redis, 60)
-    await failures.record({BTC: TIMEOUT})
+    await reports.record_failures({BTC: TIMEOUT})
     failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert (failure.code, failure.detail) == ("exchange_timeout", "no answer")
     assert 60 <= failure.since_seconds < 70
     assert failure.last_seconds < 10
 
 
-async def test_a_failure_of_another_code_goes_on(redis: Redis, failures: FailureStore) -> None:
-    await failures.record({BTC: TIMEOUT})
+async def test_a_failure_of_another_code_goes_on(redis: Redis, reports: TickReports) -> None:
+    await reports.record_failures({BTC: TIMEOUT})
     await make_older(redis, 60)
-    await failures.record({BTC: DatabaseFull("no space")})
+    await reports.record_failures({BTC: DatabaseFull("no space")})
     failure = (await read_heartbeats(redis)).failures[str(BTC)]
     assert failure.code == "database_full"
     assert failure.since_seconds >= 60
 
 
-async def test_a_late_failure_begins_anew(redis: Redis, failures: FailureStore) -> None:
-    await failures.record({BTC: TIMEOUT})
+async def test_a_late_failure_begins_anew(redis: Redis, reports: TickReports) -> None:
+    await reports.record_failures({BTC: TIMEOUT})
     await make_older(redis, 121)
-    await failures.record({BTC: TIMEOUT})
+    await reports.record_failures({BTC: TIMEOUT})
     assert (await read_heartbeats(redis)).failures[str(BTC)].since_seconds < 10
 
 
-async def test_a_price_ends_what_another_process_noted(
-    redis: Redis, failures: FailureStore
-) -> None:
-    await failures.record({BTC: TIMEOUT})
-    await FailureStore(redis, 60).record({}, [BTC])
+async def test_a_price_ends_what_another_process_noted(redis: Redis, reports: TickReports) -> None:
+    await reports.record_failures({BTC: TIMEOUT})
+    await TickReports(redis, 60).record_failures({}, [BTC])
     assert (await read_heartbeats(redis)).failures == {}
 
 
@@ -116,22 +121,41 @@ async def test_a_redis_that_refuses_writes_says_so(redis: Redis) -> None:
 
 
 async def test_ticker_that_is_stored_again_has_no_failure(
-    redis: Redis, failures: FailureStore
+    redis: Redis, reports: TickReports
 ) -> None:
-    await failures.record({BTC: TIMEOUT, ETH: TIMEOUT})
-    await failures.record({}, [BTC])
+    await reports.record_failures({BTC: TIMEOUT, ETH: TIMEOUT})
+    await reports.record_failures({}, [BTC])
     assert (await read_heartbeats(redis)).failures.keys() == {str(ETH)}
 
 
 async def test_failure_can_not_be_noted_while_redis_is_away() -> None:
-    await FailureStore(Redis.from_url("redis://127.0.0.1:1/0"), 60).record({BTC: TIMEOUT})
+    reports = TickReports(Redis.from_url("redis://127.0.0.1:1/0"), 60)
+    await reports.record_failures({BTC: TIMEOUT})
+    await reports.record_answers({"deribit": 0.5})
 
 
 async def test_failure_began_with_the_first_failed_fetch(
-    redis: Redis, failures: FailureStore
+    redis: Redis, reports: TickReports
 ) -> None:
-    await failures.record({BTC: TIMEOUT}, failing_seconds={BTC: 50})
-    await failures.record({BTC: TIMEOUT}, failing_seconds={BTC: 10})
+    await reports.record_failures({BTC: TIMEOUT}, failing_seconds={BTC: 50})
+    await reports.record_failures({BTC: TIMEOUT}, failing_seconds={BTC: 10})
     (failure,) = (await read_heartbeats(redis)).failures.values()
     assert failure.since_seconds >= 50
     assert failure.last_seconds < 10
+
+
+async def test_answer_times_are_those_of_the_last_tick(redis: Redis, reports: TickReports) -> None:
+    await reports.record_answers({"deribit": 0.08423, "other": 2})
+    await reports.record_answers({"other": 1.5})
+    await reports.record_answers({})
+    answers = (await read_heartbeats(redis)).answer_milliseconds
+    assert answers == {"deribit": 84.2, "other": 1500}
+    assert 100_000 < await redis.pttl(ANSWERS_KEY) <= 120_000
+
+
+async def test_exchange_that_did_not_answer_has_no_answer_time(
+    redis: Redis, reports: TickReports
+) -> None:
+    await reports.record_answers({"deribit": 0.1, "other": 2})
+    await reports.record_answers({"deribit": None})
+    assert (await read_heartbeats(redis)).answer_milliseconds == {"other": 2000}

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from app.domain.health import Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
-from app.services.freshness import FreshnessService
+from app.services.health import FreshnessService
 
 BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
@@ -77,7 +77,20 @@ async def test_row_made_in_the_clocks_future_is_judged_by_the_clock(
     freshness: FreshnessService, sql: asyncpg.Connection
 ) -> None:
     await _store(sql, -3600, 3600)
-    assert await _check_btc(freshness) == Freshness(BTC, 0, is_fresh=True)
+    found = await _check_btc(freshness)
+    assert (found.age_seconds, found.is_fresh) == (0, True)
+
+
+@pytest.mark.parametrize(("exchange_now", "next_slot"), [(970, 1020), (1035, 1020), (1090, 1080)])
+async def test_next_slot_is_the_current_one_unless_that_has_its_price(
+    freshness: FreshnessService, sql: asyncpg.Connection, exchange_now: int, next_slot: int
+) -> None:
+    await sql.execute(
+        "INSERT INTO prices VALUES ('deribit', 'btc_usd', 960, 1, $1, 'live', clock_timestamp())",
+        exchange_now * 1_000_000,
+    )
+    found = await _check_btc(freshness)
+    assert (found.last_slot, found.next_slot) == (960, next_slot)
 
 
 async def test_every_configured_ticker_is_judged_in_order(
@@ -118,5 +131,6 @@ async def test_what_is_away_is_a_trouble_and_no_error() -> None:
         time.time()
     )
     assert found.tickers == [Freshness(BTC, None, is_fresh=False)]
+    assert (found.database_seconds, found.broker_seconds) == (None, None)
     assert "PostgreSQL does not answer" in found.database_trouble
     assert "Redis does not answer" in found.broker_trouble

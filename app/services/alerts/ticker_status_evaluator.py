@@ -35,7 +35,7 @@ class StatusEvaluator:
             if ticker.is_fresh or not is_early or ticker.key in self._once_fresh:
                 last_age = self._ages.get(ticker.key)
                 age = None if last_age is None else last_age + round(away_seconds)
-                reason = "" if ticker.is_fresh else report.reason(ticker.key)
+                reason = "" if ticker.is_fresh else report.reason(ticker.key).text
                 yield TickerStatus(ticker.key, not ticker.is_fresh, age, reason)
 
     def _remember(self, report: HealthReport) -> None:

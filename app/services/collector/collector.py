@@ -18,7 +18,7 @@ from app.domain.recordings import Recording, realign
 from app.domain.slots import LatestLivePrice, Slot
 from app.domain.timestamp_checks import ExchangeClock, changed_clocks
 from app.postgres.database import Database
-from app.redis.heartbeats import FailureStore
+from app.redis.heartbeats import TickReports
 from app.repositories import exchange_clocks, late_prices, prices, recordings
 from app.repositories.late_prices import ObservedPrice
 from app.repositories.prices import PriceId
@@ -52,14 +52,14 @@ class Collector:
         exchanges: Mapping[str, Exchange],
         keys: Sequence[TickerKey],
         interval_seconds: int,
-        failures: FailureStore,
+        reports: TickReports,
     ) -> None:
         self._database = database
         self._exchanges = exchanges
         self._keys = keys
         self._interval_seconds = interval_seconds
         self._handover_seconds = min(MAX_HANDOVER_SECONDS, interval_seconds / 10)
-        self._failures = failures
+        self._reports = reports
         self._names = names_without_common_exchange(keys)
 
     async def collect(
@@ -93,7 +93,7 @@ class Collector:
         try:
             return await retrier.call(attempt) or CollectionResult()
         except DatabaseFull as error:  # reads still work, so nothing else would report it
-            await self._failures.record(dict.fromkeys(keys, error))
+            await self._reports.record_failures(dict.fromkeys(keys, error))
             raise
 
     async def unknown_tickers(self) -> list[TickerKey]:
@@ -150,12 +150,19 @@ class Collector:
             group.create_task(context.batch_writer.run())
             for tick in ticks:
                 group.create_task(tick.run(latest_prices.get(tick.key)))
-        await self._failures.record(
-            {tick.key: tick.failure for tick in ticks if tick.failure},
-            [tick.key for tick in ticks if tick.stored],
-            {tick.key: tick.failing_seconds for tick in ticks},
-        )
+        await self._report(ticks)
         return _summarize_and_log(ticks, self._names)
+
+    async def _report(self, ticks: Sequence[TickerTick]) -> None:
+        """Report failures and answer times; without Redis this takes a second at most."""
+        await asyncio.gather(
+            self._reports.record_failures(
+                {tick.key: tick.failure for tick in ticks if tick.failure},
+                [tick.key for tick in ticks if tick.stored],
+                {tick.key: tick.failing_seconds for tick in ticks},
+            ),
+            self._reports.record_answers(_fastest_answers(ticks)),
+        )
 
     async def _save_clocks(
         self, clocks: Mapping[str, ExchangeClock], timeout_seconds: float
@@ -216,6 +223,18 @@ class Collector:
 
     def _is_current(self, recording: Recording) -> bool:
         return recording.is_open and recording.interval_seconds == self._interval_seconds
+
+
+def _fastest_answers(ticks: Sequence[TickerTick]) -> dict[str, float | None]:
+    """Return the seconds of the fastest answer of each exchange that was asked; None without one.
+
+    The slower ones may have waited for a permit.
+    """
+    answers: dict[str, list[float]] = {}
+    for tick in ticks:
+        if tick.was_asked:
+            answers.setdefault(tick.key.exchange, []).extend(tick.answer_seconds)
+    return {exchange: min(seconds, default=None) for exchange, seconds in answers.items()}
 
 
 def _summarize_and_log(

@@ -1,31 +1,25 @@
 """Freshness: the age of each configured ticker's newest price, and why it is too old."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-import structlog
 from redis.asyncio import Redis
 
-from app.core.errors import AppError
-from app.domain.health import NO_ANSWER_IN_TIME, Clocks, Freshness, HealthReport
+from app.domain.health import Clocks, Freshness, HealthReport
 from app.domain.prices import TickerKey
 from app.domain.slots import (
     MICROSECONDS,
     STALE_AFTER_INTERVALS,
     LatestLivePrice,
     estimate_exchange_now_us,
+    floor_slot,
+    slot_after,
 )
 from app.postgres.database import Database
 from app.redis.heartbeats import read_heartbeats
 from app.repositories import prices
-
-QUERY_TIMEOUT_SECONDS = 3.0
-
-T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
+from app.services.health.timed_query import run_timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +37,22 @@ class FreshnessService:
         `now` is this server's clock in UNIX seconds. If a server does not answer, the report says
         so.
         """
-        (latest, database_trouble), (processes, broker_trouble) = await asyncio.gather(
-            _with_timeout(self._read_latest()), _with_timeout(read_heartbeats(self.redis))
+        database, broker = await asyncio.gather(
+            run_timed(self._read_latest()), run_timed(read_heartbeats(self.redis))
         )
-        database_us, latest_prices = latest or (0, {})
-        max_age = STALE_AFTER_INTERVALS * self.interval_seconds
+        database_us, latest_prices = database.result or (0, {})
         return HealthReport(
             self.interval_seconds,
             tickers=[
-                _freshness(key, latest_prices.get(key), database_us, max_age) for key in self.keys
+                _freshness(key, latest_prices.get(key), database_us, self.interval_seconds)
+                for key in self.keys
             ],
             clocks=_compare_clocks(latest_prices, database_us, now),
-            processes=processes,
-            database_trouble=database_trouble,
-            broker_trouble=broker_trouble,
+            processes=broker.result,
+            database_trouble=database.trouble,
+            broker_trouble=broker.trouble,
+            database_seconds=database.seconds,
+            broker_seconds=broker.seconds,
         )
 
     async def _read_latest(self) -> tuple[int, Mapping[TickerKey, LatestLivePrice]]:
@@ -65,14 +61,21 @@ class FreshnessService:
 
 
 def _freshness(
-    key: TickerKey, price: LatestLivePrice | None, database_us: int, max_age_seconds: int
+    key: TickerKey, price: LatestLivePrice | None, database_us: int, interval_seconds: int
 ) -> Freshness:
     """Return the age of a ticker's latest live price, by the exchange's clock."""
     if price is None:
         return Freshness(key, None, is_fresh=False)
     exchange_now_us = estimate_exchange_now_us(price, database_us)
     age = max(0, exchange_now_us // MICROSECONDS - price.slot)
-    return Freshness(key, age, is_fresh=age <= max_age_seconds)
+    current_slot = floor_slot(exchange_now_us, interval_seconds)
+    return Freshness(
+        key,
+        age,
+        is_fresh=age <= STALE_AFTER_INTERVALS * interval_seconds,
+        last_slot=price.slot,
+        next_slot=max(current_slot, slot_after(price.slot, interval_seconds)),
+    )
 
 
 def _compare_clocks(
@@ -89,15 +92,3 @@ def _compare_clocks(
             server_seconds = now - exchange_now_us / MICROSECONDS
             compared.append(Clocks(exchange, database_seconds, server_seconds))
     return compared
-
-
-async def _with_timeout(query: Awaitable[T]) -> tuple[T | None, str]:
-    """Return a query's result and no error text, or None and the error in words."""
-    try:
-        async with asyncio.timeout(QUERY_TIMEOUT_SECONDS):
-            return await query, ""
-    except (AppError, TimeoutError) as error:
-        return None, str(error) or NO_ANSWER_IN_TIME
-    except Exception as error:
-        log.exception("health_query_broke")  # the health routes and the alerts must go on
-        return None, f"could not be asked: {type(error).__name__}, the log tells more"

@@ -1,0 +1,105 @@
+"""The route that reports how the service is, as data for programs and the dashboard."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from fastapi import APIRouter
+
+from app import __version__
+from app.api.dependencies import RuntimeDep
+from app.api.errors import problem_responses
+from app.api.health_schemas import (
+    ClocksOut,
+    ExchangeStatusOut,
+    ProcessStatusOut,
+    ServerStatusOut,
+    StatusOut,
+    TickerStatusOut,
+)
+from app.core.errors import ParametersInvalid
+from app.domain.coverage import SlotCounts
+from app.domain.health import Freshness, HealthReport, ProcessStatus
+from app.domain.health_checks import collector_checks, describe_ticker
+from app.services.health.status import ServiceStatus
+
+MILLISECONDS = 1000
+
+router = APIRouter(
+    prefix="/status", tags=["health"], responses=problem_responses(ParametersInvalid)
+)
+
+
+@router.get("", summary="How tickers, exchanges, processes and servers are")
+async def service_status(runtime: RuntimeDep) -> StatusOut:
+    """What `/health/collector` knows, as data: 200 also where something fails.
+
+    Every process reads it at most once a second, however many ask.
+    """
+    status = await runtime.status.read()
+    report, processes = status.report, status.report.processes
+    is_ok = all(check.is_ok for check in collector_checks(report))
+    return StatusOut(
+        timestamp=status.timestamp,
+        version=__version__,
+        interval_seconds=report.interval_seconds,
+        status="ok" if is_ok else "failing",
+        tickers=[_ticker_status(ticker, status) for ticker in report.tickers],
+        exchanges=_exchange_statuses(report),
+        beats=None if processes is None else _process_statuses(processes.beats),
+        workers=None if processes is None else _process_statuses(processes.workers),
+        servers=[
+            _server_status("database", report.database_trouble, report.database_seconds),
+            _server_status("broker", report.broker_trouble, report.broker_seconds),
+        ],
+        clocks=[
+            ClocksOut(
+                exchange=clocks.exchange,
+                database_seconds=round(clocks.database_seconds, 3),
+                server_seconds=round(clocks.server_seconds, 3),
+            )
+            for clocks in report.clocks
+        ],
+    )
+
+
+def _ticker_status(ticker: Freshness, status: ServiceStatus) -> TickerStatusOut:
+    report = status.report
+    last_day = None if status.last_day is None else status.last_day.get(ticker.key, SlotCounts())
+    return TickerStatusOut(
+        **ticker.key._asdict(),
+        age_seconds=ticker.age_seconds,
+        stale=not ticker.is_fresh,
+        reason=None if ticker.is_fresh else report.reason(ticker.key).code,
+        detail=describe_ticker(ticker, report),
+        last_slot=ticker.last_slot,
+        next_slot=ticker.next_slot,
+        repaired_last_day=None if last_day is None else last_day.backfilled,
+        missing_last_day=None if last_day is None else last_day.missing,
+    )
+
+
+def _exchange_statuses(report: HealthReport) -> list[ExchangeStatusOut]:
+    answers = (report.processes or ProcessStatus()).answer_milliseconds
+    exchanges = dict.fromkeys(ticker.key.exchange for ticker in report.tickers)
+    return [
+        ExchangeStatusOut(exchange=exchange, answer_milliseconds=answers.get(exchange))
+        for exchange in exchanges
+    ]
+
+
+def _process_statuses(silences: Mapping[str, float]) -> list[ProcessStatusOut]:
+    return [
+        ProcessStatusOut(name=name, seconds_since_heard=round(seconds, 1))
+        for name, seconds in sorted(silences.items())
+    ]
+
+
+def _server_status(
+    name: Literal["database", "broker"], trouble: str, seconds: float | None
+) -> ServerStatusOut:
+    return ServerStatusOut(
+        name=name,
+        status="failing" if trouble else "ok",
+        detail=trouble or "answers",
+        answer_milliseconds=None if seconds is None else round(seconds * MILLISECONDS, 1),
+    )
