@@ -99,5 +99,5 @@ function firstOf(timestamp, price) {
 function grown(bar, price) {
   const high = Number(price) > Number(bar.high) ? price : bar.high;
   const low = Number(price) < Number(bar.low) ? price : bar.low;
-  return { ...bar, high, low, close: price, samples: bar.samples + 1 };
+  return { ...bar, high, low, close: price };
 }

@@ -35,10 +35,10 @@ function lineWords({ lines, interval }, { key, items }, index, timestamp) {
   const name = lines.length > 1 ? `${shortName(key)} (${LINE_LOOKS[index % LINE_LOOKS.length].name}) ` : "";
   if (!candle) return timestamp === null ? name : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
   if (lines.length > 1) return `${name}${price(candle.close)} at ${dayTime(candle.timestamp)}`;
-  const { open, high, low, close, samples, timestamp: at } = candle;
-  if (samples === 1) return `${dayTime(at)} ${zoneName(at)}  ${price(close)}`;
+  const { open, high, low, close, timestamp: at } = candle;
+  if (high === low) return `${dayTime(at)} ${zoneName(at)}  ${price(close)}`;
   const values = `O ${price(open)}  H ${price(high)}  L ${price(low)}  C ${price(close)}`;
-  return `${dayTime(at)} ${zoneName(at)}, ${interval}  ${values}  ${counted(samples, "price")}`;
+  return `${dayTime(at)} ${zoneName(at)}, ${interval}  ${values}  ${sampleWords(candle)}`;
 }
 
 /**
@@ -81,15 +81,26 @@ function drawTable(lines) {
   panel.ontoggle = () => drawTable(lines);
   if (!panel.open) return;
   const cell = (/** @type {string} */ text) => element("td", {}, text);
-  const head = ["Time", "Ticker", "Open", "High", "Low", "Close", "Prices"].map((text) => element("th", { scope: "col" }, text));
+  const head = ["Time", "Ticker", "Open", "High", "Low", "Close", "Prices in it"].map((text) => element("th", { scope: "col" }, text));
   const rows = lines.flatMap(({ key, items }) =>
-    items.slice(-MAX_ROWS).map(({ timestamp: at, open, high, low, close, samples }) =>
-      element("tr", {}, element("th", { scope: "row" }, `${dayTime(at)} ${zoneName(at)}`), ...[shortName(key), ...[open, high, low, close].map(price), String(samples)].map(cell)),
+    items.slice(-MAX_ROWS).map((candle) =>
+      element("tr", {}, element("th", { scope: "row" }, `${dayTime(candle.timestamp)} ${zoneName(candle.timestamp)}`), ...cells(key, candle).map(cell)),
     ),
   );
   /** @type {HTMLElement} */ (panel.querySelector(".scroll")).replaceChildren(
     element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
   );
+}
+
+/** @param {string} key @param {Candle} candle */
+function cells(key, candle) {
+  const { open, high, low, close } = candle;
+  return [shortName(key), ...[open, high, low, close].map(price), sampleWords(candle)];
+}
+
+/** @param {Candle} candle */
+function sampleWords({ samples, closed }) {
+  return closed ? counted(samples, "price") : "still open";
 }
 
 /** @param {Map<number, Candle>} items @param {View} view @param {number} step */

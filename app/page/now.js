@@ -17,6 +17,7 @@ import { keysWithPrice } from "./tickers.js";
 
 const SOURCES = { live: "live", backfill: "repaired", import: "imported" };
 const FLASH_MILLISECONDS = 300;
+const LONG_PRICE = 14;
 /** @type {Map<string, HTMLElement>} */
 const cards = new Map();
 
@@ -89,6 +90,7 @@ function draw(ticker) {
 function drawPrice(target, text) {
   const before = target.textContent ?? "";
   if (before === text) return;
+  target.dataset.long = String(text.length > LONG_PRICE);
   let same = 0;
   while (same < text.length && before.length === text.length && before[same] === text[same]) same += 1;
   target.replaceChildren(text.slice(0, same), element("span", { class: "fresh" }, text.slice(same)));

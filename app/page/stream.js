@@ -40,7 +40,10 @@ function open() {
   streamed = keys.join();
   if (!keys.length || document.hidden) return;
   const opened = (source = new EventSource(addressOfAll("prices/stream", keys)));
-  opened.addEventListener("open", () => set({ stream: "open" }));
+  opened.addEventListener("open", () => {
+    set({ stream: "open" });
+    poll(); // what was stored while it opened
+  });
   opened.addEventListener("price", (event) => take(parse(event.data)));
   opened.addEventListener("repair", () => set({ changed: state.changed + 1 }));
   opened.addEventListener("reset", () => set({ changed: state.changed + 1 }));
