@@ -16,7 +16,7 @@ from app.domain.prices import MAX_SECOND, TickerKey, TimeRange
 from app.domain.slots import Slot
 
 _PROMISED = """
-    WITH promised AS (
+    WITH promised AS MATERIALIZED (
         SELECT exchange, ticker, interval_seconds AS step,
                greatest(first_slot, (CAST(:start AS bigint) + interval_seconds - 1)
                         / interval_seconds * interval_seconds) AS first,
