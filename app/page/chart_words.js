@@ -37,7 +37,7 @@ function lineWords({ lines, interval }, { key, items }, index, timestamp) {
   if (lines.length > 1) return `${name}${price(candle.close)} at ${dayTime(candle.timestamp)}`;
   const { open, high, low, close, timestamp: at } = candle;
   if (high === low) return `${dayTime(at)} ${zoneName(at)}  ${price(close)}`;
-  const values = `O ${price(open)}  H ${price(high)}  L ${price(low)}  C ${price(close)}`;
+  const values = `O\u00a0${price(open)}  H\u00a0${price(high)}  L\u00a0${price(low)}  C\u00a0${price(close)}`;
   return `${dayTime(at)} ${zoneName(at)}, ${interval}  ${values}  ${sampleWords(candle)}`;
 }
 

@@ -32,7 +32,7 @@ function draw() {
 /** @param {string} id @param {Record<string, string>} names @param {string[]} values @param {(value: string) => void} choose */
 function fill(id, names, values, choose) {
   const buttons = values.map((value) =>
-    element("button", { type: "button", value, title: names[value], click: () => choose(value) }, value),
+    element("button", { type: "button", value, title: names[value], "aria-label": names[value] === value ? value : `${value}: ${names[value]}`, click: () => choose(value) }, value),
   );
   byId(id).replaceChildren(...buttons);
 }

@@ -6,6 +6,19 @@ import { duration } from "./format.js";
 import { state } from "./store.js";
 
 const NOTHING_REPORTED = "nothing reported a failure yet";
+/** @type {Record<string, string>} by the code that /status gives */
+const REASONS = {
+  exchange_unreachable: "the exchange can't be reached",
+  exchange_timeout: "the exchange does not answer in time",
+  exchange_rate_limited: "the exchange asks for fewer requests",
+  exchange_maintenance: "the exchange is under maintenance",
+  exchange_unavailable: "the exchange has a failure of its own",
+  exchange_answer_malformed: "the exchange's answers can't be read",
+  exchange_price_refused: "the exchange sends an impossible price",
+  exchange_stamp_refused: "the exchange's clock is off",
+  exchange_unknown_index: "the exchange does not know this ticker",
+  proxy_refused: "the proxy refuses the login",
+};
 
 /** @typedef {import("./types.js").Ticker} Ticker */
 
@@ -43,6 +56,6 @@ export function reason(ticker) {
   const known = state.status?.tickers?.find(
     (/** @type {any} */ one) => `${one.exchange}:${one.ticker}` === ticker.key,
   );
-  const words = known?.detail?.split(": ").slice(1).join(": ") || known?.reason;
-  return words || NOTHING_REPORTED;
+  const detail = known?.detail?.split(": ").slice(1).join(": ");
+  return REASONS[known?.reason] ?? (detail || NOTHING_REPORTED);
 }

@@ -36,6 +36,7 @@ async function read(key) {
 function append() {
   for (const [key, { timestamp, price }] of Object.entries(state.prices)) {
     minutes[key]?.set(barStart(timestamp, MINUTE), Number(price));
+    for (const start of minutes[key]?.keys() ?? []) if (start < timestamp - HOUR) minutes[key].delete(start);
   }
 }
 

@@ -21,8 +21,8 @@ export function startStream() {
   on(["tickers"], () => {
     if (keysWithPrice().join() !== streamed) reopen();
   });
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : reopen()));
-  addEventListener("pagehide", close);
+  document.addEventListener("visibilitychange", () => (document.hidden ? close(0) : reopen()));
+  addEventListener("pagehide", () => close(0));
   everySecond(() => {
     if (source === null && now() >= reopenAt) open();
     if (now() >= pollAt && (state.stream !== "open" || isOverdue())) poll();
@@ -30,7 +30,7 @@ export function startStream() {
 }
 
 function reopen() {
-  close();
+  close(0);
   poll();
   open();
 }
@@ -51,19 +51,21 @@ function open() {
   opened.addEventListener("error", () => {
     set({ stream: "polling" });
     // the browser opens it again by itself, unless the server refused it
-    if (opened === source && opened.readyState === EventSource.CLOSED) close();
+    if (opened === source && opened.readyState === EventSource.CLOSED) close(REOPEN_SECONDS);
   });
 }
 
-function close() {
+/** @param {number} pause  in seconds, before it is opened again */
+function close(pause) {
   source?.close();
   source = null;
-  reopenAt = now() + REOPEN_SECONDS;
+  reopenAt = now() + pause;
   set({ stream: "polling" });
 }
 
 async function poll() {
   const keys = keysWithPrice();
+  const isLate = isOverdue();
   pollAt = now() + POLL_SECONDS;
   if (!keys.length) return;
   try {
@@ -71,7 +73,8 @@ async function poll() {
     const items = answer.items ?? [answer];
     if (!source) set({ stream: "polling" });
     setServerTime(items[0].timestamp + items[0].age_seconds);
-    items.forEach(take);
+    const hasNew = items.map(take).includes(true);
+    if (hasNew && isLate && source) close(0); // the stream said nothing of it
   } catch {
     // the summary says so, and it is asked again
   }
@@ -80,9 +83,10 @@ async function poll() {
 /** @param {any} row  of the stream or of an answer; the newest of a ticker counts */
 function take(row) {
   const key = `${row.exchange}:${row.ticker}`;
-  if (state.prices[key]?.timestamp >= row.timestamp) return;
+  if (state.prices[key]?.timestamp >= row.timestamp) return false;
   const { timestamp, price, source: from } = row;
   set({ prices: { ...state.prices, [key]: { timestamp, price, source: from } } });
+  return true;
 }
 
 /** Whether every price is so late that the stream may have died without a word. */

@@ -1,8 +1,7 @@
 // @ts-check
 // Which tickers there are; asked again while one of them has no price, and every minute.
 
-import { get } from "./api.js";
-import { fullKey } from "./api.js";
+import { fullKey, get } from "./api.js";
 import { set, state } from "./store.js";
 
 const SOON_SECONDS = 5;
@@ -21,11 +20,16 @@ async function readTickers() {
     const { items } = await get("/api/v1/tickers");
     const tickers = items.map((/** @type {any} */ one) => ({ ...one, key: `${one.exchange}:${one.ticker}` }));
     tickers.sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.active) - Number(a.active));
-    if (JSON.stringify(tickers) !== JSON.stringify(state.tickers)) set({ tickers });
+    if (essence(tickers) !== essence(state.tickers)) set({ tickers });
     if (!state.ticker && tickers.length) set({ ticker: tickers[0].key });
   } catch {
     // the summary says what is wrong, and this is asked again
   }
+}
+
+/** What others draw anew for; the number of rows and the last one change all the time. @param {any[] | null} tickers */
+function essence(tickers) {
+  return JSON.stringify(tickers?.map(({ last, rows, ...rest }) => ({ ...rest, hasPrice: last !== null })));
 }
 
 function waitSeconds() {
