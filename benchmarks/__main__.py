@@ -21,6 +21,7 @@ from benchmarks import (
     reads,
     sizes,
     staleness,
+    streams,
     ticks,
 )
 from benchmarks.environment import Environment, start_environment
@@ -34,6 +35,7 @@ Measure = Callable[[Environment], Iterator[Result]]
 EVERYTHING: Final[Mapping[str, Measure]] = {
     "reads": reads.measure,
     "concurrency": concurrency.measure,
+    "streams": streams.measure,
     "sizes": sizes.measure,
     "bulk": bulk.measure,
     "candles": candles.measure,

@@ -79,7 +79,7 @@ class Processes:
 
     def start(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
         """Start `python -m` with a command."""
-        log = self.directory / f"{len(self.running)}-{command[-1]}.log"
+        log = self.directory / f"{len(self.running)}-{Path(command[-1]).name}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(  # noqa: S603  # our own program
                 [sys.executable, "-m", *command],

@@ -5,6 +5,7 @@ Prices are written as text, because an encoder of JSON would change their digits
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 
@@ -88,7 +89,7 @@ def encode_news(news: News | Reset, keys: frozenset[TickerKey]) -> bytes:
 
 def encode_closing(reason: str) -> bytes:
     """Encode the last event."""
-    return _event("closing", json.dumps({"reason": reason}, separators=(",", ":")))
+    return _event("closing", _json({"reason": reason}))
 
 
 def _encode_row(row: NewRow, position: StreamPosition) -> bytes:
@@ -102,11 +103,15 @@ def _encode_row(row: NewRow, position: StreamPosition) -> bytes:
 def _encode_reset(reset: Reset) -> bytes:
     """Encode one event per ticker; only the last one has a position, so that none is skipped."""
     events = [
-        _event("reset", json.dumps({**key._asdict(), "from": first, "to": last}))
+        _event("reset", _json({**key._asdict(), "from": first, "to": last}))
         for key, (first, last) in sorted(reset.ranges.items())
     ]
     position = b"id: %b\n" % reset.end.encode().encode()
     return b"".join([*events[:-1], position + (events[-1] if events else b"\n")])
+
+
+def _json(values: Mapping[str, object]) -> str:
+    return json.dumps(values, separators=(",", ":"))
 
 
 def _event(name: str, data: str, position: StreamPosition | None = None) -> bytes:

@@ -92,6 +92,7 @@ async def test_api_keeps_its_own_document_in_thousands_of_cases(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
         *("--checks", "all", "--max-examples", "200", "--seed", "1", "--no-color"),
         *("--header", "X-API-Key: right-key", "--continue-on-failure"),
+        *("--exclude-path", "/api/v1/prices/stream"),  # it has no end
     ]
     fuzz = await asyncio.to_thread(
         subprocess.run,

@@ -38,7 +38,8 @@ async def test_every_route_refuses_what_it_does_not_know(
     assert len(operations) >= 13
     for method, path, operation in operations:
         address = _url_with_required_parameters(path, operation)
-        good = await api.send(method, address, headers={"X-API-Key": "right-key"})
+        without_body = "HEAD" if path.endswith("/stream") else method  # which has no end
+        good = await api.send(without_body, address, headers={"X-API-Key": "right-key"})
         assert good.status != 422, address
         for name in ("frobnicate", "", "Ticker", "%20", "from"):
             answer = await api.send(
