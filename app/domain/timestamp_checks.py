@@ -67,15 +67,15 @@ class ExchangeClock:
     def is_credible(self, observed_us: int, now: ClockReadings, interval_seconds: int) -> bool:
         """Return whether to accept a doubtful timestamp that a second answer confirmed.
 
-        It is accepted if nothing contradicts it, if it moves towards the database's clock, if it
-        reverts the last accepted jump, or if the jump has lasted: an hour if this host's clock
-        contradicts, else an interval (at least a minute). Otherwise the jump is remembered.
+        It is accepted if it moves towards the database's clock, if it reverts the last accepted
+        jump, or if the jump has lasted: an hour if this host's clock contradicts, else an interval
+        (at least a minute), also where nothing is known yet. Otherwise the jump is remembered.
         """
         expected_us = (
             now.exchange_now_us if self.offset_us is None else now.host_us + self.offset_us
         )
         if expected_us is None:
-            return True
+            return self._has_lasted(observed_us, now, interval_seconds)
         limit_us = max_deviation_us(interval_seconds)
         if _is_near(observed_us - now.host_us, self.former_offset_us, limit_us):
             return True

@@ -35,6 +35,7 @@ UNUSUAL = (
     f"{LATEST}&ticker=eth_usd",
     f"{PRICES}/period?ticker=btc_usd&from_dt=-24h&to_dt=now",
     f"{PRICES}/period?ticker=btc_usd&from_dt=20261001&to_dt=20261002",
+    f"{PRICES}/period?ticker=btc_usd&from_dt=2026&to_dt={START}",
     f"{PRICES}/period?ticker=btc_usd&from_dt={START + 60}&to_dt={START}",
     f"{PRICES}/period?ticker=nope_usd&from_dt=1&to_dt=2",
     f"{PRICES}/history?ticker=btc_usd&limit=10001",

@@ -251,7 +251,7 @@ async def test_a_process_that_ends_tells_its_readers(
             return False
 
         await until(all_listen, 40)
-        async with open_stream(url) as one, open_stream(url) as other:
+        async with asyncio.timeout(20), open_stream(url) as one, open_stream(url) as other:
             ending = asyncio.create_task(asyncio.to_thread(process.stop, 10))
             for stream in (one, other):
                 assert await stream.next() == Event("closing", '{"reason":"shutting_down"}')

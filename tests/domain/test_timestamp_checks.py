@@ -145,8 +145,14 @@ def test_exchange_that_came_near_the_database_for_a_while_may_go_back() -> None:
     assert clock.is_credible(NOW_US + ahead_us, bearings(), 6)
 
 
-def test_first_stamp_of_all_is_believed_when_it_is_confirmed() -> None:
-    assert ExchangeClock().is_credible(NOW_US + HALF_AN_HOUR_US, bearings(None), 60)
+@pytest.mark.parametrize("off_us", [-HALF_AN_HOUR_US, HALF_AN_HOUR_US])
+def test_first_stamp_of_all_must_last_if_the_database_contradicts(off_us: int) -> None:
+    clock = ExchangeClock()
+    for passed, is_believed in ((0, False), (59, False), (60, True)):
+        stamp_us = NOW_US + off_us + passed * MICROSECONDS
+        now = bearings(None, passed_seconds=passed)
+        assert clock.is_doubtful(stamp_us, now, 6)
+        assert clock.is_credible(stamp_us, now, 6) == is_believed
 
 
 def test_belief_ends_a_doubt() -> None:

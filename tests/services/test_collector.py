@@ -231,12 +231,16 @@ async def test_stamps_that_do_not_agree_are_refused_and_asked_again(
 
 
 @pytest.mark.parametrize("off_seconds", [-1800, 1800])
-async def test_exchange_whose_answers_agree_is_believed_however_the_databases_clock_was_set(
-    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
+async def test_exchange_that_no_clock_of_ours_agrees_with_is_believed_after_a_minute(
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection, off_seconds: int
 ) -> None:
-    set_phase(exchange, 10 + off_seconds)
-    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
-    assert set(requests_by_ticker(exchange).values()) == {2}
+    exchange.set_clock(1000 * off_seconds)
+    async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
+        assert await _is_refused(runtime)
+        await sql.execute(
+            "UPDATE exchange_clocks SET doubted_since_us = doubted_since_us - 60 * 1000000"
+        )
+        assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     assert await sql.fetchval("SELECT count(*) FROM prices") == 2
 
 

@@ -1,10 +1,14 @@
 """The exchange's timestamp decides the slot of a price, whenever it is stored."""
 
+import asyncio
+
 import asyncpg
 
 from app.runtime import Runtime
 from app.services.collector import CollectionResult
 from app.simulator import Exchange
+from tests.conftest import set_phase
+from tests.waiting import until
 
 BOTH = ["btc_usd", "eth_usd"]
 AWAY_TWICE = """
@@ -34,10 +38,28 @@ async def test_write_that_is_tried_again_keeps_the_exchanges_stamp(
     }
 
 
+async def test_first_quote_of_all_is_refused_while_the_database_contradicts(
+    runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
+) -> None:
+    """A glitch of half an hour at the first start left rows in the future."""
+    exchange.set_clock(1_800_000)
+    refused = asyncio.create_task(runtime.collector.collect())
+    await until(lambda: _asked_twice(exchange))
+    set_phase(exchange, 10)
+    assert await refused == CollectionResult(stored=BOTH)
+    assert not await sql.fetchval(
+        "SELECT count(*) FROM prices WHERE timestamp > extract(epoch FROM now()) + 60"
+    )
+
+
+async def _asked_twice(exchange: Exchange) -> bool:
+    return len(exchange.requests) >= 2 * len(BOTH)
+
+
 async def test_quote_lies_in_the_slot_of_its_stamp_however_far_the_clocks_are_apart(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    exchange.set_clock(-600_000)
+    exchange.set_clock(-290_000)
     await runtime.collector.collect()
     rows = await sql.fetch("SELECT ticker, timestamp FROM prices")
     assert {tuple(row) for row in rows} == {

@@ -43,8 +43,8 @@ BYPASS_HEADERS = frozenset({b"if-none-match", b"origin", b"range", b"x-request-i
 """Headers that change the answer; FastAPI handles these requests."""
 TICKER_PATTERN = rb"ticker=([a-z0-9_.\-]{1,64})(?:&exchange=([a-z0-9_.\-]{1,64}))?"
 LATEST_QUERY = re.compile(TICKER_PATTERN)
-SECONDS_PATTERN = rb"([0-9]{1,7}|[0-9]{9,10})"
-"""Ten digits are seconds, never milliseconds; eight may be a date."""
+SECONDS_PATTERN = rb"([0-9]{1,3}|[0-9]{5,7}|[0-9]{9,10})"
+"""Ten digits are seconds, never milliseconds; eight may be a date, and four a year."""
 LIMIT_PATTERN = rb"(?:&limit=([1-9][0-9]{0,3}|%d))?" % MAX_ITEMS
 HISTORY_QUERY = re.compile(TICKER_PATTERN + LIMIT_PATTERN)
 PERIOD_QUERY = re.compile(
