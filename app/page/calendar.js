@@ -50,10 +50,10 @@ function move(years) {
   read();
 }
 
-/** The first day in view, a Monday, and the last one that has begun. */
+/** The first day in view, a Monday, and the day after the last one. */
 function extent() {
   const stop = barStart(now(), WEEK) + WEEK - yearsBack * 52 * WEEK;
-  return { first: stop - WEEKS * WEEK, stop, last: Math.min(stop - 1, Math.floor(now())) };
+  return { first: stop - WEEKS * WEEK, stop };
 }
 
 async function read() {
@@ -62,8 +62,8 @@ async function read() {
   if (unknownTicker()) setNote(byId("coverage-note"), "No calendar without a ticker: choose one above.");
   if (!ticker || document.hidden) return;
   const ask = (asked += 1);
-  const { first, stop, last } = extent();
-  const range = { from_dt: first, to_dt: last };
+  const { first, stop } = extent();
+  const range = { from_dt: first, to_dt: stop - 1 };
   const byDay = address("coverage", ticker.key, { ...range, by: "day" });
   setCall(byId("coverage-call"), { url: byDay, rows: "items" });
   try {

@@ -82,7 +82,8 @@ async function openHour(at, target, interval, gaps) {
   if (!ticker) return;
   go({ range: "", view: { from: at, to: at + HOUR } });
   if (HOUR / interval > MAX_MINUTES) return; // the chart shows them
-  const { items } = await get(address("prices/period", ticker.key, { from_dt: at, to_dt: at + HOUR - 1 }));
+  const period = address("prices/period", ticker.key, { from_dt: at, to_dt: at + HOUR - 1 });
+  const { items } = await get(period).catch(() => ({ items: [] })); // the notice says why
   const stored = new Map(items.map((/** @type {any} */ item) => [item.timestamp, item.source]));
   const slots = Array.from({ length: HOUR / interval }, (_, index) => at + index * interval);
   target.replaceChildren(...slots.map((slot) => minuteCell(slot, stored.get(slot), gaps)));

@@ -172,6 +172,7 @@ function options() {
     grid: { vertLines: { color: line }, horzLines: { color: line } },
     rightPriceScale: { borderColor: line },
     handleScroll: { vertTouchDrag: false }, // a finger on the chart still scrolls the page
+    kineticScroll: { touch: !matchMedia("(prefers-reduced-motion: reduce)").matches },
     crosshair: { mode: 0, vertLine: { labelBackgroundColor: muted }, horzLine: { labelBackgroundColor: muted } },
     timeScale: {
       borderColor: line,

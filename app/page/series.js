@@ -30,11 +30,12 @@ export function isLine({ kind, lines }) {
 export function points({ items }, drawing) {
   const found = [];
   const asLine = isLine(drawing);
+  const newest = Math.max(...items.keys());
   for (let time = drawing.first; time < drawing.stop; time += drawing.step) {
     const candle = items.get(time);
     if (!candle) found.push({ time });
     // a line would cross the gap that follows: its last point before it draws nothing
-    else if (asLine && !items.has(time + drawing.step)) found.push({ ...point(candle, true), color: "transparent" });
+    else if (asLine && time < newest && !items.has(time + drawing.step)) found.push({ ...point(candle, true), color: "transparent" });
     else found.push(point(candle, asLine));
   }
   return found;
