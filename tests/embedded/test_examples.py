@@ -73,8 +73,8 @@ def _check_all_examples(log: Path, base: str) -> None:
     lines = LINE.findall((PROJECT / "README.md").read_text())
     assert len(lines) >= 14
     for line in lines:
-        if "-OJ" in line:
-            continue  # a file
+        if "-OJ" in line or "-N" in line:
+            continue  # a file, or a stream without an end
         answer = _run_curl(line, base, key, task_id)
         task_id = answer.get("task_id", task_id)
         assert answer.get("code", "price_too_old") == "price_too_old", (line, answer)
