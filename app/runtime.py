@@ -27,7 +27,7 @@ from app.redis.counters import CounterTotals, flush_counters
 from app.redis.heartbeats import TickReports
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
-from app.repositories.changes import CHANNEL
+from app.repositories.changed_slots import CHANNEL
 from app.services.alerts import AlertService
 from app.services.collector import Collector
 from app.services.coverage import CoverageService
@@ -38,7 +38,7 @@ from app.services.imports import ImportService
 from app.services.price_stream import PriceStream
 from app.services.reader import PriceReader, ReadCache
 from app.services.repair import RepairService
-from app.services.summary_check import SummaryCheck
+from app.services.summary_sample_check import SummaryCheck
 from app.services.summary_verification import SummaryVerifier
 
 WORKER_POOL_SIZE = 2

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.domain.changes import Change
-from app.domain.completeness import Range, writable_ranges
+from app.domain.changed_slots import Change
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, TickerKey, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.domain.writable_ranges import Range, writable_ranges
 
 CHUNK_SECONDS: Final = 2 * 3600
 MAX_CHUNKS: Final = 31 * 12

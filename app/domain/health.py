@@ -1,4 +1,4 @@
-"""Freshness: how old a ticker's newest price is, and why it is too old."""
+"""The health report: freshness of tickers, processes, clocks, and why a price is stale."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Times in requests: UNIX seconds or milliseconds, ISO 8601 (no zone means UTC), or `-24h`."""
+"""Times as text: UNIX seconds or milliseconds, ISO 8601 (no zone means UTC), `-24h`; rounding."""
 
 import datetime as dt
 import re

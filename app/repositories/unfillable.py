@@ -9,7 +9,7 @@ from app.domain.gaps import Gap
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS
 from app.postgres.models import UnfillableRow
-from app.repositories import slot_ranges
+from app.repositories import stored_slot_ranges
 
 
 async def read_overlapping(
@@ -23,14 +23,14 @@ async def read_overlapping(
     if since_us is not None:
         since = func.to_timestamp(since_us / MICROSECONDS)
         criteria.append(UnfillableRow.asked_at >= since)
-    return await slot_ranges.read_overlapping(session, Gap, keys, span, *criteria)
+    return await stored_slot_ranges.read_overlapping(session, Gap, keys, span, *criteria)
 
 
 async def upsert(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
     """Save ascending gaps with their reasons in place of what is stored of their slots."""
-    await slot_ranges.replace(session, Gap, key, gaps, gaps)
+    await stored_slot_ranges.replace(session, Gap, key, gaps, gaps)
 
 
 async def delete_slots(session: AsyncSession, key: TickerKey, gaps: Sequence[Gap]) -> None:
     """Delete the slots of ascending gaps; stored ranges that reach beyond them keep the rest."""
-    await slot_ranges.replace(session, Gap, key, gaps, [])
+    await stored_slot_ranges.replace(session, Gap, key, gaps, [])

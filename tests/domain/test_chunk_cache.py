@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.changes import EVERYTHING, Change
+from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, ChunkCache
 from app.domain.encoded_rows import Column, EncodedChunk, EncodedPage, RowTemplate
 from app.domain.prices import Order, TickerKey, TimeRange

@@ -1,4 +1,4 @@
-"""The route that reports how the service is, as data for programs and the dashboard."""
+"""The route that reports what `/health/collector` knows, as data for programs and the dashboard."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -19,14 +19,14 @@ from app.core.clocks import boottime_seconds
 from app.core.errors import AppError
 from app.core.event_wait import wait_for_event
 from app.core.single_flight import SingleFlight
-from app.domain.changes import EVERYTHING, Change
+from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, ChunkCache
 from app.domain.encoded_rows import EncodedPage, RowTemplate
 from app.domain.prices import MAX_SECOND, MIN_SECOND, UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
 from app.postgres.database import Database
-from app.repositories import changes, encoded_rows, ticker_states
-from app.repositories.changes import ChangesSince, Snapshot
+from app.repositories import changed_slots, encoded_rows, ticker_states
+from app.repositories.changed_slots import ChangesSince, Snapshot
 
 FRESH_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
@@ -154,10 +154,10 @@ class ReadCache:
         began_at = self._clock()
         async with self._database.raw_connection(reserved=True) as connection:
             if self._position is None:
-                snapshot = await changes.read_snapshot(connection)
+                snapshot = await changed_slots.read_snapshot(connection)
                 news = ChangesSince(snapshot, [EVERYTHING], {})
             else:
-                news = await changes.read_since(connection, self._position)
+                news = await changed_slots.read_since(connection, self._position)
         self._position = news.snapshot
         if news.changes:
             self.changed.set()

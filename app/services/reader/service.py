@@ -5,12 +5,12 @@ from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.domain.candles import CandleQuery, first_open_slot
-from app.domain.completeness import writable_ranges
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
 from app.domain.times import format_utc
+from app.domain.writable_ranges import writable_ranges
 from app.postgres.database import Database
 from app.repositories import candles, encoded_rows, prices, recordings
 from app.repositories.prices import Extent

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.changes import EVERYTHING, Change
+from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState

@@ -14,9 +14,9 @@ from app.postgres.database import Database
 from app.redis.alert_lease import STATE_KEY
 from app.redis.heartbeats import read_heartbeats
 from app.runtime import alert_lifespan, open_runtime
-from app.services import summary_check
+from app.services import summary_sample_check
 from app.services.alerts import service as alert_service
-from app.services.summary_check import CHUNK_SECONDS, SummaryCheck
+from app.services.summary_sample_check import CHUNK_SECONDS, SummaryCheck
 from app.services.summary_verification import SummaryVerifier
 from tests.repositories.rows import store
 from tests.waiting import until
@@ -95,7 +95,7 @@ async def test_ticker_that_was_wrong_and_is_no_more_is_right(
 async def test_many_tickers_take_turns_within_the_time(
     check: SummaryCheck, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summary_check, "BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr(summary_sample_check, "BUDGET_SECONDS", 0.0)
     for ticker in ("btc_usd", "eth_usd", "sol_usd"):
         await store(sql, [0], ticker=ticker)
     await sql.execute("UPDATE price_hours SET samples = 2")
@@ -119,7 +119,7 @@ async def test_known_wrong_hours_are_checked_before_all_others_and_within_the_ti
     for _ in range(MAX_RUNS):
         if await check.run() == 3:
             break
-    monkeypatch.setattr(summary_check, "BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr(summary_sample_check, "BUDGET_SECONDS", 0.0)
     await _rebuild(database)
     assert await check.run() in {0, 1, 2}  # one of them was looked at, or all by chance
     await check.run()

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from app.domain.completeness import writable_ranges
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.domain.writable_ranges import writable_ranges
 
 BTC = TickerKey("deribit", "btc_usd")
 

@@ -1,6 +1,6 @@
 """Changes: which reads a write may have overtaken."""
 
-from app.domain.changes import EVERYTHING, Change
+from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 
