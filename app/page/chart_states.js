@@ -2,7 +2,7 @@
 // What the chart says when it has nothing to draw: why, and what happens next.
 
 import { byId, element } from "./dom.js";
-import { dayTime, timeRange, zoneName } from "./format.js";
+import { dayTime, viewRange, zoneName } from "./format.js";
 import { reasonWords } from "./gaps.js";
 import { currentTicker, state } from "./store.js";
 import { unknownTicker } from "./tickers.js";
@@ -36,7 +36,7 @@ export function showNothing(bars, view, show) {
   const half = (view.to - view.from) / 2;
   const gap = bars.gaps.find(({ from, to }) => from < view.to && to > view.from);
   const why = gap ? ` It is a gap: ${reasonWords(gap)}.` : "";
-  const words = `Nothing is stored of ${timeRange(view.from, view.to)}.${why} The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
+  const words = `Nothing is stored of ${viewRange(view)}.${why} The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
   const button = element("button", { type: "button", id: "nearest", click: () => show({ from: nearest - half, to: nearest + half }) }, "Show the nearest data");
   cover("nothing", words, button);
 }

@@ -6,7 +6,7 @@ import { barsAddress } from "./bars.js";
 import { setCall } from "./call.js";
 import { now } from "./clock.js";
 import { byId, element, setText } from "./dom.js";
-import { change, counted, dayTime, price, timeRange, zoneName } from "./format.js";
+import { change, counted, dayTime, price, viewRange, zoneName } from "./format.js";
 import { gapSentence } from "./gaps.js";
 import { LINE_LOOKS } from "./series.js";
 import { currentTicker, state } from "./store.js";
@@ -50,7 +50,7 @@ export function drawChartWords(bars, view) {
   const gaps = bars.gaps.filter((gap) => gap.to >= view.from && gap.from < view.to);
   const missing = gaps.reduce((sum, gap) => sum + missingWithin(gap, view), 0);
   const lacks = gaps.length ? `${counted(gaps.length, "gap")}${bars.hasAllGaps ? "" : " at least"}, ${counted(missing, "price")} missing` : "no gap";
-  setText(byId("chart-words"), `${shown.map(rangeWords).join(" · ")} · ${timeRange(view.from, Math.max(view.from, Math.min(view.to, now())))} · bars of ${bars.interval} · ${lacks}.`);
+  setText(byId("chart-words"), `${shown.map(rangeWords).join(" · ")} · ${viewRange({ from: view.from, to: Math.max(view.from, Math.min(view.to, now())) })} · bars of ${bars.interval} · ${lacks}.`);
   drawTable(shown);
   const { ticker } = state;
   setCall(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });

@@ -1,7 +1,11 @@
 // @ts-check
 // The server's clock, and a beat of a second that rests while the page is hidden.
 
+const REMEMBERED = 20;
+const TOLERATED_SECONDS = 2;
 let aheadSeconds = 0;
+/** @type {number[]} */
+const seen = [];
 /** @type {(() => void)[]} */
 const listeners = [];
 
@@ -11,12 +15,14 @@ export function now() {
 }
 
 /**
- * Learn the server's time from an answer.
+ * Learn the server's time from an answer, which has whole seconds and was on its way.
  * @param {number} serverSeconds
  */
 export function setServerTime(serverSeconds) {
-  const ahead = serverSeconds - Date.now() / 1000;
-  if (Math.abs(ahead - aheadSeconds) > 1.5) aheadSeconds = ahead; // answers have whole seconds
+  seen.push(serverSeconds - Date.now() / 1000);
+  if (seen.length > REMEMBERED) seen.shift();
+  const ahead = Math.max(...seen) + 0.5; // the others were rounded down more, or came later
+  aheadSeconds = Math.abs(ahead) < TOLERATED_SECONDS ? 0 : ahead;
 }
 
 /**

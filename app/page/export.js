@@ -5,7 +5,7 @@ import { address } from "./api.js";
 import { setCall } from "./call.js";
 import { now } from "./clock.js";
 import { byId, element, setText } from "./dom.js";
-import { timeRange } from "./format.js";
+import { viewRange } from "./format.js";
 import { currentTicker, on, state } from "./store.js";
 
 /** @type {Record<string, string>} */
@@ -32,7 +32,7 @@ function draw() {
   if (!view || !currentTicker()) return;
   const range = { from_dt: Math.floor(view.from), to_dt: Math.floor(Math.min(view.to, now())) };
   if (range.to_dt < range.from_dt) range.to_dt = range.from_dt;
-  setText(byId("export-range"), `${timeRange(range.from_dt, range.to_dt)}, the range of the chart`);
+  setText(byId("export-range"), `${viewRange({ from: range.from_dt, to: range.to_dt })}, the range of the chart`);
   const of = (/** @type {string} */ name) => address("prices/export", state.ticker, { ...range, format: name });
   for (const link of byId("export-links").querySelectorAll("a")) link.href = of(/** @type {string} */ (link.dataset.format));
   setCall(byId("export-call"), { url: of(format), format });

@@ -97,10 +97,16 @@ export function dayTime(seconds) {
  * @param {number} to
  */
 export function timeRange(from, to) {
-  from = Math.floor(from / MINUTE) * MINUTE;
-  to = Math.floor(to / MINUTE) * MINUTE;
   const end = day(from) === day(to) ? time(to) : dayTime(to);
   return `${dayTime(from)} to ${end} ${zoneName(to)}`;
+}
+
+/**
+ * Two times to the minute, for a range that moves with the clock.
+ * @param {import("./types.js").View} view
+ */
+export function viewRange({ from, to }) {
+  return timeRange(Math.floor(from / MINUTE) * MINUTE, Math.floor(to / MINUTE) * MINUTE);
 }
 
 /**
