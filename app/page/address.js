@@ -64,7 +64,7 @@ export function readAddress(search) {
   const ticker = query.get("ticker")?.toLowerCase();
   const compare = (query.get("compare") ?? "").toLowerCase().split(",").filter(Boolean);
   return {
-    ticker: ticker ? fullKey(ticker) : state.tickers?.[0]?.key ?? "",
+    ticker: ticker ? fullKey(ticker) : (state.tickers?.[0]?.key ?? ""),
     ...readRange(query.get("range") ?? ""),
     kind: query.get("kind") === "line" ? "line" : "candles",
     zone: query.get("zone") === "local" ? "local" : "utc",

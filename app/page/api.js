@@ -89,7 +89,9 @@ function splitKey(key) {
 async function request(path, signal) {
   const timeout = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
   try {
-    const response = await fetch(path, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+    const response = await fetch(path, {
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
     const text = await response.text();
     set({ lostSince: null });
     return { ok: response.ok, status: response.status, text };

@@ -8,7 +8,10 @@ import { state } from "./store.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
 /** @typedef {import("./types.js").View} View */
-/** @typedef {{key: string, items: Map<number, Candle>, newest: number}} Line  `newest` is the last price that was added */
+/**
+ * @typedef {{key: string, items: Map<number, Candle>, newest: number}} Line
+ *   `newest` is the last price that was added
+ */
 
 /**
  * @typedef {object} Bars
@@ -37,18 +40,35 @@ export async function readBars(keys, view, pixels, shortest, signal) {
   const { first, stop } = extent(view, step);
   const range = { from_dt: first, to_dt: stop - 1 };
   const parameters = { interval, ...range, limit: MAX_POINTS };
-  const newest = keys.map((key) => state.prices[key]?.timestamp ?? 0); // what comes meanwhile is added again
+  // what comes meanwhile is added again
+  const newest = keys.map((key) => state.prices[key]?.timestamp ?? 0);
   const [coverage, ...pages] = await Promise.all([
     get(address("coverage", keys[0], range), signal),
     ...keys.map((key) => get(address("prices/candles", key, parameters), signal)),
   ]);
-  const lines = pages.map((page, index) => ({ key: keys[index], items: byStart(page.items), newest: newest[index] }));
-  return { interval, step, first, stop, lines, gaps: coverage.gaps, hasAllGaps: coverage.next === null };
+  const lines = pages.map((page, index) => ({
+    key: keys[index],
+    items: byStart(page.items),
+    newest: newest[index],
+  }));
+  return {
+    interval,
+    step,
+    first,
+    stop,
+    lines,
+    gaps: coverage.gaps,
+    hasAllGaps: coverage.next === null,
+  };
 }
 
 /**
  * Whether a view needs other bars than those that were read.
- * @param {Bars} bars @param {View} view @param {number} pixels @param {number} shortest @param {number} earliest
+ * @param {Bars} bars
+ * @param {View} view
+ * @param {number} pixels
+ * @param {number} shortest
+ * @param {number} earliest
  */
 export function needsOthers(bars, view, pixels, shortest, earliest) {
   const margin = (view.to - view.from) / 3;
@@ -59,11 +79,18 @@ export function needsOthers(bars, view, pixels, shortest, earliest) {
 
 /**
  * Add a live price to a line; returns the bar that it changed, or null if that is not in view.
- * @param {Bars} bars @param {Line} line @param {import("./types.js").Price} newest
+ * @param {Bars} bars
+ * @param {Line} line
+ * @param {import("./types.js").Price} newest
  */
 export function addPrice(bars, line, { timestamp, price }) {
   const start = barStart(timestamp, bars.step);
-  if (timestamp <= line.newest || start < bars.stop - bars.step || bars.stop + MAX_POINTS * bars.step < start) return null;
+  if (
+    timestamp <= line.newest ||
+    start < bars.stop - bars.step ||
+    bars.stop + MAX_POINTS * bars.step < start
+  )
+    return null;
   const known = line.items.get(start);
   const bar = known ? grown(known, price) : firstOf(start, price);
   line.items.set(start, bar);
@@ -71,10 +98,19 @@ export function addPrice(bars, line, { timestamp, price }) {
   return bar;
 }
 
-/** The call that reads the bars of a view alone. @param {string} key @param {View} view @param {number} step */
+/**
+ * The call that reads the bars of a view alone.
+ * @param {string} key
+ * @param {View} view
+ * @param {number} step
+ */
 export function barsAddress(key, view, step) {
   const interval = INTERVALS.find(([, width]) => width === step)?.[0];
-  return address("prices/candles", key, { interval, from_dt: Math.floor(view.from), to_dt: Math.floor(view.to) });
+  return address("prices/candles", key, {
+    interval,
+    from_dt: Math.floor(view.from),
+    to_dt: Math.floor(view.to),
+  });
 }
 
 /** @param {View} view @param {number} step */
@@ -92,7 +128,15 @@ function byStart(items) {
 
 /** @param {number} timestamp @param {string} price @returns {Candle} */
 function firstOf(timestamp, price) {
-  return { timestamp, open: price, high: price, low: price, close: price, samples: 1, closed: false };
+  return {
+    timestamp,
+    open: price,
+    high: price,
+    low: price,
+    close: price,
+    samples: 1,
+    closed: false,
+  };
 }
 
 /** @param {Candle} bar @param {string} price @returns {Candle} */

@@ -22,7 +22,14 @@ const MAX_ITEMS = 1000;
 const RENEW_MILLISECONDS = 60_000;
 const RETRY_MILLISECONDS = 10_000;
 const WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const STEPS = { ArrowRight: 7, ArrowLeft: -7, ArrowDown: 1, ArrowUp: -1, PageDown: 28, PageUp: -28 };
+const STEPS = {
+  ArrowRight: 7,
+  ArrowLeft: -7,
+  ArrowDown: 1,
+  ArrowUp: -1,
+  PageDown: 28,
+  PageUp: -28,
+};
 
 let yearsBack = 0;
 let timer = 0;
@@ -59,7 +66,8 @@ function extent() {
 async function read() {
   clearTimeout(timer);
   const ticker = currentTicker();
-  if (unknownTicker()) setNote(byId("coverage-note"), "No calendar without a ticker: choose one above.");
+  if (unknownTicker())
+    setNote(byId("coverage-note"), "No calendar without a ticker: choose one above.");
   if (!ticker || document.hidden) return;
   const ask = (asked += 1);
   const { first, stop } = extent();
@@ -67,7 +75,10 @@ async function read() {
   const byDay = address("coverage", ticker.key, { ...range, by: "day" });
   setCall(byId("coverage-call"), { url: byDay, rows: "items" });
   try {
-    const [days, whole] = await Promise.all([get(byDay), get(address("coverage", ticker.key, { ...range, limit: MAX_ITEMS }))]);
+    const [days, whole] = await Promise.all([
+      get(byDay),
+      get(address("coverage", ticker.key, { ...range, limit: MAX_ITEMS })),
+    ]);
     if (ask !== asked) return;
     draw(days.items, first, stop);
     drawWords(whole);
@@ -77,7 +88,10 @@ async function read() {
   } catch (error) {
     if (ask !== asked) return;
     byId("coverage").dataset.state = "error";
-    setNote(byId("coverage-note"), `The calendar can't be read: ${/** @type {Error} */ (error).message}. Trying again every 10 s.`);
+    setNote(
+      byId("coverage-note"),
+      `The calendar can't be read: ${/** @type {Error} */ (error).message}. Trying again every 10 s.`,
+    );
     timer = setTimeout(read, RETRY_MILLISECONDS);
   }
   const earliest = ticker.first ?? now();
@@ -87,8 +101,14 @@ async function read() {
 
 /** @param {any} whole  the coverage of the year in view */
 function drawWords({ expected, stored, backfilled, imported, missing, gaps, next }) {
-  const lost = gaps.filter((/** @type {any} */ gap) => !mayStillCome(gap)).reduce((/** @type {number} */ sum, /** @type {any} */ gap) => sum + gap.missing, 0);
-  const parts = [expected ? `${share(stored, expected)} of ${count(expected)} prices` : "Nothing is to be recorded in this year"];
+  const lost = gaps
+    .filter((/** @type {any} */ gap) => !mayStillCome(gap))
+    .reduce((/** @type {number} */ sum, /** @type {any} */ gap) => sum + gap.missing, 0);
+  const parts = [
+    expected
+      ? `${share(stored, expected)} of ${count(expected)} prices`
+      : "Nothing is to be recorded in this year",
+  ];
   if (backfilled) parts.push(`${count(backfilled)} repaired`);
   if (imported) parts.push(`${count(imported)} imported`);
   if (missing > lost) parts.push(`${next ? "up to " : ""}${count(missing - lost)} may still come`);
@@ -103,10 +123,16 @@ function draw(items, first, stop) {
   drawn = text;
   const found = new Map(items.map((item) => [item.timestamp, item]));
   const days = Array.from({ length: (stop - first) / DAY }, (_, index) => first + index * DAY);
-  const hadFocus = document.activeElement?.closest("#calendar") && /** @type {HTMLElement} */ (document.activeElement).dataset.at;
+  const hadFocus =
+    document.activeElement?.closest("#calendar") &&
+    /** @type {HTMLElement} */ (document.activeElement).dataset.at;
   const cells = days.map((day) => dayCell(day, found.get(day)));
   const rows = WEEKDAYS.map((name, weekday) =>
-    element("div", { role: "row", "aria-label": name }, ...cells.filter((_, index) => index % 7 === weekday)),
+    element(
+      "div",
+      { role: "row", "aria-label": name },
+      ...cells.filter((_, index) => index % 7 === weekday),
+    ),
   );
   byId("calendar").replaceChildren(months(days), ...rows);
   const today = Math.min(cells.length - 1, Math.floor((now() - first) / DAY));
@@ -130,19 +156,28 @@ function dayCell(day, item) {
   return cell;
 }
 
-/** Show a day in the chart, and its hours. @param {number} day */
+/**
+ * Show a day in the chart, and its hours.
+ * @param {number} day
+ */
 function choose(day) {
   if (day > now()) return;
   go({ range: "", view: { from: day, to: day + DAY } });
   openDay(day);
 }
 
-/** The names of the months above the weeks in which they begin. @param {number[]} days */
+/**
+ * The names of the months above the weeks in which they begin.
+ * @param {number[]} days
+ */
 function months(days) {
   const row = element("div", { class: "months", "aria-hidden": "true" });
   let shown = "";
   for (let week = 0; week < days.length / 7; week += 1) {
-    const name = new Date((days[week * 7] + 6 * DAY) * 1000).toLocaleString("en", { month: "short", timeZone: "UTC" });
+    const name = new Date((days[week * 7] + 6 * DAY) * 1000).toLocaleString("en", {
+      month: "short",
+      timeZone: "UTC",
+    });
     row.append(element("span", {}, name === shown ? "" : name));
     shown = name;
   }

@@ -4,7 +4,10 @@
 import { announce } from "./announcer.js";
 import { element, press, setText } from "./dom.js";
 
-/** @typedef {{url: string, rows?: string, format?: string}} Call  `rows` is the field of the list in its answer */
+/**
+ * @typedef {{url: string, rows?: string, format?: string}} Call
+ *   `rows` is the field of the list in its answer
+ */
 
 const LANGUAGES = ["curl", "pandas", "JavaScript"];
 const COPIED_MILLISECONDS = 2000;
@@ -29,9 +32,18 @@ function build(panel) {
   const buttons = LANGUAGES.map((value) =>
     element("button", { type: "button", value, click: () => show(panel, value) }, value),
   );
-  const copy = element("button", { type: "button", class: "copy", click: () => copyOf(panel) }, "copy");
+  const copy = element(
+    "button",
+    { type: "button", class: "copy", click: () => copyOf(panel) },
+    "copy",
+  );
   panel.append(
-    element("div", { class: "choices", role: "group", "aria-label": `${name}: language` }, ...buttons, copy),
+    element(
+      "div",
+      { class: "choices", role: "group", "aria-label": `${name}: language` },
+      ...buttons,
+      copy,
+    ),
     element("pre", { tabindex: "0", role: "region", "aria-label": name }, element("code")),
   );
 }
@@ -61,7 +73,8 @@ const PANDAS_FILES = {
 
 /** @param {string} address @param {string} [rows] */
 function pandas(address, rows) {
-  const read = `import json, urllib.request\nimport pandas\n\nanswer = json.load(urllib.request.urlopen("${address}"))\n`;
+  const imports = "import json, urllib.request\nimport pandas\n\n";
+  const read = `${imports}answer = json.load(urllib.request.urlopen("${address}"))\n`;
   if (!rows) return `${read}frame = pandas.json_normalize(answer)`;
   return `${read}frame = pandas.DataFrame(answer["${rows}"])`;
 }
@@ -69,7 +82,8 @@ function pandas(address, rows) {
 /** @param {string} address @param {string} [rows] @param {string} [format] */
 function javascript(address, rows, format) {
   const read = `const response = await fetch("${address}");\n`;
-  if (format) return `${read}const file = await response.${format === "parquet" ? "blob" : "text"}();`;
+  if (format)
+    return `${read}const file = await response.${format === "parquet" ? "blob" : "text"}();`;
   return `${read}const ${rows ? `{ ${rows} }` : "answer"} = await response.json();`;
 }
 

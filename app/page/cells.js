@@ -17,7 +17,11 @@ export function cellState(item) {
 export function cellWords(item) {
   if (!item || item.expected === 0) return "not recorded";
   const { expected, missing, backfilled, imported } = item;
-  const words = [missing ? `${count(missing)} of ${count(expected)} prices missing` : `all ${count(expected)} prices`];
+  const words = [
+    missing
+      ? `${count(missing)} of ${count(expected)} prices missing`
+      : `all ${count(expected)} prices`,
+  ];
   if (backfilled) words.push(`${count(backfilled)} repaired`);
   if (imported) words.push(`${count(imported)} imported`);
   return words.join(", ");
@@ -29,7 +33,14 @@ export function cellWords(item) {
  * @param {string} words
  */
 export function cellOf(at, item, words) {
-  const cell = element("div", { class: "cell", "data-at": String(at), "data-state": cellState(item), "aria-label": words, title: words });
-  if (item?.missing) cell.style.setProperty("--stored", `${100 * (1 - item.missing / item.expected)}%`);
+  const cell = element("div", {
+    class: "cell",
+    "data-at": String(at),
+    "data-state": cellState(item),
+    "aria-label": words,
+    title: words,
+  });
+  if (item?.missing)
+    cell.style.setProperty("--stored", `${100 * (1 - item.missing / item.expected)}%`);
   return cell;
 }

@@ -21,7 +21,7 @@ const RENEW_MILLISECONDS = 60_000;
 const ROOM_RIGHT = 0.02;
 const MIN_SECONDS = 300;
 const MINUTE = 60;
-const PRICES_OF_A_CANDLE = 5; // of fewer a line says more
+const PRICES_OF_A_CANDLE = 4; // of fewer a line says more
 
 /** @type {Plot} */
 let plot;
@@ -38,23 +38,29 @@ export function startChart() {
   plot.onCrosshair((timestamp, x) => bars && drawLegend(bars, timestamp, plot.marks.at(x)));
   startChartKeys(plot, () => bars);
   on(["ticker", "compare", "range"], renew);
-  on(["tickers"], () => barsOf !== keys().join() && renew());
+  on(["tickers"], () => (!bars || barsOf !== keys().join()) && renew());
   on(["view"], () => !state.range && !isShown(state.view) && renew());
   on(["trouble", "lostSince"], () => !bars && showWaiting());
   on(["kind"], () => later(0));
-  on(["zone"], () => plot.restyle());
+  on(["zone"], () => {
+    plot.restyle();
+    redraw();
+  });
   on(["prices"], addPrices);
   on(["changed"], () => later(REREAD_MILLISECONDS));
   on(["lostSince"], () => state.lostSince === null && later(0));
   document.addEventListener("visibilitychange", () => !document.hidden && renew());
-  setInterval(() => !document.hidden && bars && bars.stop >= now() && later(0), RENEW_MILLISECONDS); // new gaps
+  // a gap may be new
+  setInterval(() => !document.hidden && bars && bars.stop >= now() && later(0), RENEW_MILLISECONDS);
   renew();
 }
 
 /** The tickers that are drawn, the one in view first. */
 function keys() {
   const known = new Set(state.tickers?.map((one) => one.key));
-  return [state.ticker, ...state.compare].filter((key, index, all) => known.has(key) && all.indexOf(key) === index);
+  return [state.ticker, ...state.compare].filter(
+    (key, index, all) => known.has(key) && all.indexOf(key) === index,
+  );
 }
 
 /** The shortest bars that say something, in seconds. */
@@ -74,7 +80,8 @@ function renew() {
 /** @param {string} range @param {number | null} first  @returns {View} */
 function viewOf(range, first) {
   const end = barStart(now(), MINUTE) + MINUTE;
-  const seconds = RANGES[range] === Infinity ? Math.max(end - (first ?? end), MIN_SECONDS) : RANGES[range];
+  const seconds =
+    RANGES[range] === Infinity ? Math.max(end - (first ?? end), MIN_SECONDS) : RANGES[range];
   return { from: end - seconds, to: end + seconds * ROOM_RIGHT };
 }
 
@@ -84,7 +91,8 @@ function moved(isByHand) {
   const ticker = currentTicker();
   if (!isByHand || !view || !bars || !ticker) return;
   follow(view);
-  if (needsOthers(bars, view, plot.width, leastStep(), ticker.first ?? 0)) later(SETTLE_MILLISECONDS);
+  if (needsOthers(bars, view, plot.width, leastStep(), ticker.first ?? 0))
+    later(SETTLE_MILLISECONDS);
   else drawChartWords(bars, view);
 }
 
@@ -136,7 +144,10 @@ function addPrices() {
   drawLegend(bars, null, undefined);
 }
 
-/** Move a named range on with the clock; one that was chosen by hand stays. @param {number} seconds */
+/**
+ * Move a named range on with the clock; one that was chosen by hand stays.
+ * @param {number} seconds
+ */
 function advance(seconds) {
   if (state.range && state.view) {
     set({ view: { from: state.view.from + seconds, to: state.view.to + seconds } });
@@ -147,6 +158,7 @@ function advance(seconds) {
 /** @param {View | null} view */
 function isShown(view) {
   const shown = plot.view();
-  const isNear = (/** @type {number} */ a, /** @type {number} */ b) => Math.abs(a - b) < 1 + 0.001 * Math.abs(shown ? shown.to - shown.from : 0);
+  const isNear = (/** @type {number} */ a, /** @type {number} */ b) =>
+    Math.abs(a - b) < 1 + 0.001 * Math.abs(shown ? shown.to - shown.from : 0);
   return Boolean(view && shown && isNear(view.from, shown.from) && isNear(view.to, shown.to));
 }

@@ -23,7 +23,10 @@ export function startChartKeys(plot, currentBars) {
     const bars = currentBars();
     if (!bars || !state.view) return;
     const shown = inView(bars.lines[0].items, state.view, bars.step);
-    const next = direction > 0 ? shown.find((one) => read !== null && one.timestamp > read) : shown.findLast((one) => read === null || one.timestamp < read);
+    const next =
+      direction > 0
+        ? shown.find((one) => read !== null && one.timestamp > read)
+        : shown.findLast((one) => read === null || one.timestamp < read);
     const candle = next ?? (direction > 0 ? shown[shown.length - 1] : shown[0]);
     if (!candle) return;
     read = candle.timestamp;

@@ -12,14 +12,17 @@ import { unknownTicker } from "./tickers.js";
 /** @param {Error} problem */
 export function showProblem(problem) {
   const drawn = byId("chart-section").dataset.state;
-  if (drawn !== "ready") cover("error", `The chart can't be read: ${problem.message}. Trying again every 5 s.`);
+  if (drawn !== "ready")
+    cover("error", `The chart can't be read: ${problem.message}. Trying again every 5 s.`);
 }
 
 /** Say why there is no chart yet, before any bars were read. */
 export function showWaiting() {
   if (unknownTicker()) cover("unknown", "No chart without a ticker: choose one above.");
-  else if (state.tickers?.length === 0) cover("empty", "No ticker is recorded yet. The chart begins with the first price.");
-  else if (state.trouble || state.lostSince !== null) cover("error", "The chart comes as soon as the server answers.");
+  else if (state.tickers?.length === 0)
+    cover("empty", "No ticker is recorded yet. The chart begins with the first price.");
+  else if (state.trouble || state.lostSince !== null)
+    cover("error", "The chart comes as soon as the server answers.");
 }
 
 /**
@@ -29,15 +32,30 @@ export function showWaiting() {
  * @param {(view: View) => void} show
  */
 export function showNothing(bars, view, show) {
-  const hasBar = bars.lines.some(({ items }) => [...items.keys()].some((at) => at + bars.step > view.from && at < view.to));
+  const hasBar = bars.lines.some(({ items }) =>
+    [...items.keys()].some((at) => at + bars.step > view.from && at < view.to),
+  );
   const nearest = nearestTo(view);
   if (hasBar) return uncover();
-  if (nearest === null) return cover("empty", "No price is stored yet. The first one comes with the next full interval.");
+  if (nearest === null)
+    return cover(
+      "empty",
+      "No price is stored yet. The first one comes with the next full interval.",
+    );
   const half = (view.to - view.from) / 2;
   const gap = bars.gaps.find(({ from, to }) => from < view.to && to > view.from);
   const why = gap ? ` It is a gap: ${reasonWords(gap)}.` : "";
-  const words = `Nothing is stored of ${viewRange(view)}.${why} The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
-  const button = element("button", { type: "button", id: "nearest", click: () => show({ from: nearest - half, to: nearest + half }) }, "Show the nearest data");
+  const found = `The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
+  const words = `Nothing is stored of ${viewRange(view)}.${why} ${found}`;
+  const button = element(
+    "button",
+    {
+      type: "button",
+      id: "nearest",
+      click: () => show({ from: nearest - half, to: nearest + half }),
+    },
+    "Show the nearest data",
+  );
   cover("nothing", words, button);
 }
 

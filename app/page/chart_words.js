@@ -1,5 +1,5 @@
 // @ts-check
-// The chart in words: the bar under the crosshair, the range as a sentence, and the bars as a table.
+// The chart in words: the bar under the crosshair, the range as a sentence, the bars as a table.
 
 import { address, shortName } from "./api.js";
 import { barsAddress } from "./bars.js";
@@ -19,7 +19,9 @@ const MAX_ROWS = 600;
 
 /**
  * Write the bar at a time, the newest one without; a gap there says why it is one.
- * @param {Bars} bars @param {number | null} timestamp @param {import("./types.js").Gap} [gap]
+ * @param {Bars} bars
+ * @param {number | null} timestamp
+ * @param {import("./types.js").Gap} [gap]
  */
 export function drawLegend(bars, timestamp, gap) {
   const interval = currentTicker()?.interval_seconds ?? bars.step;
@@ -29,11 +31,21 @@ export function drawLegend(bars, timestamp, gap) {
   setText(legend, gap ? gapSentence(gap, interval) : words.join("   "));
 }
 
-/** @param {Bars} bars @param {import("./bars.js").Line} line @param {number} index @param {number | null} timestamp */
+/**
+ * @param {Bars} bars
+ * @param {import("./bars.js").Line} line
+ * @param {number} index
+ * @param {number | null} timestamp
+ */
 function lineWords({ lines, interval }, { key, items }, index, timestamp) {
-  const candle = timestamp === null ? newest(items, state.view?.to ?? Infinity) : items.get(timestamp);
-  const name = lines.length > 1 ? `${shortName(key)} (${LINE_LOOKS[index % LINE_LOOKS.length].name}) ` : "";
-  if (!candle) return timestamp === null ? name : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
+  const candle =
+    timestamp === null ? newest(items, state.view?.to ?? Infinity) : items.get(timestamp);
+  const name =
+    lines.length > 1 ? `${shortName(key)} (${LINE_LOOKS[index % LINE_LOOKS.length].name}) ` : "";
+  if (!candle)
+    return timestamp === null
+      ? name
+      : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
   if (lines.length > 1) return `${name}${price(candle.close)} at ${dayTime(candle.timestamp)}`;
   const { open, high, low, close, timestamp: at } = candle;
   if (high === low) return `${dayTime(at)} ${zoneName(at)}  ${price(close)}`;
@@ -43,18 +55,31 @@ function lineWords({ lines, interval }, { key, items }, index, timestamp) {
 
 /**
  * Write what the view holds, its table and its calls.
- * @param {Bars} bars @param {View} view
+ * @param {Bars} bars
+ * @param {View} view
  */
 export function drawChartWords(bars, view) {
   const shown = bars.lines.map((line) => ({ ...line, items: inView(line.items, view, bars.step) }));
   const gaps = bars.gaps.filter((gap) => gap.to >= view.from && gap.from < view.to);
   const missing = gaps.reduce((sum, gap) => sum + missingWithin(gap, view), 0);
-  const lacks = gaps.length ? `${counted(gaps.length, "gap")}${bars.hasAllGaps ? "" : " at least"}, ${counted(missing, "price")} missing` : "no gap";
-  setText(byId("chart-words"), `${shown.map(rangeWords).join(" · ")} · ${viewRange({ from: view.from, to: Math.max(view.from, Math.min(view.to, now())) })} · bars of ${bars.interval} · ${lacks}.`);
+  const past = { ...view, to: Math.max(view.from, Math.min(view.to, now())) };
+  const lacks = gaps.length
+    ? `${counted(gaps.length, "gap")}${bars.hasAllGaps ? "" : " at least"}, ${counted(missing, "price")} missing`
+    : "no gap";
+  setText(
+    byId("chart-words"),
+    `${shown.map(rangeWords).join(" · ")} · ${viewRange(past)} · bars of ${bars.interval} · ${lacks}.`,
+  );
   drawTable(shown);
   const { ticker } = state;
   setCall(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });
-  setCall(byId("gaps-call"), { url: address("coverage", ticker, { from_dt: Math.floor(view.from), to_dt: Math.floor(view.to) }), rows: "gaps" });
+  setCall(byId("gaps-call"), {
+    url: address("coverage", ticker, {
+      from_dt: Math.floor(view.from),
+      to_dt: Math.floor(view.to),
+    }),
+    rows: "gaps",
+  });
 }
 
 /** @param {import("./types.js").Gap} gap @param {View} view */
@@ -81,14 +106,32 @@ function drawTable(lines) {
   panel.ontoggle = () => drawTable(lines);
   if (!panel.open) return;
   const cell = (/** @type {string} */ text) => element("td", {}, text);
-  const head = ["Time", "Ticker", "Open", "High", "Low", "Close", "Prices in it"].map((text) => element("th", { scope: "col" }, text));
+  const head = ["Time", "Ticker", "Open", "High", "Low", "Close", "Prices in it"].map((text) =>
+    element("th", { scope: "col" }, text),
+  );
   const rows = lines.flatMap(({ key, items }) =>
-    items.slice(-MAX_ROWS).map((candle) =>
-      element("tr", {}, element("th", { scope: "row" }, `${dayTime(candle.timestamp)} ${zoneName(candle.timestamp)}`), ...cells(key, candle).map(cell)),
-    ),
+    items
+      .slice(-MAX_ROWS)
+      .map((candle) =>
+        element(
+          "tr",
+          {},
+          element(
+            "th",
+            { scope: "row" },
+            `${dayTime(candle.timestamp)} ${zoneName(candle.timestamp)}`,
+          ),
+          ...cells(key, candle).map(cell),
+        ),
+      ),
   );
   /** @type {HTMLElement} */ (panel.querySelector(".scroll")).replaceChildren(
-    element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
+    element(
+      "table",
+      {},
+      element("thead", {}, element("tr", {}, ...head)),
+      element("tbody", {}, ...rows),
+    ),
   );
 }
 
@@ -105,7 +148,9 @@ function sampleWords({ samples, closed }) {
 
 /** @param {Map<number, Candle>} items @param {View} view @param {number} step */
 export function inView(items, view, step) {
-  const shown = [...items.values()].filter(({ timestamp }) => timestamp + step > view.from && timestamp < view.to);
+  const shown = [...items.values()].filter(
+    ({ timestamp }) => timestamp + step > view.from && timestamp < view.to,
+  );
   return shown.sort((a, b) => a.timestamp - b.timestamp);
 }
 

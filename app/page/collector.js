@@ -30,7 +30,10 @@ async function read() {
   } catch (error) {
     byId("collector").dataset.state = "error";
     const { message } = /** @type {Error} */ (error);
-    setText(byId("collector-words"), `It can't be asked how it is: ${message}. Trying again every 10 s.`);
+    setText(
+      byId("collector-words"),
+      `It can't be asked how it is: ${message}. Trying again every 10 s.`,
+    );
   }
 }
 
@@ -47,7 +50,9 @@ function draw() {
 /** @param {any} status */
 function troubleWords(status) {
   const stale = status.tickers.filter((/** @type {any} */ one) => one.stale);
-  const first = stale[0]?.detail ?? status.servers.find((/** @type {any} */ one) => one.status !== "ok")?.detail;
+  const first =
+    stale[0]?.detail ??
+    status.servers.find((/** @type {any} */ one) => one.status !== "ok")?.detail;
   const named = stale.map((/** @type {any} */ one) => one.ticker).join(", ");
   return `Something is wrong. ${named ? `${named}: ` : ""}${first ?? "The facts below say what."}`;
 }
@@ -69,7 +74,10 @@ function facts(status) {
 /** @param {any} exchange @returns {Fact} */
 function exchangeFact({ exchange, answer_milliseconds: milliseconds }) {
   const isKnown = typeof milliseconds === "number";
-  return { name: exchange, words: isKnown ? `answers in ${answerTime(milliseconds)}` : "its answers are not timed yet" };
+  return {
+    name: exchange,
+    words: isKnown ? `answers in ${answerTime(milliseconds)}` : "its answers are not timed yet",
+  };
 }
 
 /** @param {{seconds_since_heard: number}[] | null} processes @param {string} verb */
@@ -89,18 +97,24 @@ function serverFact({ name, status, detail, answer_milliseconds: milliseconds })
 
 /** @param {any} clock @returns {Fact} */
 function clockFact({ exchange, database_seconds: database, server_seconds: server }) {
-  return { name: "clocks", words: `database ${offset(database)}, server ${offset(server)} against ${exchange}` };
+  return {
+    name: "clocks",
+    words: `database ${offset(database)}, server ${offset(server)} against ${exchange}`,
+  };
 }
 
 /** @param {any[]} tickers */
 function lastDay(tickers) {
-  const sum = (/** @type {string} */ field) => tickers.reduce((total, one) => total + (one[field] ?? 0), 0);
+  const sum = (/** @type {string} */ field) =>
+    tickers.reduce((total, one) => total + (one[field] ?? 0), 0);
   return `${counted(sum("repaired_last_day"), "price")} repaired, ${count(sum("missing_last_day"))} missing`;
 }
 
 /** @param {any} status @param {string} field @returns {number[]} */
 function slots(status, field) {
-  return status.tickers.map((/** @type {any} */ one) => one[field]).filter((/** @type {any} */ one) => one !== null);
+  return status.tickers
+    .map((/** @type {any} */ one) => one[field])
+    .filter((/** @type {any} */ one) => one !== null);
 }
 
 /** @param {number} slot */
@@ -115,5 +129,10 @@ function answerTime(milliseconds) {
 
 /** @param {Fact} fact */
 function drawFact({ name, words, isOk = true }) {
-  return element("div", { "data-state": isOk ? "ok" : "failing" }, element("dt", {}, name), element("dd", {}, words));
+  return element(
+    "div",
+    { "data-state": isOk ? "ok" : "failing" },
+    element("dt", {}, name),
+    element("dd", {}, words),
+  );
 }

@@ -7,13 +7,23 @@ import { byId, element, press } from "./dom.js";
 import { RANGES } from "./ranges.js";
 import { on, state } from "./store.js";
 
-const RANGE_NAMES = { "1h": "hour", "6h": "six hours", "1d": "day", "1w": "week", "1m": "month", "1y": "year", all: "everything" };
+const RANGE_NAMES = {
+  "1h": "hour",
+  "6h": "six hours",
+  "1d": "day",
+  "1w": "week",
+  "1m": "month",
+  "1y": "year",
+  all: "everything",
+};
 const KINDS = { candles: "candles", line: "line" };
 
 /** Make the buttons, and press those that the state says. */
 export function startControls() {
   fill("ranges", RANGE_NAMES, Object.keys(RANGES), (range) => go({ range, view: null }));
-  fill("kinds", KINDS, Object.keys(KINDS), (kind) => go({ kind: /** @type {"candles" | "line"} */ (kind) }));
+  fill("kinds", KINDS, Object.keys(KINDS), (kind) =>
+    go({ kind: /** @type {"candles" | "line"} */ (kind) }),
+  );
   const zone = /** @type {HTMLSelectElement} */ (byId("zone"));
   zone.addEventListener("change", () => go({ zone: /** @type {"utc" | "local"} */ (zone.value) }));
   on(["ticker", "tickers", "compare"], drawCompare);
@@ -29,10 +39,25 @@ function draw() {
   /** @type {HTMLSelectElement} */ (byId("zone")).value = state.zone;
 }
 
-/** @param {string} id @param {Record<string, string>} names @param {string[]} values @param {(value: string) => void} choose */
+/**
+ * @param {string} id
+ * @param {Record<string, string>} names
+ * @param {string[]} values
+ * @param {(value: string) => void} choose
+ */
 function fill(id, names, values, choose) {
   const buttons = values.map((value) =>
-    element("button", { type: "button", value, title: names[value], "aria-label": names[value] === value ? value : `${value}: ${names[value]}`, click: () => choose(value) }, value),
+    element(
+      "button",
+      {
+        type: "button",
+        value,
+        title: names[value],
+        "aria-label": names[value] === value ? value : `${value}: ${names[value]}`,
+        click: () => choose(value),
+      },
+      value,
+    ),
   );
   byId(id).replaceChildren(...buttons);
 }

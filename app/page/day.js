@@ -23,7 +23,10 @@ const STEPS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 12, ArrowUp: -12 };
 let shown = null;
 on(["changed", "zone"], () => shown !== null && openDay(shown));
 
-/** Show the hours of a day. @param {number} day  its start, in UNIX seconds */
+/**
+ * Show the hours of a day.
+ * @param {number} day  its start, in UNIX seconds
+ */
 export async function openDay(day) {
   const ticker = currentTicker();
   if (!ticker) return;
@@ -38,7 +41,13 @@ export async function openDay(day) {
   } catch (error) {
     if (shown !== day) return;
     byId("day").hidden = false;
-    byId("day").replaceChildren(element("p", { class: "note" }, `The day can't be read: ${/** @type {Error} */ (error).message}. Choose it again.`));
+    byId("day").replaceChildren(
+      element(
+        "p",
+        { class: "note" },
+        `The day can't be read: ${/** @type {Error} */ (error).message}. Choose it again.`,
+      ),
+    );
   }
 }
 
@@ -47,24 +56,56 @@ export function closeDay() {
   byId("day").hidden = true;
 }
 
-/** @param {number} day @param {CoverageItem[]} hours @param {Gap[]} gaps @param {number} interval */
+/**
+ * @param {number} day
+ * @param {CoverageItem[]} hours
+ * @param {Gap[]} gaps
+ * @param {number} interval
+ */
 function draw(day, hours, gaps, interval) {
   const found = new Map(hours.map((item) => [item.timestamp, item]));
   const name = new Date(day * 1000).toISOString().slice(0, 10);
-  const minutes = element("div", { id: "hour", class: "minutes", role: "group", "aria-label": "Minutes of an hour" });
-  const cells = Array.from({ length: 24 }, (_, index) => hourCell(day + index * HOUR, found, minutes, interval, gaps));
-  const labelled = cells.map((cell, hour) => element("div", {}, element("span", { "aria-hidden": "true" }, String(hour)), cell));
-  const row = element("div", { id: "hours", class: "hours", role: "group", "aria-label": `Hours of ${name}` }, ...labelled);
+  const minutes = element("div", {
+    id: "hour",
+    class: "minutes",
+    role: "group",
+    "aria-label": "Minutes of an hour",
+  });
+  const cells = Array.from({ length: 24 }, (_, index) =>
+    hourCell(day + index * HOUR, found, minutes, interval, gaps),
+  );
+  const labelled = cells.map((cell, hour) =>
+    element("div", {}, element("span", { "aria-hidden": "true" }, String(hour)), cell),
+  );
+  const row = element(
+    "div",
+    { id: "hours", class: "hours", role: "group", "aria-label": `Hours of ${name}` },
+    ...labelled,
+  );
   const close = element("button", { type: "button", click: closeDay }, "close");
-  const listed = gaps.slice(0, MAX_GAPS).map((gap) => element("li", {}, gapSentence(gap, interval)));
-  if (gaps.length > MAX_GAPS) listed.push(element("li", {}, `and ${gaps.length - MAX_GAPS} more gaps`));
-  const heading = element("div", { class: "tools" }, element("h3", {}, `${name} UTC, by the hour`), close);
+  const listed = gaps
+    .slice(0, MAX_GAPS)
+    .map((gap) => element("li", {}, gapSentence(gap, interval)));
+  if (gaps.length > MAX_GAPS)
+    listed.push(element("li", {}, `and ${gaps.length - MAX_GAPS} more gaps`));
+  const heading = element(
+    "div",
+    { class: "tools" },
+    element("h3", {}, `${name} UTC, by the hour`),
+    close,
+  );
   byId("day").replaceChildren(heading, row, minutes, element("ul", { class: "gaps" }, ...listed));
   byId("day").hidden = false;
   rove(row, cells, STEPS, 0);
 }
 
-/** @param {number} at @param {Map<number, CoverageItem>} found @param {HTMLElement} minutes @param {number} interval @param {Gap[]} gaps */
+/**
+ * @param {number} at
+ * @param {Map<number, CoverageItem>} found
+ * @param {HTMLElement} minutes
+ * @param {number} interval
+ * @param {Gap[]} gaps
+ */
 function hourCell(at, found, minutes, interval, gaps) {
   const item = found.get(at);
   const words = `${time(at)} ${zoneName(at)}: ${cellWords(item)}`;
@@ -92,7 +133,24 @@ async function openHour(at, target, interval, gaps) {
 /** @param {number} slot @param {string | undefined} source @param {Gap[]} gaps */
 function minuteCell(slot, source, gaps) {
   const isMissing = gaps.some(({ from, to }) => from <= slot && slot <= to);
-  const kind = source ? (source === "backfill" ? "repaired" : "whole") : isMissing ? "missing" : "none";
-  const words = { whole: source ?? "", repaired: "repaired", missing: "missing", none: "no price yet" }[kind];
-  return element("span", { class: "cell", role: "img", "data-state": kind, "aria-label": `${time(slot)} ${words}`, title: `${time(slot)} ${zoneName(slot)}: ${words}` });
+  const kind = source
+    ? source === "backfill"
+      ? "repaired"
+      : "whole"
+    : isMissing
+      ? "missing"
+      : "none";
+  const words = {
+    whole: source ?? "",
+    repaired: "repaired",
+    missing: "missing",
+    none: "no price yet",
+  }[kind];
+  return element("span", {
+    class: "cell",
+    role: "img",
+    "data-state": kind,
+    "aria-label": `${time(slot)} ${words}`,
+    title: `${time(slot)} ${zoneName(slot)}: ${words}`,
+  });
 }

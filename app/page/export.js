@@ -15,7 +15,11 @@ let format = "csv";
 /** Offer the range on the screen, and keep the links as it is. */
 export function startExport() {
   const links = Object.keys(FORMATS).map((value) =>
-    element("a", { class: "button", download: "", "data-format": value, href: "", click: () => choose(value) }, FORMATS[value]),
+    element(
+      "a",
+      { class: "button", download: "", "data-format": value, href: "", click: () => choose(value) },
+      FORMATS[value],
+    ),
   );
   byId("export-links").replaceChildren(...links);
   on(["ticker", "tickers", "view", "zone"], draw);
@@ -32,8 +36,13 @@ function draw() {
   if (!view || !currentTicker()) return;
   const range = { from_dt: Math.floor(view.from), to_dt: Math.floor(Math.min(view.to, now())) };
   if (range.to_dt < range.from_dt) range.to_dt = range.from_dt;
-  setText(byId("export-range"), `${viewRange({ from: range.from_dt, to: range.to_dt })}, the range of the chart`);
-  const of = (/** @type {string} */ name) => address("prices/export", state.ticker, { ...range, format: name });
-  for (const link of byId("export-links").querySelectorAll("a")) link.href = of(/** @type {string} */ (link.dataset.format));
+  setText(
+    byId("export-range"),
+    `${viewRange({ from: range.from_dt, to: range.to_dt })}, the range of the chart`,
+  );
+  const of = (/** @type {string} */ name) =>
+    address("prices/export", state.ticker, { ...range, format: name });
+  for (const link of byId("export-links").querySelectorAll("a"))
+    link.href = of(/** @type {string} */ (link.dataset.format));
   setCall(byId("export-call"), { url: of(format), format });
 }

@@ -120,8 +120,11 @@ export function zoneName(seconds) {
 }
 
 /**
- * @param {number} whole @param {number} large @param {string} name
- * @param {number} small @param {string} rest
+ * @param {number} whole
+ * @param {number} large
+ * @param {string} name
+ * @param {number} small
+ * @param {string} rest
  */
 function units(whole, large, name, small, rest) {
   const remainder = Math.floor((whole % large) / small);

@@ -57,7 +57,12 @@ export class GapMarks {
   }
 
   paneViews() {
-    return [{ zOrder: () => "bottom", renderer: () => ({ draw: (/** @type {any} */ target) => this.#draw(target) }) }];
+    return [
+      {
+        zOrder: () => "bottom",
+        renderer: () => ({ draw: (/** @type {any} */ target) => this.#draw(target) }),
+      },
+    ];
   }
 
   /** @param {Gap[]} gaps @param {number} interval */
@@ -86,13 +91,16 @@ export class GapMarks {
 
   /** @param {any} target */
   #draw(target) {
-    target.useBitmapCoordinateSpace((/** @type {any} */ { context, bitmapSize, horizontalPixelRatio: ratio }) => {
-      context.fillStyle = context.createPattern(hatching(ratio), "repeat");
-      for (const gap of this.gaps) {
-        const [left, right] = this.#edges(gap).map((x) => Math.round(x * ratio));
-        if (right >= 0 && left <= bitmapSize.width) context.fillRect(left, 0, right - left, bitmapSize.height);
-      }
-    });
+    target.useBitmapCoordinateSpace(
+      (/** @type {any} */ { context, bitmapSize, horizontalPixelRatio: ratio }) => {
+        context.fillStyle = context.createPattern(hatching(ratio), "repeat");
+        for (const gap of this.gaps) {
+          const [left, right] = this.#edges(gap).map((x) => Math.round(x * ratio));
+          if (right >= 0 && left <= bitmapSize.width)
+            context.fillRect(left, 0, right - left, bitmapSize.height);
+        }
+      },
+    );
   }
 }
 

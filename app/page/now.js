@@ -24,7 +24,10 @@ const cards = new Map();
 /** Draw the cards, and keep them as the prices are. */
 export function startNow() {
   on(["tickers"], build);
-  on(["tickers", "prices", "ticker", "zone", "lostSince", "range", "kind", "compare", "view"], drawAll);
+  on(
+    ["tickers", "prices", "ticker", "zone", "lostSince", "range", "kind", "compare", "view"],
+    drawAll,
+  );
   document.addEventListener("references", drawAll);
   everySecond(() => state.tickers?.forEach(drawAge));
   byId("tickers").addEventListener("click", choose);
@@ -33,7 +36,10 @@ export function startNow() {
 function build() {
   const tickers = state.tickers ?? [];
   byId("now").dataset.state = tickers.length ? "ready" : "empty";
-  setNote(byId("now-note"), tickers.length ? "" : "No ticker is recorded yet. The collector opens one with its first tick.");
+  setNote(
+    byId("now-note"),
+    tickers.length ? "" : "No ticker is recorded yet. The collector opens one with its first tick.",
+  );
   if ([...cards.keys()].join() === tickers.map((one) => one.key).join() && cards.size) return;
   cards.clear();
   for (const { key } of tickers) cards.set(key, card(key));
@@ -67,9 +73,9 @@ function choose(event) {
 
 function drawAll() {
   state.tickers?.forEach(draw);
-  if (keysWithPrice().length) {
-    setCall(byId("now-call"), { url: addressOfAll("prices/latest", keysWithPrice()), rows: "items" });
-  }
+  const keys = keysWithPrice();
+  const rows = keys.length > 1 ? "items" : undefined; // one price is the answer itself
+  if (keys.length) setCall(byId("now-call"), { url: addressOfAll("prices/latest", keys), rows });
 }
 
 /** @param {Ticker} ticker */
@@ -80,8 +86,10 @@ function draw(ticker) {
   if (key === state.ticker) shown.setAttribute("aria-current", "true");
   else shown.removeAttribute("aria-current");
   const newest = state.prices[key];
-  if (newest) drawPrice(/** @type {HTMLElement} */ (shown.querySelector(".price")), price(newest.price));
-  for (const cell of shown.querySelectorAll(".change")) drawChange(/** @type {HTMLElement} */ (cell), key);
+  if (newest)
+    drawPrice(/** @type {HTMLElement} */ (shown.querySelector(".price")), price(newest.price));
+  for (const cell of shown.querySelectorAll(".change"))
+    drawChange(/** @type {HTMLElement} */ (cell), key);
   drawSparkline(/** @type {SVGElement} */ (shown.querySelector("svg")), key);
   drawAge(ticker);
 }
@@ -92,8 +100,12 @@ function drawPrice(target, text) {
   if (before === text) return;
   target.dataset.long = String(text.length > LONG_PRICE);
   let same = 0;
-  while (same < text.length && before.length === text.length && before[same] === text[same]) same += 1;
-  target.replaceChildren(text.slice(0, same), element("span", { class: "fresh" }, text.slice(same)));
+  while (same < text.length && before.length === text.length && before[same] === text[same])
+    same += 1;
+  target.replaceChildren(
+    text.slice(0, same),
+    element("span", { class: "fresh" }, text.slice(same)),
+  );
   setTimeout(() => target.firstElementChild?.classList.remove("fresh"), FLASH_MILLISECONDS);
 }
 
@@ -115,10 +127,22 @@ function drawAge(ticker) {
   const seconds = age(ticker);
   const newest = state.prices[ticker.key];
   if (!shown) return;
-  shown.dataset.state = state.lostSince !== null ? "disconnected" : seconds === null ? "empty" : isStale(ticker) ? "stale" : "fresh";
+  shown.dataset.state =
+    state.lostSince !== null
+      ? "disconnected"
+      : seconds === null
+        ? "empty"
+        : isStale(ticker)
+          ? "stale"
+          : "fresh";
   const words = /** @type {HTMLElement} */ (shown.querySelector(".age"));
-  if (seconds === null) return setText(words, ticker.active ? "the first price comes with the next full interval" : "nothing stored");
-  const stale = shown.dataset.state === "stale" ? "stale · " : ticker.active ? "" : "no longer recorded · ";
+  if (seconds === null)
+    return setText(
+      words,
+      ticker.active ? "the first price comes with the next full interval" : "nothing stored",
+    );
+  const stale =
+    shown.dataset.state === "stale" ? "stale · " : ticker.active ? "" : "no longer recorded · ";
   setText(words, `${stale}${duration(seconds)} ago${newest ? ` · ${SOURCES[newest.source]}` : ""}`);
   if (newest) words.title = `${dayTime(newest.timestamp)} ${zoneName(newest.timestamp)}`;
 }

@@ -1,7 +1,7 @@
 // @ts-check
-// The drawn chart: TradingView's lightweight-charts with time as a straight line, so gaps have width.
+// The drawn chart: lightweight-charts, with time as a straight line, so that gaps have width.
 
-import { dayTime, time } from "./format.js";
+import { chartOptions } from "./chart_options.js";
 import { GapMarks } from "./gaps.js";
 import { isLine, look, point, points, seriesOptions } from "./series.js";
 import { color, onScheme } from "./theme.js";
@@ -32,7 +32,7 @@ export class Plot {
   /** @param {HTMLElement} container */
   constructor(container) {
     this.#container = container;
-    this.#chart = library.createChart(container, { autoSize: true, ...options() });
+    this.#chart = library.createChart(container, { autoSize: true, ...chartOptions() });
     this.#chart.panes()[0].attachPrimitive(this.marks);
     this.marks.position = (seconds) => this.#position(seconds);
     this.#watchGestures();
@@ -43,7 +43,11 @@ export class Plot {
     return Math.max(1, this.#container.clientWidth - this.#chart.priceScale("right").width());
   }
 
-  /** Draw lines of bars; the view is kept unless another is given. @param {Drawing} drawing @param {View | null} view */
+  /**
+   * Draw lines of bars; the view is kept unless another is given.
+   * @param {Drawing} drawing
+   * @param {View | null} view
+   */
   draw(drawing, view = this.view()) {
     const isAnew = look(drawing) !== look(this.#drawing);
     this.#drawing = drawing;
@@ -53,7 +57,11 @@ export class Plot {
     if (view) this.show(view);
   }
 
-  /** Draw the newest bar of a line again. @param {number} index @param {Candle} candle */
+  /**
+   * Draw the newest bar of a line again.
+   * @param {number} index
+   * @param {Candle} candle
+   */
   update(index, candle) {
     if (this.#drawing) this.#series[index].update(point(candle, isLine(this.#drawing)));
     this.#labelNewest();
@@ -63,7 +71,9 @@ export class Plot {
   show({ from, to }) {
     if (!this.#drawing) return;
     const { first, step } = this.#drawing;
-    this.#chart.timeScale().setVisibleLogicalRange({ from: (from - first) / step, to: (to - first) / step - 1 });
+    const left = (from - first) / step;
+    const right = Math.max(left, (to - first) / step - 1); // one bar is the least
+    this.#chart.timeScale().setVisibleLogicalRange({ from: left, to: right });
   }
 
   /** @returns {View | null} the range on the screen */
@@ -76,12 +86,16 @@ export class Plot {
 
   /** @param {(isByHand: boolean) => void} listener  hears of every move */
   onMove(listener) {
-    this.#chart.timeScale().subscribeVisibleLogicalRangeChange(() =>
-      listener(this.#isHeld || performance.now() - this.#gestureAt < GESTURE_MILLISECONDS),
-    );
+    this.#chart
+      .timeScale()
+      .subscribeVisibleLogicalRangeChange(() =>
+        listener(this.#isHeld || performance.now() - this.#gestureAt < GESTURE_MILLISECONDS),
+      );
   }
 
-  /** @param {(timestamp: number | null, x: number) => void} listener  hears of the bar under the crosshair */
+  /**
+   * @param {(timestamp: number | null, x: number) => void} listener  hears of the bar under the crosshair
+   */
   onCrosshair(listener) {
     this.#chart.subscribeCrosshairMove((/** @type {any} */ { point: at, logical }) => {
       if (!at || logical === undefined || !this.#drawing) return listener(null, -1);
@@ -89,12 +103,19 @@ export class Plot {
     });
   }
 
-  /** Put the crosshair on a bar. @param {Candle} candle */
+  /**
+   * Put the crosshair on a bar.
+   * @param {Candle} candle
+   */
   mark(candle) {
-    if (this.#series.length) this.#chart.setCrosshairPosition(Number(candle.close), candle.timestamp, this.#series[0]);
+    if (this.#series.length)
+      this.#chart.setCrosshairPosition(Number(candle.close), candle.timestamp, this.#series[0]);
   }
 
-  /** The place of a bar's middle, in pixels. @param {number} timestamp */
+  /**
+   * The place of a bar's middle, in pixels.
+   * @param {number} timestamp
+   */
   middle(timestamp) {
     return this.#position(timestamp + (this.#drawing?.step ?? 0) / 2);
   }
@@ -110,7 +131,7 @@ export class Plot {
 
   /** Take the colours and the zone anew. */
   restyle() {
-    this.#chart.applyOptions(options());
+    this.#chart.applyOptions(chartOptions());
     const drawing = this.#drawing;
     if (!drawing) return;
     const view = this.view();
@@ -126,16 +147,29 @@ export class Plot {
       const kind = isLine(drawing) ? library.LineSeries : library.CandlestickSeries;
       return this.#chart.addSeries(kind, seriesOptions(drawing, line, index));
     });
-    this.#chart.priceScale("right").applyOptions({ mode: drawing.lines.length > 1 ? PERCENT : NORMAL });
+    this.#chart
+      .priceScale("right")
+      .applyOptions({ mode: drawing.lines.length > 1 ? PERCENT : NORMAL });
   }
 
   /** Name the newest price at the axis; of several lines the library names the change. */
   #labelNewest() {
     const { lines } = /** @type {Drawing} */ (this.#drawing);
-    const newest = [...lines[0].items.values()].reduce((found, one) => (one.timestamp > (found?.timestamp ?? 0) ? one : found), /** @type {any} */ (null));
+    const newest = [...lines[0].items.values()].reduce(
+      (found, one) => (one.timestamp > (found?.timestamp ?? 0) ? one : found),
+      /** @type {any} */ (null),
+    );
     if (this.#label) this.#series[0].removePriceLine(this.#label);
     const isNamed = newest && lines.length === 1;
-    this.#label = isNamed ? this.#series[0].createPriceLine({ price: Number(newest.close), color: color("accent"), lineVisible: false, axisLabelVisible: true, title: "" }) : null;
+    this.#label = isNamed
+      ? this.#series[0].createPriceLine({
+          price: Number(newest.close),
+          color: color("accent"),
+          lineVisible: false,
+          axisLabelVisible: true,
+          title: "",
+        })
+      : null;
   }
 
   /** @param {number} seconds */
@@ -151,45 +185,12 @@ export class Plot {
       this.#isHeld = isHeld;
       this.gesture();
     };
-    this.#container.addEventListener("wheel", () => this.gesture(), { passive: true, capture: true });
+    this.#container.addEventListener("wheel", () => this.gesture(), {
+      passive: true,
+      capture: true,
+    });
     this.#container.addEventListener("pointerdown", hold(true), true);
     addEventListener("pointerup", () => this.#isHeld && hold(false)());
     addEventListener("pointercancel", () => this.#isHeld && hold(false)());
   }
-}
-
-function options() {
-  const line = color("line");
-  const muted = color("muted");
-  return {
-    layout: {
-      background: { color: color("surface") },
-      textColor: muted,
-      fontFamily: getComputedStyle(document.body).fontFamily,
-      fontSize: 12,
-      attributionLogo: false, // it adds a <style>, which the page's policy refuses; the footer names TradingView
-    },
-    grid: { vertLines: { color: line }, horzLines: { color: line } },
-    rightPriceScale: { borderColor: line },
-    handleScroll: { vertTouchDrag: false }, // a finger on the chart still scrolls the page
-    kineticScroll: { touch: !matchMedia("(prefers-reduced-motion: reduce)").matches },
-    crosshair: { mode: 0, vertLine: { labelBackgroundColor: muted }, horzLine: { labelBackgroundColor: muted } },
-    timeScale: {
-      borderColor: line,
-      timeVisible: true,
-      minBarSpacing: 0.1,
-      lockVisibleTimeRangeOnResize: true,
-      tickMarkFormatter: (/** @type {number} */ at, /** @type {number} */ kind) => tickWords(at, kind),
-    },
-    localization: { timeFormatter: dayTime },
-  };
-}
-
-/** A mark of the time axis: a day where a day begins in the zone in view, else the time. @param {number} at @param {number} kind */
-function tickWords(at, kind) {
-  const words = dayTime(at);
-  if (kind === 0) return words.slice(0, 4);
-  if (kind === 1) return words.slice(0, 7);
-  if (kind === 2) return words.endsWith(" 00:00") ? words.slice(5, 10) : words.slice(5);
-  return time(at);
 }

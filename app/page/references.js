@@ -40,11 +40,18 @@ async function renew(key) {
   document.dispatchEvent(new Event("references"));
 }
 
-/** The newest price at or before a moment, null in a gap. @param {string} key @param {number} timestamp */
+/**
+ * The newest price at or before a moment, null in a gap.
+ * @param {string} key
+ * @param {number} timestamp
+ */
 async function read(key, timestamp) {
-  const tolerance = 2 * (state.tickers?.find((one) => one.key === key)?.interval_seconds ?? MIN_STEP_SECONDS);
+  const tolerance =
+    2 * (state.tickers?.find((one) => one.key === key)?.interval_seconds ?? MIN_STEP_SECONDS);
   try {
-    const { items } = await get(address("prices/period", key, { from_dt: timestamp - tolerance, to_dt: timestamp }));
+    const { items } = await get(
+      address("prices/period", key, { from_dt: timestamp - tolerance, to_dt: timestamp }),
+    );
     return items[items.length - 1] ?? null;
   } catch {
     return null; // asked again with the next price

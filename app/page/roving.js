@@ -21,7 +21,12 @@ export function rove(container, cells, steps, start = cells.length - 1) {
   container.onfocus = null;
 }
 
-/** @param {string} key @param {number} index @param {number} length @param {Record<string, number>} steps */
+/**
+ * @param {string} key
+ * @param {number} index
+ * @param {number} length
+ * @param {Record<string, number>} steps
+ */
 function target(key, index, length, steps) {
   if (key === "Home") return 0;
   if (key === "End") return length - 1;

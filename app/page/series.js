@@ -6,7 +6,14 @@ import { color } from "./theme.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
 /** @typedef {{key: string, items: Map<number, Candle>}} Line */
-/** @typedef {{lines: Line[], kind: "candles" | "line", step: number, first: number, stop: number}} Drawing */
+/**
+ * @typedef {object} Drawing
+ * @property {Line[]} lines
+ * @property {"candles" | "line"} kind
+ * @property {number} step  seconds of a bar
+ * @property {number} first  the start of the first bar
+ * @property {number} stop  the end of the last bar
+ */
 
 const MAX_DECIMALS = 8;
 export const LINE_LOOKS = [
@@ -16,9 +23,14 @@ export const LINE_LOOKS = [
   { token: "fall", style: 3, name: "long dashes" },
 ];
 
-/** What decides which series there are. @param {Drawing | null} drawing */
+/**
+ * What decides which series there are.
+ * @param {Drawing | null} drawing
+ */
 export function look(drawing) {
-  return drawing && [isLine(drawing), decimals(drawing), ...drawing.lines.map(({ key }) => key)].join();
+  return (
+    drawing && [isLine(drawing), decimals(drawing), ...drawing.lines.map(({ key }) => key)].join()
+  );
 }
 
 /** @param {Drawing} drawing */
@@ -26,7 +38,11 @@ export function isLine({ kind, lines }) {
   return kind === "line" || lines.length > 1;
 }
 
-/** A point for every bar, empty where there is none. @param {Line} line @param {Drawing} drawing */
+/**
+ * A point for every bar, empty where there is none.
+ * @param {Line} line
+ * @param {Drawing} drawing
+ */
 export function points({ items }, drawing) {
   const found = [];
   const asLine = isLine(drawing);
@@ -35,7 +51,8 @@ export function points({ items }, drawing) {
     const candle = items.get(time);
     if (!candle) found.push({ time });
     // a line would cross the gap that follows: its last point before it draws nothing
-    else if (asLine && time < newest && !items.has(time + drawing.step)) found.push({ ...point(candle, true), color: "transparent" });
+    else if (asLine && time < newest && !items.has(time + drawing.step))
+      found.push({ ...point(candle, true), color: "transparent" });
     else found.push(point(candle, asLine));
   }
   return found;
@@ -49,7 +66,11 @@ export function point({ timestamp: time, open, high, low, close }, asLine) {
 
 /** @param {Drawing} drawing @param {Line} line @param {number} index */
 export function seriesOptions(drawing, line, index) {
-  const shared = { priceLineVisible: false, lastValueVisible: drawing.lines.length > 1, priceFormat: priceFormat(drawing) };
+  const shared = {
+    priceLineVisible: false,
+    lastValueVisible: drawing.lines.length > 1,
+    priceFormat: priceFormat(drawing),
+  };
   const { token, style } = LINE_LOOKS[index % LINE_LOOKS.length];
   if (isLine(drawing)) return { ...shared, color: color(token), lineStyle: style, lineWidth: 2 };
   // rising bars are hollow, so that colour does not speak alone
@@ -71,7 +92,10 @@ function priceFormat(drawing) {
   return { type: "custom", minMove: 10 ** -precision, formatter };
 }
 
-/** How many decimals most closes have: a repaired price may have more than the axis has room for. @param {Drawing} drawing */
+/**
+ * How many decimals most closes have: a repaired price may have more than the axis has room for.
+ * @param {Drawing} drawing
+ */
 function decimals({ lines }) {
   /** @type {number[]} */
   const counts = new Array(MAX_DECIMALS + 1).fill(0);

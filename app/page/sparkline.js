@@ -16,8 +16,13 @@ const minutes = {};
 
 /** Read the last hour of every ticker, and append what comes. */
 export function startSparklines() {
-  on(["tickers", "changed"], () => state.tickers?.forEach(({ key, last }) => last !== null && read(key)));
-  document.addEventListener("visibilitychange", () => !document.hidden && Object.keys(minutes).forEach(read));
+  on(["tickers", "changed"], () =>
+    state.tickers?.forEach(({ key, last }) => last !== null && read(key)),
+  );
+  document.addEventListener(
+    "visibilitychange",
+    () => !document.hidden && Object.keys(minutes).forEach(read),
+  );
   on(["prices"], append);
 }
 
@@ -26,7 +31,9 @@ async function read(key) {
   try {
     const parameters = { interval: "1m", from_dt: Math.floor(now() - HOUR), limit: 100 };
     const { items } = await get(address("prices/candles", key, parameters));
-    minutes[key] = new Map(items.map((/** @type {any} */ one) => [one.timestamp, Number(one.close)]));
+    minutes[key] = new Map(
+      items.map((/** @type {any} */ one) => [one.timestamp, Number(one.close)]),
+    );
     document.dispatchEvent(new Event("references"));
   } catch {
     // the line stays as it was
@@ -36,7 +43,8 @@ async function read(key) {
 function append() {
   for (const [key, { timestamp, price }] of Object.entries(state.prices)) {
     minutes[key]?.set(barStart(timestamp, MINUTE), Number(price));
-    for (const start of minutes[key]?.keys() ?? []) if (start < timestamp - HOUR) minutes[key].delete(start);
+    for (const start of minutes[key]?.keys() ?? [])
+      if (start < timestamp - HOUR) minutes[key].delete(start);
   }
 }
 
@@ -44,13 +52,24 @@ function append() {
 export function drawSparkline(svg, key) {
   const start = now() - HOUR;
   const points = [...(minutes[key] ?? [])].filter(([timestamp]) => timestamp >= start);
-  const step = Math.max(MINUTE, state.tickers?.find((one) => one.key === key)?.interval_seconds ?? 0);
+  const step = Math.max(
+    MINUTE,
+    state.tickers?.find((one) => one.key === key)?.interval_seconds ?? 0,
+  );
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", "the last hour");
-  const path = svg.firstElementChild ?? svg.appendChild(document.createElementNS(svg.namespaceURI, "path"));
-  path.setAttribute("d", pathOf(points.sort(([a], [b]) => a - b), start, step));
+  const path =
+    svg.firstElementChild ?? svg.appendChild(document.createElementNS(svg.namespaceURI, "path"));
+  path.setAttribute(
+    "d",
+    pathOf(
+      points.sort(([a], [b]) => a - b),
+      start,
+      step,
+    ),
+  );
 }
 
 /** @param {[number, number][]} points @param {number} start @param {number} step */

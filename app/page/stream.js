@@ -25,7 +25,8 @@ export function startStream() {
   addEventListener("pagehide", () => close(0));
   everySecond(() => {
     if (source === null && now() >= reopenAt) open();
-    if (now() >= pollAt && (state.stream !== "open" || isOverdue())) poll();
+    const isLost = state.stream !== "open" || state.lostSince !== null;
+    if (now() >= pollAt && (isLost || isOverdue())) poll();
   });
 }
 

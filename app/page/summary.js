@@ -32,20 +32,36 @@ function draw() {
   document.title = shown ? `${price(shown.price)} ${shortName(state.ticker)}` : "Price collector";
 }
 
-/** @returns {[string, string, string]} a state, a few words, and a sentence if something is wrong */
+/**
+ * @returns {[string, string, string]} a state, a few words, and a sentence if something is wrong
+ */
 function judge() {
-  if (state.lostSince !== null) return ["disconnected", "disconnected", lostSentence(state.lostSince)];
-  if (state.trouble) return ["error", "trouble", `The server has trouble: ${state.trouble}. Trying again by itself.`];
+  if (state.lostSince !== null)
+    return ["disconnected", "disconnected", lostSentence(state.lostSince)];
+  if (state.trouble)
+    return [
+      "error",
+      "trouble",
+      `The server has trouble: ${state.trouble}. Trying again by itself.`,
+    ];
   if (state.tickers === null) return ["loading", "Asking the server …", ""];
   const active = state.tickers.filter((ticker) => ticker.active);
   if (unknownTicker()) return ["unknown", "unknown ticker", " "];
   if (!active.some((ticker) => ticker.last !== null || state.prices[ticker.key])) {
-    return ["empty", "starting", "No price is stored yet. The first one comes with the next full interval, a minute unless set otherwise."];
+    return [
+      "empty",
+      "starting",
+      "No price is stored yet. The first one comes with the next full interval.",
+    ];
   }
   const stale = active.filter(isStale);
   if (stale.length) {
     const named = stale.map((ticker) => shortName(ticker.key)).join(", ");
-    return ["stale", `${named} ${stale.length > 1 ? "are" : "is"} stale`, `${named}: ${staleSentence(stale[0])}`];
+    return [
+      "stale",
+      `${named} ${stale.length > 1 ? "are" : "is"} stale`,
+      `${named}: ${staleSentence(stale[0])}`,
+    ];
   }
   return ["collecting", `collecting · ${nextWords(active)}`, ""];
 }
@@ -70,7 +86,8 @@ function drawUnknown(notice) {
     element("a", { href: addressWith({ ticker: key }) }, shortName(key)),
   ]);
   notice.hidden = false;
-  if (notice.dataset.ticker === state.ticker && notice.childElementCount === links.length / 2) return;
+  if (notice.dataset.ticker === state.ticker && notice.childElementCount === links.length / 2)
+    return;
   notice.dataset.ticker = state.ticker;
   notice.replaceChildren(`There is no ticker ${shortName(state.ticker)} here. Recorded:`, ...links);
 }

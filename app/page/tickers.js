@@ -18,8 +18,13 @@ export async function startTickers() {
 async function readTickers() {
   try {
     const { items } = await get("/api/v1/tickers");
-    const tickers = items.map((/** @type {any} */ one) => ({ ...one, key: `${one.exchange}:${one.ticker}` }));
-    tickers.sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.active) - Number(a.active));
+    const tickers = items.map((/** @type {any} */ one) => ({
+      ...one,
+      key: `${one.exchange}:${one.ticker}`,
+    }));
+    tickers.sort(
+      (/** @type {any} */ a, /** @type {any} */ b) => Number(b.active) - Number(a.active),
+    );
     if (essence(tickers) !== essence(state.tickers)) set({ tickers });
     if (!state.ticker && tickers.length) set({ ticker: tickers[0].key });
   } catch {
@@ -27,9 +32,14 @@ async function readTickers() {
   }
 }
 
-/** What others draw anew for; the number of rows and the last one change all the time. @param {any[] | null} tickers */
+/**
+ * What others draw anew for; the number of rows and the last one change all the time.
+ * @param {any[] | null} tickers
+ */
 function essence(tickers) {
-  return JSON.stringify(tickers?.map(({ last, rows, ...rest }) => ({ ...rest, hasPrice: last !== null })));
+  return JSON.stringify(
+    tickers?.map(({ last, rows, ...rest }) => ({ ...rest, hasPrice: last !== null })),
+  );
 }
 
 function waitSeconds() {
@@ -46,5 +56,7 @@ export function keysWithPrice() {
 /** The ticker that the address names, if the server does not know it. */
 export function unknownTicker() {
   const { ticker, tickers } = state;
-  return ticker && tickers?.length && !tickers.some((one) => one.key === fullKey(ticker)) ? ticker : "";
+  return ticker && tickers?.length && !tickers.some((one) => one.key === fullKey(ticker))
+    ? ticker
+    : "";
 }

@@ -33,7 +33,15 @@
 
 /** @typedef {{from: number, to: number, missing: number, reason: string}} Gap */
 /** @typedef {{from: number, to: number}} View  UNIX seconds, the range on the screen */
-/** @typedef {{timestamp: number, expected: number, live: number, backfilled: number, imported: number, missing: number}} CoverageItem */
+/**
+ * @typedef {object} CoverageItem  the slots of a day or an hour
+ * @property {number} timestamp
+ * @property {number} expected
+ * @property {number} live
+ * @property {number} backfilled
+ * @property {number} imported
+ * @property {number} missing
+ */
 
 /**
  * @typedef {object} State
