@@ -75,7 +75,7 @@ async def _send_in_time(send: Send, chunk: bytes) -> None:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # a page of an import is long, and is sent at once
 def encode_news(news: News | Reset, keys: frozenset[TickerKey]) -> bytes:
     """Encode news as events; readers of the same tickers share the bytes."""
     if isinstance(news, Reset):
