@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from app.core.settings import Settings
 from tests.acceptance.page.service import History, Service, running_service, store_history
-from tests.acceptance.page.tab import Tab, open_tab, running_browser
+from tests.acceptance.page.tab import DESKTOP, Tab, open_tab, running_browser
 from tests.conftest import Servers
 from tests.database_pool import DatabasePool
 
@@ -63,6 +63,6 @@ def history(recorded: Recorded) -> History:
 async def tab(browser: Browser, service: Service) -> AsyncIterator[Tab]:
     """A tab on a desktop that may not complain; the service has every price until now."""
     await service.catch_up()
-    async with open_tab(browser, service.url, viewport={"width": 1280, "height": 900}) as opened:
+    async with open_tab(browser, service.url, **DESKTOP) as opened:
         yield opened
     assert opened.complaints == []

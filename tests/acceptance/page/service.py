@@ -25,11 +25,11 @@ HOUR = 3600
 DAY = 86400
 DAYS_OF_HISTORY = 340
 DAYS_BY_MINUTE = 30
-DAYS_OF_OTHER_TICKER = 3
+DAYS_OF_OTHER_TICKER = 8
 GAP_REASON = "chart_too_coarse"
 _INSERT = """
-INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
-SELECT 'deribit', $1, slot, price, slot * 1000000, $2
+INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source, created_at)
+SELECT 'deribit', $1, slot, price, slot * 1000000, $2, to_timestamp(slot)
 FROM unnest($3::bigint[], $4::numeric[]) AS rows (slot, price)
 ON CONFLICT DO NOTHING
 """

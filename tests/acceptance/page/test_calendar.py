@@ -1,0 +1,90 @@
+"""The calendar in a real browser: its cells are the API's numbers, and open by keyboard."""
+
+import pytest
+
+from tests.acceptance.page.chart_probe import view_of
+from tests.acceptance.page.service import DAY, HOUR, MINUTE, History, Service
+from tests.acceptance.page.tab import Tab
+from tests.api.client import open_api_client
+
+pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
+
+CELLS = """
+selector => Object.fromEntries([...document.querySelectorAll(selector)]
+  .map(cell => [cell.dataset.at, cell.dataset.state]))
+"""
+
+
+async def _states(service: Service, first: int, stop: int, by: str) -> dict[str, str]:
+    """Return the state of each day or hour as the API counts it."""
+    query = f"ticker=btc_usd&from_dt={first}&to_dt={stop - 1}&by={by}"
+    async with open_api_client(service.url) as api:
+        items = (await api.get(f"/api/v1/coverage?{query}")).json()["items"]
+    return {str(item["timestamp"]): _state(item) for item in items}
+
+
+def _state(item: dict[str, int]) -> str:
+    if not item["expected"]:
+        return "none"
+    if item["missing"]:
+        return "missing"
+    return "repaired" if item["backfilled"] else "whole"
+
+
+async def _cells(tab: Tab, selector: str) -> dict[str, str]:
+    cells: dict[str, str] = await tab.page.evaluate(CELLS, selector)
+    return {at: state for at, state in cells.items() if state != "future"}
+
+
+async def test_cells_equal_the_coverage(tab: Tab, service: Service, history: History) -> None:
+    await tab.show("?ticker=btc_usd")
+    cells = await _cells(tab, "#calendar .cell")
+    first, last = min(map(int, cells)), max(map(int, cells))
+    assert (len(cells), last) == ((last - first) // DAY + 1, history.now // DAY * DAY)
+    counted = await _states(service, first, last + DAY, "day")
+    assert cells == {at: counted.get(at, "none") for at in cells}
+    assert set(counted.values()) == {"whole", "repaired", "missing"}
+    assert cells[str(history.lost_days.start)] == "missing"
+
+
+async def test_click_on_a_day_shows_it_in_the_chart(
+    tab: Tab, service: Service, history: History
+) -> None:
+    day = history.repaired_hour.start
+    await tab.show("?ticker=btc_usd")
+    await tab.page.click(f"#calendar .cell[data-at='{day}']")
+    await tab.page.wait_for_selector("#hours .cell")
+    assert await _cells(tab, "#hours .cell") == await _states(service, day, day + DAY, "hour")
+    await tab.until(f"document.querySelector('#chart-call code').textContent.includes('{day}')")
+    view = await view_of(tab)
+    assert (view.first, view.stop) == (day, day + DAY)
+    await tab.page.click(f"#hours .cell[data-at='{day}']")
+    await tab.page.wait_for_selector("#hour .cell")
+    assert await tab.page.locator("#hour .cell[data-state=repaired]").count() == HOUR // MINUTE
+
+
+async def test_keyboard_reaches_and_opens_cells(tab: Tab) -> None:
+    await tab.show("?ticker=btc_usd")
+    await tab.page.focus("#chart-keys ~ .under summary >> nth=-1")
+    for _ in range(20):
+        await tab.page.keyboard.press("Tab")
+        if await tab.page.evaluate("document.activeElement.matches('#calendar .cell')"):
+            break
+    today = int(await _focused(tab))
+    for key, step in (("ArrowLeft", -7), ("ArrowUp", -1), ("PageUp", -28), ("ArrowRight", 7)):
+        await tab.page.keyboard.press(key)
+        assert int(await _focused(tab)) - today == step * DAY
+        today = int(await _focused(tab))
+    await tab.page.keyboard.press("Enter")
+    await tab.page.wait_for_selector("#hours .cell")
+    await tab.page.focus("#hours .cell[tabindex='0']")
+    await tab.page.keyboard.press("ArrowRight")
+    assert int(await _focused(tab)) == today + HOUR
+    await tab.page.keyboard.press("Enter")
+    await tab.page.wait_for_selector("#hour .cell")
+    assert await tab.violations() == []
+
+
+async def _focused(tab: Tab) -> str:
+    at: str = await tab.page.evaluate("document.activeElement.dataset.at ?? ''")
+    return at

@@ -1,0 +1,141 @@
+"""The chart in a real browser: every range and kind, zoom and pan, gaps, and how fast it is."""
+
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.async_api import Response
+
+from tests.acceptance.page.chart_probe import count_pixels, plot_box, point_at, view_of
+from tests.acceptance.page.service import DAY, HOUR, History
+from tests.acceptance.page.tab import Tab
+
+pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
+
+SECONDS = {"1h": HOUR, "6h": 6 * HOUR, "1d": DAY, "1w": 7 * DAY, "1m": 30 * DAY, "1y": 365 * DAY}
+MIN_PIXELS = 60
+ROOM_RIGHT = 1.02
+LOADS = 4
+COLOURS = {"candles": ("--rise", "--fall"), "line": ("--accent",)}
+
+
+def candles_of(response: Response) -> dict[str, str]:
+    """Return the parameters of a request for candles."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(response.url).query).items()}
+
+
+def asks_for_candles(response: Response) -> bool:
+    return "/prices/candles?" in response.url and response.ok
+
+
+@pytest.mark.parametrize("kind", ["candles", "line"])
+async def test_every_range_draws(tab: Tab, kind: str) -> None:
+    await tab.show("?ticker=btc_usd&range=1d")
+    await tab.page.click(f"#kinds button[value={kind}]")
+    for name in [*SECONDS, "all"]:
+        async with tab.page.expect_response(asks_for_candles):
+            await tab.page.click(f"#ranges button[value='{name}']")
+        await tab.until(f"location.search.includes('range={name}&kind={kind}')")
+        seconds = SECONDS.get(name, 0)
+        await tab.until(_names_a_view_of(seconds))
+        await tab.state("chart-section", "ready")
+        for token in COLOURS[kind]:
+            assert await count_pixels(tab, token) > MIN_PIXELS, (name, token)
+
+
+def _names_a_view_of(seconds: int) -> str:
+    """Return the condition that the chart's API call spans so many seconds; of 0, any."""
+    width = (
+        "(([, a, b]) => b - a)(document.querySelector('#chart-call code').textContent"
+        ".match(/from_dt=(\\d+)&to_dt=(\\d+)/))"
+    )
+    return f"Math.abs({width} / {seconds * ROOM_RIGHT} - 1) < 0.03" if seconds else f"{width} > 0"
+
+
+async def test_tickers_are_compared_as_per_cent(tab: Tab) -> None:
+    await tab.show("?ticker=btc_usd&range=1d")
+    await tab.page.click("#compare summary")
+    await tab.page.check("#compare-list input")
+    await tab.until("document.getElementById('legend').textContent.includes('eth_usd')")
+    await tab.until("document.getElementById('chart-section').dataset.state === 'ready'")
+    assert "compare=eth_usd" in tab.page.url
+    assert await count_pixels(tab, "--accent") > MIN_PIXELS
+    assert await count_pixels(tab, "--repaired") > MIN_PIXELS
+
+
+async def test_zooming_in_loads_finer_candles(tab: Tab) -> None:
+    await tab.show("?ticker=btc_usd&range=1w")
+    before, box = await view_of(tab), await plot_box(tab)
+    await tab.page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2)
+    async with tab.page.expect_response(asks_for_finer_candles):
+        for _ in range(30):
+            await tab.page.mouse.wheel(0, -240)
+    await tab.until("document.getElementById('chart-words').textContent.includes('bars of 5m')")
+    after = await view_of(tab)
+    assert (before.interval, after.interval) == ("30m", "5m")
+    assert after.seconds < before.seconds / 4
+    assert "range=20" in tab.page.url, "the address names the range that was chosen by hand"
+
+
+def asks_for_finer_candles(response: Response) -> bool:
+    return asks_for_candles(response) and candles_of(response)["interval"] == "5m"
+
+
+async def test_panning_to_the_left_loads_older_candles(tab: Tab) -> None:
+    await tab.show("?ticker=btc_usd&range=1d")
+    before, box = await view_of(tab), await plot_box(tab)
+    middle = box["y"] + box["height"] / 2
+    async with tab.page.expect_response(asks_for_candles) as loading:
+        for _ in range(3):
+            await tab.page.mouse.move(box["x"] + 20, middle)
+            await tab.page.mouse.down()
+            await tab.page.mouse.move(box["x"] + box["width"] - 20, middle, steps=8)
+            await tab.page.mouse.up()
+    assert int(candles_of(await loading.value)["from_dt"]) < before.first - DAY
+    await tab.until(f"new URL(location).searchParams.get('range') < '{_iso(before.first - DAY)}'")
+    await tab.state("chart-section", "ready")
+    assert await count_pixels(tab, "--fall") > MIN_PIXELS
+
+
+def _iso(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+@pytest.mark.parametrize("kind", ["candles", "line"])
+async def test_removed_hour_is_a_gap_with_its_reason(tab: Tab, history: History, kind: str) -> None:
+    await tab.show(f"?ticker=btc_usd&range=1d&kind={kind}")
+    removed = history.removed_hour
+    await tab.page.mouse.move(*await point_at(tab, (removed.start + removed.stop) / 2))
+    await tab.until("document.getElementById('legend').dataset.gap === 'true'")
+    said = await tab.text("#legend")
+    for words in (_clock(removed.start), _clock(removed[-1]), "60 minutes missing", "too coarse"):
+        assert words in said
+    assert not await _has_bars_between(tab, removed.start, removed.stop)
+    assert await _has_bars_between(tab, removed.start - HOUR, removed.start)
+    await tab.page.mouse.move(*await point_at(tab, removed.start - HOUR))
+    await tab.until("document.getElementById('legend').dataset.gap === 'false'")
+
+
+def _clock(seconds: int) -> str:
+    return time.strftime("%H:%M", time.gmtime(seconds))
+
+
+async def _has_bars_between(tab: Tab, first: int, stop: int) -> bool:
+    """Return whether a part of the chart holds a colour of bars or lines."""
+    box = await plot_box(tab)
+    left, right = [(await point_at(tab, at))[0] - box["x"] for at in (first, stop)]
+    tokens = ("--rise", "--accent")
+    counts = [await count_pixels(tab, token, left + 4, right - 4) for token in tokens]
+    return sum(counts) > 0
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("1d", 1.0), ("1y", 2.0)])
+async def test_chart_is_drawn_soon(tab: Tab, name: str, seconds: float) -> None:
+    """The best of several loads, as other processes may use the machine."""
+    taken = []
+    for _ in range(LOADS):
+        began = time.monotonic()
+        await tab.goto(f"?ticker=btc_usd&range={name}")
+        await tab.state("chart-section", "ready")
+        taken.append(time.monotonic() - began)
+    assert min(taken) < seconds, taken
