@@ -13,7 +13,7 @@ import structlog
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from app.domain.price_stream import NewRow, News, Reset, StreamPosition
+from app.domain.price_stream import NewRow, NewRows, Reset, StreamPosition
 from app.domain.prices import Source, TickerKey
 from app.services.price_stream import PriceStream, Subscription
 
@@ -22,7 +22,7 @@ HEARTBEAT = b": heartbeat\n\n"
 SEND_SECONDS = 10.0
 """A reader that takes nothing for so long is too slow."""
 CLOSING_SECONDS = 10.0
-"""It has so long to take the reason."""
+"""How long a slow reader has to take the event `closing`."""
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 log = structlog.get_logger(__name__)
@@ -76,13 +76,13 @@ async def _send_in_time(send: Send, chunk: bytes) -> None:
 
 
 @lru_cache(maxsize=8)  # a page of an import is long, and is sent at once
-def encode_news(news: News | Reset, keys: frozenset[TickerKey]) -> bytes:
+def encode_news(news: NewRows | Reset, keys: frozenset[TickerKey]) -> bytes:
     """Encode news as events; readers of the same tickers share the bytes."""
     if isinstance(news, Reset):
         return _encode_reset(news)
-    told = news.of(keys)
-    if told:
-        return b"".join(_encode_row(row, position) for row, position in told)
+    rows = news.rows_of(keys)
+    if rows:
+        return b"".join(_encode_row(row, position) for row, position in rows)
     # no event, but the browser keeps the position
     return b": heartbeat\nid: %b\n\n" % news.end.encode().encode()
 

@@ -6,17 +6,17 @@ from pydantic import BaseModel, Field
 
 
 class CheckOut(BaseModel):
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     status: Literal["ok", "failing"] = Field(examples=["ok"])
     detail: str = Field(examples=["answers"])
 
 
 class HealthOut(BaseModel):
-    """Whether something works, and what was looked at."""
+    """Whether something works, and what was checked."""
 
     status: Literal["ok", "failing"] = Field(examples=["ok"])
-    checks: dict[str, CheckOut] = Field(description="By name; empty where nothing was looked at.")
+    checks: dict[str, CheckOut] = Field(description="By name; empty where nothing was checked.")
 
 
 class TickerStatusOut(BaseModel):
@@ -57,7 +57,7 @@ class ExchangeStatusOut(BaseModel):
 
     exchange: str = Field(examples=["deribit"])
     answer_milliseconds: float | None = Field(
-        description="Its fastest answer of the last tick; null if none came in two intervals.",
+        description="Its fastest answer of the last tick; null if its last tick got no answer.",
         examples=[84.2],
     )
 

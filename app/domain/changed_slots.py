@@ -20,4 +20,7 @@ class Change(NamedTuple):
         return self.key == key and self.first <= last and first <= self.last
 
 
+CHANGES_RETENTION_SECONDS: Final = 3600
+"""Changes stay noted for so long after their transaction."""
+
 EVERYTHING: Final = Change(None, Slot(0), Slot(0))

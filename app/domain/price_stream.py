@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
+from app.domain.changed_slots import CHANGES_RETENTION_SECONDS
 from app.domain.prices import MAX_SECOND, MIN_SECOND, Source, TickerKey
 from app.domain.slots import Slot
 
-KEPT_SECONDS: Final = 3600
-"""A position can be resumed for so long."""
 NO_POSITION: Final = "no position"
 MAX_POSITION_CHARACTERS: Final = 8_000
 SNAPSHOT_PATTERN: Final = re.compile(
@@ -21,48 +20,50 @@ SNAPSHOT_PATTERN: Final = re.compile(
 
 
 class PartOfBatch(NamedTuple):
-    """The last row that was told of a batch: the rows that `visible` shows and the position not."""
+    """The last row that was sent of the batch that ends with a snapshot."""
 
-    visible: str
+    snapshot: str
     key: TickerKey
     slot: Slot
 
 
 class StreamPosition(NamedTuple):
-    """What a reader was told: all rows that a snapshot of the database shows, and part of a batch.
+    """What a reader was sent: all rows that a snapshot of the database shows, and part of a batch.
 
-    `history` names the database and the timeline that number the snapshot's transactions.
-    `seconds` is the database's clock at the snapshot.
+    `timeline` names the cluster and its timeline, which number the snapshot's transactions.
+    `taken_at` is the database's clock at the snapshot.
     """
 
-    history: str
-    seconds: int
-    visible: str
+    timeline: str
+    taken_at: int
+    snapshot: str
     part: PartOfBatch | None = None
 
-    def reaches(self, later: "StreamPosition") -> bool:
-        """Return whether every row that was added from here to a later position is still known."""
-        is_same_history = self.history == later.history
-        elapsed = later.seconds - self.seconds
+    def can_resume_at(self, later: "StreamPosition") -> bool:
+        """Return whether every row that was added from here to a later position is still noted."""
+        is_same_timeline = self.timeline == later.timeline
+        elapsed = later.taken_at - self.taken_at
         return (
-            is_same_history
-            and 0 <= elapsed <= KEPT_SECONDS
-            and _next_transaction(self.visible) <= _next_transaction(later.visible)
+            is_same_timeline
+            and 0 <= elapsed <= CHANGES_RETENTION_SECONDS
+            and _next_transaction(self.snapshot) <= _next_transaction(later.snapshot)
         )
 
     def end_of_batch(self) -> "StreamPosition | None":
-        """Return the position at the end of a batch that was told in part."""
-        return self.part and self._replace(visible=self.part.visible, part=None)
+        """Return the position at the end of a batch that was sent in part."""
+        return self.part and self._replace(snapshot=self.part.snapshot, part=None)
 
-    def within(self, batch_end: "StreamPosition", key: TickerKey, slot: Slot) -> "StreamPosition":
+    def after_row(
+        self, batch_end: "StreamPosition", key: TickerKey, slot: Slot
+    ) -> "StreamPosition":
         """Return the position after a row of the batch that begins here."""
-        return self._replace(part=PartOfBatch(batch_end.visible, key, slot))
+        return self._replace(part=PartOfBatch(batch_end.snapshot, key, slot))
 
     def encode(self) -> str:
         """Return an opaque text, for an address or a header."""
-        values = [self.history, self.seconds, self.visible]
+        values = [self.timeline, self.taken_at, self.snapshot]
         if self.part:
-            values += [self.part.visible, *self.part.key, self.part.slot]
+            values += [self.part.snapshot, *self.part.key, self.part.slot]
         text = json.dumps(values, separators=(",", ":"))
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -75,12 +76,12 @@ class StreamPosition(NamedTuple):
         """
         values = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         match values:
-            case [str(history), int(seconds), str(visible)]:
+            case [str(timeline), int(taken_at), str(snapshot)]:
                 part = None
             case [
-                str(history),
-                int(seconds),
-                str(visible),
+                str(timeline),
+                int(taken_at),
+                str(snapshot),
                 str(end),
                 str(name),
                 str(ticker),
@@ -92,8 +93,8 @@ class StreamPosition(NamedTuple):
                     raise ValueError(NO_POSITION)
             case _:
                 raise ValueError(NO_POSITION)
-        _require_snapshot(visible)
-        return cls(history, seconds, visible, part)
+        _require_snapshot(snapshot)
+        return cls(timeline, taken_at, snapshot, part)
 
 
 class NewRow(NamedTuple):
@@ -106,7 +107,7 @@ class NewRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class News:
+class NewRows:
     """Rows that were added after a position, in the order of their ticker and slot.
 
     `end` is the position after the last row that was read, `batch_end` that of the whole batch.
@@ -122,10 +123,10 @@ class News:
         """Return whether rows of the batch are left."""
         return self.end.part is not None
 
-    def of(self, keys: frozenset[TickerKey]) -> list[tuple[NewRow, StreamPosition]]:
+    def rows_of(self, keys: frozenset[TickerKey]) -> list[tuple[NewRow, StreamPosition]]:
         """Return the rows of some tickers, each with the position after it."""
         rows = [row for row in self.rows if row.key in keys]
-        positions = [self.start.within(self.batch_end, row.key, row.slot) for row in rows[:-1]]
+        positions = [self.start.after_row(self.batch_end, row.key, row.slot) for row in rows[:-1]]
         return list(zip(rows, [*positions, self.end], strict=False))
 
 
@@ -140,8 +141,8 @@ class Reset:
     end: StreamPosition
 
 
-def _next_transaction(visible: str) -> int:
-    return int(visible.split(":")[1])
+def _next_transaction(snapshot: str) -> int:
+    return int(snapshot.split(":")[1])
 
 
 def _require_snapshot(text: str) -> None:

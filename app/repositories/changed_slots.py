@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.changed_slots import EVERYTHING, Change
+from app.domain.changed_slots import CHANGES_RETENTION_SECONDS, EVERYTHING, Change
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState
@@ -18,9 +18,7 @@ from app.repositories import ticker_states
 
 CHANNEL = "price_changes"
 """Notified by every transaction that changes prices."""
-KEPT_SECONDS = 3600
-"""Changes are kept for so long after their transaction."""
-SAFE_SECONDS = KEPT_SECONDS / 2
+SAFE_SECONDS = CHANGES_RETENTION_SECONDS / 2
 """A reader with an older snapshot, by the database's clock, takes everything as changed."""
 
 _SNAPSHOT = """
@@ -96,11 +94,11 @@ async def read_since(connection: RawConnection, snapshot: Snapshot) -> ChangesSi
 
 
 async def prune(session: AsyncSession) -> None:
-    """Delete the changes of transactions that have been over for `KEPT_SECONDS`.
+    """Delete the changes of transactions that have been over for `CHANGES_RETENTION_SECONDS`.
 
     The newest of them stay: they tell that the transactions before them were over.
     """
-    await session.execute(_PRUNE, {"seconds": KEPT_SECONDS})
+    await session.execute(_PRUNE, {"seconds": CHANGES_RETENTION_SECONDS})
 
 
 def _change(first: int, last: int, exchange: str | None, ticker: str | None) -> Change:

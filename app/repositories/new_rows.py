@@ -7,7 +7,7 @@ was not at a position is news, however late its transaction was committed.
 from collections.abc import Sequence
 from typing import Any
 
-from app.domain.price_stream import NewRow, News, Reset, StreamPosition
+from app.domain.price_stream import NewRow, NewRows, Reset, StreamPosition
 from app.domain.prices import MIN_SECOND, TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import RawConnection
@@ -21,7 +21,7 @@ _POSITION = """
 """
 _CURRENT = f"SELECT {_POSITION}"
 # A page ends with a note's last slot, so that only the notes of a page are unpacked and sorted.
-# A slot of the batch that a later transaction added again is told with that one's batch.
+# A slot of the batch that a later transaction added again is sent with that one's batch.
 _NEWS = f"""
     WITH unseen AS MATERIALIZED (
         SELECT exchange, ticker, first_slot, last_slot, added_slots,
@@ -92,7 +92,7 @@ async def read_news(
     limit: int,
     *,
     until: StreamPosition | None = None,
-) -> News | Reset:
+) -> NewRows | Reset:
     """Read the rows that were added after a position, until another position or until now.
 
     About `limit` rows of them: those of the last note are all read. A position within a batch is
@@ -102,19 +102,21 @@ async def read_news(
     part = start.part
     offset = (*part.key, part.slot) if part else _BEFORE_ALL
     rows = await connection.fetch(
-        _NEWS, start.visible, until and until.visible, *_columns(keys), *offset, limit
+        _NEWS, start.snapshot, until and until.snapshot, *_columns(keys), *offset, limit
     )
     current = StreamPosition(*rows[0][:3])
     was_emptied = rows[0][3]
-    if was_emptied or not start.reaches(current):
+    if was_emptied or not start.can_resume_at(current):
         return await _read_ranges(connection, keys)
     batch_end = until or current
-    end = batch_end if rows[0][4] is None else start.within(batch_end, *_row_id(rows[0][4:7]))
-    return News(start, end, batch_end, [_new_row(row[7:]) for row in rows if row[10] is not None])
+    end = batch_end if rows[0][4] is None else start.after_row(batch_end, *_row_id(rows[0][4:7]))
+    return NewRows(
+        start, end, batch_end, [_new_row(row[7:]) for row in rows if row[10] is not None]
+    )
 
 
 async def _read_ranges(connection: RawConnection, keys: Sequence[TickerKey]) -> Reset:
-    """Return what must be read again, and the position from which on all is told."""
+    """Return what must be read again, and the position from which on all is sent."""
     rows = await connection.fetch(_RANGES, *_columns(keys))
     ranges = {
         TickerKey(exchange, ticker): (Slot(first), Slot(last))

@@ -192,7 +192,7 @@ def _aged(position: str, seconds: int) -> str:
     from app.domain.price_stream import StreamPosition  # noqa: PLC0415  # only here
 
     parsed = StreamPosition.decode(position)
-    return parsed._replace(seconds=parsed.seconds - seconds).encode()
+    return parsed._replace(taken_at=parsed.taken_at - seconds).encode()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.price_stream import KEPT_SECONDS, NewRow, News, PartOfBatch, StreamPosition
+from app.domain.changed_slots import CHANGES_RETENTION_SECONDS
+from app.domain.price_stream import NewRow, NewRows, PartOfBatch, StreamPosition
 from app.domain.prices import Source, TickerKey
 from app.domain.slots import Slot
 
@@ -36,7 +37,7 @@ def test_the_text_needs_no_escaping_in_an_address_or_a_header() -> None:
 
 
 @pytest.mark.parametrize(
-    "visible",
+    "snapshot",
     [
         "",
         "740:745",
@@ -51,10 +52,10 @@ def test_the_text_needs_no_escaping_in_an_address_or_a_header() -> None:
         " 740:745:",
     ],
 )
-def test_what_postgresql_would_refuse_as_a_snapshot_is_no_position(visible: str) -> None:
+def test_what_postgresql_would_refuse_as_a_snapshot_is_no_position(snapshot: str) -> None:
     with pytest.raises(ValueError, match="no position"):
-        StreamPosition.decode(START._replace(visible=visible).encode())
-    inner = PartOfBatch(visible, BTC, Slot(60))
+        StreamPosition.decode(START._replace(snapshot=snapshot).encode())
+    inner = PartOfBatch(snapshot, BTC, Slot(60))
     with pytest.raises(ValueError, match="no position"):
         StreamPosition.decode(START._replace(part=inner).encode())
 
@@ -66,25 +67,27 @@ def test_any_other_text_is_no_position(text: str) -> None:
 
 
 def test_a_position_reaches_an_hour_of_the_same_history() -> None:
-    def later(seconds: int, history: str = "7504-1", visible: str = "746:746:") -> StreamPosition:
-        return StreamPosition(history, START.seconds + seconds, visible)
+    def later(seconds: int, timeline: str = "7504-1", snapshot: str = "746:746:") -> StreamPosition:
+        return StreamPosition(timeline, START.taken_at + seconds, snapshot)
 
-    assert START.reaches(later(0))
-    assert START.reaches(later(KEPT_SECONDS))
-    assert not START.reaches(later(KEPT_SECONDS + 1))
-    assert not START.reaches(later(-1)), "the clock was set back"
-    assert not START.reaches(later(60, history="7504-2")), "another timeline"
-    assert not START.reaches(later(60, visible="700:744:")), "a restore took transactions back"
+    assert START.can_resume_at(later(0))
+    assert START.can_resume_at(later(CHANGES_RETENTION_SECONDS))
+    assert not START.can_resume_at(later(CHANGES_RETENTION_SECONDS + 1))
+    assert not START.can_resume_at(later(-1)), "the clock was set back"
+    assert not START.can_resume_at(later(60, timeline="7504-2")), "another timeline"
+    assert not START.can_resume_at(later(60, snapshot="700:744:")), (
+        "a restore took transactions back"
+    )
 
 
 def test_each_row_of_news_has_the_position_from_which_the_rest_is_told() -> None:
     rows = [_row(BTC, 60), _row(BTC, 120), _row(ETH, 60)]
-    news = News(START, NOW, NOW, rows)
-    told = news.of(frozenset({BTC, ETH}))
+    news = NewRows(START, NOW, NOW, rows)
+    told = news.rows_of(frozenset({BTC, ETH}))
     assert [row for row, _ in told] == rows
     first, second, last = (position for _, position in told)
-    assert first.part == PartOfBatch(NOW.visible, BTC, Slot(60))
-    assert second.part == PartOfBatch(NOW.visible, BTC, Slot(120))
+    assert first.part == PartOfBatch(NOW.snapshot, BTC, Slot(60))
+    assert second.part == PartOfBatch(NOW.snapshot, BTC, Slot(120))
     assert last == NOW
-    assert news.of(frozenset({BTC}))[-1] == (rows[1], NOW), "the rest is of other tickers"
-    assert news.of(frozenset()) == []
+    assert news.rows_of(frozenset({BTC}))[-1] == (rows[1], NOW), "the rest is of other tickers"
+    assert news.rows_of(frozenset()) == []

@@ -54,7 +54,7 @@ PERIOD_QUERY = re.compile(
 RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
-class Answer(NamedTuple):
+class EncodedResponse(NamedTuple):
     """A body and all of its headers but the request's id."""
 
     body: bytes
@@ -68,7 +68,7 @@ class Answer(NamedTuple):
         return cls(body, tuple((name.lower().encode(), value.encode()) for name, value in items))
 
 
-Handler: TypeAlias = Callable[[Scope], Awaitable[Answer | None]]
+Handler: TypeAlias = Callable[[Scope], Awaitable[EncodedResponse | None]]
 
 
 class CachedResponse(NamedTuple):
@@ -76,7 +76,7 @@ class CachedResponse(NamedTuple):
 
     price: Price
     second: int
-    answer: Answer
+    answer: EncodedResponse
 
 
 class FastPathHandlers:
@@ -94,8 +94,8 @@ class FastPathHandlers:
             HISTORY_PATH: partial(self._page, _parse_history_query),
         }
 
-    async def _latest(self, scope: Scope) -> Answer | None:
-        """Answer with the newest price of a configured ticker."""
+    async def _latest(self, scope: Scope) -> EncodedResponse | None:
+        """EncodedResponse with the newest price of a configured ticker."""
         key = _parse_latest_query(scope["query_string"])
         if key not in self._configured:
             return None
@@ -111,14 +111,14 @@ class FastPathHandlers:
             latest = LatestPrice.at(price, second, self._interval_seconds)
             body = encode_latest(latest)
             headers = {"Cache-Control": REVALIDATE, "ETag": weak_etag(body)}
-            answer = Answer.create(body, headers)
+            answer = EncodedResponse.create(body, headers)
             cached = self._responses[key] = CachedResponse(price, second, answer)
         return cached.answer
 
     async def _page(
         self, parse_query: Callable[[bytes], PriceList | None], scope: Scope
-    ) -> Answer | None:
-        """Answer with a page of prices."""
+    ) -> EncodedResponse | None:
+        """EncodedResponse with a page of prices."""
         price_list = parse_query(scope["query_string"])
         if price_list is None or _accepts_gzip(scope):
             return None
@@ -127,7 +127,7 @@ class FastPathHandlers:
                 price_list.key, price_list.time_range, price_list.order, price_list.limit
             )
             if page.count:
-                return Answer.create(*encode_page_response(price_list, page))
+                return EncodedResponse.create(*encode_page_response(price_list, page))
         return None
 
 
@@ -140,7 +140,7 @@ class FastPathMiddleware:
         self._request_ids = (f"{prefix}{number:016x}".encode() for number in count_up())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do so."""
+        """EncodedResponse a request, or let the application do so."""
         try:
             answer = await _answer(scope)
         except Exception:
@@ -155,7 +155,7 @@ class FastPathMiddleware:
         await send({"type": "http.response.body", "body": answer.body})
 
 
-async def _answer(scope: Scope) -> Answer | None:
+async def _answer(scope: Scope) -> EncodedResponse | None:
     handlers: FastPathHandlers | None = getattr(scope["app"].state, "fast_path", None)
     if handlers is None or scope.get("method") != "GET":
         return None

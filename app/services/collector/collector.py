@@ -232,7 +232,7 @@ def _fastest_answers(ticks: Sequence[TickerTick]) -> dict[str, float | None]:
     """
     answers: dict[str, list[float]] = {}
     for tick in ticks:
-        if tick.was_asked:
+        if tick.was_requested:
             answers.setdefault(tick.key.exchange, []).extend(tick.answer_seconds)
     return {exchange: min(seconds, default=None) for exchange, seconds in answers.items()}
 

@@ -55,7 +55,7 @@ class TickerTick:
         self.key = key
         self.stored = 0
         self.failure: AppError | None = None
-        self.was_asked = False
+        self.was_requested = False
         self.answer_seconds: list[float] = []
         self._failing_since: float | None = None
         self._exchange = exchange
@@ -133,12 +133,12 @@ class TickerTick:
         return await context.retrier.call(fetch, ticker=str(self.key))
 
     async def _fetch(self) -> Quote:
-        context, self.was_asked, started_at = self._context, True, monotonic()
+        context, self.was_requested, started_at = self._context, True, monotonic()
         try:
             async with asyncio.timeout(context.timeout_seconds()):
                 quote = await self._exchange.fetch_index_price(self.key.ticker)
         except TimeoutError:
-            raise ExchangeTimeout("no turn, or no answer, before the next tick is due") from None
+            raise ExchangeTimeout("no permit, or no answer, before the next tick is due") from None
         self.answer_seconds.append(monotonic() - started_at)
         if not is_plausible(quote.observed_us, context.database_clock.now_us()):
             raise TimestampRefused(f"the answer is stamped {quote.observed_us} µs since the epoch")

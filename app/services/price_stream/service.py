@@ -9,15 +9,16 @@ from app.core.clocks import boottime_seconds
 from app.core.errors import AppError, TooManyStreams
 from app.core.event_wait import wait_for_event
 from app.core.single_flight import SingleFlight
-from app.domain.price_stream import News, Reset, StreamPosition
+from app.domain.price_stream import NewRows, Reset, StreamPosition
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
 from app.repositories import new_rows
 from app.services.price_stream.subscription import Subscription
 
-HEARTBEAT_SECONDS = 15.0
-SILENCE_SECONDS = 20.0
-"""A reader that got nothing for so long, not even a heartbeat, is told that it still is read."""
+IDLE_READ_SECONDS = 15.0
+"""The pause between two reads without a change; each of them gives a newer position."""
+KEEPALIVE_SECONDS = 20.0
+"""A reader that got nothing for so long gets a comment, so that it does not time out."""
 RETRY_SECONDS = 1.0
 PAGE_ROWS = 1_000
 
@@ -45,11 +46,6 @@ class PriceStream:
         self._advancing = asyncio.Lock()
         self._closing = asyncio.Event()
 
-    @property
-    def open_streams(self) -> int:
-        """Return the number of subscriptions."""
-        return len(self._subscriptions)
-
     @asynccontextmanager
     async def subscribe(
         self, keys: list[TickerKey], after: StreamPosition | None = None
@@ -73,12 +69,12 @@ class PriceStream:
         finally:
             self._subscriptions.remove(subscription)
 
-    async def next_news(self, subscription: Subscription) -> News | Reset | None:
+    async def next_news(self, subscription: Subscription) -> NewRows | Reset | None:
         """Wait for news of a subscription; None if there are none for a while, or at the end."""
         if self._closing.is_set():
             return None
         if subscription.is_following:
-            return await subscription.wait_for_news(SILENCE_SECONDS)
+            return await subscription.wait_for_news(KEEPALIVE_SECONDS)
         try:
             return await self._catch_up(subscription)
         except AppError:
@@ -88,7 +84,7 @@ class PriceStream:
     async def follow_forever(self) -> None:
         """Hand out news when rows changed, and a heartbeat when none did for a while."""
         while True:
-            await wait_for_event(self._changed, HEARTBEAT_SECONDS)
+            await wait_for_event(self._changed, IDLE_READ_SECONDS)
             self._changed.clear()
             if self._subscriptions:
                 with suppress(AppError):  # read again at the next change or heartbeat
@@ -122,17 +118,17 @@ class PriceStream:
             keys = sorted(frozenset().union(*(one.keys for one in self._subscriptions)))
             news = await new_rows.read_news(connection, self._position, keys, PAGE_ROWS)
             # synchronous from here on: a subscription that follows misses nothing
-            if isinstance(news, News) and not news.has_more:
+            if isinstance(news, NewRows) and not news.has_more:
                 self._position = news.end
                 for subscription in self._subscriptions:
                     subscription.offer(news)
             else:
-                self._position = news.batch_end if isinstance(news, News) else news.end
+                self._position = news.batch_end if isinstance(news, NewRows) else news.end
                 for subscription in self._subscriptions:
                     subscription.fall_behind()
             return self._position
 
-    async def _catch_up(self, subscription: Subscription) -> News | Reset | None:
+    async def _catch_up(self, subscription: Subscription) -> NewRows | Reset | None:
         """Read the next rows of a subscription; it follows when none are left."""
         start, until = subscription.position, await self._advance_since(self._clock())
         if start is None or start == until:
@@ -148,6 +144,6 @@ class PriceStream:
 
     async def _read(
         self, start: StreamPosition, keys: tuple[TickerKey, ...], until: StreamPosition
-    ) -> News | Reset:
+    ) -> NewRows | Reset:
         async with self._database.raw_connection() as connection:
             return await new_rows.read_news(connection, start, keys, PAGE_ROWS, until=until)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from app.core.event_wait import wait_for_event
-from app.domain.price_stream import News, StreamPosition
+from app.domain.price_stream import NewRows, StreamPosition
 from app.domain.prices import TickerKey
 
 MAX_QUEUED_NEWS = 100
@@ -23,7 +23,7 @@ class Subscription:
         self.position = position
         self.is_following = False
         self.has_changed = asyncio.Event()
-        self._queue: deque[News] = deque()
+        self._queue: deque[NewRows] = deque()
 
     def follow(self) -> None:
         """Queue the news from now on."""
@@ -35,7 +35,7 @@ class Subscription:
         self._queue.clear()
         self.has_changed.set()
 
-    def offer(self, news: News) -> None:
+    def offer(self, news: NewRows) -> None:
         """Queue news for a reader that follows."""
         if not self.is_following:
             return
@@ -45,7 +45,7 @@ class Subscription:
         self._queue.append(news)
         self.has_changed.set()
 
-    async def wait_for_news(self, seconds: float) -> News | None:
+    async def wait_for_news(self, seconds: float) -> NewRows | None:
         """Take the oldest queued news; None if none come in time, or it fell behind."""
         if not self._queue:
             self.has_changed.clear()
