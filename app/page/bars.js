@@ -3,8 +3,9 @@
 
 import { address, get } from "./api.js";
 import { now } from "./clock.js";
+import { readGaps } from "./gap_reading.js";
 import { INTERVALS, barStart, intervalFor } from "./ranges.js";
-import { state } from "./store.js";
+import { intervalOf, state } from "./store.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
 /** @typedef {import("./types.js").View} View */
@@ -20,8 +21,7 @@ import { state } from "./store.js";
  * @property {number} first  the start of the first bar
  * @property {number} stop  the end of the last bar
  * @property {Line[]} lines
- * @property {import("./types.js").Gap[]} gaps
- * @property {boolean} hasAllGaps
+ * @property {import("./gap_reading.js").Gaps} missing
  */
 
 const MAX_POINTS = 2000;
@@ -42,8 +42,8 @@ export async function readBars(keys, view, pixels, shortest, signal) {
   const parameters = { interval, ...range, limit: MAX_POINTS };
   // what comes meanwhile is added again
   const newest = keys.map((key) => state.prices[key]?.timestamp ?? 0);
-  const [coverage, ...pages] = await Promise.all([
-    get(address("coverage", keys[0], range), signal),
+  const [missing, ...pages] = await Promise.all([
+    readGaps(keys[0], range, intervalOf(keys[0]), signal),
     ...keys.map((key) => get(address("prices/candles", key, parameters), signal)),
   ]);
   const lines = pages.map((page, index) => ({
@@ -57,8 +57,7 @@ export async function readBars(keys, view, pixels, shortest, signal) {
     first,
     stop,
     lines,
-    gaps: coverage.gaps,
-    hasAllGaps: coverage.next === null,
+    missing,
   };
 }
 

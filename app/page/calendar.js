@@ -6,10 +6,9 @@ import { address, get } from "./api.js";
 import { setCall } from "./call.js";
 import { now } from "./clock.js";
 import { cellOf, cellWords } from "./cells.js";
+import { drawCoverageWords } from "./coverage_words.js";
 import { closeDay, openDay } from "./day.js";
-import { byId, element, setNote, setText } from "./dom.js";
-import { count, share } from "./format.js";
-import { mayStillCome } from "./gaps.js";
+import { byId, element, setNote } from "./dom.js";
 import { barStart } from "./ranges.js";
 import { rove } from "./roving.js";
 import { currentTicker, on, state } from "./store.js";
@@ -81,7 +80,7 @@ async function read() {
     ]);
     if (ask !== asked) return;
     draw(days.items, first, stop);
-    drawWords(whole);
+    drawCoverageWords(whole);
     byId("coverage").dataset.state = "ready";
     setNote(byId("coverage-note"), "");
     timer = setTimeout(read, RENEW_MILLISECONDS);
@@ -97,23 +96,6 @@ async function read() {
   const earliest = ticker.first ?? now();
   /** @type {HTMLButtonElement} */ (byId("year-before")).disabled = first <= earliest;
   /** @type {HTMLButtonElement} */ (byId("year-after")).disabled = yearsBack === 0;
-}
-
-/** @param {any} whole  the coverage of the year in view */
-function drawWords({ expected, stored, backfilled, imported, missing, gaps, next }) {
-  const lost = gaps
-    .filter((/** @type {any} */ gap) => !mayStillCome(gap))
-    .reduce((/** @type {number} */ sum, /** @type {any} */ gap) => sum + gap.missing, 0);
-  const parts = [
-    expected
-      ? `${share(stored, expected)} of ${count(expected)} prices`
-      : "Nothing is to be recorded in this year",
-  ];
-  if (backfilled) parts.push(`${count(backfilled)} repaired`);
-  if (imported) parts.push(`${count(imported)} imported`);
-  if (missing > lost) parts.push(`${next ? "up to " : ""}${count(missing - lost)} may still come`);
-  if (lost) parts.push(`${next ? "at least " : ""}${count(lost)} can't be had`);
-  setText(byId("coverage-words"), parts.join(" · "));
 }
 
 /** @param {import("./types.js").CoverageItem[]} items @param {number} first @param {number} stop */

@@ -10,7 +10,7 @@ import { now } from "./clock.js";
 import { byId } from "./dom.js";
 import { Plot } from "./plot.js";
 import { RANGES, barStart } from "./ranges.js";
-import { currentTicker, on, set, state } from "./store.js";
+import { currentTicker, intervalOf, on, set, state } from "./store.js";
 
 /** @typedef {import("./types.js").View} View */
 
@@ -65,7 +65,7 @@ function keys() {
 
 /** The shortest bars that say something, in seconds. */
 function leastStep() {
-  const recorded = currentTicker()?.interval_seconds ?? MINUTE;
+  const recorded = intervalOf(state.ticker);
   return state.kind === "candles" && keys().length === 1 ? PRICES_OF_A_CANDLE * recorded : recorded;
 }
 
@@ -125,7 +125,7 @@ function redraw() {
   const view = state.view;
   if (!bars || !view) return;
   plot.draw({ ...bars, kind: state.kind }, view);
-  plot.marks.set(bars.gaps, currentTicker()?.interval_seconds ?? bars.step);
+  plot.marks.set(bars.missing.gaps, intervalOf(state.ticker));
   showNothing(bars, view, (other) => go({ range: "", view: other }));
   drawChartWords(bars, view);
   drawLegend(bars, null, undefined);

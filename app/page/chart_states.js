@@ -43,7 +43,7 @@ export function showNothing(bars, view, show) {
       "No price is stored yet. The first one comes with the next full interval.",
     );
   const half = (view.to - view.from) / 2;
-  const gap = bars.gaps.find(({ from, to }) => from < view.to && to > view.from);
+  const gap = bars.missing.gaps.find(({ from, to }) => from < view.to && to > view.from);
   const why = gap ? ` It is a gap: ${reasonWords(gap)}.` : "";
   const found = `The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
   const words = `Nothing is stored of ${viewRange(view)}.${why} ${found}`;

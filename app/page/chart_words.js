@@ -9,7 +9,7 @@ import { byId, element, setText } from "./dom.js";
 import { change, counted, dayTime, price, viewRange, zoneName } from "./format.js";
 import { gapSentence } from "./gaps.js";
 import { LINE_LOOKS } from "./series.js";
-import { currentTicker, state } from "./store.js";
+import { intervalOf, state } from "./store.js";
 
 /** @typedef {import("./bars.js").Bars} Bars */
 /** @typedef {import("./types.js").Candle} Candle */
@@ -24,7 +24,7 @@ const MAX_ROWS = 600;
  * @param {import("./types.js").Gap} [gap]
  */
 export function drawLegend(bars, timestamp, gap) {
-  const interval = currentTicker()?.interval_seconds ?? bars.step;
+  const interval = intervalOf(state.ticker);
   const words = bars.lines.map((line, index) => lineWords(bars, line, index, timestamp));
   const legend = byId("legend");
   legend.dataset.gap = String(Boolean(gap));
@@ -60,12 +60,8 @@ function lineWords({ lines, interval }, { key, items }, index, timestamp) {
  */
 export function drawChartWords(bars, view) {
   const shown = bars.lines.map((line) => ({ ...line, items: inView(line.items, view, bars.step) }));
-  const gaps = bars.gaps.filter((gap) => gap.to >= view.from && gap.from < view.to);
-  const missing = gaps.reduce((sum, gap) => sum + missingWithin(gap, view), 0);
   const past = { ...view, to: Math.max(view.from, Math.min(view.to, now())) };
-  const lacks = gaps.length
-    ? `${counted(gaps.length, "gap")}${bars.hasAllGaps ? "" : " at least"}, ${counted(missing, "price")} missing`
-    : "no gap";
+  const lacks = missingWords(bars, view);
   setText(
     byId("chart-words"),
     `${shown.map(rangeWords).join(" · ")} · ${viewRange(past)} · bars of ${bars.interval} · ${lacks}.`,
@@ -82,12 +78,28 @@ export function drawChartWords(bars, view) {
   });
 }
 
-/** @param {import("./types.js").Gap} gap @param {View} view */
+/**
+ * @param {Bars} bars
+ * @param {View} view
+ */
+function missingWords({ missing: { counts, hasAllGaps } }, view) {
+  const gaps = counts.filter((gap) => gap.to >= view.from && gap.from < view.to);
+  const missing = gaps.reduce((sum, gap) => sum + missingWithin(gap, view), 0);
+  if (!missing) return "no gap";
+  const gapWords = hasAllGaps ? counted(gaps.length, "gap") : "many gaps";
+  return `${gapWords}, ${counted(missing, "price")} missing`;
+}
+
+/**
+ * @param {import("./types.js").Gap} gap
+ * @param {View} view
+ */
 function missingWithin({ from, to, missing }, view) {
+  if (from >= view.from && to < view.to) return missing;
   const step = (to - from) / Math.max(1, missing - 1);
-  const first = Math.max(from, view.from);
-  const last = Math.min(to, view.to - 1);
-  return step ? Math.floor((last - from) / step) - Math.ceil((first - from) / step) + 1 : 1;
+  const first = Math.ceil((Math.max(from, view.from) - from) / step);
+  const last = Math.floor((Math.min(to, view.to - 1) - from) / step);
+  return last - first + 1;
 }
 
 /** @param {{key: string, items: Candle[]}} line */

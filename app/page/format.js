@@ -97,6 +97,7 @@ export function dayTime(seconds) {
  * @param {number} to
  */
 export function timeRange(from, to) {
+  if (from === to) return `${dayTime(to)} ${zoneName(to)}`;
   const end = day(from) === day(to) ? time(to) : dayTime(to);
   return `${dayTime(from)} to ${end} ${zoneName(to)}`;
 }

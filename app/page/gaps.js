@@ -18,9 +18,9 @@ const REASONS = {
   before_chart: "older than what the exchange still has",
   beyond_lookback: "older than the scheduled repair looks back; a requested repair asks for it",
   unknown_ticker: "the exchange does not list this ticker",
+  several: "zoom in to read why",
   exchange_not_configured: "its exchange is not configured any more",
 };
-const MAY_STILL_COME = new Set(["pending", "beyond_lookback"]);
 
 /**
  * From when to when, how much, and why.
@@ -35,11 +35,6 @@ export function gapSentence(gap, interval) {
 /** @param {Gap} gap */
 export function reasonWords(gap) {
   return REASONS[gap.reason] ?? gap.reason;
-}
-
-/** @param {Gap} gap */
-export function mayStillCome(gap) {
-  return MAY_STILL_COME.has(gap.reason);
 }
 
 /** Hatches gaps in a pane of the chart, from top to bottom. */

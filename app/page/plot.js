@@ -3,7 +3,7 @@
 
 import { chartOptions } from "./chart_options.js";
 import { GapMarks } from "./gaps.js";
-import { isLine, look, point, points, seriesOptions } from "./series.js";
+import { isLine, look, newestOf, point, points, seriesOptions } from "./series.js";
 import { color, onScheme } from "./theme.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
@@ -155,10 +155,7 @@ export class Plot {
   /** Name the newest price at the axis; of several lines the library names the change. */
   #labelNewest() {
     const { lines } = /** @type {Drawing} */ (this.#drawing);
-    const newest = [...lines[0].items.values()].reduce(
-      (found, one) => (one.timestamp > (found?.timestamp ?? 0) ? one : found),
-      /** @type {any} */ (null),
-    );
+    const newest = newestOf(lines[0].items);
     if (this.#label) this.#series[0].removePriceLine(this.#label);
     const isNamed = newest && lines.length === 1;
     this.#label = isNamed

@@ -2,7 +2,7 @@
 // The prices of an hour, a day and a week before a ticker's newest one; asked for once a minute.
 
 import { address, get } from "./api.js";
-import { on, state } from "./store.js";
+import { intervalOf, on, state } from "./store.js";
 
 export const PERIODS = [
   { name: "1 h", seconds: 3600 },
@@ -46,8 +46,7 @@ async function renew(key) {
  * @param {number} timestamp
  */
 async function read(key, timestamp) {
-  const tolerance =
-    2 * (state.tickers?.find((one) => one.key === key)?.interval_seconds ?? MIN_STEP_SECONDS);
+  const tolerance = 2 * intervalOf(key);
   try {
     const { items } = await get(
       address("prices/period", key, { from_dt: timestamp - tolerance, to_dt: timestamp }),

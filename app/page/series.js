@@ -93,14 +93,29 @@ function priceFormat(drawing) {
 }
 
 /**
- * How many decimals most closes have: a repaired price may have more than the axis has room for.
+ * How many decimals the newest close and most others have; a repaired price may have many more.
  * @param {Drawing} drawing
  */
 function decimals({ lines }) {
   /** @type {number[]} */
   const counts = new Array(MAX_DECIMALS + 1).fill(0);
   for (const { close } of lines.flatMap(({ items }) => [...items.values()])) {
-    counts[Math.min(close.split(".")[1]?.length ?? 0, MAX_DECIMALS)] += 1;
+    counts[decimalsOf(close)] += 1;
   }
-  return counts.lastIndexOf(Math.max(...counts));
+  const usual = counts.lastIndexOf(Math.max(...counts));
+  return Math.max(usual, ...lines.map(({ items }) => decimalsOf(newestOf(items)?.close ?? "")));
+}
+
+/** @param {string} digits */
+function decimalsOf(digits) {
+  return Math.min(digits.split(".")[1]?.length ?? 0, MAX_DECIMALS);
+}
+
+/**
+ * The newest bar of a line.
+ * @param {Map<number, Candle>} items
+ * @returns {Candle | undefined}
+ */
+export function newestOf(items) {
+  return items.get(Math.max(...items.keys()));
 }

@@ -4,7 +4,7 @@
 import { address, get } from "./api.js";
 import { now } from "./clock.js";
 import { barStart } from "./ranges.js";
-import { on, state } from "./store.js";
+import { intervalOf, on, state } from "./store.js";
 
 const HOUR = 3600;
 const MINUTE = 60;
@@ -52,10 +52,7 @@ function append() {
 export function drawSparkline(svg, key) {
   const start = now() - HOUR;
   const points = [...(minutes[key] ?? [])].filter(([timestamp]) => timestamp >= start);
-  const step = Math.max(
-    MINUTE,
-    state.tickers?.find((one) => one.key === key)?.interval_seconds ?? 0,
-  );
+  const step = Math.max(MINUTE, intervalOf(key));
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");

@@ -53,6 +53,14 @@ export function currentTicker() {
   return state.tickers?.find((one) => one.key === state.ticker);
 }
 
+/**
+ * The interval of a ticker in seconds; a minute while it is unknown.
+ * @param {string} key
+ */
+export function intervalOf(key) {
+  return state.tickers?.find((one) => one.key === key)?.interval_seconds ?? 60;
+}
+
 function notify() {
   const keys = changed;
   changed = new Set();
