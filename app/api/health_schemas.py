@@ -67,6 +67,7 @@ class ProcessStatusOut(BaseModel):
 
     name: str = Field(examples=["celery@host"])
     seconds_since_heard: float = Field(description="Since its last heartbeat.", examples=[0.6])
+    silent: bool = Field(description="Longer than it may be.", examples=[False])
 
 
 class ServerStatusOut(BaseModel):

@@ -5,6 +5,7 @@ import { now } from "./clock.js";
 import { set, state } from "./store.js";
 
 const TIMEOUT_MILLISECONDS = 20_000;
+const STATUS = "/api/v1/status";
 const DEFAULT_EXCHANGE = "deribit";
 const PRICE_FIELDS = /"(price|open|high|low|close)":(-?\d[\d.eE+-]*)/g;
 
@@ -28,7 +29,7 @@ export class Problem extends Error {
 export async function get(path, signal) {
   const { ok, status, text } = await request(path, signal);
   if (!ok) throw problem(status, text);
-  set({ trouble: "" });
+  if (!path.startsWith(STATUS)) set({ trouble: "" }); // which answers whatever is wrong
   return parse(text);
 }
 

@@ -80,12 +80,13 @@ function exchangeFact({ exchange, answer_milliseconds: milliseconds }) {
   };
 }
 
-/** @param {{seconds_since_heard: number}[] | null} processes @param {string} verb */
+/** @param {{seconds_since_heard: number, silent: boolean}[] | null} processes @param {string} verb */
 function heard(processes, verb) {
   if (!processes?.length) return { words: "none has reported", isOk: false };
   const newest = Math.min(...processes.map((one) => one.seconds_since_heard));
   const number = processes.length > 1 ? `${processes.length}, the newest ` : "";
-  return { words: `${number}${verb} ${duration(newest)} ago`, isOk: newest < 60 };
+  const isOk = processes.some((one) => !one.silent);
+  return { words: `${number}${verb} ${duration(newest)} ago`, isOk };
 }
 
 /** @param {any} server @returns {Fact} */

@@ -9,10 +9,12 @@ import { keysWithPrice } from "./tickers.js";
 const POLL_SECONDS = 5;
 const REOPEN_SECONDS = 30;
 const OVERDUE_SECONDS = 20;
+const CHANGE_MILLISECONDS = 500;
 
 /** @type {EventSource | null} */
 let source = null;
 let streamed = "";
+let changeTimer = 0;
 let reopenAt = 0;
 let pollAt = 0;
 
@@ -46,14 +48,20 @@ function open() {
     poll(); // what was stored while it opened
   });
   opened.addEventListener("price", (event) => take(parse(event.data)));
-  opened.addEventListener("repair", () => set({ changed: state.changed + 1 }));
-  opened.addEventListener("reset", () => set({ changed: state.changed + 1 }));
+  opened.addEventListener("repair", noteChange);
+  opened.addEventListener("reset", noteChange);
   opened.addEventListener("closing", () => poll());
   opened.addEventListener("error", () => {
     set({ stream: "polling" });
     // the browser opens it again by itself, unless the server refused it
     if (opened === source && opened.readyState === EventSource.CLOSED) close(REOPEN_SECONDS);
   });
+}
+
+/** Have the parts read again what changed: once for all the events of a repair. */
+function noteChange() {
+  clearTimeout(changeTimer);
+  changeTimer = setTimeout(() => set({ changed: state.changed + 1 }), CHANGE_MILLISECONDS);
 }
 
 /** @param {number} pause  in seconds, before it is opened again */
@@ -90,7 +98,7 @@ function take(row) {
   return true;
 }
 
-/** Whether every price is so late that the stream may have died without a word. */
+/** Whether some active ticker's price is so late that the stream may have died without a word. */
 function isOverdue() {
   return (state.tickers ?? []).some(
     ({ key, active, interval_seconds: interval }) =>

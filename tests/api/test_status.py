@@ -47,7 +47,7 @@ async def test_status_after_a_tick(
     (answer,) = status["exchanges"]
     assert answer["exchange"] == "deribit"
     assert 50 <= answer["answer_milliseconds"] < 10_000
-    assert [beat["name"] for beat in status["beats"]] == ["a beat"]
+    assert [(beat["name"], beat["silent"]) for beat in status["beats"]] == [("a beat", False)]
     assert [worker["name"] for worker in status["workers"]] == ["a worker"]
     assert 0 <= status["workers"][0]["seconds_since_heard"] < 30
     for server, name in zip(status["servers"], ("database", "broker"), strict=True):

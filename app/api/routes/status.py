@@ -18,7 +18,12 @@ from app.api.health_schemas import (
 )
 from app.core.errors import ParametersInvalid
 from app.domain.coverage import SlotCounts
-from app.domain.health import Freshness, HealthReport, ProcessStatus
+from app.domain.health import (
+    Freshness,
+    HealthReport,
+    ProcessStatus,
+    silent_after_seconds,
+)
 from app.domain.health_checks import collector_checks, describe_ticker
 from app.services.health.status import ServiceStatus
 
@@ -37,16 +42,17 @@ async def service_status(runtime: RuntimeDep) -> StatusOut:
     """
     status = await runtime.status.read()
     report, processes = status.report, status.report.processes
+    interval = report.interval_seconds
     is_ok = all(check.is_ok for check in collector_checks(report))
     return StatusOut(
         timestamp=status.timestamp,
         version=__version__,
-        interval_seconds=report.interval_seconds,
+        interval_seconds=interval,
         status="ok" if is_ok else "failing",
         tickers=[_ticker_status(ticker, status) for ticker in report.tickers],
         exchanges=_exchange_statuses(report),
-        beats=None if processes is None else _process_statuses(processes.beats),
-        workers=None if processes is None else _process_statuses(processes.workers),
+        beats=None if processes is None else _process_statuses(processes.beats, interval),
+        workers=None if processes is None else _process_statuses(processes.workers, interval),
         servers=[
             _server_status("database", report.database_trouble, report.database_seconds),
             _server_status("broker", report.broker_trouble, report.broker_seconds),
@@ -87,9 +93,12 @@ def _exchange_statuses(report: HealthReport) -> list[ExchangeStatusOut]:
     ]
 
 
-def _process_statuses(silences: Mapping[str, float]) -> list[ProcessStatusOut]:
+def _process_statuses(
+    silences: Mapping[str, float], interval_seconds: int
+) -> list[ProcessStatusOut]:
+    longest = silent_after_seconds(interval_seconds)
     return [
-        ProcessStatusOut(name=name, seconds_since_heard=round(seconds, 1))
+        ProcessStatusOut(name=name, seconds_since_heard=round(seconds, 1), silent=seconds > longest)
         for name, seconds in sorted(silences.items())
     ]
 
