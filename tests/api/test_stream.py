@@ -153,6 +153,32 @@ async def test_one_stream_too_many_is_refused_until_another_one_ends(
             assert len(await stream.take(1)) == 1
 
 
+async def test_a_client_that_leaves_before_the_first_byte_is_no_error_of_the_server(
+    api: ApiClient, sql: asyncpg.Connection
+) -> None:
+    host, port = api.url.removeprefix("http://").split(":")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    transaction = sql.transaction()
+    await transaction.start()
+    await sql.execute("LOCK TABLE price_changes IN ACCESS EXCLUSIVE MODE")
+    impatient = socket.create_connection((host, int(port)))
+    impatient.sendall(f"GET {STREAM}?ticker=btc_usd HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    await until(lambda: sql.fetchval(waiting))
+    impatient.close()
+    await transaction.rollback()
+
+    async def is_counted() -> bool:
+        labels = f'method="GET",route="{STREAM}",status='
+        metrics = (await api.get("/metrics")).body.decode()
+        assert f'{labels}"500"' not in metrics
+        return f'{labels}"499"' in metrics or f'{labels}"200"' in metrics
+
+    await until(is_counted)
+
+
 async def _fill_buffers(sql: asyncpg.Connection) -> None:
     """Store more rows than the sockets between a server and a reader can hold as events."""
     await sql.execute(

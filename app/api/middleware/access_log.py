@@ -17,6 +17,8 @@ from app.core.metrics import HTTP_REQUESTS, count
 REQUEST_ID_HEADER = "X-Request-ID"
 VALID_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 UNMATCHED = "unmatched"
+CLIENT_LEFT = 499
+"""The status, as in nginx, of a request whose client left before the response began."""
 ROUTE_KEY = "prices.route"
 """The scope's key for the route's template: a list, which all copies of the scope share."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -37,7 +39,7 @@ class AccessLogMiddleware:
             return
         request_id = scope[REQUEST_ID] = _request_id(scope)
         scope[ROUTE_KEY] = []
-        status = 500
+        status = CLIENT_LEFT
         started_at = perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -50,6 +52,9 @@ class AccessLogMiddleware:
         with bound_contextvars(**{REQUEST_ID: request_id}):
             try:
                 await self._app(scope, receive, send_with_id)
+            except Exception:
+                status = 500 if status == CLIENT_LEFT else status
+                raise
             finally:
                 _log_and_count(scope, status, perf_counter() - started_at)
 
