@@ -13,6 +13,7 @@ import selectors
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +96,8 @@ class Server:
         info = os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
         assert info
         was_killed = info.si_code != os.CLD_EXITED
-        os.write(status, str(-info.si_status if was_killed else info.si_status).encode())
+        with suppress(BrokenPipeError):  # nobody waits for it any more
+            os.write(status, str(-info.si_status if was_killed else info.si_status).encode())
         os.close(status)
         os.close(descriptor)
 

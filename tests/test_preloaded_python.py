@@ -99,6 +99,15 @@ def test_several_run_beside_one_another(tmp_path: Path) -> None:
         assert first.poll() is None
 
 
+def test_process_that_nobody_waits_for_ends_no_other(tmp_path: Path) -> None:
+    with sleeping_process(tmp_path, ENVIRONMENT) as kept:
+        with tempfile.TemporaryFile() as output:
+            start_python("leave", "0", env=ENVIRONMENT, cwd=tmp_path, stdout=output, stderr=output)
+        for _ in range(2):
+            assert run_python("leave", "0", env=ENVIRONMENT, cwd=tmp_path).returncode == 0
+        assert kept.poll() is None
+
+
 @pytest.mark.parametrize("name", ["COVERAGE_PROCESS_START", "COV_CORE_SOURCE", "LD_PRELOAD"])
 def test_what_a_start_reads_gets_a_start_of_its_own(tmp_path: Path, name: str) -> None:
     with sleeping_process(tmp_path, {**ENVIRONMENT, name: ""}) as process:
