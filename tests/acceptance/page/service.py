@@ -182,3 +182,8 @@ async def until_it_answers(url: str) -> None:
         return False
 
     await until(answers, 60)
+
+
+def iso(seconds: int) -> str:
+    """Write a time as the page's address does."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

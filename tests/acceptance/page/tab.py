@@ -16,7 +16,10 @@ OPTIONS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--disable-background-networking",
 ]
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+DESKTOP: dict[str, Any] = {
+    "viewport": {"width": 1280, "height": 900},
+    "timezone_id": "Asia/Kathmandu",
+}
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "device_scale_factor": 2,
@@ -48,6 +51,15 @@ class Tab:
     async def goto(self, query: str = "") -> None:
         await self.page.goto(f"{self.url}/{query}")
 
+    async def reload(self) -> None:
+        await self.page.reload()
+        await self.until_drawn()
+
+    async def query(self) -> str:
+        """Return the part of the address that holds what is shown."""
+        search: str = await self.page.evaluate("location.search")
+        return search
+
     async def until_drawn(self) -> None:
         """Wait until every part shows what the server said."""
         await self.until(_IS_DRAWN)
@@ -68,6 +80,10 @@ class Tab:
         await self.page.wait_for_selector(
             f"#{element_id}[data-state={state}]", state="attached", timeout=1000 * seconds
         )
+
+    async def emulate_scheme(self, scheme: str) -> None:
+        """Let the system prefer light or dark."""
+        await self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
 
     async def violations(self) -> list[str]:
         """Return what axe finds wrong for people who use assistive technology."""

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Response
 
 from tests.acceptance.page.chart_probe import count_pixels, plot_box, point_at, view_of
-from tests.acceptance.page.service import DAY, HOUR, History
+from tests.acceptance.page.service import DAY, HOUR, History, iso
 from tests.acceptance.page.tab import Tab
 
 pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
@@ -92,13 +92,9 @@ async def test_panning_to_the_left_loads_older_candles(tab: Tab) -> None:
             await tab.page.mouse.move(box["x"] + box["width"] - 20, middle, steps=8)
             await tab.page.mouse.up()
     assert int(candles_of(await loading.value)["from_dt"]) < before.first - DAY
-    await tab.until(f"new URL(location).searchParams.get('range') < '{_iso(before.first - DAY)}'")
+    await tab.until(f"new URL(location).searchParams.get('range') < '{iso(before.first - DAY)}'")
     await tab.state("chart-section", "ready")
     assert await count_pixels(tab, "--fall") > MIN_PIXELS
-
-
-def _iso(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 @pytest.mark.parametrize("kind", ["candles", "line"])

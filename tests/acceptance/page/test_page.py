@@ -1,15 +1,30 @@
 """The dashboard in a real browser, every other host cut off."""
 
+import re
 import time
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.acceptance.page.service import MINUTE, Service
-from tests.acceptance.page.tab import Tab
+from tests.acceptance.page.tab import PHONE, Tab, open_tab
 
 pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
 
 MAX_SECONDS_TO_THE_SCREEN = 2
+MAX_BYTES_OF_FIRST_LOAD = 120_000
+_TRANSFERRED = """
+[performance.getEntriesByType("navigation")[0], ...performance.getEntriesByType("resource")]
+  .filter(one => !one.name.includes("/api/"))
+  .reduce((sum, one) => sum + one.encodedBodySize, 0)
+"""
+_MOVING = """
+[...document.querySelectorAll("*")].filter(one => {
+  const { animationName, animationDuration, transitionDuration } = getComputedStyle(one);
+  const isLong = value => parseFloat(value) > 0.01;
+  return isLong(transitionDuration) || (animationName !== "none" && isLong(animationDuration));
+}).map(one => one.outerHTML.slice(0, 80))
+"""
 
 
 async def test_page_is_whole_without_any_other_host(tab: Tab) -> None:
@@ -35,6 +50,70 @@ async def test_price_changes_without_a_reload(tab: Tab, service: Service) -> Non
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_page_is_accessible(tab: Tab, scheme: str) -> None:
-    await tab.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    await tab.emulate_scheme(scheme)
     await tab.show()
     assert await tab.violations() == []
+
+
+async def test_first_load_is_small(tab: Tab) -> None:
+    """Page, styles, scripts and chart library, as they came over the network."""
+    await tab.show()
+    size = await tab.page.evaluate(_TRANSFERRED)
+    assert 50_000 < size < MAX_BYTES_OF_FIRST_LOAD
+
+
+async def test_phone_needs_no_scrolling_sideways(browser: Browser, service: Service) -> None:
+    await service.catch_up()
+    async with open_tab(browser, service.url, **PHONE) as tab:
+        await tab.show("?ticker=btc_usd")
+        for part in ("#chart-table summary", "#chart-call summary", "#compare summary"):
+            await tab.page.tap(part)
+        await tab.page.tap("#calendar .cell[tabindex='0']")
+        await tab.page.wait_for_selector("#hours .cell")
+        width = await tab.page.evaluate("document.documentElement.scrollWidth")
+        assert width == PHONE["viewport"]["width"]
+        assert await tab.violations() == []
+        assert tab.complaints == []
+
+
+async def test_nothing_moves_where_motion_is_reduced(tab: Tab) -> None:
+    await tab.page.emulate_media(reduced_motion="reduce")
+    await tab.show("?ticker=btc_usd")
+    assert await tab.page.evaluate("document.getAnimations().length") == 0
+    moving: list[str] = await tab.page.evaluate(_MOVING)
+    assert moving == []
+    assert await tab.violations() == []
+
+
+async def test_call_behind_a_picture_gives_its_rows(tab: Tab) -> None:
+    await tab.show("?ticker=btc_usd&range=1h")
+    await tab.page.click("#chart-call summary")
+    url = (await tab.text("#chart-call code")).split("'")[1]
+    answer = await tab.page.request.get(url)
+    assert answer.ok
+    assert (await answer.json())["count"] > 0
+    await tab.page.click("#chart-call button[value=pandas]")
+    assert "pandas.DataFrame" in await tab.text("#chart-call code")
+
+
+@pytest.mark.parametrize("file_format", ["csv", "ndjson", "parquet"])
+async def test_range_on_the_screen_is_downloaded(tab: Tab, file_format: str) -> None:
+    await tab.show("?ticker=btc_usd&range=1h")
+    async with tab.page.expect_download() as loading:
+        await tab.page.click(f"#export-links a[data-format={file_format}]")
+    download = await loading.value
+    assert download.suggested_filename.endswith(f".{file_format}")
+    assert (await download.path()).stat().st_size > 500
+
+
+async def test_page_prints_in_dark_ink_on_white(tab: Tab) -> None:
+    await tab.emulate_scheme("dark")
+    await tab.show()
+    await tab.page.emulate_media(media="print")
+    await tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    colours = await tab.page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    ink, paper = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours]
+    assert ink < 200
+    assert paper > 700 or colours[1].endswith(", 0)")
