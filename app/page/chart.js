@@ -6,7 +6,7 @@ import { addPrice, needsOthers, readBars } from "./bars.js";
 import { drawChartWords, drawLegend } from "./chart_words.js";
 import { startChartKeys } from "./chart_keys.js";
 import { showNothing, showProblem, showWaiting } from "./chart_states.js";
-import { now } from "./clock.js";
+import { now, onClockJump } from "./clock.js";
 import { byId } from "./dom.js";
 import { Plot } from "./plot.js";
 import { RANGES, barStart } from "./ranges.js";
@@ -50,6 +50,7 @@ export function startChart() {
   on(["changed"], () => later(REREAD_MILLISECONDS));
   on(["lostSince"], () => state.lostSince === null && later(0));
   document.addEventListener("visibilitychange", () => !document.hidden && renew());
+  onClockJump(renew);
   // a gap may be new
   setInterval(() => !document.hidden && bars && bars.stop >= now() && later(0), RENEW_MILLISECONDS);
   renew();

@@ -3,11 +3,14 @@
 
 const REMEMBERED = 20;
 const TOLERATED_SECONDS = 2;
+const JUMP_SECONDS = 30;
 let aheadSeconds = 0;
 /** @type {number[]} */
 const seen = [];
 /** @type {(() => void)[]} */
 const listeners = [];
+/** @type {(() => void)[]} */
+const jumpListeners = [];
 
 /** The server's time in UNIX seconds. */
 export function now() {
@@ -19,10 +22,24 @@ export function now() {
  * @param {number} serverSeconds
  */
 export function setServerTime(serverSeconds) {
-  seen.push(serverSeconds - Date.now() / 1000);
+  const offset = serverSeconds - Date.now() / 1000;
+  const hasJumped = seen.some((one) => Math.abs(one - offset) > JUMP_SECONDS);
+  if (hasJumped) seen.length = 0; // one of the clocks was set, or the machine slept
+  seen.push(offset);
   if (seen.length > REMEMBERED) seen.shift();
   const ahead = Math.max(...seen) + 0.5; // the others were rounded down more, or came later
+  const before = aheadSeconds;
   aheadSeconds = Math.abs(ahead) < TOLERATED_SECONDS ? 0 : ahead;
+  if (Math.abs(aheadSeconds - before) > JUMP_SECONDS)
+    jumpListeners.forEach((listener) => listener());
+}
+
+/**
+ * Call a listener when `now()` turns out to have been far from the server's time.
+ * @param {() => void} listener
+ */
+export function onClockJump(listener) {
+  jumpListeners.push(listener);
 }
 
 /**
