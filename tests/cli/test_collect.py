@@ -2,16 +2,23 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 from app.core.settings import Settings
-from tests.preloaded_python import run_python
-from tests.processes import environment
+from tests.processes import PROJECT, environment
 
 
 async def test_json_is_all_that_stands_on_stdout(settings: Settings) -> None:
-    env = environment(settings, LOG_LEVEL="debug")
-    tick = await asyncio.to_thread(run_python, "app", "collect", "--json", env=env)
-    assert tick.returncode == 0
+    tick = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "app", "collect", "--json"],
+        env=environment(settings, LOG_LEVEL="debug"),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert json.loads(tick.stdout) == {
         "stored": ["btc_usd", "eth_usd"],
         "already": [],

@@ -1,5 +1,7 @@
 """The demo's history: complete, exact, promised, and stored once."""
 
+import asyncio
+import sys
 import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,8 +14,7 @@ from app.core.settings import Settings
 from app.embedded.seed import past_slots, seed
 from app.embedded.servers import embedded_servers
 from app.simulator import index_price
-from tests.preloaded_python import run_python
-from tests.supervisor.child_programs import ENVIRONMENT
+from tests.supervisor.child_programs import ENVIRONMENT, PROJECT
 
 MINUTE = 60
 
@@ -25,13 +26,17 @@ def database_url() -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="seed-") as name,
         embedded_servers(Path(name), fast=True) as servers,
     ):
-        migrate(servers.database_url)
+        asyncio.run(migrate(servers.database_url))
         yield servers.database_url
 
 
-def migrate(url: str) -> None:
-    ended = run_python("app", "migrate", env={**ENVIRONMENT, "DATABASE_URL": url})
-    assert ended.returncode == 0, ended.stderr
+async def migrate(url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "migrate"),
+        cwd=PROJECT,
+        env={**ENVIRONMENT, "DATABASE_URL": url},
+    )
+    assert await process.wait() == 0
 
 
 async def fetch_rows(url: str, sql: str) -> list[tuple[object, ...]]:
