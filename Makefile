@@ -10,7 +10,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 # they measure ratios, or use ports of their own
 ALONE := $(addprefix tests/acceptance/,test_candles.py test_compose.py test_exports.py test_gaps.py test_imports.py page)
 CODE := app tests benchmarks alembic
-TEST := $(BIN)/pytest -m "not accept and not chaos" -n 4
+# processes begin with the libraries loaded: tests/preloaded_python.py. Without bytecode, each pytest
+# worker would compile all tests anew
+TEST := PRELOAD_PYTHON=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -m "not accept and not chaos" -n 4
 # CI sets CI=true; measuring takes up to half of the time, so elsewhere it is asked for by COVERAGE=1
 COVERAGE ?= $(CI)
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from app.core.settings import Settings
+from tests.preloaded_python import PythonProcess, start_python
 
 PROJECT = Path(__file__).resolve().parents[1]
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -38,7 +38,7 @@ def clock_off_by(seconds: int) -> dict[str, str]:
 class Process:
     """A running process; its output goes to a file."""
 
-    popen: "subprocess.Popen[bytes]"
+    popen: PythonProcess
     log: Path
 
     @property
@@ -81,13 +81,11 @@ class Processes:
         """Start `python -m` with a command."""
         log = self.directory / f"{len(self.running)}-{Path(command[-1]).name}.log"
         with log.open("wb") as output:
-            popen = subprocess.Popen(  # noqa: S603  # our own program
-                [sys.executable, "-m", *command],
+            popen = start_python(
+                *command,
                 env={**environment(self.settings), **(env or {})},
-                cwd=PROJECT,
                 stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                stderr=output,
             )
         process = Process(popen, log)
         self.running.append(process)

@@ -13,6 +13,7 @@ import pytest
 
 from app.core.settings import Settings
 from app.simulator import Exchange
+from tests.preloaded_python import run_python
 from tests.processes import PROJECT, environment
 from tests.services.price_gaps import backfilled_slots, store_with_gaps
 from tests.waiting import until
@@ -21,15 +22,8 @@ COMMAND = [sys.executable, "-m", "app", "backfill"]
 
 
 async def run(settings: Settings, *options: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    return await asyncio.to_thread(
-        subprocess.run,
-        [*COMMAND, *options],
-        env=environment(settings, **env),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("app", "backfill", *options)
+    return await asyncio.to_thread(run_python, *command, env=environment(settings, **env))
 
 
 async def test_chunks_are_told_while_it_works_and_summed_up_at_the_end(

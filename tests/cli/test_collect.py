@@ -2,23 +2,16 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 
 from app.core.settings import Settings
-from tests.processes import PROJECT, environment
+from tests.preloaded_python import run_python
+from tests.processes import environment
 
 
 async def test_json_is_all_that_stands_on_stdout(settings: Settings) -> None:
-    tick = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "app", "collect", "--json"],
-        env=environment(settings, LOG_LEVEL="debug"),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    env = environment(settings, LOG_LEVEL="debug")
+    tick = await asyncio.to_thread(run_python, "app", "collect", "--json", env=env)
+    assert tick.returncode == 0
     assert json.loads(tick.stdout) == {
         "stored": ["btc_usd", "eth_usd"],
         "already": [],

@@ -2,25 +2,18 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from app import __version__
-from tests.processes import PROJECT
+from tests.preloaded_python import PROJECT, run_python
 
 
 def run(*words: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
     """Run a command in an empty folder, with no other setting than these."""
-    return subprocess.run(  # noqa: S603  # our own program
-        [sys.executable, "-m", "app", *words],
-        env={"PATH": "", "PYTHONPATH": str(PROJECT), **env},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    only = {"PATH": "", "PYTHONPATH": str(PROJECT), **env}
+    return run_python("app", *words, env=only, cwd=folder)
 
 
 def test_version_is_printed_alone(tmp_path: Path) -> None:

@@ -4,15 +4,14 @@ import asyncio
 import json
 import os
 import pty
-import subprocess
-import sys
 
 import asyncpg
 import pytest
 
 from app.core.settings import Settings
 from tests.cli.test_inspection import run_cli
-from tests.processes import PROJECT, environment
+from tests.preloaded_python import run_python
+from tests.processes import environment
 from tests.repositories.rows import store
 
 T0 = 1_768_579_200
@@ -33,19 +32,12 @@ async def stored_prices(sql: asyncpg.Connection) -> None:
 async def _run_with_answer(settings: Settings, words: str) -> tuple[int, str]:
     """Run it on a terminal and type an answer."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(  # noqa: ASYNC220  # our own program, and its end is awaited below
-        [sys.executable, "-m", "app", "forget", "btc_usd"],
-        env=environment(settings, TERM="xterm"),
-        cwd=PROJECT,
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as popen:
-        os.write(ours, words.encode())
-        out, _ = await asyncio.to_thread(popen.communicate)
+    os.write(ours, words.encode())
+    env = environment(settings, TERM="xterm")
+    ended = await asyncio.to_thread(run_python, "app", "forget", "btc_usd", env=env, stdin=theirs)
     os.close(ours)
     os.close(theirs)
-    return popen.returncode, out.decode()
+    return ended.returncode, ended.stdout
 
 
 @pytest.mark.usefixtures("stored_prices")

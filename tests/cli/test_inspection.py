@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 
 import asyncpg
 import pytest
@@ -14,7 +13,8 @@ from app.domain.recordings import Recording
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import recordings
-from tests.processes import PROJECT, environment
+from tests.preloaded_python import run_python
+from tests.processes import environment
 from tests.repositories.rows import store
 
 START = 1_768_579_200
@@ -33,15 +33,7 @@ async def stored_minutes(database: Database, sql: asyncpg.Connection) -> None:
 
 
 async def run_cli(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "app", *arguments],
-        env=environment(settings),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return await asyncio.to_thread(run_python, "app", *arguments, env=environment(settings))
 
 
 @pytest.mark.usefixtures("stored_minutes")

@@ -1,7 +1,5 @@
 """The demo's history: complete, exact, promised, and stored once."""
 
-import asyncio
-import sys
 import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,7 +12,8 @@ from app.core.settings import Settings
 from app.embedded.seed import past_slots, seed
 from app.embedded.servers import embedded_servers
 from app.simulator import index_price
-from tests.supervisor.child_programs import ENVIRONMENT, PROJECT
+from tests.preloaded_python import run_python
+from tests.supervisor.child_programs import ENVIRONMENT
 
 MINUTE = 60
 
@@ -26,17 +25,13 @@ def database_url() -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="seed-") as name,
         embedded_servers(Path(name), fast=True) as servers,
     ):
-        asyncio.run(migrate(servers.database_url))
+        migrate(servers.database_url)
         yield servers.database_url
 
 
-async def migrate(url: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", "migrate"),
-        cwd=PROJECT,
-        env={**ENVIRONMENT, "DATABASE_URL": url},
-    )
-    assert await process.wait() == 0
+def migrate(url: str) -> None:
+    ended = run_python("app", "migrate", env={**ENVIRONMENT, "DATABASE_URL": url})
+    assert ended.returncode == 0, ended.stderr
 
 
 async def fetch_rows(url: str, sql: str) -> list[tuple[object, ...]]:
