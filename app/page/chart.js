@@ -127,7 +127,7 @@ function redraw() {
   if (!bars || !view) return;
   plot.draw({ ...bars, kind: state.kind }, view);
   plot.marks.set(bars.missing.gaps, intervalOf(state.ticker));
-  showNothing(bars, view, (other) => go({ range: "", view: other }));
+  showNothing(bars, view, (other) => go({ range: "", view: other })).catch(showProblem);
   drawChartWords(bars, view);
   drawLegend(bars, null, undefined);
 }

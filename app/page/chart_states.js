@@ -1,6 +1,7 @@
 // @ts-check
 // What the chart says when it has nothing to draw: why, and what happens next.
 
+import { address, get } from "./api.js";
 import { byId, element } from "./dom.js";
 import { dayTime, viewRange, zoneName } from "./format.js";
 import { reasonWords } from "./gaps.js";
@@ -31,12 +32,13 @@ export function showWaiting() {
  * @param {View} view
  * @param {(view: View) => void} show
  */
-export function showNothing(bars, view, show) {
+export async function showNothing(bars, view, show) {
   const hasBar = bars.lines.some(({ items }) =>
     [...items.keys()].some((at) => at + bars.step > view.from && at < view.to),
   );
-  const nearest = nearestTo(view);
   if (hasBar) return uncover();
+  const nearest = await nearestTo(view);
+  if (state.view !== view) return;
   if (nearest === null)
     return cover(
       "empty",
@@ -59,12 +61,18 @@ export function showNothing(bars, view, show) {
   cover("nothing", words, button);
 }
 
-/** @param {View} view */
-function nearestTo(view) {
+/**
+ * The time of the last price before a view, or of the first one of all; null while there is none.
+ * @param {View} view
+ */
+async function nearestTo(view) {
   const ticker = currentTicker();
   const last = state.prices[state.ticker]?.timestamp ?? ticker?.last ?? null;
   if (!ticker || ticker.first === null || last === null) return null;
-  return Math.min(Math.max(ticker.first, view.from), last);
+  const at = Math.floor(view.from);
+  if (at <= ticker.first || at >= last) return at >= last ? last : ticker.first;
+  const range = { timestamp: at, tolerance_seconds: at - ticker.first };
+  return (await get(address("prices/at", ticker.key, range))).timestamp;
 }
 
 /** @param {string} kind @param {string} words @param {Node[]} more */

@@ -37,9 +37,8 @@ export function drawLegend(bars, timestamp, gap) {
  * @param {number} index
  * @param {number | null} timestamp
  */
-function lineWords({ lines, interval }, { key, items }, index, timestamp) {
-  const candle =
-    timestamp === null ? newest(items, state.view?.to ?? Infinity) : items.get(timestamp);
+function lineWords({ lines, interval, step }, { key, items }, index, timestamp) {
+  const candle = timestamp === null ? newest(items, step) : items.get(timestamp);
   const name =
     lines.length > 1 ? `${shortName(key)} (${LINE_LOOKS[index % LINE_LOOKS.length].name}) ` : "";
   if (!candle)
@@ -166,7 +165,7 @@ export function inView(items, view, step) {
   return shown.sort((a, b) => a.timestamp - b.timestamp);
 }
 
-/** @param {Map<number, Candle>} items @param {number} before */
-function newest(items, before) {
-  return items.get(Math.max(...[...items.keys()].filter((timestamp) => timestamp < before)));
+/** The newest bar in view. @param {Map<number, Candle>} items @param {number} step */
+function newest(items, step) {
+  return state.view ? inView(items, state.view, step).at(-1) : undefined;
 }

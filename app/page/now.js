@@ -143,6 +143,7 @@ function drawAge(ticker) {
     );
   const stale =
     shown.dataset.state === "stale" ? "stale · " : ticker.active ? "" : "no longer recorded · ";
-  setText(words, `${stale}${duration(seconds)} ago${newest ? ` · ${SOURCES[newest.source]}` : ""}`);
+  const source = newest && !stale ? ` · ${SOURCES[newest.source]}` : ""; // beside "stale" it has no room
+  setText(words, `${stale}${duration(seconds)} ago${source}`);
   if (newest) words.title = `${dayTime(newest.timestamp)} ${zoneName(newest.timestamp)}`;
 }

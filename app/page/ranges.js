@@ -6,7 +6,7 @@ const HOUR = 3600;
 const DAY = 86400;
 const WEEK = 7 * DAY;
 const MONDAY = 4 * DAY; // the epoch was a Thursday
-const PIXELS_OF_A_BAR = 3.5;
+const PIXELS_OF_A_BAR = 3; // a year of days fits on a laptop
 const MIN_BARS = 60;
 const MAX_BARS = 600;
 

@@ -96,6 +96,15 @@ def _minutes(words: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
+async def test_range_within_a_long_gap_offers_the_price_before(tab: Tab, history: History) -> None:
+    lost = history.lost_days
+    middle = lost[len(lost) // 2]
+    await tab.goto(f"?ticker=btc_usd&range={iso(middle)}..{iso(middle + HOUR)}")
+    await tab.state("chart-section", "nothing")
+    nearest = iso(lost.start - HOUR)[:16].replace("T", " ")
+    assert f"The nearest price is of {nearest} UTC." in await tab.text("#chart-state")
+
+
 async def test_unknown_ticker_names_the_known_ones(tab: Tab) -> None:
     await tab.goto("?ticker=nope_usd")
     await tab.state("summary", "unknown")

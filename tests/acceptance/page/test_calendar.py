@@ -3,7 +3,7 @@
 import pytest
 
 from tests.acceptance.page.chart_probe import view_of
-from tests.acceptance.page.service import DAY, HOUR, MINUTE, History, Service
+from tests.acceptance.page.service import DAY, HOUR, MINUTE, History, Service, iso
 from tests.acceptance.page.tab import Tab
 from tests.api.client import open_api_client
 
@@ -61,6 +61,21 @@ async def test_click_on_a_day_shows_it_in_the_chart(
     await tab.page.click(f"#hours .cell[data-at='{day}']")
     await tab.page.wait_for_selector("#hour .cell")
     assert await tab.page.locator("#hour .cell[data-state=repaired]").count() == HOUR // MINUTE
+
+
+async def test_click_on_a_removed_hour_offers_the_nearest_price(tab: Tab, history: History) -> None:
+    hour = history.removed_hour.start
+    await tab.show("?ticker=btc_usd")
+    await tab.page.click(f"#calendar .cell[data-at='{hour // DAY * DAY}']")
+    await tab.page.click(f"#hours .cell[data-at='{hour}']")
+    await tab.state("chart-section", "nothing")
+    said = await tab.text("#chart-state")
+    assert "It is a gap: the exchange's chart is too coarse there." in said
+    nearest = iso(hour - MINUTE)[:16].replace("T", " ")
+    assert f"The nearest price is of {nearest} UTC." in said
+    await tab.until("document.getElementById('legend').textContent === ''")
+    await tab.page.click("#nearest")
+    await tab.state("chart-section", "ready")
 
 
 async def test_keyboard_reaches_and_opens_cells(tab: Tab) -> None:

@@ -16,6 +16,7 @@ SECONDS = {"1h": HOUR, "6h": 6 * HOUR, "1d": DAY, "1w": 7 * DAY, "1m": 30 * DAY,
 MIN_PIXELS = 60
 ROOM_RIGHT = 1.02
 LOADS = 4
+INTERVALS = {"1h": "5m", "6h": "5m", "1d": "5m", "1w": "30m", "1m": "4h"}
 COLOURS = {"candles": ("--rise", "--fall"), "line": ("--accent",)}
 
 
@@ -39,6 +40,7 @@ async def test_every_range_draws(tab: Tab, kind: str) -> None:
         seconds = SECONDS.get(name, 0)
         await tab.until(_names_a_view_of(seconds))
         await tab.state("chart-section", "ready")
+        assert (await view_of(tab)).interval == INTERVALS.get(name, "1d") or kind == "line"
         for token in COLOURS[kind]:
             assert await count_pixels(tab, token) > MIN_PIXELS, (name, token)
 
