@@ -5,13 +5,12 @@ Prices are written as text, because an encoder of JSON would change their digits
 
 import asyncio
 import json
-from collections.abc import Mapping
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 
 import structlog
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from app.domain.price_stream import NewRow, NewRows, Reset, StreamPosition
 from app.domain.prices import Source, TickerKey
@@ -40,6 +39,12 @@ class EventStreamResponse(StreamingResponse):
         self._stream = stream
         self._keys = keys
         self._after = after
+        self._disconnect: Callable[[], object] = lambda: None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        self._disconnect = partial(_abort_connection, receive)
+        await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send the events of a subscription of its own.
@@ -48,7 +53,9 @@ class EventStreamResponse(StreamingResponse):
             TooManyStreams: this process serves its maximum.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        async with self._stream.subscribe(self._keys, self._after) as subscription:
+        async with self._stream.subscribe(
+            self._keys, self._after, self._disconnect
+        ) as subscription:
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(start)
             try:
@@ -57,9 +64,11 @@ class EventStreamResponse(StreamingResponse):
             except TimeoutError:
                 log.info("stream_too_slow")
                 reason = "too_slow"
-            with suppress(TimeoutError):  # it does not even take the reason
+            try:
                 async with asyncio.timeout(CLOSING_SECONDS):
                     await send({"type": "http.response.body", "body": encode_closing(reason)})
+            except TimeoutError:  # it does not even take the reason
+                self._disconnect()
 
     async def _send_news(self, subscription: Subscription, send: Send) -> None:
         await _send_in_time(send, RETRY)
@@ -68,6 +77,16 @@ class EventStreamResponse(StreamingResponse):
             chunk = HEARTBEAT if news is None else encode_news(news, subscription.keys)
             if chunk:
                 await _send_in_time(send, chunk)
+
+
+def _abort_connection(receive: Receive) -> None:
+    """Close a connection without waiting until the client has read what was sent.
+
+    ASGI knows no such message: uvicorn would keep the connection, and wait for it at its end.
+    """
+    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
 
 
 async def _send_in_time(send: Send, chunk: bytes) -> None:

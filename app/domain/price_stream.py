@@ -89,7 +89,7 @@ class StreamPosition(NamedTuple):
             ]:
                 part = PartOfBatch(end, TickerKey(name, ticker), Slot(slot))
                 _require_snapshot(end)
-                if not MIN_SECOND <= slot <= MAX_SECOND or "\0" in name + ticker:
+                if not MIN_SECOND <= slot <= MAX_SECOND or b"\0" in (name + ticker).encode():
                     raise ValueError(NO_POSITION)
             case _:
                 raise ValueError(NO_POSITION)
@@ -134,7 +134,7 @@ class NewRows:
 class Reset:
     """The rows after a position are not known any more: all of these must be read again.
 
-    `ranges` are the first and the last slot of each ticker that has rows.
+    `ranges` are the first and the last slot of each ticker; all time until now without rows.
     """
 
     ranges: dict[TickerKey, tuple[Slot, Slot]]

@@ -69,8 +69,7 @@ _NEWS = f"""
 """  # noqa: S608  # put together from constants
 _RANGES = f"""
     SELECT {_POSITION}, wanted.exchange, wanted.ticker, first, last
-    FROM (VALUES (1)) AS always
-    LEFT JOIN unnest($1::text[], $2::text[]) AS wanted (exchange, ticker) ON true
+    FROM unnest($1::text[], $2::text[]) AS wanted (exchange, ticker)
     CROSS JOIN LATERAL (
         SELECT min(timestamp) AS first, max(timestamp) AS last FROM prices
         WHERE exchange = wanted.exchange AND ticker = wanted.ticker
@@ -118,12 +117,15 @@ async def read_news(
 async def _read_ranges(connection: RawConnection, keys: Sequence[TickerKey]) -> Reset:
     """Return what must be read again, and the position from which on all is sent."""
     rows = await connection.fetch(_RANGES, *_columns(keys))
+    position = StreamPosition(*rows[0][:3])
     ranges = {
-        TickerKey(exchange, ticker): (Slot(first), Slot(last))
-        for _, _, _, exchange, ticker, first, last in rows
-        if first is not None
+        TickerKey(exchange, ticker): (
+            Slot(first or 0),
+            Slot(position.taken_at if last is None else last),
+        )
+        for *_, exchange, ticker, first, last in rows
     }
-    return Reset(ranges, StreamPosition(*rows[0][:3]))
+    return Reset(ranges, position)
 
 
 def _columns(keys: Sequence[TickerKey]) -> tuple[list[str], list[str]]:

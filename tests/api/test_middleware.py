@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import asyncpg
 import pytest
 
+from app.api.middleware.access_log import AccessLogMiddleware
+from app.core.metrics import drain, pending
 from app.core.settings import Settings
 from tests.api.client import ApiClient, running_api
 from tests.repositories.rows import add_recording, store
@@ -189,3 +191,16 @@ async def test_other_origins_may_read_if_they_are_allowed(settings: Settings) ->
                     assert answer.headers.get("access-control-allow-origin") == expected
             other = await api.get(PERIOD, Origin="https://elsewhere.example")
             assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_client_that_leaves_before_the_response_is_no_error_of_the_server() -> None:
+    async def end_without_response(*_: object) -> None:
+        """End as Starlette does when the client has gone."""
+
+    async def nothing(*_: object) -> None:
+        """Neither send nor receive."""
+
+    drain()
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    await AccessLogMiddleware(end_without_response)(scope, nothing, nothing)  # type: ignore[arg-type]  # bare ASGI
+    assert [key.values for key in pending()] == [("GET", "unmatched", "499")]

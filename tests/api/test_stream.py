@@ -153,31 +153,6 @@ async def test_one_stream_too_many_is_refused_until_another_one_ends(
             assert len(await stream.take(1)) == 1
 
 
-async def test_a_client_that_leaves_before_the_first_byte_is_no_error_of_the_server(
-    api: ApiClient, sql: asyncpg.Connection
-) -> None:
-    host, port = api.url.removeprefix("http://").split(":")
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    transaction = sql.transaction()
-    await transaction.start()
-    await sql.execute("LOCK TABLE price_changes IN ACCESS EXCLUSIVE MODE")
-    impatient = socket.create_connection((host, int(port)))
-    impatient.sendall(f"GET {STREAM}?ticker=btc_usd HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-    await until(lambda: sql.fetchval(waiting))
-    impatient.close()
-
-    async def is_counted() -> bool:
-        metrics = (await api.get("/metrics")).body.decode()
-        assert f'route="{STREAM}",status="500"' not in metrics
-        return f'route="{STREAM}",status="499"' in metrics
-
-    await until(is_counted)
-    await transaction.rollback()
-
-
 async def _fill_buffers(sql: asyncpg.Connection) -> None:
     """Store more rows than the sockets between a server and a reader can hold as events."""
     await sql.execute(
@@ -206,28 +181,48 @@ async def test_a_reader_that_is_too_slow_is_told_so_and_goes_on_later(
     assert told == [("btc_usd", 60 * n) for n in range(1, 60_001)]
 
 
-async def test_a_reader_that_never_reads_gives_its_place_back(
+async def _open_deaf(url: str, query: str) -> socket.socket:
+    """Open a stream and read nothing of it."""
+    host, port = url.removeprefix("http://").split(":")
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect((host, int(port)))
+    deaf.sendall(f"GET {STREAM}?{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    return deaf
+
+
+def _has_server_end(client_port: int) -> bool:
+    """Tell whether a server holds its end of a connection, also one that the client left."""
+    remote_end, held = f":{client_port:04X}", {"01", "08"}
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(
+        remote.endswith(remote_end) and state in held for _, _, remote, state, *_ in connections
+    )
+
+
+async def test_a_reader_that_never_reads_is_disconnected_and_gives_its_place_back(
     settings: Settings, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.5)
     monkeypatch.setattr(event_stream, "CLOSING_SECONDS", 0.5)
     async with running_api(settings.model_copy(update={"max_streams": 1})) as api:
-        host, port = api.url.removeprefix("http://").split(":")
-        deaf = socket.create_connection((host, int(port)))
-        deaf.sendall(f"GET {STREAM}?ticker=btc_usd HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-
-        async def status() -> int:
-            return (await api.send("HEAD", f"{STREAM}?ticker=btc_usd")).status
+        path = f"{STREAM}?ticker=btc_usd"
 
         async def is_refused() -> bool:
-            return await status() == 503
+            return (await api.send("HEAD", path)).status == 503
 
         async def is_free() -> bool:
-            return await status() == 200
+            return (await api.send("HEAD", path)).status == 200
 
+        async def is_closed() -> bool:
+            return not _has_server_end(deaf.getsockname()[1])
+
+        deaf = await _open_deaf(api.url, "ticker=btc_usd")
         await until(is_refused)
+        assert _has_server_end(deaf.getsockname()[1])
         await _fill_buffers(sql)
         await until(is_free, 60)
+        await until(is_closed)
         deaf.close()
 
 
@@ -283,3 +278,45 @@ async def test_a_process_that_ends_tells_its_readers(
                 assert await stream.next() is None
             assert await ending in (0, -signal.SIGTERM)  # uvicorn ends by the signal itself
         assert "Traceback" not in process.output
+
+
+async def test_a_process_ends_although_a_reader_does_not_read(
+    settings: Settings, tmp_path: Path, sql: asyncpg.Connection
+) -> None:
+    await add_recording(sql, 60)
+    chosen = settings.model_copy(update={"api_port": free_port()})
+    url = f"http://127.0.0.1:{chosen.api_port}"
+    with Processes(chosen, tmp_path) as processes:
+        process = processes.start("app", "api")
+
+        async def answers() -> bool:
+            with suppress(ClientConnectionError):
+                async with open_api_client(url) as client:
+                    return (await client.get("/health/live")).status == 200
+            return False
+
+        await until(answers, 40)
+        async with open_stream(url) as stream:
+            await store(sql, [60 * 70_000])
+            await stream.take(1)
+            position = stream.last_id
+        await _fill_buffers(sql)
+        deaf = [await _open_deaf(url, f"ticker=btc_usd&after={position}") for _ in range(3)]
+
+        async def buffers_are_full() -> bool:
+            return _unread_bytes(deaf[-1]) > 0
+
+        await until(buffers_are_full)
+        await asyncio.to_thread(process.stop, 8)
+        for each in deaf:
+            each.close()
+
+
+def _unread_bytes(deaf: socket.socket) -> int:
+    """Return how many bytes wait on the server's side, by the kernel's list."""
+    port = f":{deaf.getsockname()[1]:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[2].endswith(port):
+            return int(fields[4].split(":")[0], 16)
+    return 0

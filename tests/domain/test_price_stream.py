@@ -60,6 +60,13 @@ def test_what_postgresql_would_refuse_as_a_snapshot_is_no_position(snapshot: str
         StreamPosition.decode(START._replace(part=inner).encode())
 
 
+@pytest.mark.parametrize("name", ["\0", "\ud800"])
+def test_a_name_that_postgresql_can_not_hold_is_no_position(name: str) -> None:
+    part = PartOfBatch(NOW.snapshot, TickerKey(name, "btc_usd"), Slot(60))
+    with pytest.raises(ValueError):  # noqa: PT011  # of this class, or of the encoding
+        StreamPosition.decode(START._replace(part=part).encode())
+
+
 @given(st.text(max_size=60))
 def test_any_other_text_is_no_position(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # of json, of base64, or of this class

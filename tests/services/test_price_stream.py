@@ -238,7 +238,7 @@ async def test_emptied_tables_are_told_as_a_reset(
         news = await _next(feed, subscription)
         assert isinstance(news, Reset)
         first = 120 if statement == "TRUNCATE prices" else 60
-        assert news.ranges == {BTC: (first, 600)}
+        assert news.ranges == {BTC: (first, 600), ETH: (0, news.end.taken_at)}
         await store(sql, [660])
         assert await _rows(feed, subscription, 1) == [("btc_usd", 660)]
     async with _subscribed(feed, start) as again:

@@ -20,6 +20,8 @@ IDLE_READ_SECONDS = 15.0
 KEEPALIVE_SECONDS = 20.0
 """A reader that got nothing for so long gets a comment, so that it does not time out."""
 RETRY_SECONDS = 1.0
+CLOSING_SECONDS = 1.0
+"""A reader has so long to take its end when this process ends."""
 PAGE_ROWS = 1_000
 
 
@@ -48,9 +50,14 @@ class PriceStream:
 
     @asynccontextmanager
     async def subscribe(
-        self, keys: list[TickerKey], after: StreamPosition | None = None
+        self,
+        keys: list[TickerKey],
+        after: StreamPosition | None = None,
+        disconnect: Callable[[], object] = lambda: None,
     ) -> AsyncIterator[Subscription]:
         """Open a subscription to some tickers, from a position on or from now on.
+
+        `disconnect` is called if the reader has not gone soon after the end of this process began.
 
         Raises:
             TooManyStreams: this process serves its maximum.
@@ -58,7 +65,7 @@ class PriceStream:
         """
         if len(self._subscriptions) >= self._max_streams:
             raise TooManyStreams(f"this process serves {self._max_streams} streams at most")
-        subscription = Subscription(keys, after)
+        subscription = Subscription(keys, after, disconnect)
         self._subscriptions.add(subscription)
         try:
             now = await self._advance_since(self._clock())
@@ -96,10 +103,15 @@ class PriceStream:
         return self._closing.is_set()
 
     def begin_closing(self) -> None:
-        """End all subscriptions."""
+        """End all subscriptions; disconnect the readers that do not take their end in time."""
         self._closing.set()
         for subscription in self._subscriptions:
             subscription.has_changed.set()
+        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._disconnect_all)
+
+    def _disconnect_all(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.disconnect()
 
     async def close(self) -> None:
         """Cancel the reads under way."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from app.core.event_wait import wait_for_event
 from app.domain.price_stream import NewRows, StreamPosition
@@ -14,12 +14,19 @@ MAX_QUEUED_NEWS = 100
 class Subscription:
     """What waits for one reader, and the position of what it took last.
 
-    Once it has caught up it follows the stream: the news are queued for it. If too many of them
-    are, it falls behind, and reads at its own pace again.
+    `disconnect` ends the reader's connection, whatever it waits for. Once the reader has caught up
+    it follows the stream: the news are queued for it. If too many of them are, it falls behind, and
+    reads at its own pace again.
     """
 
-    def __init__(self, keys: Iterable[TickerKey], position: StreamPosition | None) -> None:
+    def __init__(
+        self,
+        keys: Iterable[TickerKey],
+        position: StreamPosition | None,
+        disconnect: Callable[[], object],
+    ) -> None:
         self.keys = frozenset(keys)
+        self.disconnect = disconnect
         self.position = position
         self.is_following = False
         self.has_changed = asyncio.Event()
