@@ -142,6 +142,7 @@ function addPrices() {
     else if (bar) bars.stop = Math.max(bars.stop, bar.timestamp + step);
   }
   if (bars.stop > stop) advance(bars.stop - stop);
+  if (byId("chart-section").dataset.state === "empty") renew(); // the first price came
   drawLegend(bars, null, undefined);
 }
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.acceptance.page.stoppable_service import StoppableService, stoppable_service
+from tests.acceptance.page.stoppable_service import INTERVAL, StoppableService, stoppable_service
 from tests.acceptance.page.tab import DESKTOP, Tab, open_tab
 
 pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
@@ -61,7 +61,9 @@ async def test_first_price_ends_the_empty_state(tab: Tab, service: StoppableServ
     await tab.page.reload()
     await tab.page.evaluate("window.isFirstLoad = true")
     await says(tab, "empty", "The first one comes with the next full interval")
-    await collects(tab, service)
+    await service.run_everything()
+    await tab.state("summary", "collecting", SECONDS)
+    await tab.state("chart-section", "ready", 3 * INTERVAL)
     assert await tab.text(".ticker[data-key='deribit:btc_usd'] .price") != ""
 
 
