@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import asyncpg
@@ -217,13 +217,12 @@ async def test_a_reader_that_never_reads_is_disconnected_and_gives_its_place_bac
         async def is_closed() -> bool:
             return not _has_server_end(deaf.getsockname()[1])
 
-        deaf = await _open_deaf(api.url, "ticker=btc_usd")
-        await until(is_refused)
-        assert _has_server_end(deaf.getsockname()[1])
-        await _fill_buffers(sql)
-        await until(is_free, 60)
-        await until(is_closed)
-        deaf.close()
+        with await _open_deaf(api.url, "ticker=btc_usd") as deaf:
+            await until(is_refused)
+            assert _has_server_end(deaf.getsockname()[1])
+            await _fill_buffers(sql)
+            await until(is_free, 60)
+            await until(is_closed)
 
 
 async def test_streams_outlast_a_restart_of_the_database(
@@ -301,22 +300,26 @@ async def test_a_process_ends_although_a_reader_does_not_read(
             await stream.take(1)
             position = stream.last_id
         await _fill_buffers(sql)
-        deaf = [await _open_deaf(url, f"ticker=btc_usd&after={position}") for _ in range(3)]
+        with ExitStack() as stack:
+            query = f"ticker=btc_usd&after={position}"
+            deaf = [stack.enter_context(await _open_deaf(url, query)) for _ in range(3)]
 
-        async def buffers_are_full() -> bool:
-            return _unread_bytes(deaf[-1]) > 0
+            async def buffers_are_full() -> bool:
+                return all(_unsent_bytes(each.getsockname()[1]) for each in deaf)
 
-        await until(buffers_are_full)
-        await asyncio.to_thread(process.stop, 8)
-        for each in deaf:
-            each.close()
+            await until(buffers_are_full, 40)
+            await asyncio.to_thread(process.stop, 8)
 
 
-def _unread_bytes(deaf: socket.socket) -> int:
-    """Return how many bytes wait on the server's side, by the kernel's list."""
-    port = f":{deaf.getsockname()[1]:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[2].endswith(port):
-            return int(fields[4].split(":")[0], 16)
-    return 0
+def _unsent_bytes(client_port: int) -> int:
+    """Return how many bytes wait at a server's end of a connection, by the kernel's list."""
+    remote_end = f":{client_port:04X}"
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return max(
+        (
+            int(queues[:8], 16)
+            for _, _, remote, _, queues, *_ in connections
+            if remote.endswith(remote_end)
+        ),
+        default=0,
+    )
