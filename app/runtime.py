@@ -24,7 +24,7 @@ from app.postgres.schema import require_compatible_database
 from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
 from app.redis.counters import CounterTotals, flush_counters
-from app.redis.heartbeats import TickReports
+from app.redis.process_reports import TickReports
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
 from app.repositories.changed_slots import CHANNEL

@@ -71,7 +71,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessStatus:
+class ProcessReports:
     """The seconds since the heartbeat of each beat and worker, and failures by ticker.
 
     `checked_hours` holds by ticker how many hourly summaries the last checks found wrong, and
@@ -95,7 +95,7 @@ class HealthReport:
     interval_seconds: int
     tickers: Sequence[Freshness]
     clocks: Sequence[Clocks] = ()
-    processes: ProcessStatus | None = None
+    processes: ProcessReports | None = None
     database_trouble: str = ""
     broker_trouble: str = ""
     database_seconds: float | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from app.domain.health import WORST_CLOCK_SECONDS, Freshness, HealthReport, ProcessStatus
+from app.domain.health import WORST_CLOCK_SECONDS, Freshness, HealthReport, ProcessReports
 
 
 class Check(NamedTuple):
@@ -45,12 +45,12 @@ def describe_ticker(ticker: Freshness, report: HealthReport) -> str:
     return age if ticker.is_fresh else f"{age}: {report.reason(ticker.key).text}"
 
 
-def _describe_celery_beat(processes: ProcessStatus) -> str:
+def _describe_celery_beat(processes: ProcessReports) -> str:
     beats = processes.beats.values()
     return f"reported {min(beats):.0f} s ago" if beats else "none has reported"
 
 
-def _describe_workers(processes: ProcessStatus, silent: Mapping[str, float]) -> str:
+def _describe_workers(processes: ProcessReports, silent: Mapping[str, float]) -> str:
     at_work = len(processes.workers) - len(silent)
     summary = f"{at_work} at work" if processes.workers else "none has reported"
     detail = (f"{name} has been silent for {seconds:.0f} s" for name, seconds in silent.items())

@@ -12,7 +12,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.heart import Heart
 
-from app.redis.heartbeats import Heartbeat, Role
+from app.redis.process_reports import Heartbeat, Role
 from app.worker.heartbeat import HEARTBEAT_SECONDS, liveness, start_heartbeats
 
 RECONNECT_POLICY = {"interval_start": 1, "interval_step": 0, "interval_max": 1}

@@ -19,7 +19,7 @@ from app.core.logs import REQUEST_ID, configure_logs, quiet_loggers
 from app.core.server_urls import redis_url
 from app.core.settings import Settings
 from app.domain.slots import window_seconds
-from app.redis.heartbeats import Heartbeat, Role
+from app.redis.process_reports import Heartbeat, Role
 from app.worker.beat import end_when_told
 from app.worker.event_loop import TaskLoop
 from app.worker.heartbeat import liveness, start_heartbeats

@@ -16,7 +16,7 @@ from celery import Celery
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.heartbeats import read_heartbeats
+from app.redis.process_reports import read_process_reports
 from app.runtime import open_runtime
 from app.simulator import Exchange
 from tests.conftest import Servers
@@ -241,7 +241,7 @@ async def test_two_workers_together_stay_within_the_default_limits(  # noqa: PLR
         processes.worker("--concurrency=1", f"--queues={queue}", env=slow_env)
 
     async def are_both_alive() -> bool:
-        return len((await read_heartbeats(redis)).workers) == len(shares)
+        return len((await read_process_reports(redis)).workers) == len(shares)
 
     await until(are_both_alive, 60)
     sender = Celery(broker=servers.redis_url)

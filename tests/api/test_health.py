@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.heartbeats import Heartbeat, Role
+from app.redis.process_reports import Heartbeat, Role
 from app.runtime import open_runtime
 from app.simulator import Exchange
 from tests.api.client import ApiClient, running_api

@@ -15,7 +15,7 @@ from app.domain.gaps import Gap, Reason
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import Database
-from app.redis.heartbeats import Heartbeat, Role
+from app.redis.process_reports import Heartbeat, Role
 from app.repositories import unfillable
 from app.runtime import Runtime
 from app.simulator import Exchange

@@ -13,7 +13,7 @@ from app.domain.health import (
     Failure,
     Freshness,
     HealthReport,
-    ProcessStatus,
+    ProcessReports,
     failure_lasts_seconds,
     silent_after_seconds,
 )
@@ -22,7 +22,7 @@ from app.domain.prices import TickerKey
 BTC = TickerKey("deribit", "btc_usd")
 STALE = Freshness(BTC, 190, is_fresh=False)
 FRESH = Freshness(BTC, 30, is_fresh=True)
-LIVELY = ProcessStatus(beats={"a": 1.0}, workers={"b": 1.0})
+LIVELY = ProcessReports(beats={"a": 1.0}, workers={"b": 1.0})
 MAINTENANCE = Failure("exchange_maintenance", "11051 system_maintenance", 120, 5)
 FULL = Failure("database_full", "no space", 60, 5)
 
@@ -112,15 +112,15 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
     found = findings(
         database_trouble=f"{DOES_NOT_ANSWER} (ConnectionRefusedError)",
         broker_trouble="away",
-        processes=ProcessStatus(beats={"a": 95}, workers={"b": 95}, failures=failures),
+        processes=ProcessReports(beats={"a": 95}, workers={"b": 95}, failures=failures),
     )
     starts = []
     for fixed in (
         {"database_trouble": ""},
-        {"processes": ProcessStatus({"a": 95}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"processes": ProcessReports({"a": 95}, {"b": 95}, {str(BTC): MAINTENANCE})},
         {"broker_trouble": ""},
-        {"processes": ProcessStatus({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
-        {"processes": ProcessStatus({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
+        {"processes": ProcessReports({"a": 1}, {"b": 95}, {str(BTC): MAINTENANCE})},
+        {"processes": ProcessReports({"a": 1}, {"b": 1}, {str(BTC): MAINTENANCE})},
     ):
         starts.append(found.reason(BTC).text)
         found = replace(found, **fixed)
@@ -136,7 +136,7 @@ def test_what_all_the_rest_depends_on_comes_first() -> None:
 
 def test_nobody_need_report_while_every_ticker_is_fresh() -> None:
     """Someone may collect from cron."""
-    found = findings(tickers=[FRESH], processes=ProcessStatus())
+    found = findings(tickers=[FRESH], processes=ProcessReports())
     assert (found.beat_trouble(), found.worker_trouble()) == ("", "")
 
 

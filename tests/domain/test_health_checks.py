@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.domain.health import Clocks, Freshness, HealthReport, ProcessStatus
+from app.domain.health import Clocks, Freshness, HealthReport, ProcessReports
 from app.domain.health_checks import Check, collector_checks, describe_ticker
 from app.domain.prices import TickerKey
 
@@ -10,7 +10,7 @@ BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 FRESH = Freshness(BTC, 30, is_fresh=True)
 STALE = Freshness(ETH, 190, is_fresh=False)
-LIVELY = ProcessStatus(beats={"a": 3.4, "b": 1.2}, workers={"c": 1.0, "d": 2.0})
+LIVELY = ProcessReports(beats={"a": 3.4, "b": 1.2}, workers={"c": 1.0, "d": 2.0})
 REPORT = HealthReport(60, [FRESH], [Clocks("deribit", 0.5, -0.5)], LIVELY)
 CLOCKS = "the database's clock is 0.5 s ahead of deribit's, this server's 0.5 s behind it"
 
@@ -29,7 +29,7 @@ def test_everything_that_works_is_described() -> None:
 
 
 def test_nothing_has_reported_yet_while_every_ticker_is_fresh() -> None:
-    report = replace(REPORT, clocks=(), processes=ProcessStatus())
+    report = replace(REPORT, clocks=(), processes=ProcessReports())
     assert _checks(report)[1:] == [
         Check("beat", "none has reported", is_ok=True),
         Check("worker", "none has reported", is_ok=True),
@@ -38,7 +38,7 @@ def test_nothing_has_reported_yet_while_every_ticker_is_fresh() -> None:
 
 
 def test_stale_ticker_and_silent_processes_fail() -> None:
-    processes = ProcessStatus(beats={"a": 95.2}, workers={"c": 31.0, "d": 1.0})
+    processes = ProcessReports(beats={"a": 95.2}, workers={"c": 31.0, "d": 1.0})
     report = replace(REPORT, tickers=[FRESH, STALE], processes=processes)
     assert _checks(report)[1:4] == [
         Check(

@@ -20,7 +20,7 @@ from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.domain.timestamp_checks import ExchangeClock
 from app.postgres.database import Database
-from app.redis.heartbeats import FAILURES_KEY
+from app.redis.process_reports import FAILURES_KEY
 from app.repositories.late_prices import ObservedPrice
 from app.runtime import Runtime, open_runtime
 from app.services.collector import CollectionResult

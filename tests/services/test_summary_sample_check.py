@@ -12,7 +12,7 @@ from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
 from app.redis.alert_lease import STATE_KEY
-from app.redis.heartbeats import read_heartbeats
+from app.redis.process_reports import read_process_reports
 from app.runtime import alert_lifespan, open_runtime
 from app.services import summary_sample_check
 from app.services.alerts import service as alert_service
@@ -135,9 +135,9 @@ async def test_forgotten_ticker_is_known_as_right_once_and_then_not_at_all(
     await check.run()
     await sql.execute("DELETE FROM prices")
     assert await check.run() == 0
-    assert (await read_heartbeats(redis)).checked_hours == {"deribit:btc_usd": {0: 0}}
+    assert (await read_process_reports(redis)).checked_hours == {"deribit:btc_usd": {0: 0}}
     await check.run()
-    assert (await read_heartbeats(redis)).checked_hours == {}
+    assert (await read_process_reports(redis)).checked_hours == {}
 
 
 async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
@@ -159,7 +159,7 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
         await until(lambda: redis.exists(STATE_KEY))
         for _ in range(2):
             assert await runtime.summary_check.run() == 1
-        assert (await read_heartbeats(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1
+        assert (await read_process_reports(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1
         await _rebuild(runtime.database)
         await runtime.summary_check.run()
         await until(lambda: receiver.has_received(2))

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
-from app.redis.heartbeats import read_heartbeats
+from app.redis.process_reports import read_process_reports
 from app.simulator import Exchange
 from tests.api.client import ApiClient, running_api
 from tests.conftest import set_phase
@@ -97,7 +97,7 @@ async def test_solo_worker_gives_signs_while_it_waits_for_the_exchange(
     asked_at = (await redis.time())[0]
 
     async def has_waited_without_silence() -> bool:
-        assert min((await read_heartbeats(redis)).workers.values()) < 4
+        assert min((await read_process_reports(redis)).workers.values()) < 4
         return bool((await redis.time())[0] - asked_at > INTERVAL)
 
     await until(has_waited_without_silence)
@@ -128,11 +128,14 @@ async def test_worker_whose_children_are_all_stopped_gives_no_sign(
         return time.time() - file.stat().st_mtime > seconds
 
     async def are_silent() -> bool:
-        return is_file_older_than(3) and min((await read_heartbeats(redis)).workers.values()) > 3
+        return (
+            is_file_older_than(3) and min((await read_process_reports(redis)).workers.values()) > 3
+        )
 
     async def are_back() -> bool:
         return (
-            not is_file_older_than(3) and min((await read_heartbeats(redis)).workers.values()) < 3
+            not is_file_older_than(3)
+            and min((await read_process_reports(redis)).workers.values()) < 3
         )
 
     await until(are_silent, 40)

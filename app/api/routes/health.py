@@ -1,26 +1,21 @@
 """The routes that report whether the service works."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Response
 
 from app.api.dependencies import RuntimeDep
 from app.api.health_schemas import CheckOut, HealthOut
-from app.core.errors import AppError
-from app.domain.health import NO_ANSWER_IN_TIME
 from app.domain.health_checks import collector_checks
 from app.postgres.schema import require_compatible_database
 from app.redis.client import ping
+from app.services.health.timed_query import Answer, run_timed
 
-CHECK_TIMEOUT_SECONDS = 3.0
 FAILING: dict[int | str, dict[str, Any]] = {
     503: {"model": HealthOut, "description": "Something does not work; it says what."}
 }
-
-log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -35,9 +30,9 @@ async def health_live() -> HealthOut:
 async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
     """Look at the database, its schema, and the broker."""
     database, broker = await asyncio.gather(
-        _check(require_compatible_database(runtime.database)), _check(ping(runtime.redis))
+        run_timed(require_compatible_database(runtime.database)), run_timed(ping(runtime.redis))
     )
-    return _health({"database": database, "broker": broker}, response)
+    return _health({"database": _server(database), "broker": _server(broker)}, response)
 
 
 @router.get("/collector", summary="Whether every ticker is fresh, else why", responses=FAILING)
@@ -50,16 +45,8 @@ async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut
     return _health(checks, response)
 
 
-async def _check(work: Awaitable[None]) -> CheckOut:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            await work
-    except (AppError, TimeoutError) as error:
-        return _result(str(error) or NO_ANSWER_IN_TIME, is_ok=False)
-    except Exception as error:
-        log.exception("check_broke")
-        return _result(f"{type(error).__name__}: the log tells more", is_ok=False)
-    return _result("answers", is_ok=True)
+def _server(answer: Answer[None]) -> CheckOut:
+    return _result(answer.trouble or "answers", is_ok=not answer.trouble)
 
 
 def _result(detail: str, *, is_ok: bool) -> CheckOut:

@@ -20,7 +20,7 @@ from app.core.errors import AppError
 from app.core.metrics import COUNTERS, CounterKey
 from app.domain.coverage import Coverage
 from app.domain.gaps import PENDING
-from app.domain.health import HealthReport, ProcessStatus
+from app.domain.health import HealthReport, ProcessReports
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import SECONDS_PER_HOUR
 from app.redis.counters import flush_counters
@@ -139,7 +139,7 @@ class _Scrape(Collector):
 
     def _silences(self) -> Metric:
         help_ = "Seconds since the newest sign of life of any beat, and of any worker."
-        processes = self.report.processes or ProcessStatus()
+        processes = self.report.processes or ProcessReports()
         seconds = {"beat": processes.beats, "worker": processes.workers}
         silences = {(role,): min(of_role.values()) for role, of_role in seconds.items() if of_role}
         return _gauge("prices_silent_seconds", help_, ("process",), silences)
@@ -154,7 +154,7 @@ class _Scrape(Collector):
 
     def _wrong_hours(self) -> Metric:
         help_ = "Hourly summaries that differ from their rows, as far as the hourly checks found."
-        checked = (self.report.processes or ProcessStatus()).checked_hours
+        checked = (self.report.processes or ProcessReports()).checked_hours
         wrong = {TickerKey.parse(name): sum(hours.values()) for name, hours in checked.items()}
         return _gauge("prices_hours_wrong", help_, ("exchange", "ticker"), wrong)
 

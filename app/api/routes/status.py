@@ -21,7 +21,7 @@ from app.domain.coverage import SlotCounts
 from app.domain.health import (
     Freshness,
     HealthReport,
-    ProcessStatus,
+    ProcessReports,
     silent_after_seconds,
 )
 from app.domain.health_checks import collector_checks, describe_ticker
@@ -51,20 +51,10 @@ async def service_status(runtime: RuntimeDep) -> StatusOut:
         status="ok" if is_ok else "failing",
         tickers=[_ticker_status(ticker, status) for ticker in report.tickers],
         exchanges=_exchange_statuses(report),
-        beats=None if processes is None else _process_statuses(processes.beats, interval),
-        workers=None if processes is None else _process_statuses(processes.workers, interval),
-        servers=[
-            _server_status("database", report.database_trouble, report.database_seconds),
-            _server_status("broker", report.broker_trouble, report.broker_seconds),
-        ],
-        clocks=[
-            ClocksOut(
-                exchange=clocks.exchange,
-                database_seconds=round(clocks.database_seconds, 3),
-                server_seconds=round(clocks.server_seconds, 3),
-            )
-            for clocks in report.clocks
-        ],
+        beats=_process_statuses(processes.beats if processes else None, interval),
+        workers=_process_statuses(processes.workers if processes else None, interval),
+        servers=_server_statuses(report),
+        clocks=_clock_statuses(report),
     )
 
 
@@ -85,7 +75,7 @@ def _ticker_status(ticker: Freshness, status: ServiceStatus) -> TickerStatusOut:
 
 
 def _exchange_statuses(report: HealthReport) -> list[ExchangeStatusOut]:
-    answers = (report.processes or ProcessStatus()).answer_milliseconds
+    answers = (report.processes or ProcessReports()).answer_milliseconds
     exchanges = dict.fromkeys(ticker.key.exchange for ticker in report.tickers)
     return [
         ExchangeStatusOut(exchange=exchange, answer_milliseconds=answers.get(exchange))
@@ -94,12 +84,23 @@ def _exchange_statuses(report: HealthReport) -> list[ExchangeStatusOut]:
 
 
 def _process_statuses(
-    silences: Mapping[str, float], interval_seconds: int
-) -> list[ProcessStatusOut]:
-    longest = silent_after_seconds(interval_seconds)
+    silences: Mapping[str, float] | None, interval_seconds: int
+) -> list[ProcessStatusOut] | None:
+    if silences is None:
+        return None
+    max_seconds = silent_after_seconds(interval_seconds)
     return [
-        ProcessStatusOut(name=name, seconds_since_heard=round(seconds, 1), silent=seconds > longest)
+        ProcessStatusOut(
+            name=name, seconds_since_heard=round(seconds, 1), silent=seconds > max_seconds
+        )
         for name, seconds in sorted(silences.items())
+    ]
+
+
+def _server_statuses(report: HealthReport) -> list[ServerStatusOut]:
+    return [
+        _server_status("database", report.database_trouble, report.database_seconds),
+        _server_status("broker", report.broker_trouble, report.broker_seconds),
     ]
 
 
@@ -112,3 +113,14 @@ def _server_status(
         detail=trouble or "answers",
         answer_milliseconds=None if seconds is None else round(seconds * MILLISECONDS, 1),
     )
+
+
+def _clock_statuses(report: HealthReport) -> list[ClocksOut]:
+    return [
+        ClocksOut(
+            exchange=clocks.exchange,
+            database_seconds=round(clocks.database_seconds, 3),
+            server_seconds=round(clocks.server_seconds, 3),
+        )
+        for clocks in report.clocks
+    ]

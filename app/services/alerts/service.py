@@ -13,7 +13,7 @@ from app.core.errors import BrokerUnavailable
 from app.core.event_wait import wait_for_event
 from app.core.metrics import ALERTS, count
 from app.domain.alerts import Alert, AlertState
-from app.domain.health import HealthReport, ProcessStatus
+from app.domain.health import HealthReport, ProcessReports
 from app.redis.alert_lease import AlertLease
 from app.services.alerts.ticker_status_evaluator import StatusEvaluator
 
@@ -99,7 +99,7 @@ class AlertService:
 
     async def _queue_alerts(self, report: HealthReport) -> None:
         self._state.remove_others(ticker.key for ticker in report.tickers)
-        now, processes = int(self._now()), report.processes or ProcessStatus()
+        now, processes = int(self._now()), report.processes or ProcessReports()
         dropped = [
             *self._state.update_tickers(self._evaluator.evaluate(report), now),
             *self._state.update_summaries(processes.checked_hours, now),

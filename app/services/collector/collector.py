@@ -18,7 +18,7 @@ from app.domain.recordings import Recording, realign
 from app.domain.slots import LatestLivePrice, Slot
 from app.domain.timestamp_checks import ExchangeClock, changed_clocks
 from app.postgres.database import Database
-from app.redis.heartbeats import TickReports
+from app.redis.process_reports import TickReports
 from app.repositories import exchange_clocks, late_prices, prices, recordings
 from app.repositories.late_prices import ObservedPrice
 from app.repositories.prices import PriceId
@@ -232,7 +232,7 @@ def _fastest_answers(ticks: Sequence[TickerTick]) -> dict[str, float | None]:
     """
     answers: dict[str, list[float]] = {}
     for tick in ticks:
-        if tick.was_requested:
+        if tick.has_tried_to_fetch:
             answers.setdefault(tick.key.exchange, []).extend(tick.answer_seconds)
     return {exchange: min(seconds, default=None) for exchange, seconds in answers.items()}
 

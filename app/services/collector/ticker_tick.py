@@ -55,7 +55,7 @@ class TickerTick:
         self.key = key
         self.stored = 0
         self.failure: AppError | None = None
-        self.was_requested = False
+        self.has_tried_to_fetch = False
         self.answer_seconds: list[float] = []
         self._failing_since: float | None = None
         self._exchange = exchange
@@ -133,7 +133,7 @@ class TickerTick:
         return await context.retrier.call(fetch, ticker=str(self.key))
 
     async def _fetch(self) -> Quote:
-        context, self.was_requested, started_at = self._context, True, monotonic()
+        context, self.has_tried_to_fetch, started_at = self._context, True, monotonic()
         try:
             async with asyncio.timeout(context.timeout_seconds()):
                 quote = await self._exchange.fetch_index_price(self.key.ticker)

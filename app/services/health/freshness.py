@@ -17,7 +17,7 @@ from app.domain.slots import (
     slot_after,
 )
 from app.postgres.database import Database
-from app.redis.heartbeats import read_heartbeats
+from app.redis.process_reports import read_process_reports
 from app.repositories import prices
 from app.services.health.timed_query import run_timed
 
@@ -38,7 +38,7 @@ class FreshnessService:
         so.
         """
         database, broker = await asyncio.gather(
-            run_timed(self._read_latest()), run_timed(read_heartbeats(self.redis))
+            run_timed(self._read_latest()), run_timed(read_process_reports(self.redis))
         )
         database_us, latest_prices = database.result or (0, {})
         return HealthReport(

@@ -14,7 +14,7 @@ from app.repositories import gaps, prices
 from app.services.health.freshness import FreshnessService
 from app.services.health.timed_query import run_timed
 
-KEPT_SECONDS = 1.0
+MAX_STATUS_AGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,16 @@ class StatusService:
         self._now = now
         self._clock = clock
         self._flights = SingleFlight(clock)
-        self._kept: ServiceStatus | None = None
-        self._kept_at = float("-inf")
+        self._cached: ServiceStatus | None = None
+        self._cached_at = float("-inf")
 
     async def read(self) -> ServiceStatus:
         """Return the status as of the last second; never raise.
 
         If a server does not answer, the status says so.
         """
-        if self._kept is not None and self._clock() - self._kept_at < KEPT_SECONDS:
-            return self._kept
+        if self._cached is not None and self._clock() - self._cached_at < MAX_STATUS_AGE_SECONDS:
+            return self._cached
         return await self._flights.join("status", self._read)
 
     async def close(self) -> None:
@@ -64,7 +64,7 @@ class StatusService:
             self._freshness.check(now), run_timed(self._count_last_day())
         )
         status = ServiceStatus(int(now), report, last_day.result)
-        self._kept, self._kept_at = status, started_at
+        self._cached, self._cached_at = status, started_at
         return status
 
     async def _count_last_day(self) -> Mapping[TickerKey, SlotCounts]:

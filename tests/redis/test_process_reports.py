@@ -1,4 +1,4 @@
-"""Heartbeats and failures, on Redis's clock."""
+"""What beat and workers report in Redis, on its clock."""
 
 import asyncio
 
@@ -7,13 +7,13 @@ from redis.asyncio import Redis
 
 from app.core.errors import AppError, BrokerUnavailable, DatabaseFull, ExchangeTimeout
 from app.domain.prices import TickerKey
-from app.redis.heartbeats import (
+from app.redis.process_reports import (
     ANSWERS_KEY,
     FAILURES_KEY,
     Heartbeat,
     Role,
     TickReports,
-    read_heartbeats,
+    read_process_reports,
 )
 from tests.clients.rate_limiters import TcpRelay
 from tests.conftest import Servers
@@ -43,7 +43,7 @@ async def test_sign_is_as_old_as_redis_says(servers: Servers, redis: Redis) -> N
     Heartbeat(servers.redis_url, Role.BEAT, "here").beat()
     seconds, _ = await redis.time()
     await redis.zadd("prices:signs:worker", {"there": (seconds - 40) * 1000})
-    signs = await read_heartbeats(redis)
+    signs = await read_process_reports(redis)
     assert 0 <= signs.beats["here"] < 5
     assert 39 <= signs.workers["there"] < 50
 
@@ -53,7 +53,7 @@ async def test_who_was_silent_for_ten_minutes_is_forgotten(servers: Servers, red
     ages = {"an hour": (seconds - 610) * 1000, "nearly": (seconds - 500) * 1000}
     await redis.zadd("prices:signs:beat", ages)
     Heartbeat(servers.redis_url, Role.BEAT, "now").beat()
-    assert (await read_heartbeats(redis)).beats.keys() == {"nearly", "now"}
+    assert (await read_process_reports(redis)).beats.keys() == {"nearly", "now"}
 
 
 async def test_flush_heals_with_the_next_sign(servers: Servers, redis: Redis) -> None:
@@ -62,7 +62,7 @@ async def test_flush_heals_with_the_next_sign(servers: Servers, redis: Redis) ->
     await redis.flushall()
     await redis.script_flush()
     sign.beat()
-    assert (await read_heartbeats(redis)).workers.keys() == {"here"}
+    assert (await read_process_reports(redis)).workers.keys() == {"here"}
 
 
 async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> None:
@@ -76,14 +76,14 @@ async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> 
     await asyncio.to_thread(sign.beat)
     await relay.cut()
     with pytest.raises(BrokerUnavailable):
-        await read_heartbeats(Redis.from_url(relay.url))
+        await read_process_reports(Redis.from_url(relay.url))
 
 
 async def test_failure_goes_on_since_its_first_note(redis: Redis, reports: TickReports) -> None:
     await reports.record_failures({BTC: TIMEOUT})
     await make_older(redis, 60)
     await reports.record_failures({BTC: TIMEOUT})
-    failure = (await read_heartbeats(redis)).failures[str(BTC)]
+    failure = (await read_process_reports(redis)).failures[str(BTC)]
     assert (failure.code, failure.detail) == ("exchange_timeout", "no answer")
     assert 60 <= failure.since_seconds < 70
     assert failure.last_seconds < 10
@@ -93,7 +93,7 @@ async def test_a_failure_of_another_code_goes_on(redis: Redis, reports: TickRepo
     await reports.record_failures({BTC: TIMEOUT})
     await make_older(redis, 60)
     await reports.record_failures({BTC: DatabaseFull("no space")})
-    failure = (await read_heartbeats(redis)).failures[str(BTC)]
+    failure = (await read_process_reports(redis)).failures[str(BTC)]
     assert failure.code == "database_full"
     assert failure.since_seconds >= 60
 
@@ -102,20 +102,20 @@ async def test_a_late_failure_begins_anew(redis: Redis, reports: TickReports) ->
     await reports.record_failures({BTC: TIMEOUT})
     await make_older(redis, 121)
     await reports.record_failures({BTC: TIMEOUT})
-    assert (await read_heartbeats(redis)).failures[str(BTC)].since_seconds < 10
+    assert (await read_process_reports(redis)).failures[str(BTC)].since_seconds < 10
 
 
 async def test_a_price_ends_what_another_process_noted(redis: Redis, reports: TickReports) -> None:
     await reports.record_failures({BTC: TIMEOUT})
     await TickReports(redis, 60).record_failures({}, [BTC])
-    assert (await read_heartbeats(redis)).failures == {}
+    assert (await read_process_reports(redis)).failures == {}
 
 
 async def test_a_redis_that_refuses_writes_says_so(redis: Redis) -> None:
     await redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(BrokerUnavailable, match="answers and refuses"):
-            await read_heartbeats(redis)
+            await read_process_reports(redis)
     finally:
         await redis.config_set("maxmemory", 0)
 
@@ -125,7 +125,7 @@ async def test_ticker_that_is_stored_again_has_no_failure(
 ) -> None:
     await reports.record_failures({BTC: TIMEOUT, ETH: TIMEOUT})
     await reports.record_failures({}, [BTC])
-    assert (await read_heartbeats(redis)).failures.keys() == {str(ETH)}
+    assert (await read_process_reports(redis)).failures.keys() == {str(ETH)}
 
 
 async def test_failure_can_not_be_noted_while_redis_is_away() -> None:
@@ -139,7 +139,7 @@ async def test_failure_began_with_the_first_failed_fetch(
 ) -> None:
     await reports.record_failures({BTC: TIMEOUT}, failing_seconds={BTC: 50})
     await reports.record_failures({BTC: TIMEOUT}, failing_seconds={BTC: 10})
-    (failure,) = (await read_heartbeats(redis)).failures.values()
+    (failure,) = (await read_process_reports(redis)).failures.values()
     assert failure.since_seconds >= 50
     assert failure.last_seconds < 10
 
@@ -148,7 +148,7 @@ async def test_answer_times_are_those_of_the_last_tick(redis: Redis, reports: Ti
     await reports.record_answers({"deribit": 0.08423, "other": 2})
     await reports.record_answers({"other": 1.5})
     await reports.record_answers({})
-    answers = (await read_heartbeats(redis)).answer_milliseconds
+    answers = (await read_process_reports(redis)).answer_milliseconds
     assert answers == {"deribit": 84.2, "other": 1500}
     assert 100_000 < await redis.pttl(ANSWERS_KEY) <= 120_000
 
@@ -158,4 +158,4 @@ async def test_exchange_that_did_not_answer_has_no_answer_time(
 ) -> None:
     await reports.record_answers({"deribit": 0.1, "other": 2})
     await reports.record_answers({"deribit": None})
-    assert (await read_heartbeats(redis)).answer_milliseconds == {"other": 2000}
+    assert (await read_process_reports(redis)).answer_milliseconds == {"other": 2000}

@@ -1,4 +1,4 @@
-"""The status of beat and workers in Redis, on its clock: heartbeats and reports of ticks."""
+"""What beat and workers report in Redis, on its clock: heartbeats, failures, times of answers."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.core.errors import AppError, BrokerUnavailable
-from app.domain.health import Failure, ProcessStatus, failure_lasts_seconds
+from app.domain.health import Failure, ProcessReports, failure_lasts_seconds
 from app.domain.prices import TickerKey
 from app.redis.client import map_redis_errors
 from app.redis.summary_checks import SUMMARY_CHECKS_KEY, parse_summary_checks
@@ -145,8 +145,8 @@ async def _skipped_without_redis() -> AsyncIterator[None]:
             yield
 
 
-async def read_heartbeats(redis: "Redis") -> ProcessStatus:
-    """Read every heartbeat and report; their ages are in seconds of Redis's clock.
+async def read_process_reports(redis: "Redis") -> ProcessReports:
+    """Read what every process reported; ages are in seconds of Redis's clock.
 
     Raises:
         BrokerUnavailable: Redis does not answer, or refuses writes: then silence means nothing.
@@ -163,7 +163,7 @@ async def read_heartbeats(redis: "Redis") -> ProcessStatus:
             _, (seconds, micros), beats, workers, *reports = await pipeline.execute()
     failures, checks, answers = reports
     now_ms = seconds * MILLISECONDS + micros / MILLISECONDS
-    return ProcessStatus(
+    return ProcessReports(
         beats={name: _age_seconds(score, now_ms) for name, score in beats},
         workers={name: _age_seconds(score, now_ms) for name, score in workers},
         failures={name: _parse_failure(text, now_ms) for name, text in failures.items()},
