@@ -19,7 +19,7 @@ from app.domain.times import (
 )
 
 TIMESTAMP_FORMATS: Final = (
-    "UNIX seconds, milliseconds, ISO 8601, `now`, or back from now such as `-24h`"
+    "UNIX seconds, milliseconds, ISO 8601, `now`, or back from now such as `-24h` or `-3h30m`"
 )
 
 TimestampParameter = Annotated[

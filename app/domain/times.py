@@ -21,7 +21,8 @@ EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 YEAR = re.compile(r"(19|20)[0-9]{2}")
 ALLOWED = "UNIX seconds, UNIX milliseconds, or ISO 8601 such as 2026-01-16T16:01:00Z"
 NOW: Final = "now"
-BACK_FROM_NOW: Final = re.compile(r"-([0-9]{1,9})([smhdw])")
+DURATION_PART: Final = re.compile(r"([0-9]{1,9})([smhdw])")
+BACK_FROM_NOW: Final = re.compile(r"-(?:[0-9]{1,9}[smhdw]){1,5}")
 SECONDS_OF_UNIT: Final = {
     "s": 1,
     "m": 60,
@@ -54,7 +55,7 @@ class TimePoint:
 
 
 def parse_time_point(text: object) -> TimePoint:
-    """Parse a timestamp in one of the three formats, `now`, or a time back from now like `-24h`.
+    """Parse a timestamp in one of the three formats, `now`, or a time back from now like `-3h30m`.
 
     Raises:
         ValueError: it is none of them, outside the years 1 to 9999, or a year alone.
@@ -64,13 +65,12 @@ def parse_time_point(text: object) -> TimePoint:
         raise ValueError(f"is a year; its first moment is {words}-01-01")
     if words == NOW:
         return TimePoint(0, is_relative=True)
-    if match := BACK_FROM_NOW.fullmatch(words):
-        seconds = int(match[1]) * SECONDS_OF_UNIT[match[2]]
-        return TimePoint(-seconds * MICROSECONDS, is_relative=True)
+    if BACK_FROM_NOW.fullmatch(words):
+        return TimePoint(-_sum_durations(words) * MICROSECONDS, is_relative=True)
     try:
         return TimePoint(parse_timestamp_us(words))
     except ValueError as error:
-        raise ValueError(f"{error}, {NOW}, or back from now such as -24h") from None
+        raise ValueError(f"{error}, {NOW}, or back from now such as -24h or -3h30m") from None
 
 
 def parse_timestamp_us(text: object) -> int:
@@ -130,6 +130,11 @@ def ceil_seconds(timestamp_us: int) -> int:
 def floor_seconds(timestamp_us: int) -> int:
     """Round down to the last whole second that is not after a timestamp."""
     return timestamp_us // MICROSECONDS
+
+
+def _sum_durations(words: str) -> int:
+    parts = DURATION_PART.findall(words)
+    return sum(int(number) * SECONDS_OF_UNIT[unit] for number, unit in parts)
 
 
 def _parse_number(words: str) -> int:

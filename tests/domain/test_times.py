@@ -89,12 +89,21 @@ def test_seconds_that_are_written_are_read_as_the_same(seconds: int) -> None:
         ("-24h", 86_400),
         ("-7d", 604_800),
         (" -2w ", 1209600),
+        ("-3h30m", 12_600),
+        ("-1w2d3h4m5s", 788_645),
+        ("-30m3h", 12_600),
     ],
 )
 def test_moment_back_from_now_moves_with_the_clock(text: str, seconds: int) -> None:
     moment = parse_time_point(text)
     assert moment.is_relative
     assert moment.at(1_768_579_260.9) == (1_768_579_260 - seconds) * 1_000_000
+
+
+@pytest.mark.parametrize("text", ["-3h30", "-3h-30m", "-3h 30m", "-h30m", "-3.5h", "3h30m", "-"])
+def test_half_a_duration_is_no_moment_back_from_now(text: str) -> None:
+    with pytest.raises(ValueError, match="back from now such as -24h or -3h30m"):
+        parse_time_point(text)
 
 
 def test_moment_back_from_now_never_lies_before_the_year_one() -> None:
