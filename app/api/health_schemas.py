@@ -37,8 +37,12 @@ class TickerStatusOut(BaseModel):
         "`worker_silent`, `nothing_reported`.",
         examples=[None],
     )
+    reason_text: str | None = Field(
+        description="The reason in a few words, for people.", examples=[None]
+    )
     detail: str = Field(
-        description="The same in words, with the age.", examples=["the newest slot is 12 s old"]
+        description="The age, and the reason with all that is known of it.",
+        examples=["the newest slot is 12 s old"],
     )
     last_slot: int | None = Field(description="The newest live slot.", examples=[1768579260])
     next_slot: int | None = Field(

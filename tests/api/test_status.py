@@ -40,7 +40,7 @@ async def test_status_after_a_tick(
     assert status["status"] == health["status"] == "ok"
     for ticker, name in zip(status["tickers"], ("btc_usd", "eth_usd"), strict=True):
         assert (ticker["exchange"], ticker["ticker"]) == ("deribit", name)
-        assert (ticker["stale"], ticker["reason"]) == (False, None)
+        assert (ticker["stale"], ticker["reason"], ticker["reason_text"]) == (False, None, None)
         assert ticker["detail"].startswith(f"the newest slot is {ticker['age_seconds']} s old")
         assert ticker["next_slot"] == ticker["last_slot"] + 60
         assert (ticker["repaired_last_day"], ticker["missing_last_day"]) == (0, 0)
@@ -68,6 +68,7 @@ async def test_nothing_stored_yet_is_failing_and_unknown(api: ApiClient) -> None
         "age_seconds": None,
         "stale": True,
         "reason": "beat_silent",
+        "reason_text": "no beat has reported",
         "detail": detail,
         "last_slot": None,
         "next_slot": None,
@@ -89,7 +90,8 @@ async def test_silent_exchange_is_the_reason_and_has_no_answer_time(
         assert (await runtime.collector.collect()).failed
     async with running_api(settings) as api:
         status = await _read(api)
-    assert {ticker["reason"] for ticker in status["tickers"]} == {"exchange_maintenance"}
+    reasons = {(ticker["reason"], ticker["reason_text"]) for ticker in status["tickers"]}
+    assert reasons == {("exchange_maintenance", "the exchange is in maintenance")}
     assert status["exchanges"] == [{"exchange": "deribit", "answer_milliseconds": None}]
 
 

@@ -16,18 +16,20 @@ from app.api.health_schemas import (
     StatusOut,
     TickerStatusOut,
 )
-from app.core.errors import ParametersInvalid
+from app.core.errors import ExchangeError, ParametersInvalid
 from app.domain.coverage import SlotCounts
 from app.domain.health import (
     Freshness,
     HealthReport,
     ProcessReports,
+    StaleReason,
     silent_after_seconds,
 )
 from app.domain.health_checks import collector_checks, describe_ticker
 from app.services.health.status import ServiceStatus
 
 MILLISECONDS = 1000
+EXCHANGE_TITLES = {error.code: error.title for error in ExchangeError.__subclasses__()}
 
 router = APIRouter(
     prefix="/status", tags=["health"], responses=problem_responses(ParametersInvalid)
@@ -60,18 +62,25 @@ async def service_status(runtime: RuntimeDep) -> StatusOut:
 
 def _ticker_status(ticker: Freshness, status: ServiceStatus) -> TickerStatusOut:
     report = status.report
+    reason = None if ticker.is_fresh else report.reason(ticker.key)
     last_day = None if status.last_day is None else status.last_day.get(ticker.key, SlotCounts())
     return TickerStatusOut(
         **ticker.key._asdict(),
         age_seconds=ticker.age_seconds,
         stale=not ticker.is_fresh,
-        reason=None if ticker.is_fresh else report.reason(ticker.key).code,
+        reason=reason and reason.code,
+        reason_text=reason and _describe_reason(reason),
         detail=describe_ticker(ticker, report),
         last_slot=ticker.last_slot,
         next_slot=ticker.next_slot,
         repaired_last_day=None if last_day is None else last_day.backfilled,
         missing_last_day=None if last_day is None else last_day.missing,
     )
+
+
+def _describe_reason(reason: StaleReason) -> str:
+    title = EXCHANGE_TITLES.get(reason.code)
+    return reason.text if title is None else title[0].lower() + title[1:]
 
 
 def _exchange_statuses(report: HealthReport) -> list[ExchangeStatusOut]:
