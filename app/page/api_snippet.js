@@ -19,7 +19,7 @@ const calls = new WeakMap();
  * @param {HTMLElement} panel
  * @param {Call} call
  */
-export function setCall(panel, call) {
+export function setSnippet(panel, call) {
   if (JSON.stringify(calls.get(panel)) === JSON.stringify(call)) return;
   calls.set(panel, call);
   if (panel.childElementCount === 1) build(panel);

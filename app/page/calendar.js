@@ -1,16 +1,16 @@
 // @ts-check
 // The coverage calendar: a cell a day, a year in view; a day opens into its hours.
 
-import { go } from "./address.js";
+import { go } from "./url_state.js";
 import { address, get } from "./api.js";
-import { setCall } from "./call.js";
+import { setSnippet } from "./api_snippet.js";
 import { now } from "./clock.js";
 import { cellOf, cellWords } from "./cells.js";
 import { drawCoverageWords } from "./coverage_words.js";
 import { closeDay, openDay } from "./day.js";
 import { byId, element, setNote } from "./dom.js";
 import { barStart } from "./ranges.js";
-import { rove } from "./roving.js";
+import { setRovingTabindex } from "./roving_tabindex.js";
 import { currentTicker, on, state } from "./store.js";
 import { unknownTicker } from "./tickers.js";
 
@@ -72,7 +72,7 @@ async function read() {
   const { first, stop } = extent();
   const range = { from_dt: first, to_dt: stop - 1 };
   const byDay = address("coverage", ticker.key, { ...range, by: "day" });
-  setCall(byId("coverage-call"), { url: byDay, rows: "items" });
+  setSnippet(byId("coverage-call"), { url: byDay, rows: "items" });
   try {
     const [days, whole] = await Promise.all([
       get(byDay),
@@ -118,7 +118,7 @@ function draw(items, first, stop) {
   );
   byId("calendar").replaceChildren(months(days), ...rows);
   const today = Math.min(cells.length - 1, Math.floor((now() - first) / DAY));
-  rove(byId("calendar"), cells, STEPS, today);
+  setRovingTabindex(byId("calendar"), cells, STEPS, today);
   if (hadFocus) cells.find((cell) => cell.dataset.at === hadFocus)?.focus();
   else byId("calendar-scroll").scrollLeft = byId("calendar-scroll").scrollWidth;
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // The chart: what it shows follows the state, and what is moved by hand goes into the address.
 
-import { follow, go } from "./address.js";
+import { follow, go } from "./url_state.js";
 import { addPrice, needsOthers, readBars } from "./bars.js";
 import { drawChartWords, drawLegend } from "./chart_words.js";
 import { startChartKeys } from "./chart_keys.js";

@@ -3,7 +3,7 @@
 
 import { address, shortName } from "./api.js";
 import { barsAddress } from "./bars.js";
-import { setCall } from "./call.js";
+import { setSnippet } from "./api_snippet.js";
 import { now } from "./clock.js";
 import { byId, element, setText } from "./dom.js";
 import { change, counted, dayTime, price, viewRange, zoneName } from "./format.js";
@@ -67,8 +67,8 @@ export function drawChartWords(bars, view) {
   );
   drawTable(shown);
   const { ticker } = state;
-  setCall(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });
-  setCall(byId("gaps-call"), {
+  setSnippet(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });
+  setSnippet(byId("gaps-call"), {
     url: address("coverage", ticker, {
       from_dt: Math.floor(view.from),
       to_dt: Math.floor(view.to),

@@ -2,7 +2,7 @@
 // The collector's health in plain words, from /status.
 
 import { get } from "./api.js";
-import { setCall } from "./call.js";
+import { setSnippet } from "./api_snippet.js";
 import { setServerTime } from "./clock.js";
 import { byId, element, setText } from "./dom.js";
 import { count, counted, duration, offset, time, zoneName } from "./format.js";
@@ -15,7 +15,7 @@ const PATH = "/api/v1/status";
 
 /** Ask for the state while the page is visible. */
 export function startCollector() {
-  setCall(byId("collector-call"), { url: PATH });
+  setSnippet(byId("collector-call"), { url: PATH });
   on(["status", "zone"], draw);
   document.addEventListener("visibilitychange", () => !document.hidden && read());
   setInterval(() => !document.hidden && read(), POLL_MILLISECONDS);

@@ -1,7 +1,7 @@
 // @ts-check
 // The buttons above the chart, and the zone.
 
-import { go } from "./address.js";
+import { go } from "./url_state.js";
 import { shortName } from "./api.js";
 import { byId, element, press } from "./dom.js";
 import { RANGES } from "./ranges.js";

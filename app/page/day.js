@@ -1,13 +1,13 @@
 // @ts-check
 // A day of the calendar: its 24 hours, the minutes of one of them, and its gaps with their reasons.
 
-import { go } from "./address.js";
+import { go } from "./url_state.js";
 import { address, get } from "./api.js";
 import { cellOf, cellWords } from "./cells.js";
 import { byId, element } from "./dom.js";
 import { time, zoneName } from "./format.js";
 import { gapSentence } from "./gaps.js";
-import { rove } from "./roving.js";
+import { setRovingTabindex } from "./roving_tabindex.js";
 import { currentTicker, on } from "./store.js";
 
 /** @typedef {import("./types.js").CoverageItem} CoverageItem */
@@ -96,7 +96,7 @@ function draw(day, hours, gaps, interval) {
   );
   byId("day").replaceChildren(heading, row, minutes, element("ul", { class: "gaps" }, ...listed));
   byId("day").hidden = false;
-  rove(row, cells, STEPS, 0);
+  setRovingTabindex(row, cells, STEPS, 0);
 }
 
 /**

@@ -2,7 +2,7 @@
 // The rows of the range on the screen as a file.
 
 import { address } from "./api.js";
-import { setCall } from "./call.js";
+import { setSnippet } from "./api_snippet.js";
 import { now } from "./clock.js";
 import { byId, element, setText } from "./dom.js";
 import { viewRange } from "./format.js";
@@ -44,5 +44,5 @@ function draw() {
     address("prices/export", state.ticker, { ...range, format: name });
   for (const link of byId("export-links").querySelectorAll("a"))
     link.href = of(/** @type {string} */ (link.dataset.format));
-  setCall(byId("export-call"), { url: of(format), format });
+  setSnippet(byId("export-call"), { url: of(format), format });
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// The prices of an hour, a day and a week before a ticker's newest one; asked for once a minute.
+// The prices of an hour, a day and a week before a ticker's newest one; read once a minute.
 
 import { address, get } from "./api.js";
 import { intervalOf, on, state } from "./store.js";
@@ -10,20 +10,28 @@ export const PERIODS = [
   { name: "7 d", seconds: 7 * 86400 },
 ];
 const MIN_STEP_SECONDS = 60;
+const RETRY_MILLISECONDS = 5000;
 
-/** @typedef {Record<string, {timestamp: number, price: string} | null>} References */
+/** @typedef {Record<string, {timestamp: number, price: string} | null>} PastPrices */
 
-/** @type {Record<string, {timestamp: number, found: References}>} */
+/** @type {Record<string, {timestamp: number, found: PastPrices}>} */
 const known = {};
 
-/** Ask for the references of every new price. */
-export function startReferences() {
-  on(["prices", "changed"], () => Object.keys(state.prices).forEach(renew));
+/** Read them for every new price, and again when a repair or an import may have changed them. */
+export function startPastPrices() {
+  on(["prices"], () => Object.keys(state.prices).forEach(renew));
+  on(["changed"], () => Object.keys(state.prices).forEach(readAgain));
 }
 
-/** @param {string} key @returns {References} by the name of the period */
-export function references(key) {
+/** @param {string} key @returns {PastPrices} by the name of the period */
+export function pastPrices(key) {
   return known[key]?.found ?? {};
+}
+
+/** @param {string} key */
+function readAgain(key) {
+  if (known[key]) known[key].timestamp = 0;
+  renew(key);
 }
 
 /** @param {string} key */
@@ -32,12 +40,14 @@ async function renew(key) {
   const entry = (known[key] ??= { timestamp: 0, found: {} });
   if (timestamp - entry.timestamp < MIN_STEP_SECONDS) return;
   entry.timestamp = timestamp;
-  await Promise.all(
-    PERIODS.map(async ({ name, seconds }) => {
-      entry.found[name] = await read(key, timestamp - seconds);
-    }),
-  );
-  document.dispatchEvent(new Event("references"));
+  try {
+    const read = PERIODS.map(({ seconds }) => priceAt(key, timestamp - seconds));
+    const prices = await Promise.all(read);
+    entry.found = Object.fromEntries(PERIODS.map(({ name }, index) => [name, prices[index]]));
+    document.dispatchEvent(new Event("past-prices"));
+  } catch {
+    setTimeout(readAgain, RETRY_MILLISECONDS, key); // the summary says what is wrong
+  }
 }
 
 /**
@@ -45,14 +55,9 @@ async function renew(key) {
  * @param {string} key
  * @param {number} timestamp
  */
-async function read(key, timestamp) {
+async function priceAt(key, timestamp) {
   const tolerance = 2 * intervalOf(key);
-  try {
-    const { items } = await get(
-      address("prices/period", key, { from_dt: timestamp - tolerance, to_dt: timestamp }),
-    );
-    return items[items.length - 1] ?? null;
-  } catch {
-    return null; // asked again with the next price
-  }
+  const range = { from_dt: timestamp - tolerance, to_dt: timestamp };
+  const { items } = await get(address("prices/period", key, range));
+  return items.at(-1) ?? null;
 }

@@ -1,14 +1,14 @@
 // @ts-check
 // A card for each ticker: price, changes, age, source, and a sparkline of the last hour.
 
-import { addressWith, go } from "./address.js";
+import { urlWith, go } from "./url_state.js";
 import { addressOfAll, shortName } from "./api.js";
-import { setCall } from "./call.js";
+import { setSnippet } from "./api_snippet.js";
 import { everySecond } from "./clock.js";
 import { byId, element, setNote, setText } from "./dom.js";
 import { change, dayTime, duration, price, zoneName } from "./format.js";
 import { age, isStale } from "./freshness.js";
-import { PERIODS, references } from "./references.js";
+import { PERIODS, pastPrices } from "./past_prices.js";
 import { drawSparkline } from "./sparkline.js";
 import { on, state } from "./store.js";
 import { keysWithPrice } from "./tickers.js";
@@ -22,13 +22,13 @@ const LONG_PRICE = 14;
 const cards = new Map();
 
 /** Draw the cards, and keep them as the prices are. */
-export function startNow() {
+export function startPriceCards() {
   on(["tickers"], build);
   on(
     ["tickers", "prices", "ticker", "zone", "lostSince", "range", "kind", "compare", "view"],
     drawAll,
   );
-  document.addEventListener("references", drawAll);
+  document.addEventListener("past-prices", drawAll);
   everySecond(() => state.tickers?.forEach(drawAge));
   byId("tickers").addEventListener("click", choose);
 }
@@ -75,14 +75,14 @@ function drawAll() {
   state.tickers?.forEach(draw);
   const keys = keysWithPrice();
   const rows = keys.length > 1 ? "items" : undefined; // one price is the answer itself
-  if (keys.length) setCall(byId("now-call"), { url: addressOfAll("prices/latest", keys), rows });
+  if (keys.length) setSnippet(byId("now-call"), { url: addressOfAll("prices/latest", keys), rows });
 }
 
 /** @param {Ticker} ticker */
 function draw(ticker) {
   const { key } = ticker;
   const shown = /** @type {HTMLAnchorElement} */ (cards.get(key));
-  shown.href = addressWith({ ticker: key });
+  shown.href = urlWith({ ticker: key });
   if (key === state.ticker) shown.setAttribute("aria-current", "true");
   else shown.removeAttribute("aria-current");
   const newest = state.prices[key];
@@ -111,7 +111,7 @@ function drawPrice(target, text) {
 
 /** @param {HTMLElement} cell @param {string} key */
 function drawChange(cell, key) {
-  const reference = references(key)[/** @type {string} */ (cell.dataset.period)];
+  const reference = pastPrices(key)[/** @type {string} */ (cell.dataset.period)];
   const newest = state.prices[key];
   const text = reference && newest ? change(reference.price, newest.price) : "–";
   setText(/** @type {Element} */ (cell.firstElementChild), text);

@@ -34,7 +34,7 @@ async function read(key) {
     minutes[key] = new Map(
       items.map((/** @type {any} */ one) => [one.timestamp, Number(one.close)]),
     );
-    document.dispatchEvent(new Event("references"));
+    document.dispatchEvent(new Event("past-prices"));
   } catch {
     // the line stays as it was
   }

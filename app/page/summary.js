@@ -3,7 +3,7 @@
 
 import { shortName } from "./api.js";
 import { everySecond, now } from "./clock.js";
-import { addressWith } from "./address.js";
+import { urlWith } from "./url_state.js";
 import { announce } from "./announcer.js";
 import { byId, element, setNote, setText } from "./dom.js";
 import { duration, price, time, zoneName } from "./format.js";
@@ -83,7 +83,7 @@ function lostSentence(since) {
 function drawUnknown(notice) {
   const links = (state.tickers ?? []).flatMap(({ key }) => [
     " ",
-    element("a", { href: addressWith({ ticker: key }) }, shortName(key)),
+    element("a", { href: urlWith({ ticker: key }) }, shortName(key)),
   ]);
   notice.hidden = false;
   if (notice.dataset.ticker === state.ticker && notice.childElementCount === links.length / 2)

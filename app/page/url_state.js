@@ -11,9 +11,9 @@ const SETTLE_MILLISECONDS = 400;
 let settling = 0;
 
 /** Read the address into the state, now and whenever someone goes back or forward. */
-export function startAddress() {
-  set(readAddress(location.search));
-  addEventListener("popstate", () => set(readAddress(location.search)));
+export function startUrlState() {
+  set(readUrl(location.search));
+  addEventListener("popstate", () => set(readUrl(location.search)));
   on(["ticker", "zone", "kind", "range", "compare"], () => write("replaceState"));
 }
 
@@ -43,7 +43,7 @@ export function follow(view) {
  * The address of what is shown, with some parts changed.
  * @param {Partial<State>} patch
  */
-export function addressWith(patch) {
+export function urlWith(patch) {
   const { ticker, range, view, kind, zone, compare } = { ...state, ...patch };
   const query = new URLSearchParams();
   if (ticker) query.set("ticker", shortName(ticker));
@@ -59,7 +59,7 @@ export function addressWith(patch) {
  * @param {string} search
  * @returns {Partial<State>}
  */
-export function readAddress(search) {
+export function readUrl(search) {
   const query = new URLSearchParams(search);
   const ticker = query.get("ticker")?.toLowerCase();
   const compare = (query.get("compare") ?? "").toLowerCase().split(",").filter(Boolean);
@@ -81,7 +81,7 @@ function readRange(text) {
 
 /** @param {"pushState" | "replaceState"} step */
 function write(step) {
-  const written = addressWith({});
+  const written = urlWith({});
   if (written !== location.search) history[step](null, "", written);
 }
 
