@@ -17,7 +17,7 @@ FromOption = Annotated[
         "--from",
         parser=parse_time_point,
         metavar="MOMENT",
-        help="The first moment: UNIX seconds or milliseconds, ISO 8601, now, or ago: -3h30m.",
+        help="The first moment: UNIX seconds, milliseconds, ISO 8601, now, or relative: -3h30m.",
     ),
 ]
 ToOption = Annotated[
