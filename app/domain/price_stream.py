@@ -30,7 +30,8 @@ class PartOfBatch(NamedTuple):
 class StreamPosition(NamedTuple):
     """What a reader was sent: all rows that a snapshot of the database shows, and part of a batch.
 
-    `timeline` names the cluster and its timeline, which number the snapshot's transactions.
+    `timeline` names the cluster, its timeline and its last recovery from a crash. After a change of
+    one of them, transactions are numbered anew.
     `taken_at` is the database's clock at the snapshot.
     """
 

@@ -20,15 +20,23 @@ CHANNEL = "price_changes"
 """Notified by every transaction that changes prices."""
 SAFE_SECONDS = CHANGES_RETENTION_SECONDS / 2
 """A reader with an older snapshot, by the database's clock, takes everything as changed."""
-
-_SNAPSHOT = """
-    SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text,
-           extract(epoch FROM statement_timestamp())::float8
+LAST_CRASH_RECOVERY = """
+    SELECT (1000000 * extract(epoch FROM stats_reset))::bigint FROM pg_stat_bgwriter
 """
+"""A query for the time when the statistics began, in microseconds; a crash discards statistics.
+
+Recovery may reuse the numbers of transactions whose end was not on disk. A snapshot of before the
+crash takes those transactions for visible ones.
+"""
+_SNAPSHOT = f"""
+    pg_current_snapshot()::text,
+    concat_ws('-', pg_postmaster_start_time(), ({LAST_CRASH_RECOVERY})),
+    extract(epoch FROM statement_timestamp())::float8
+"""
+_CURRENT = f"SELECT {_SNAPSHOT}"
 # One statement, so that the changes and the tickers' states are of the same snapshot.
 _SINCE = f"""
-    SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text,
-           extract(epoch FROM statement_timestamp())::float8,
+    SELECT {_SNAPSHOT},
            changes, first_slot, last_slot, wanted.exchange, wanted.ticker,
            {ticker_states.COLUMNS}
     FROM (VALUES (1)) AS always LEFT JOIN (
@@ -51,20 +59,21 @@ _PRUNE = text(
 
 
 class Snapshot(NamedTuple):
-    """The visible transactions, and the start of the server that numbers them.
+    """The visible transactions, and the run of the server that numbers them.
 
-    Another server, or a restored one, numbers its transactions anew. The seconds are the database's
-    clock, because a reader's own clock may stop while its machine is suspended.
+    Another server, a restored one, and one that recovered from a crash number transactions anew.
+    The seconds are the database's clock, because a reader's own clock may stop while its machine is
+    suspended.
     """
 
     visible: str
-    server_started: str
+    server_run: str
     seconds: float
 
     def reaches(self, later: "Snapshot") -> bool:
         """Return whether all changes from this snapshot to a later one are surely still stored."""
         elapsed = later.seconds - self.seconds
-        return self.server_started == later.server_started and 0 <= elapsed <= SAFE_SECONDS
+        return self.server_run == later.server_run and 0 <= elapsed <= SAFE_SECONDS
 
 
 class ChangesSince(NamedTuple):
@@ -77,7 +86,7 @@ class ChangesSince(NamedTuple):
 
 async def read_snapshot(connection: RawConnection) -> Snapshot:
     """Return the current snapshot."""
-    (row,) = await connection.fetch(_SNAPSHOT)
+    (row,) = await connection.fetch(_CURRENT)
     return Snapshot(*row)
 
 

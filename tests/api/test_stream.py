@@ -9,14 +9,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiohttp import ClientConnectionError
-from pydantic import SecretStr
 
 from app.api import event_stream
 from app.core.settings import Settings
 from tests.api.client import ApiClient, open_api_client, running_api
 from tests.api.sse import Event, open_stream
 from tests.api.test_outages import free_port
-from tests.postgres.restartable_servers import restartable_postgres
+from tests.postgres.restartable_servers import migrate, restartable_postgres
 from tests.processes import Processes
 from tests.repositories.rows import add_recording, store
 from tests.waiting import until
@@ -228,27 +227,24 @@ async def test_a_reader_that_never_reads_is_disconnected_and_gives_its_place_bac
 async def test_streams_outlast_a_restart_of_the_database(
     settings: Settings, directory: Path
 ) -> None:
-    async with restartable_postgres(directory / "stream-restart") as server:
-        with Processes(
-            settings.model_copy(update={"database_url": SecretStr(server.url)}), directory
-        ) as processes:
-            assert await asyncio.to_thread(processes.start("app", "migrate").popen.wait, 60) == 0
-        chosen = settings.model_copy(update={"database_url": SecretStr(server.url)})
-        async with running_api(chosen) as api:
+    async with (
+        restartable_postgres(directory / "stream-restart") as server,
+        running_api(await migrate(server, settings, directory)) as api,
+    ):
+        sql = await asyncpg.connect(server.url.replace("+asyncpg", ""))
+        async with open_stream(api.url) as stream:
+            await store(sql, [60])
+            await stream.take(1)
+            await server.stop()
+            assert (await api.get(f"{STREAM}?ticker=btc_usd")).status == 503
+            await server.start()
             sql = await asyncpg.connect(server.url.replace("+asyncpg", ""))
-            async with open_stream(api.url) as stream:
-                await store(sql, [60])
-                await stream.take(1)
-                await server.stop()
-                assert (await api.get(f"{STREAM}?ticker=btc_usd")).status == 503
-                await server.start()
-                sql = await asyncpg.connect(server.url.replace("+asyncpg", ""))
-                await store(sql, [120])
-                assert [event.row[1] for event in await stream.take(1)] == [120]
-            async with open_stream(api.url, last_id=stream.last_id) as again:
-                await store(sql, [180])
-                assert [event.row[1] for event in await again.take(1)] == [180]
-            await sql.close()
+            await store(sql, [120])
+            assert [event.row[1] for event in await stream.take(1)] == [120]
+        async with open_stream(api.url, last_id=stream.last_id) as again:
+            await store(sql, [180])
+            assert [event.row[1] for event in await again.take(1)] == [180]
+        await sql.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

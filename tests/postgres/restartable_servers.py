@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from app.core.settings import Settings
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from app.supervisor.probes import probe_succeeds
 from app.supervisor.processes import ProcessSpec, run_as
+from tests.processes import Processes
 from tests.waiting import until
 
 
@@ -62,3 +66,12 @@ async def restartable_valkey(directory: Path) -> AsyncIterator[RestartableServer
         yield restartable_server
     finally:
         await restartable_server.stop()
+
+
+async def migrate(server: RestartableServer, settings: Settings, logs: Path) -> Settings:
+    """Create the tables; return the settings of a service on this server."""
+    own_settings = settings.model_copy(update={"database_url": SecretStr(server.url)})
+    with Processes(own_settings, logs) as processes:
+        migration = processes.start("app", "migrate")
+        assert await asyncio.to_thread(migration.popen.wait, 60) == 0, migration.output
+    return own_settings

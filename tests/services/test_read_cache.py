@@ -8,7 +8,6 @@ from random import Random
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
 from app.core.errors import DatabaseUnavailable
 from app.core.settings import Settings
@@ -21,8 +20,7 @@ from app.repositories import changed_slots, encoded_rows
 from app.repositories.changed_slots import CHANNEL
 from app.services.reader.cache import ReadCache
 from tests.conftest import Servers
-from tests.postgres.restartable_servers import RestartableServer, restartable_postgres
-from tests.processes import Processes
+from tests.postgres.restartable_servers import migrate, restartable_postgres
 from tests.repositories.rows import store
 from tests.waiting import until
 
@@ -158,7 +156,7 @@ async def test_cache_is_not_trusted_when_the_database_can_not_be_asked(
     span, folder = TimeRange(0, 60), directory / tmp_path.name
     folder.mkdir(mode=0o755)
     async with restartable_postgres(folder) as postgres:
-        await _migrate(settings, postgres, tmp_path)
+        await migrate(postgres, settings, tmp_path)
         database = Database(postgres.url, pool_size=2)
         writer = await asyncpg.connect(postgres.url.replace("+asyncpg", ""))
         await store(writer, [60])
@@ -174,13 +172,6 @@ async def test_cache_is_not_trusted_when_the_database_can_not_be_asked(
             await postgres.start()
             await until(lambda: _is_cached(cache, span, expected=True))
         await database.close()
-
-
-async def _migrate(settings: Settings, postgres: RestartableServer, logs: Path) -> None:
-    own_settings = settings.model_copy(update={"database_url": SecretStr(postgres.url)})
-    with Processes(own_settings, logs) as processes:
-        migration = processes.start("alembic", "upgrade", "head")
-        assert await asyncio.to_thread(migration.popen.wait, 60) == 0, migration.output
 
 
 async def _is_cached(cache: ReadCache, span: TimeRange, *, expected: bool) -> bool:

@@ -20,6 +20,8 @@ DESKTOP: dict[str, Any] = {
     "viewport": {"width": 1280, "height": 900},
     "timezone_id": "Asia/Kathmandu",
 }
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
+"""Chromium fails requests when this machine gets or loses an address, as beside containers."""
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "device_scale_factor": 2,
@@ -96,7 +98,7 @@ class Tab:
         ]
 
     def _keep(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        if message.type in {"error", "warning"} and NETWORK_CHANGED not in message.text:
             self.complaints.append(message.text)
 
     def _keep_elsewhere(self, url: str) -> None:
