@@ -37,10 +37,11 @@ async def test_readers_of_before_a_crash_take_everything_as_changed(
     database = Database(server.url, pool_size=2)
     writer = await _connect(server)
     await store(writer, [60])
+    log_writer = await _pause_log_writer(writer)
     for _ in range(10):
         await writer.execute("BEGIN; SELECT pg_current_xact_id(); ROLLBACK")
     snapshot, position = await _read_now(database)
-    await _crash(server)
+    await _crash(server, log_writer)
     writer = await _connect(server)
     await store(writer, [120])
     async with database.raw_connection() as connection:
@@ -68,10 +69,19 @@ async def _read_now(database: Database) -> tuple[Snapshot, StreamPosition]:
         )
 
 
-async def _crash(server: RestartableServer) -> None:
+async def _pause_log_writer(connection: asyncpg.Connection) -> int:
+    """Keep the ends of rolled-back transactions from the disk; return the paused process."""
+    pid: int = await connection.fetchval(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
+    )
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+async def _crash(server: RestartableServer, process: int) -> None:
     """Kill a process of the server, which then ends all others and recovers from its log."""
-    killed, witness = await _connect(server), await _connect(server)
-    os.kill(await killed.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+    witness = await _connect(server)
+    os.kill(process, signal.SIGKILL)
 
     async def is_witness_closed() -> bool:
         return bool(witness.is_closed())

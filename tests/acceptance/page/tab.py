@@ -1,6 +1,6 @@
 """A tab of a real browser that reaches this machine alone, and what it complained about."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,12 +38,16 @@ _IS_DRAWN = """
 
 @dataclass
 class Tab:
-    """An open tab; `complaints` are console messages, `elsewhere` are requests to other hosts."""
+    """An open tab; `complaints` are console messages, `elsewhere` are requests to other hosts.
+
+    `network_changes` counts the requests that failed by a change of this machine's network.
+    """
 
     page: Page
     url: str
     complaints: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    network_changes: int = 0
 
     def __post_init__(self) -> None:
         self.page.on("console", self._keep)
@@ -51,10 +55,10 @@ class Tab:
         self.page.on("request", lambda request: self._keep_elsewhere(request.url))
 
     async def goto(self, query: str = "") -> None:
-        await self.page.goto(f"{self.url}/{query}")
+        await self._load(lambda: self.page.goto(f"{self.url}/{query}"))
 
     async def reload(self) -> None:
-        await self.page.reload()
+        await self._load(self.page.reload)
         await self.until_drawn()
 
     async def query(self) -> str:
@@ -97,8 +101,17 @@ class Tab:
             for node in one["nodes"]
         ]
 
+    async def _load(self, load: Callable[[], Awaitable[object]]) -> None:
+        """Load the page; again if the machine's network changed before all scripts were there."""
+        changes = -1
+        while changes != self.network_changes:
+            changes = self.network_changes
+            await load()
+
     def _keep(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and NETWORK_CHANGED not in message.text:
+        if NETWORK_CHANGED in message.text:
+            self.network_changes += 1
+        elif message.type in {"error", "warning"}:
             self.complaints.append(message.text)
 
     def _keep_elsewhere(self, url: str) -> None:
