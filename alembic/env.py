@@ -21,7 +21,7 @@ from app.postgres.diagnosis import describe_unavailable
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
 from app.postgres.models import Base
-from app.postgres.schema import require_version
+from app.postgres.schema_version import require_version
 
 log = structlog.get_logger("alembic")
 

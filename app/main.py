@@ -28,7 +28,7 @@ from app.api.routes import (
     tickers,
 )
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
-from app.api.shutdown import calling_at_shutdown
+from app.api.shutdown_signals import calling_at_shutdown
 from app.api.unknown_parameters import refuse_unknown_parameters
 from app.core.errors import BrokerUnavailable
 from app.core.exit_messages import exiting_on_errors, warn_of_misspelled_settings

@@ -16,11 +16,11 @@ from app.core.server_urls import database_url, redis_url
 from app.core.settings import Settings
 from app.core.urls import describe_redis_url
 from app.domain.prices import TickerKey
-from app.files.layouts import JSON_ITEM
+from app.files.text_layouts import JSON_ITEM
 from app.postgres.database import Database
 from app.postgres.diagnosis import describe_unavailable
 from app.postgres.notifications import listen_forever
-from app.postgres.schema import require_compatible_database
+from app.postgres.schema_version import require_compatible_database
 from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
 from app.redis.counters import CounterTotals, flush_counters

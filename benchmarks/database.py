@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from app.embedded.cluster import bin_directory
+from app.embedded.postgres_cluster import bin_directory
 from benchmarks.processes import Broken, python, run
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from app.embedded.cluster import bin_directory
+from app.embedded.postgres_cluster import bin_directory
 
 _ALLOWED: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORE: Final = _ALLOWED[0]

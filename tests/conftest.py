@@ -63,7 +63,7 @@ def servers(directory: Path) -> Iterator[Servers]:
         # Celery's application is made at import, from the environment
         os.environ["REDIS_URL"] = servers.redis_url
         os.environ["DATABASE_URL"] = servers.database_url("prices")
-        from app.postgres.schema import migrate  # noqa: PLC0415  # reads the environment
+        from app.postgres.schema_version import migrate  # noqa: PLC0415  # reads the environment
 
         migrate()
         yield servers

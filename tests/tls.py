@@ -12,9 +12,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.embedded.cluster import system_user
+from app.embedded.postgres_cluster import system_user
+from app.supervisor.child_process import run_as
 from app.supervisor.ports import free_port
-from app.supervisor.processes import run_as
 from tests.clients.certificates import Certificate, make_certificate
 from tests.waiting import until
 

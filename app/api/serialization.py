@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from app.domain.encoded_rows import EncodedPage
 from app.domain.prices import Price, TickerKey
-from app.files.layouts import ITEM_END, ITEM_START, JSON_ITEM
+from app.files.text_layouts import ITEM_END, ITEM_START, JSON_ITEM
 from app.services.reader import LatestPrice
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from app.cli.context import command_runtime
+from app.cli.command_runtime import command_runtime
 from app.cli.options import FromOption, ToOption, parse_range, split_ticker_options
 from app.domain.exports import ExportFormat
 from app.domain.prices import DEFAULT_EXCHANGE, TickerKey, TimeRange

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import command_runtime
+from app.cli.command_runtime import command_runtime
 from app.cli.options import FromOption, JsonOption, ToOption, parse_range
-from app.cli.reports import utc_or_dash
+from app.cli.report_formats import utc_or_dash
 from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import Source, TickerKey
 

@@ -22,7 +22,7 @@ def healthcheck(
 ) -> None:
     """Tell in one line whether a service works; end with 1 if it does not."""
     from app.core.settings import load_settings
-    from app.supervisor.process_specs import ServiceSpecs
+    from app.supervisor.service_specs import ServiceSpecs
 
     settings = load_settings()
     if service == "api":

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.cli.context import command_runtime
+from app.cli.command_runtime import command_runtime
 from app.cli.options import split_ticker_options
-from app.cli.reports import utc_or_dash
+from app.cli.report_formats import utc_or_dash
 from app.domain.imports import ImportProgress, ImportRequest, ImportResult, OnProgress
 from app.domain.slots import SECONDS_PER_DAY
 

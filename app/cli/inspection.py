@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import command_runtime
+from app.cli.command_runtime import command_runtime
 from app.cli.options import FromOption, JsonOption, TickerOption, ToOption, parse_range
-from app.cli.reports import gap_data, gap_line, report_data, report_lines, utc_or_dash
+from app.cli.report_formats import gap_data, gap_line, report_data, report_lines, utc_or_dash
 from app.domain.coverage import Coverage, Quality
 from app.domain.prices import TickerKey, TimeRange
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app import entrypoints
-from app.cli.context import command_runtime
+from app.cli.command_runtime import command_runtime
 from app.cli.options import JsonOption
 
 WatchedOption = Annotated[
@@ -34,7 +34,7 @@ def beat(*, watched: WatchedOption = False) -> None:
 
 def migrate() -> None:
     """Bring the database's schema to the newest version."""
-    from app.postgres.schema import migrate as upgrade
+    from app.postgres.schema_version import migrate as upgrade
 
     upgrade()
 
@@ -54,8 +54,8 @@ def _run_service(name: str, *, watched: bool) -> None:
         return
     from app.core.exit_messages import final_message
     from app.core.settings import load_settings
-    from app.supervisor.processes import CannotStart
-    from app.supervisor.supervised import run_supervised
+    from app.supervisor.child_process import CannotStart
+    from app.supervisor.supervised_service import run_supervised
 
     try:
         run_supervised(load_settings(), name)

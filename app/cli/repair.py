@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.context import command_runtime
+from app.cli.command_runtime import command_runtime
 from app.cli.options import (
     FromOption,
     JsonOption,

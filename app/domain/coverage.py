@@ -54,7 +54,7 @@ class Coverage:
     """A ticker's promised and stored slots, and its gaps with their reasons."""
 
     key: TickerKey
-    tally: SlotCounts
+    slot_counts: SlotCounts
     gaps: Sequence[Gap]
 
     @property
@@ -66,7 +66,7 @@ class Coverage:
         """Count the missing slots by reason; those that may still be filled are `pending`."""
         counts: dict[str, int] = {}
         for gap in self.gaps:
-            counts[gap.why] = counts.get(gap.why, 0) + gap.missing
+            counts[gap.reason_text] = counts.get(gap.reason_text, 0) + gap.missing
         return counts
 
 
@@ -91,7 +91,7 @@ class CoverageByPeriod:
     """A ticker's slots of a range, and of a page of its days or hours by their start, ascending."""
 
     key: TickerKey
-    tally: SlotCounts
+    slot_counts: SlotCounts
     periods: Mapping[int, SlotCounts]
     has_more: bool
 

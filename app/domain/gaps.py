@@ -40,7 +40,7 @@ class Gap(NamedTuple):
         return self.reason is None
 
     @property
-    def why(self) -> str:
+    def reason_text(self) -> str:
         """Return the reason as text; `pending` without one."""
         return PENDING if self.reason is None else self.reason.value
 

@@ -101,7 +101,7 @@ class LatestTimestamps(NamedTuple):
                 due[",".join(recording.key)] = end * MICROSECONDS - 1
         return cls(max([database_us, *exchange_now_us.values()]), due)
 
-    def of(self, key: str) -> int:
+    def for_ticker(self, key: str) -> int:
         """Return the latest allowed timestamp of a ticker, in microseconds."""
         return min(self.now_us, self.by_ticker.get(key, self.now_us))
 
@@ -143,7 +143,7 @@ class RowParser:
         key = self._key(fields)
         timestamp_us = self._parse_timestamp(fields[self._timestamp], key)
         slot = floor_slot(timestamp_us, self._request.interval_seconds)
-        price = read_price(fields[self._price])
+        price = normalize_price(fields[self._price])
         observed = "" if self._observed is None else _validate_observed(fields[self._observed])
         return f"{key},{slot},{timestamp_us},{price},{observed}"
 
@@ -169,7 +169,7 @@ class RowParser:
             key, step = self._key(rows[0]), self._request.interval_seconds
         except ValueError:
             return None
-        if max(seconds) * MICROSECONDS > self._latest.of(key):
+        if max(seconds) * MICROSECONDS > self._latest.for_ticker(key):
             return None
         return [
             f"{key},{second - second % step},{second * MICROSECONDS},{price},"
@@ -195,7 +195,7 @@ class RowParser:
             raise ValueError(f"timestamp {_shown(text)} lies before 1970")
         if timestamp_us > self._latest.now_us:
             raise ValueError(f"timestamp {_shown(text)} lies in the future")
-        if timestamp_us > self._latest.of(key):
+        if timestamp_us > self._latest.for_ticker(key):
             raise ValueError(
                 f"timestamp {_shown(text)} lies after the last slot that is due: "
                 "its live price may still come"
@@ -203,7 +203,7 @@ class RowParser:
         return timestamp_us
 
 
-def read_price(text: str) -> str:
+def normalize_price(text: str) -> str:
     """Validate a price and return its exact digits, without an exponent.
 
     Raises:

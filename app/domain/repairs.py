@@ -48,15 +48,15 @@ class RepairResult:
 class TickerRun:
     """The result of one run over a ticker's gaps.
 
-    A run that is not `ended` ran out of time. `code` is that of its last error; `passes` tells
-    whether a retry may help.
+    A run that is not `ended` ran out of time. `code` is that of its last error; `retryable`
+    tells whether a retry may help.
     """
 
     seconds: float
     filled: int = 0
     ended: bool = False
     code: str | None = None
-    passes: bool = True
+    retryable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class QueuedRepair:
     failed: Mapping[str, str] = field(default_factory=dict)
     result: RepairResult | None = None
 
-    def after(
+    def after_slice(
         self, runs: Mapping[TickerKey, TickerRun], seconds: float, max_trouble_seconds: float
     ) -> "QueuedRepair":
         """Return it after another slice; a ticker that failed for too long is settled, too."""
@@ -92,7 +92,7 @@ class QueuedRepair:
                 trouble[name] = trouble.get(name, 0) + run.seconds
             if run.code is None and run.ended:
                 settled.add(name)
-            if run.code and (not run.passes or trouble[name] >= max_trouble_seconds):
+            if run.code and (not run.retryable or trouble[name] >= max_trouble_seconds):
                 settled.add(name)
         return replace(
             self,
@@ -112,7 +112,7 @@ class QueuedRepair:
         failed = {names[key]: code for key, code in self.failed.items() if key in names}
         return replace(self, result=replace(last, filled=self.filled, failed=failed))
 
-    def broken(self, code: str) -> "QueuedRepair":
+    def as_failed(self, code: str) -> "QueuedRepair":
         """Return it as failed as a whole."""
         return replace(self, result=RepairResult(filled=self.filled, failed={EVERY_TICKER: code}))
 

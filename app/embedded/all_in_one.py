@@ -21,10 +21,10 @@ from app.embedded.data_dir import (
     write_server_urls,
 )
 from app.embedded.servers import DATABASE_URL, SERVER_SETTINGS, EmbeddedServers, prepare_servers
+from app.supervisor.child_process import CannotStart, ProcessSpec
 from app.supervisor.output import JsonOutput, TerminalOutput
 from app.supervisor.ports import free_port, listen_error, load_or_choose_port
-from app.supervisor.process_specs import ServiceSpecs, exchange_spec, exchange_url
-from app.supervisor.processes import CannotStart, ProcessSpec
+from app.supervisor.service_specs import ServiceSpecs, exchange_spec, exchange_url
 from app.supervisor.supervisor import Supervisor, start_concurrently
 
 UNSET_IN_DEMO: Final = (

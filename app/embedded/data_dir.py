@@ -13,7 +13,7 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.settings import SERVERS_FILE
-from app.supervisor.processes import CannotStart
+from app.supervisor.child_process import CannotStart
 
 KEY_FILE: Final = "api-key"
 _KEY_BYTES: Final = 32

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from app.embedded.cluster import bin_directory, create_cluster, require_version, system_user
+from app.embedded.postgres_cluster import (
+    bin_directory,
+    create_cluster,
+    require_version,
+    system_user,
+)
 from app.embedded.stale_servers import kill_processes_in, stop_stale_server
-from app.supervisor.processes import ProcessSpec
+from app.supervisor.child_process import ProcessSpec
 
 DATABASE: Final = "prices"
 ROLE: Final = "postgres"

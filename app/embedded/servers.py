@@ -10,8 +10,8 @@ from typing import Final
 
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
+from app.supervisor.child_process import ProcessSpec
 from app.supervisor.output import Output
-from app.supervisor.processes import ProcessSpec
 from app.supervisor.supervisor import Supervisor, start_concurrently
 
 DATABASE_URL: Final = "DATABASE_URL"

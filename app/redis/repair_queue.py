@@ -110,4 +110,4 @@ def _parse_or_break(name: str, text: str) -> QueuedRepair:
         return _QUEUED_REPAIR.validate_python({**fields, **needed})
     except (ValueError, LookupError, TypeError):
         log.exception("repair_unreadable", repair=name)
-        return QueuedRepair(name, RepairRequest()).broken(AppError.code)
+        return QueuedRepair(name, RepairRequest()).as_failed(AppError.code)

@@ -61,11 +61,15 @@ class EncodedBatch(NamedTuple):
 
 
 async def read_batch(
-    connection: RawConnection, key: TickerKey, span: TimeRange, limit: int, template: RowTemplate
+    connection: RawConnection,
+    key: TickerKey,
+    time_range: TimeRange,
+    limit: int,
+    template: RowTemplate,
 ) -> EncodedBatch | None:
-    """Read the first prices of a span, at most `limit`; None if there are none."""
+    """Read the first prices of a range, at most `limit`; None if there are none."""
     ((lines,),) = await _fetch(
-        connection, _query(_BATCH, template), key, template, **_bounds(span), limit=limit
+        connection, _query(_BATCH, template), key, template, **_bounds(time_range), limit=limit
     )
     if lines is None:
         return None
@@ -76,15 +80,20 @@ async def read_batch(
 async def read_page(  # noqa: PLR0913  # the parameters of a list
     connection: RawConnection,
     key: TickerKey,
-    span: TimeRange,
+    time_range: TimeRange,
     order: Order,
     limit: int,
     *,
     template: RowTemplate,
 ) -> EncodedPage:
-    """Read at most `limit` prices of a span, from its start or from its end."""
+    """Read at most `limit` prices of a range, from its start or from its end."""
     ((lines, count, last),) = await _fetch(
-        connection, _query(_PAGE, template, order), key, template, **_bounds(span), limit=limit
+        connection,
+        _query(_PAGE, template, order),
+        key,
+        template,
+        **_bounds(time_range),
+        limit=limit,
     )
     return EncodedPage([lines] if count else [], min(count, limit), last, count > limit)
 
@@ -142,6 +151,6 @@ async def _fetch(
     return await connection.fetch(query.sql, *(values[name] for name in query.names))
 
 
-def _bounds(span: TimeRange) -> dict[str, object]:
-    start, end = span.bounds()
+def _bounds(time_range: TimeRange) -> dict[str, object]:
+    start, end = time_range.bounds()
     return {"start": start, "end": end}

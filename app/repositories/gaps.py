@@ -136,14 +136,14 @@ _STORED_BY_PERIOD_STATEMENT = text(_PROMISED + _STORED + _STORED_BY_PERIOD)
 
 
 async def find(
-    session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], span: TimeRange
+    session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], time_range: TimeRange
 ) -> dict[TickerKey, list[Gap]]:
-    """Find the gaps of a span as the longest ranges, ascending, by ticker.
+    """Find the gaps of a time range as the longest ranges, ascending, by ticker.
 
     `exchange_now_us` is the exchange's clock by ticker: slots of an open recording that may still
     get their live price are no gaps. Tickers without gaps are left out.
     """
-    rows = await session.execute(_FIND_STATEMENT, _parameters(exchange_now_us, span))
+    rows = await session.execute(_FIND_STATEMENT, _parameters(exchange_now_us, time_range))
     return {
         key: [Gap(Slot(row[3]), Slot(row[4]), row[2]) for row in of_key]
         for key, of_key in groupby(rows, key=lambda row: TickerKey(row[0], row[1]))
@@ -151,10 +151,10 @@ async def find(
 
 
 async def count(
-    session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], span: TimeRange
+    session: AsyncSession, exchange_now_us: Mapping[TickerKey, int], time_range: TimeRange
 ) -> dict[TickerKey, SlotCounts]:
-    """Count promised and stored slots; tickers without recordings in the span are left out."""
-    rows = await session.execute(_COUNT_STATEMENT, _parameters(exchange_now_us, span))
+    """Count promised and stored slots; tickers without recordings in the range are left out."""
+    rows = await session.execute(_COUNT_STATEMENT, _parameters(exchange_now_us, time_range))
     return {TickerKey(row[0], row[1]): SlotCounts(*row[2:]) for row in rows}
 
 
@@ -177,13 +177,15 @@ async def count_by_period(
     return {start: SlotCounts(slots, *stored.get(start, ())) for start, slots in expected.items()}
 
 
-def _clip(span: TimeRange, first: int, last: int) -> dict[str, int]:
-    start, end = span.bounds()
+def _clip(time_range: TimeRange, first: int, last: int) -> dict[str, int]:
+    start, end = time_range.bounds()
     return {"start": max(start, first), "end": min(end, last)}
 
 
-def _parameters(exchange_now_us: Mapping[TickerKey, int], span: TimeRange) -> dict[str, object]:
-    start, end = span.bounds()
+def _parameters(
+    exchange_now_us: Mapping[TickerKey, int], time_range: TimeRange
+) -> dict[str, object]:
+    start, end = time_range.bounds()
     return {
         "exchanges": [key.exchange for key in exchange_now_us],
         "tickers": [key.ticker for key in exchange_now_us],

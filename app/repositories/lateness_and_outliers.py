@@ -57,16 +57,16 @@ _OUTLIERS = """
 async def measure(
     session: AsyncSession,
     key: TickerKey,
-    span: TimeRange,
+    time_range: TimeRange,
     interval_seconds: int,
     max_outliers: int,
 ) -> Quality:
-    """Measure the rows of a span; only moves between adjacent slots count.
+    """Measure the rows of a range; only moves between adjacent slots count.
 
     A move is rated by its deviation from the median move, in standard deviations that are
     estimated from the median deviation.
     """
-    start, end = span.bounds()
+    start, end = time_range.bounds()
     rows_of_span = {**key._asdict(), "start": start, "end": end}
     bounds = {
         "step": interval_seconds,

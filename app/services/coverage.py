@@ -71,8 +71,8 @@ class CoverageService:
             slot_counts = await gaps.count(session, exchange_now_us, query.time_range)
             counts = await gaps.count_by_period(session, with_next, exchange_now_us[key])
         page = dict(islice(counts.items(), query.limit))
-        tally = slot_counts.get(key, SlotCounts())
-        return CoverageByPeriod(key, tally, page, has_more=len(counts) > query.limit)
+        total = slot_counts.get(key, SlotCounts())
+        return CoverageByPeriod(key, total, page, has_more=len(counts) > query.limit)
 
     async def measure_quality(self, coverage: Coverage, time_range: TimeRange) -> Quality:
         """Measure how late the stored prices of a range are, and find extraordinary moves.
@@ -80,7 +80,7 @@ class CoverageService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        interval = coverage.tally.interval_seconds or 0
+        interval = coverage.slot_counts.interval_seconds or 0
         async with self.database.repeatable_read() as session:
             return await lateness_and_outliers.measure(
                 session, coverage.key, time_range, interval, MAX_OUTLIERS

@@ -15,7 +15,7 @@ from app.domain.slots import SECONDS_PER_HOUR
 from app.postgres.database import Database
 from app.redis.alert_lease import AlertLease
 from app.redis.summary_checks import SummaryCheckStore
-from app.repositories import prices, summaries
+from app.repositories import hourly_summaries, prices
 
 CHUNK_SECONDS = 7 * 24 * SECONDS_PER_HOUR
 BUDGET_SECONDS = 2.0
@@ -81,7 +81,9 @@ class SummaryCheck:
         key = TickerKey.parse(ticker)
         async with self._database.read_committed() as session:
             result = {
-                start: await summaries.count_wrong(session, key, start, start + CHUNK_SECONDS)
+                start: await hourly_summaries.count_wrong(
+                    session, key, start, start + CHUNK_SECONDS
+                )
                 for start in starts
             }
         for start, hours in _only_wrong(result).items():
@@ -93,7 +95,7 @@ class SummaryCheck:
     async def _sample_chunks(self, ticker: str) -> Collection[int]:
         """Return the starts of a ticker's newest chunk and of a random one."""
         async with self._database.read_committed() as session:
-            stored = await summaries.stored_range(session, TickerKey.parse(ticker))
+            stored = await hourly_summaries.stored_range(session, TickerKey.parse(ticker))
         if stored.start is None or stored.end is None:
             return []
         first, last = stored.start // CHUNK_SECONDS, stored.end // CHUNK_SECONDS

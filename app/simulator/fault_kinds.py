@@ -79,7 +79,7 @@ def _text(default: object = None) -> Field:
     )
 
 
-def _status(default: int | None = None) -> Field:
+def _status_field(default: int | None = None) -> Field:
     return Field(
         lambda value: _is_integer(value) and value in _FINAL_STATUSES,
         "an HTTP status from 200 to 599",
@@ -116,10 +116,10 @@ KINDS: Final[Mapping[str, Fields]] = {
         "code": Field(_is_integer, "an integer", _REQUIRED),
         "message": _text(),
         "data": Field(lambda _: True, "any JSON"),
-        "status": _status(),
+        "status": _status_field(),
     },
-    "html": {"status": _status(HTTPStatus.BAD_GATEWAY)},
-    "empty": {"status": _status(HTTPStatus.TOO_MANY_REQUESTS)},
+    "html": {"status": _status_field(HTTPStatus.BAD_GATEWAY)},
+    "empty": {"status": _status_field(HTTPStatus.TOO_MANY_REQUESTS)},
     "redirect": {
         "status": Field(_REDIRECTS.__contains__, "301, 302, 307 or 308", HTTPStatus.FOUND),
         "location": _text(_REQUIRED),

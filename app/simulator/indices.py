@@ -37,7 +37,7 @@ class Indices:
 
 def load_indices(extra: Collection[str], *, any_name: bool) -> Indices:
     """Return the recorded lists with further names in each of them."""
-    sections = _sections()
+    sections = _read_sections()
     priced, spot, derivative = (sections[title] for title in ("priced", "spot", "derivative"))
     new = [name for name in extra if name not in spot]
     return Indices(
@@ -49,6 +49,6 @@ def load_indices(extra: Collection[str], *, any_name: bool) -> Indices:
 
 
 @cache
-def _sections() -> dict[str, tuple[str, ...]]:
+def _read_sections() -> dict[str, tuple[str, ...]]:
     blocks = (block.partition("]") for block in _FILE.read_text("ascii").split("[")[1:])
     return {title: tuple(names.split()) for title, _, names in blocks}

@@ -99,7 +99,7 @@ def curve(name: str) -> Curve:
     """Return the curve of an index; whatever the name, it has one."""
     base, _, quote = name.partition("_")
     rng = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    line = _line(eth=base == "eth" or (base != "btc" and rng % 2 == 1))
+    line = _load_line(eth=base == "eth" or (base != "btc" and rng % 2 == 1))
     first = line.closes[0]
     level, decimals = _level(base, quote, rng, first)
     damping = _DAMPING if base in _DOLLARS and quote in _DOLLARS else 1
@@ -110,7 +110,7 @@ def curve(name: str) -> Curve:
 
 
 @cache
-def _line(*, eth: bool) -> Line:
+def _load_line(*, eth: bool) -> Line:
     recording = load()
     forth = recording.eth_cents if eth else recording.btc_cents
     closes = forth + forth[-2::-1]

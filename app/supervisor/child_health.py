@@ -2,8 +2,8 @@
 
 import asyncio
 
+from app.supervisor.child_process import Process
 from app.supervisor.probes import POLL_SECONDS, PROBE_TIMEOUT_SECONDS, probe_succeeds
-from app.supervisor.processes import Process
 
 
 async def readiness_failure(process: Process) -> str:

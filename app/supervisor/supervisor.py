@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, Final, Self
 
 from app.supervisor.child_health import readiness_failure, wait_for_failure
+from app.supervisor.child_process import CannotStart, Process, ProcessSpec
 from app.supervisor.orphan_reaper import OrphanReaper
 from app.supervisor.output import Output
-from app.supervisor.processes import CannotStart, Process, ProcessSpec
 
 _REAPER_CHECK_SECONDS: Final = 1.0
 

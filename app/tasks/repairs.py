@@ -78,12 +78,12 @@ def _store_results() -> None:
 def _send_serve_if_queued() -> None:
     """Send the message for the next slice, if repairs are queued and none is on its way."""
     try:
-        if run_async(_must_send_serve):
+        if run_async(_mark_pending_if_queued):
             serve.apply_async(ignore_result=True, retry=False)
     except (BrokerUnavailable, CeleryError, OperationalError, RedisError, OSError) as error:
         log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next one retries
 
 
-async def _must_send_serve(runtime: "Runtime") -> bool:
+async def _mark_pending_if_queued(runtime: "Runtime") -> bool:
     queue = runtime.repair_queue
     return bool(await queue.all()) and await queue.mark_message_pending()

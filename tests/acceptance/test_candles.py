@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.candles import CandleInterval, CandleQuery, Fill
 from app.domain.prices import TickerKey, TimeRange
-from app.files.layouts import JSON_ITEM
+from app.files.text_layouts import JSON_ITEM
 from app.postgres.database import Database
 from app.services.reader import PriceReader, ReadCache
 

@@ -130,7 +130,7 @@ async def test_year_is_counted_by_day_twice_as_fast_as_from_rows(
 
     async def imported_by_service() -> dict[int, int]:
         measured = await service.measure_by_period(query)
-        assert measured.tally.missing == len(removed)
+        assert measured.slot_counts.missing == len(removed)
         return {start: counts.imported for start, counts in measured.periods.items()}
 
     async def imported_by_rows() -> dict[int, int]:
@@ -164,6 +164,6 @@ async def test_missing_minutes_of_a_real_year_are_counted(database: Database, na
             added += len(await prices.insert_new(session, batch))
     await _add_recording(database, slots[0], slots[-1])
     (found,) = await CoverageService(database).measure(TimeRange())
-    assert (added, found.tally.imported) == (rows, rows)
-    assert found.tally.missing == sum(gap.missing for gap in found.gaps) == missing
+    assert (added, found.slot_counts.imported) == (rows, rows)
+    assert found.slot_counts.missing == sum(gap.missing for gap in found.gaps) == missing
     assert found.longest_gap == longest

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from app.embedded.servers import prepare_servers
+from app.supervisor.child_process import ProcessSpec, run_as
 from app.supervisor.probes import probe_succeeds
-from app.supervisor.processes import ProcessSpec, run_as
 from tests.waiting import until
 
 STOP_TIMEOUT_SECONDS = 30

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from app.core.settings import Settings
-from app.supervisor.supervised import STOP_TIMEOUT_SECONDS
+from app.supervisor.supervised_service import STOP_TIMEOUT_SECONDS
 
 FILE = Path(__file__).parents[2] / "docker-compose.yml"
 TEXT = FILE.read_text()

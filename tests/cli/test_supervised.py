@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from app.core.settings import Settings
-from app.supervisor.process_specs import ServiceSpecs
-from app.supervisor.supervised import service_spec
+from app.supervisor.service_specs import ServiceSpecs
+from app.supervisor.supervised_service import service_spec
 from tests.supervisor.child_programs import PROJECT, is_running, read_number, until
 
 SUPERVISOR_PROGRAM = """
 import sys
 from app.core.settings import Settings
-from app.supervisor import process_specs
-from app.supervisor.supervised import run_supervised
-process_specs.APP_COMMAND = (sys.executable, *sys.argv[1:])
+from app.supervisor import service_specs
+from app.supervisor.supervised_service import run_supervised
+service_specs.APP_COMMAND = (sys.executable, *sys.argv[1:])
 run_supervised(Settings(), "worker")
 """
 HEARTBEAT_PROGRAM = """
@@ -37,7 +37,7 @@ for beats in range(10_000):
 """
 REAPER_PROGRAM = """
 import ctypes, subprocess, time
-from app.supervisor.supervised import reap_zombies
+from app.supervisor.supervised_service import reap_zombies
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 kept = subprocess.Popen(["sleep", "60"])
@@ -181,7 +181,9 @@ async def test_what_watches_a_service_needs_nothing_of_the_embedded_servers(
     tmp_path: Path, package: str
 ) -> None:
     """The image has none of their packages: containers ended at once for want of one."""
-    script = f"import sys; sys.modules[{package!r}] = None; import app.supervisor.supervised"
+    script = (
+        f"import sys; sys.modules[{package!r}] = None; import app.supervisor.supervised_service"
+    )
     process = await start(tmp_path, "-c", script)
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.clients.deribit.envelope import parse_envelope
+from app.clients.deribit.json_rpc import parse_envelope
 from app.clients.transport import HttpResponse
 from app.core.errors import ExchangeError, ExchangeMaintenance, RequestRejected, UnknownIndex
 from app.domain.prices import TickerKey

@@ -4,7 +4,7 @@ import pytest
 
 from app.domain.exports import Export, ExportFormat
 from app.domain.prices import TickerKey, TimeRange
-from app.files.layouts import csv_layout, ndjson_layout
+from app.files.text_layouts import csv_layout, ndjson_layout
 
 BTC = TickerKey("deribit", "btc_usd")
 DAY = 1_767_225_600

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.imports import ImportRequest, LatestTimestamps, RowParser, read_price
+from app.domain.imports import ImportRequest, LatestTimestamps, RowParser, normalize_price
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
@@ -106,9 +106,9 @@ def test_ticker_that_is_being_recorded_ends_with_the_last_slot_that_is_due(
     recordings = [Recording(BTC, recorded, Slot(0)), Recording(ETH, 60, Slot(0), Slot(60))]
     now_us = {BTC: 1_000_000_000, ETH: 1_200_000_000}
     latest = LatestTimestamps.of_recordings(1_100_000_000, now_us, recordings, rows)
-    assert latest.of("deribit,btc_usd") == 959_999_999
-    assert latest.of("deribit,eth_usd") == 1_200_000_000, "its recording has ended"
-    assert latest.of("deribit,sol_usd") == 1_200_000_000, "it was never recorded"
+    assert latest.for_ticker("deribit,btc_usd") == 959_999_999
+    assert latest.for_ticker("deribit,eth_usd") == 1_200_000_000, "its recording has ended"
+    assert latest.for_ticker("deribit,sol_usd") == 1_200_000_000, "it was never recorded"
 
 
 def test_no_row_is_later_than_the_latest_of_all_clocks() -> None:
@@ -130,12 +130,12 @@ def test_names_that_differ_from_the_wanted_ones_are_told() -> None:
 def test_digits_stay_as_they_are() -> None:
     for digits in ("1", "1.50", "0.000", "00.10", "1000000000000", f"1.{'0' * 39}1"):
         if Decimal(digits):
-            assert read_price(digits) == digits
-    assert [read_price(text) for text in (" 1.5 ", "1.5e3", "+2", "2.", ".5", "1E-7")] == [
+            assert normalize_price(digits) == digits
+    assert [normalize_price(text) for text in (" 1.5 ", "1.5e3", "+2", "2.", ".5", "1E-7")] == [
         *("1.5", "1500", "2", "2", "0.5", "0.0000001")
     ]
-    assert read_price("1e-40") == f"0.{'1'.zfill(40)}"
-    assert read_price("1".zfill(100)) == "1"
+    assert normalize_price("1e-40") == f"0.{'1'.zfill(40)}"
+    assert normalize_price("1".zfill(100)) == "1"
 
 
 @given(st.text("abyz_.-019", min_size=1, max_size=64))

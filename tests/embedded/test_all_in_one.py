@@ -21,14 +21,14 @@ from tests.supervisor.child_programs import PROJECT, is_running, python_command,
 STACK_PROGRAM = """
 import sys
 from app.embedded import all_in_one
-from app.supervisor import process_specs
+from app.supervisor import service_specs
 
 async def problem():
     return "no such host"
 
 all_in_one.exchange_problem = problem
-process_specs.APP_COMMAND = (sys.executable, sys.argv[2])
-process_specs.SEED_COMMAND = (*process_specs.APP_COMMAND, "seed")
+service_specs.APP_COMMAND = (sys.executable, sys.argv[2])
+service_specs.SEED_COMMAND = (*service_specs.APP_COMMAND, "seed")
 all_in_one.run_or_exit({"run": all_in_one.run, "demo": all_in_one.demo}[sys.argv[1]])
 """
 OTHER_SERVERS = {

@@ -19,8 +19,8 @@ from app.core.errors import SettingsError
 from app.embedded.postgres import Postgres
 from app.embedded.servers import EmbeddedServers, embedded_servers, running_servers
 from app.embedded.valkey import Valkey
+from app.supervisor.child_process import ProcessSpec, run_as
 from app.supervisor.probes import Probe, redis_probe
-from app.supervisor.processes import ProcessSpec, run_as
 from tests.supervisor.child_programs import (
     ENVIRONMENT,
     SLEEP_PROGRAM,

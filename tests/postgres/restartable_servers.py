@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from app.core.settings import Settings
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
+from app.supervisor.child_process import ProcessSpec, run_as
 from app.supervisor.probes import probe_succeeds
-from app.supervisor.processes import ProcessSpec, run_as
 from tests.processes import Processes
 from tests.waiting import until
 

@@ -10,10 +10,9 @@ from pydantic import SecretStr
 
 from app.core.errors import DatabaseTooOld, DatabaseUnavailable, SettingsError
 from app.core.settings import Settings, load_settings
-from app.postgres import schema
 from app.postgres.database import Database
 from app.postgres.engine import create_engine
-from app.postgres.schema import require_version
+from app.postgres.schema_version import require_version
 from app.runtime import require_servers
 from tests.conftest import Servers
 from tests.processes import Processes
@@ -177,7 +176,7 @@ async def test_server_that_is_too_old_is_refused_by_its_version(
         require_version(version)
     with pytest.raises(DatabaseTooOld, match=r"^PostgreSQL 13\.22 is too old: at least 14 is need"):
         require_version((13, 22))
-    monkeypatch.setattr(schema, "MIN_VERSION", 99)
+    monkeypatch.setattr("app.postgres.schema_version.MIN_VERSION", 99)
     with pytest.raises(DatabaseTooOld, match="at least 99 is needed"):
         await require_servers(settings, broker=False)
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
-from app.embedded.cluster import bin_directory
+from app.embedded.postgres_cluster import bin_directory
 from tests.conftest import Servers
 from tests.database_pool import DatabasePool
 from tests.processes import Processes

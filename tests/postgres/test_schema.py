@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from app.core.errors import SchemaOutdated
 from app.core.settings import Settings
 from app.postgres.database import Database
-from app.postgres.schema import PROJECT, _revisions, require_compatible_database
+from app.postgres.schema_version import PROJECT, _revisions, require_compatible_database
 from tests.conftest import Servers
 from tests.processes import Process, Processes
 

@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core.batch_writer import BatchWriter
+from app.core.busy_members import BusyMembers
 from app.core.clocks import ExtrapolatedClock
-from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
 from app.core.settings import Settings
 from app.domain.prices import TickerKey
@@ -85,7 +85,7 @@ async def test_question_after_the_last_moment_still_has_a_grace(
         partial(collector._store, retrier, {}, database_clock), 1
     )
     clocks = {"deribit": ExchangeClock()}
-    context = TickContext(60, retrier, 5, batch_writer, clocks, database_clock, IdleGroup(1))
+    context = TickContext(60, retrier, 5, batch_writer, clocks, database_clock, BusyMembers(1))
     tick = TickerTick(TickerKey(*BTC), runtime.exchanges["deribit"], context)
     async with asyncio.TaskGroup() as group:
         group.create_task(batch_writer.run())

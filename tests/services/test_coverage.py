@@ -54,7 +54,7 @@ async def test_every_promised_slot_is_accounted_for(
             _gap(5 * HOUR, 5 * HOUR),
         ],
     )
-    assert (found.tally.stored, found.tally.missing, found.longest_gap) == (240, 61, 60)
+    assert (found.slot_counts.stored, found.slot_counts.missing, found.longest_gap) == (240, 61, 60)
     assert found.missing_by_reason() == {"before_chart": 10, "pending": 51}
 
 
@@ -64,7 +64,7 @@ async def test_coverage_of_a_time_range_counts_its_slots_only(
     await _add_recording(database, 0, HOUR)
     await store(sql, [0, 60, 180])
     (found,) = await CoverageService(database).measure(TimeRange(1, 239), [BTC])
-    assert found.tally == SlotCounts(3, 2, 0, 0, Slot(60), Slot(180), 60)
+    assert found.slot_counts == SlotCounts(3, 2, 0, 0, Slot(60), Slot(180), 60)
     assert found.gaps == [_gap(120, 120)]
 
 
@@ -79,7 +79,7 @@ async def test_open_recording_is_accounted_for_up_to_the_exchanges_present(
         " VALUES ('deribit', 'btc_usd', 960, 5, 1000000000, 'live')"
     )
     (found,) = await CoverageService(database).measure(EVERYTHING)
-    assert (found.tally.first, found.tally.last) == (0, 900)
+    assert (found.slot_counts.first, found.slot_counts.last) == (0, 900)
     assert found.gaps == [_gap(900, 900)]
 
 
@@ -87,7 +87,7 @@ async def test_ticker_without_a_promise_is_expected_nothing_of(database: Databas
     await _add_recording(database, 0, 60, ETH)
     (found,) = await CoverageService(database).measure(EVERYTHING, [BTC])
     assert found == Coverage(BTC, SlotCounts(), [])
-    assert (found.tally.missing, found.longest_gap, found.missing_by_reason()) == (0, 0, {})
+    assert (found.slot_counts.missing, found.longest_gap, found.missing_by_reason()) == (0, 0, {})
 
 
 async def test_days_and_hours_are_pages_of_the_whole(
@@ -102,7 +102,7 @@ async def test_days_and_hours_are_pages_of_the_whole(
     while has_more:
         query = PeriodQuery(BTC, EVERYTHING, CoveragePeriod.HOUR, 5)
         page = await service.measure_by_period(query, after)
-        assert page.tally == whole.tally
+        assert page.slot_counts == whole.slot_counts
         found |= page.periods
         after, has_more = max(found), page.has_more
     assert found == {

@@ -121,7 +121,7 @@ async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_pri
     (later,) = await service.measure(
         TimeRange(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC]
     )
-    assert (later.tally.live, later.tally.backfilled) == (0, 1)
+    assert (later.slot_counts.live, later.slot_counts.backfilled) == (0, 1)
 
 
 async def test_price_that_waited_for_a_moment_only_is_live(

@@ -23,7 +23,7 @@ SUPERVISOR_PROGRAM = """
 import asyncio, pathlib, signal, sys
 from app.supervisor.output import TerminalOutput
 from app.supervisor.probes import HeartbeatProbe
-from app.supervisor.processes import ProcessSpec
+from app.supervisor.child_process import ProcessSpec
 from app.supervisor.supervisor import Supervisor
 
 child, folder = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -66,7 +66,7 @@ SIGTERM_IGNORING_PROGRAM = (
 KILLED_AT_SPAWN_PROGRAM = """
 import asyncio, os, signal, sys
 from app.supervisor.output import Output
-from app.supervisor.processes import ProcessSpec, Process
+from app.supervisor.child_process import ProcessSpec, Process
 
 def announce(pid):
     print(pid, flush=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.supervisor.child_process import CannotStart, ProcessSpec
 from app.supervisor.probes import HeartbeatProbe
-from app.supervisor.processes import CannotStart, ProcessSpec
 from app.supervisor.supervisor import RestartBackoff, Supervisor, start_concurrently
 from tests.supervisor.child_programs import (
     SLEEP_PROGRAM,

@@ -26,7 +26,7 @@ MANY = tuple(f"t{number:03}_usd" for number in range(120))
 @pytest.fixture
 def collections(settings: Settings) -> ModuleType:
     """The module, imported once Celery can know its servers."""
-    from app.tasks import requests as module  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks import requested_tasks as module  # noqa: PLC0415  # Celery reads the environment
 
     assert settings.redis_url is not None
     return module
@@ -35,7 +35,7 @@ def collections(settings: Settings) -> ModuleType:
 @pytest.fixture
 def read_status(collections: ModuleType) -> ReadStatus:  # noqa: ARG001  # same
     """The function that reads the status of a task."""
-    from app.tasks.requests import read_status as read  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks.requested_tasks import read_status as read  # noqa: PLC0415  # Celery reads the environment
 
     return read
 

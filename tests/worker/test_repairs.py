@@ -29,14 +29,14 @@ MISSING = range(10, 15)
 @pytest.fixture
 def repairs(settings: Settings) -> ModuleType:
     """The module, imported once Celery can know its servers."""
-    from app.tasks import requests as module  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks import requested_tasks as module  # noqa: PLC0415  # Celery reads the environment
 
     assert settings.redis_url is not None
     return module
 
 
 async def _fetch_status(settings: Settings, redis: Redis, task_id: str) -> tuple[str, object]:
-    from app.tasks.requests import read_status  # noqa: PLC0415  # Celery reads the environment
+    from app.tasks.requested_tasks import read_status  # noqa: PLC0415  # Celery reads the environment
 
     status = await read_status(settings, redis, task_id)
     return status.state, status.result

@@ -95,7 +95,7 @@ class FastPathHandlers:
         }
 
     async def _latest(self, scope: Scope) -> EncodedResponse | None:
-        """EncodedResponse with the newest price of a configured ticker."""
+        """Respond with the newest price of a configured ticker."""
         key = _parse_latest_query(scope["query_string"])
         if key not in self._configured:
             return None
@@ -118,7 +118,7 @@ class FastPathHandlers:
     async def _page(
         self, parse_query: Callable[[bytes], PriceList | None], scope: Scope
     ) -> EncodedResponse | None:
-        """EncodedResponse with a page of prices."""
+        """Respond with a page of prices; None leaves the request to the application."""
         price_list = parse_query(scope["query_string"])
         if price_list is None or _accepts_gzip(scope):
             return None

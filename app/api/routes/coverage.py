@@ -70,10 +70,10 @@ async def _coverage_with_gaps(
         next_cursor = encode_cursor(gaps[limit - 1].first, str(key))
         url = page_url(PATH, key, time_range, limit, next_cursor)
     return CoverageOut(
-        **_slot_counts(runtime, key, measured.tally),
+        **_slot_counts(runtime, key, measured.slot_counts),
         longest_gap=measured.longest_gap,
         gaps=[
-            GapOut(first=gap.first, last=gap.last, missing=gap.missing, reason=gap.why)
+            GapOut(first=gap.first, last=gap.last, missing=gap.missing, reason=gap.reason_text)
             for gap in gaps[:limit]
         ],
         next=url,
@@ -92,7 +92,7 @@ async def _coverage_by_period(
         by = query.period.value
         url = page_url(PATH, key, query.time_range, query.limit, next_cursor, by=by)
     return CoverageByPeriodOut(
-        **_slot_counts(runtime, key, measured.tally),
+        **_slot_counts(runtime, key, measured.slot_counts),
         count=len(measured.periods),
         items=[
             PeriodCoverageOut(timestamp=start, **counts._asdict(), missing=counts.missing)
@@ -102,11 +102,11 @@ async def _coverage_by_period(
     )
 
 
-def _slot_counts(runtime: Runtime, key: TickerKey, tally: SlotCounts) -> dict[str, Any]:
-    interval = tally.interval_seconds or runtime.settings.collect_interval_seconds
+def _slot_counts(runtime: Runtime, key: TickerKey, counts: SlotCounts) -> dict[str, Any]:
+    interval = counts.interval_seconds or runtime.settings.collect_interval_seconds
     return {
         **key._asdict(),
-        **tally._replace(interval_seconds=interval)._asdict(),
-        "stored": tally.stored,
-        "missing": tally.missing,
+        **counts._replace(interval_seconds=interval)._asdict(),
+        "stored": counts.stored,
+        "missing": counts.missing,
     }

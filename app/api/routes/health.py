@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from app.api.dependencies import RuntimeDep
 from app.api.health_schemas import CheckOut, HealthOut
 from app.domain.health_checks import collector_checks
-from app.postgres.schema import require_compatible_database
+from app.postgres.schema_version import require_compatible_database
 from app.redis.client import ping
 from app.services.health.timed_query import Answer, run_timed
 

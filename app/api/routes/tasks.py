@@ -26,14 +26,14 @@ from app.core.errors import (
 from app.domain.repairs import RepairRequest, RepairResult
 
 if TYPE_CHECKING:
-    from app.tasks.requests import TaskStatus
+    from app.tasks.requested_tasks import TaskStatus
 
 
 async def load_celery(request: Request) -> None:
     """Import Celery once, in a thread, so that other requests need not wait."""
     if not request.app.state.has_celery:
         await asyncio.to_thread(_import_tasks)
-        from app.tasks.requests import without_result_subscription  # noqa: PLC0415  # Celery
+        from app.tasks.requested_tasks import without_result_subscription  # noqa: PLC0415  # Celery
 
         request.app.state.until_end.enter_context(without_result_subscription())
         request.app.state.has_celery = True
@@ -41,7 +41,7 @@ async def load_celery(request: Request) -> None:
 
 def _import_tasks() -> None:
     try:
-        import app.tasks.requests  # noqa: F401, PLC0415  # Celery
+        import app.tasks.requested_tasks  # noqa: F401, PLC0415  # Celery
     except SystemExit as error:  # Celery can't be configured: settings changed
         raise BrokerUnavailable(str(error)) from None
 
@@ -60,7 +60,7 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problem_responses(
 )
 async def fetch_prices(runtime: RuntimeDep) -> TaskOut:
     """Start a collection of every ticker now; a slot that has its price keeps it."""
-    from app.tasks.requests import start_collection  # noqa: PLC0415  # Celery
+    from app.tasks.requested_tasks import start_collection  # noqa: PLC0415  # Celery
 
     return _task_started(await start_collection(runtime.settings, runtime.redis))
 
@@ -104,7 +104,7 @@ async def backfill(
 
     It works for two minutes at most; `remaining` in its result is what it left.
     """
-    from app.tasks.requests import start_repair  # noqa: PLC0415  # Celery
+    from app.tasks.requested_tasks import start_repair  # noqa: PLC0415  # Celery
 
     request = RepairRequest(
         exchange and exchange.lower(), ticker and ticker.lower(), time_range, force
@@ -131,7 +131,7 @@ async def task_status(
     task_id: Annotated[str, Path(description="What a POST answered as `task_id`.", max_length=64)],
 ) -> TaskStatusOut:
     """How far a task is; ids are kept for a day."""
-    from app.tasks.requests import read_status  # noqa: PLC0415  # Celery
+    from app.tasks.requested_tasks import read_status  # noqa: PLC0415  # Celery
 
     status = await read_status(runtime.settings, runtime.redis, task_id)
     return TaskStatusOut(task_id=task_id, state=status.state, result=_result(status))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from app.clients.deribit.envelope import Envelope
+from app.clients.deribit.json_rpc import Envelope
 from app.clients.price_parsing import parse_price
 from app.core.errors import AnswerMalformed
 from app.domain.charts import Chart, ChartRange

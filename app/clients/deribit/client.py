@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from app.clients.deribit.chart import CHART_RANGES, parse_chart
-from app.clients.deribit.envelope import Envelope, parse_envelope
+from app.clients.deribit.json_rpc import Envelope, parse_envelope
 from app.clients.price_parsing import parse_price
 from app.core.errors import (
     AnswerMalformed,

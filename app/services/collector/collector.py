@@ -9,9 +9,9 @@ import structlog
 
 from app.clients.base import Exchange
 from app.core.batch_writer import BatchWriter
+from app.core.busy_members import BusyMembers
 from app.core.clocks import ExtrapolatedClock, host_id
 from app.core.errors import CollectionRunning, DatabaseFull
-from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
 from app.domain.prices import TickerKey, names_without_common_exchange
 from app.domain.recordings import Recording, realign
@@ -133,7 +133,7 @@ class Collector:
             BatchWriter(store, len(keys)),
             clocks,
             database_clock,
-            IdleGroup(len(keys)),
+            BusyMembers(len(keys)),
         )
         result = await self._run_tick(keys, context, latest_prices)
         await self._save_clocks(changed_clocks(clocks, saved_clocks), context.timeout_seconds())

@@ -10,9 +10,9 @@ import structlog
 from app.clients.base import Exchange
 from app.clients.timestamp_verifier import TimestampVerifier
 from app.core.batch_writer import BatchWriter
+from app.core.busy_members import BusyMembers
 from app.core.clocks import ExtrapolatedClock
 from app.core.errors import AppError, ExchangeTimeout, TimestampRefused
-from app.core.idle_group import IdleGroup
 from app.core.retry import Retrier
 from app.domain.prices import Price, Quote, TickerKey
 from app.domain.slots import LatestLivePrice, Slot, is_plausible, seconds_left, window_seconds
@@ -38,7 +38,7 @@ class TickContext(NamedTuple):
     batch_writer: BatchWriter[ObservedPrice]
     exchange_clocks: Mapping[str, ExchangeClock]
     database_clock: ExtrapolatedClock
-    idle_group: IdleGroup
+    busy_tickers: BusyMembers
 
     def timeout_seconds(self) -> float:
         """Return how long a request that begins now may take: to the deadline, and some grace."""
@@ -78,7 +78,7 @@ class TickerTick:
             log.exception("collection_broke", ticker=str(self.key))
         finally:
             self._context.batch_writer.unregister()
-            self._context.idle_group.leave()
+            self._context.busy_tickers.leave()
 
     async def _store_due_slots(self, latest: LatestLivePrice | None) -> None:
         database_us = self._context.database_clock.now_us()
@@ -107,7 +107,7 @@ class TickerTick:
         """
         left = seconds_left(slot, self._interval_seconds, exchange_now.now_us())
         until_window = left - window_seconds(self._interval_seconds)
-        if until_window > 0 and not await self._context.idle_group.idle(until_window):
+        if until_window > 0 and not await self._context.busy_tickers.pause(until_window):
             return False
         left = seconds_left(slot, self._interval_seconds, exchange_now.now_us())
         await asyncio.sleep(max(0, left))

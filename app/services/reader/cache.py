@@ -94,7 +94,7 @@ class ReadCache:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         since = self._clock() - FRESH_SECONDS
-        await self._refreshed_since(since)
+        await self._wait_for_refresh_since(since)
         state = self._states.get(key) or await self._load_state(key, since)
         return state.newest
 
@@ -128,7 +128,7 @@ class ReadCache:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        await self._refreshed_since(self._clock())
+        await self._wait_for_refresh_since(self._clock())
 
     async def refresh_forever(self, notified: asyncio.Event) -> None:
         """Refresh twice a second, and at once when notified of a write."""
@@ -145,7 +145,7 @@ class ReadCache:
         """Cancel the reads under way."""
         await self._flights.close()
 
-    async def _refreshed_since(self, since: float) -> None:
+    async def _wait_for_refresh_since(self, since: float) -> None:
         """Wait for the end of a refresh that began at this time of the cache's clock, or later."""
         while self._refreshed_at < since:
             await self._flights.join("refresh", self._refresh)
@@ -180,7 +180,7 @@ class ReadCache:
         """Find a page in the cached chunks, after reading the missing ones."""
         since = self._clock() - FRESH_SECONDS
         for _ in range(MAX_READS):
-            await self._refreshed_since(since)
+            await self._wait_for_refresh_since(since)
             state = self._states.get(key)
             if state is None:
                 if (await self._load_state(key, since)).newest is None:

@@ -9,7 +9,7 @@ from app.domain.prices import TickerKey, TimeRange
 from app.domain.repairs import RepairPlan, RepairRequest
 from app.domain.slots import MICROSECONDS, SECONDS_PER_HOUR
 from app.postgres.database import Database
-from app.repositories import gaps_with_reasons, prices, recordings, stored_slot_ranges
+from app.repositories import gaps_with_reasons, prices, recordings, unfillable_and_retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ class RepairPlanner:
                 asked_since_us=(requested_since_us or database_us) if request.force else None,
                 listed=self.keys,
             )
-            known = await stored_slot_ranges.read_overlapping(session, Retry, found, request.span)
+            known = await unfillable_and_retries.read_overlapping(
+                session, Retry, found, request.span
+            )
         pending = {key: [gap for gap in gaps if gap.is_pending] for key, gaps in found.items()}
         total = sum(map(count_slots, pending.values()))
         return RepairPlan(

@@ -157,7 +157,7 @@ class RepairService:
         )
         spent_seconds = asyncio.get_running_loop().time() - began
         runs = {one.key: one.outcome for one in tickers if one.outcome}
-        advanced = repair.after(runs, spent_seconds, MAX_TROUBLE_SECONDS)
+        advanced = repair.after_slice(runs, spent_seconds, MAX_TROUBLE_SECONDS)
         is_settled = advanced.settled.issuperset(map(str, unsettled))
         if is_settled or advanced.seconds >= REQUESTED_SECONDS:
             advanced = advanced.ended(result, plan.pending_gaps)
@@ -165,6 +165,6 @@ class RepairService:
 
     async def _save_error(self, repair: QueuedRepair, error: AppError, seconds: float) -> None:
         """Add the lost time to a repair, and end it if its time is up or a retry won't help."""
-        advanced = repair.after({}, seconds, MAX_TROUBLE_SECONDS)
+        advanced = repair.after_slice({}, seconds, MAX_TROUBLE_SECONDS)
         is_over = advanced.seconds >= REQUESTED_SECONDS or not error.retryable
-        await self._queue.save(advanced.broken(error.code) if is_over else advanced)
+        await self._queue.save(advanced.as_failed(error.code) if is_over else advanced)

@@ -15,11 +15,11 @@ from app.core.metrics import ROWS_STORED, SLOTS_UNFILLABLE, count
 from app.domain.charts import Chart, ChartRange, FillResult, fill, split_by_reach
 from app.domain.gaps import Gap, Reason, Retry, clip_to_due, count_slots, subtract
 from app.domain.prices import Price, Source, TickerKey
+from app.domain.repair_retries import ChartAnswer, hold_back_pending, schedule_retries
 from app.domain.repairs import TickerRun
-from app.domain.retries import ChartAnswer, hold_back_pending, schedule_retries
 from app.domain.slots import is_plausible
 from app.domain.timestamp_checks import max_ahead_us
-from app.repositories import prices, stored_slot_ranges, unfillable
+from app.repositories import prices, unfillable, unfillable_and_retries
 from app.services.repair.context import RepairContext
 
 MAX_ROWS_PER_TRANSACTION = 5_000
@@ -173,7 +173,7 @@ class TickerRepair:
             return
         async with self._context.database.transaction() as session:
             await unfillable.delete_slots(session, self.key, recovered)
-            await stored_slot_ranges.replace(session, Retry, self.key, decided, scheduled)
+            await unfillable_and_retries.replace(session, Retry, self.key, decided, scheduled)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

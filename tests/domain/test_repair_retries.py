@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.domain.charts import Chart, ChartRange, FillResult, fill
 from app.domain.gaps import Gap, Reason, Retry
-from app.domain.retries import ChartAnswer, hold_back_pending, schedule_retries
+from app.domain.repair_retries import ChartAnswer, hold_back_pending, schedule_retries
 from app.domain.slots import SECONDS_PER_DAY, Slot, floor_slot
 from tests.domain.test_charts import KEY, SECOND, T0, chart_at, charts, every, gap, missing, slots
 

@@ -18,7 +18,8 @@ def utc_or_dash(seconds: int | None) -> str:
 
 def gap_line(key: TickerKey, gap: Gap) -> str:
     """Format a gap: ticker, first and last slot, number of missing slots, reason."""
-    return f"{key}  {utc_or_dash(gap.first)}  {utc_or_dash(gap.last)}  {gap.missing}  {gap.why}"
+    bounds = f"{utc_or_dash(gap.first)}  {utc_or_dash(gap.last)}"
+    return f"{key}  {bounds}  {gap.missing}  {gap.reason_text}"
 
 
 def gap_data(key: TickerKey, gap: Gap) -> Data:
@@ -28,19 +29,19 @@ def gap_data(key: TickerKey, gap: Gap) -> Data:
         "from": gap.first,
         "to": gap.last,
         "missing": gap.missing,
-        "reason": gap.why,
+        "reason": gap.reason_text,
     }
 
 
 def report_lines(coverage: Coverage, quality: Quality) -> Iterator[str]:
     """Format the report on a ticker."""
-    tally = coverage.tally
-    first, last = utc_or_dash(tally.first), utc_or_dash(tally.last)
-    interval = "-" if tally.interval_seconds is None else f"{tally.interval_seconds} s"
+    counts = coverage.slot_counts
+    first, last = utc_or_dash(counts.first), utc_or_dash(counts.last)
+    interval = "-" if counts.interval_seconds is None else f"{counts.interval_seconds} s"
     yield f"{coverage.key}  {first} to {last}, every {interval}"
     yield (
-        f"  expected  {tally.expected:,} slots; stored {tally.stored:,}"
-        f" ({tally.live:,} live, {tally.backfilled:,} backfilled, {tally.imported:,} imported)"
+        f"  expected  {counts.expected:,} slots; stored {counts.stored:,}"
+        f" ({counts.live:,} live, {counts.backfilled:,} backfilled, {counts.imported:,} imported)"
     )
     yield f"  missing   {_format_missing(coverage)}"
     yield f"  lateness  {_format_lateness(quality)}"
@@ -51,18 +52,18 @@ def report_lines(coverage: Coverage, quality: Quality) -> Iterator[str]:
 
 def report_data(coverage: Coverage, quality: Quality) -> Data:
     """Return the report on a ticker; lateness in seconds, moves as fractions."""
-    tally = coverage.tally
+    counts = coverage.slot_counts
     return {
         **coverage.key._asdict(),
-        "from": tally.first,
-        "to": tally.last,
-        "interval_seconds": tally.interval_seconds,
-        "expected": tally.expected,
-        "stored": tally.stored,
-        "live": tally.live,
-        "backfilled": tally.backfilled,
-        "imported": tally.imported,
-        "missing": tally.missing,
+        "from": counts.first,
+        "to": counts.last,
+        "interval_seconds": counts.interval_seconds,
+        "expected": counts.expected,
+        "stored": counts.stored,
+        "live": counts.live,
+        "backfilled": counts.backfilled,
+        "imported": counts.imported,
+        "missing": counts.missing,
         "missing_by_reason": coverage.missing_by_reason(),
         "longest_gap": coverage.longest_gap,
         "lateness_seconds": _lateness_seconds(quality),
@@ -76,9 +77,8 @@ def _format_missing(coverage: Coverage) -> str:
     if not coverage.gaps:
         return "nothing"
     reasons = ", ".join(f"{n:,} {why}" for why, n in sorted(coverage.missing_by_reason().items()))
-    return (
-        f"{coverage.tally.missing:,} slots ({reasons}); at most {coverage.longest_gap:,} in a row"
-    )
+    missing = coverage.slot_counts.missing
+    return f"{missing:,} slots ({reasons}); at most {coverage.longest_gap:,} in a row"
 
 
 def _lateness_seconds(quality: Quality) -> dict[str, float] | None:

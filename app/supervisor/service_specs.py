@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from app.core.settings import Settings
+from app.supervisor.child_process import ProcessSpec
 from app.supervisor.probes import HeartbeatProbe, Probe, http_probe
-from app.supervisor.processes import ProcessSpec
 
 APP_COMMAND: Final = (sys.executable, "-m", "app")
 SEED_COMMAND: Final = (sys.executable, "-m", "app.embedded.seed")

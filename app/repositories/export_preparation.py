@@ -10,22 +10,24 @@ from app.domain.prices import TickerKey, TimeRange
 from app.postgres.models import PriceRow
 
 
-async def stored_range(session: AsyncSession, key: TickerKey, span: TimeRange) -> TimeRange | None:
-    """Return the first and the last stored slot of a span; None if there is none."""
+async def stored_range(
+    session: AsyncSession, key: TickerKey, time_range: TimeRange
+) -> TimeRange | None:
+    """Return the first and the last stored slot of a range; None if there is none."""
     first, last = func.min(PriceRow.timestamp), func.max(PriceRow.timestamp)
-    query = select(first, last).where(_is_within(key, span))
+    query = select(first, last).where(_is_within(key, time_range))
     stored = TimeRange(*(await session.execute(query)).one())
     return None if stored.start is None else stored
 
 
-async def fits_decimal(session: AsyncSession, key: TickerKey, span: TimeRange) -> bool:
-    """Return whether Parquet's decimal holds every price of a span exactly."""
+async def fits_decimal(session: AsyncSession, key: TickerKey, time_range: TimeRange) -> bool:
+    """Return whether Parquet's decimal holds every price of a range exactly."""
     too_fine = func.scale(PriceRow.price) > DECIMAL_SCALE
     too_large = func.abs(PriceRow.price) >= Decimal(10) ** (DECIMAL_DIGITS - DECIMAL_SCALE)
-    misfit = exists().where(_is_within(key, span), or_(too_fine, too_large))
+    misfit = exists().where(_is_within(key, time_range), or_(too_fine, too_large))
     return not await session.scalar(select(misfit))
 
 
-def _is_within(key: TickerKey, span: TimeRange) -> ColumnElement[bool]:
+def _is_within(key: TickerKey, time_range: TimeRange) -> ColumnElement[bool]:
     is_of_ticker = and_(PriceRow.exchange == key.exchange, PriceRow.ticker == key.ticker)
-    return and_(is_of_ticker, PriceRow.timestamp.between(*span.bounds()))
+    return and_(is_of_ticker, PriceRow.timestamp.between(*time_range.bounds()))

@@ -15,10 +15,10 @@ from app import __version__
 from app.core.background_loops import run_repeatedly
 from app.core.logs import configure_logs
 from app.core.settings import Settings
+from app.supervisor.child_process import ProcessSpec
 from app.supervisor.output import Output, TerminalOutput, to_json_event
 from app.supervisor.ports import free_port
-from app.supervisor.process_specs import ServiceSpecs
-from app.supervisor.processes import ProcessSpec
+from app.supervisor.service_specs import ServiceSpecs
 from app.supervisor.supervisor import Supervisor
 
 _INIT: Final = 1

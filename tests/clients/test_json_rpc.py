@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.clients.deribit.envelope import ERRORS_BY_CODE, parse_envelope
+from app.clients.deribit.json_rpc import ERRORS_BY_CODE, parse_envelope
 from app.clients.transport import HttpResponse
 from app.core.errors import (
     AnswerMalformed,

@@ -5,7 +5,7 @@ import asyncio
 from app.core.event_wait import wait_for_event
 
 
-class IdleGroup:
+class BusyMembers:
     """Counts the busy members of a group; all of them are busy at first.
 
     Once all are idle the group's work is over, and none of them becomes busy again.
@@ -15,8 +15,8 @@ class IdleGroup:
         self._busy = members
         self._all_idle = asyncio.Event()
 
-    async def idle(self, seconds: float) -> bool:
-        """Be idle for so long and busy afterwards; return False as soon as all are idle."""
+    async def pause(self, seconds: float) -> bool:
+        """Pause for so long, and be busy afterwards; return False once all members are idle."""
         self.leave()
         if await wait_for_event(self._all_idle, seconds):
             return False
@@ -24,7 +24,7 @@ class IdleGroup:
         return True
 
     def leave(self) -> None:
-        """Be idle for good."""
+        """End the work of one member."""
         self._busy -= 1
         if self._busy <= 0:
             self._all_idle.set()

@@ -35,12 +35,12 @@ async def read_overlapping(
     session: AsyncSession,
     kind: type[RangeT],
     keys: Collection[TickerKey],
-    span: TimeRange,
+    time_range: TimeRange,
     *criteria: ColumnElement[bool],
 ) -> dict[TickerKey, list[RangeT]]:
-    """Read the ranges that overlap a span, ascending, by ticker; their ends may lie outside it."""
+    """Read the ranges that overlap a time range, ascending, by ticker; ends may lie outside it."""
     table = _TABLES[kind]
-    start, end = span.bounds()
+    start, end = time_range.bounds()
     columns = (getattr(table, _COLUMNS.get(field, field)) for field in kind._fields)
     query = (
         select(table.exchange, table.ticker, *columns)
@@ -65,8 +65,8 @@ async def replace(
     """
     table, inserted = _TABLES[kind], list(ranges)
     if gaps:
-        span = TimeRange(gaps[0].first, gaps[-1].last)
-        stored = (await read_overlapping(session, kind, [key], span)).get(key, [])
+        time_range = TimeRange(gaps[0].first, gaps[-1].last)
+        stored = (await read_overlapping(session, kind, [key], time_range)).get(key, [])
         starts = literal([one.first for one in stored], ARRAY(BigInteger))
         deletion = delete(table).filter_by(**key._asdict()).where(table.first_slot == any_(starts))
         await session.execute(deletion)
