@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from benchmarks.machine import rest
 from benchmarks.processes import Broken, run
@@ -15,7 +15,6 @@ from benchmarks.scale import DAY_MINUTES, Scale
 
 SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 CONNECTIONS: Final = 16
-Measured = TypeVar("Measured")
 _seeds = count(1)
 
 

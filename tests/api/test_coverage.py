@@ -36,26 +36,22 @@ def _gap(first: int, last: int, reason: str = "beyond_lookback") -> dict[str, ob
 
 
 GAPS = [_gap(60, 120), _gap(300, 300, "chart_too_coarse"), _gap(480, 480)]
+COUNTS = {"expected": 10, "live": 3, "backfilled": 2, "imported": 1, "missing": 4}
+TOTALS = {
+    "exchange": "deribit",
+    "ticker": "btc_usd",
+    "from": START,
+    "to": START + 540,
+    "interval_seconds": 60,
+    "stored": 6,
+    **COUNTS,
+}
 
 
 @pytest.mark.usefixtures("stored_minutes")
 async def test_coverage_tells_what_is_there_and_what_is_missing(api: ApiClient) -> None:
-    assert (await api.get("/api/v1/coverage?ticker=BTC_usd")).json() == {
-        "exchange": "deribit",
-        "ticker": "btc_usd",
-        "from": START,
-        "to": START + 540,
-        "interval_seconds": 60,
-        "expected": 10,
-        "stored": 6,
-        "live": 3,
-        "backfilled": 2,
-        "imported": 1,
-        "missing": 4,
-        "longest_gap": 2,
-        "gaps": GAPS,
-        "next": None,
-    }
+    coverage = (await api.get("/api/v1/coverage?ticker=BTC_usd")).json()
+    assert coverage == {**TOTALS, "longest_gap": 2, "gaps": GAPS, "next": None}
 
 
 @pytest.mark.usefixtures("stored_minutes")
@@ -91,26 +87,10 @@ async def test_ticker_that_was_never_recorded_is_expected_nothing_of(
 
 @pytest.mark.usefixtures("stored_minutes")
 async def test_coverage_by_day_and_by_hour_counts_the_same_slots(api: ApiClient) -> None:
-    head = {
-        "exchange": "deribit",
-        "ticker": "btc_usd",
-        "from": START,
-        "to": START + 540,
-        "interval_seconds": 60,
-        "expected": 10,
-        "stored": 6,
-        "live": 3,
-        "backfilled": 2,
-        "imported": 1,
-        "missing": 4,
-    }
-    counts = {
-        name: head[name] for name in ("expected", "live", "backfilled", "imported", "missing")
-    }
     for period, start in (("day", 1_768_521_600), ("hour", START)):
         answer = await api.get(f"/api/v1/coverage?ticker=BTC_usd&by={period}")
-        items = [{"timestamp": start, **counts}]
-        assert answer.json() == {**head, "count": 1, "items": items, "next": None}
+        items = [{"timestamp": start, **COUNTS}]
+        assert answer.json() == {**TOTALS, "count": 1, "items": items, "next": None}
         assert "link" not in answer.headers
 
 

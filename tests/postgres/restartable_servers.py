@@ -45,27 +45,29 @@ class RestartableServer:
 
 
 @asynccontextmanager
+async def _running(spec: ProcessSpec, url: str) -> AsyncIterator[RestartableServer]:
+    server = RestartableServer(spec, url)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
 async def restartable_postgres(directory: Path) -> AsyncIterator[RestartableServer]:
     """A running PostgreSQL below a directory that others may enter."""
     server = await asyncio.to_thread(Postgres.take_over, directory / "postgres", fast=True)
-    restartable_server = RestartableServer(server.spec(directory / "postgres.log"), server.url)
-    await restartable_server.start()
-    try:
-        yield restartable_server
-    finally:
-        await restartable_server.stop()
+    async with _running(server.spec(directory / "postgres.log"), server.url) as running:
+        yield running
 
 
 @asynccontextmanager
 async def restartable_valkey(directory: Path) -> AsyncIterator[RestartableServer]:
     """A running Valkey below a directory."""
     server = Valkey.take_over(directory / "valkey")
-    restartable_server = RestartableServer(server.spec(directory / "valkey.log"), server.url)
-    await restartable_server.start()
-    try:
-        yield restartable_server
-    finally:
-        await restartable_server.stop()
+    async with _running(server.spec(directory / "valkey.log"), server.url) as running:
+        yield running
 
 
 async def migrate(server: RestartableServer, settings: Settings, logs: Path) -> Settings:

@@ -73,6 +73,16 @@ class AlertSetup:
         self.report = report
         await until(lambda: self.receiver.has_received(number))
 
+    async def become_stale(self) -> None:
+        """Let the ticker go stale after a few checks, and wait for the first alert."""
+        await self.wait_for_checks()
+        await self.report_and_wait(STALE, 1)
+
+    async def become_fresh(self) -> None:
+        """Let the ticker recover after a few checks, and wait for the second alert."""
+        await self.wait_for_checks()
+        await self.report_and_wait(FRESH, 2)
+
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,10 +136,8 @@ async def test_ticker_that_goes_stale_and_recovers_makes_two_calls(
 
 async def test_several_processes_call_once(alert_setup: AlertSetup) -> None:
     async with alert_setup.run_process(), alert_setup.run_process(), alert_setup.run_process():
-        await alert_setup.wait_for_checks()
-        await alert_setup.report_and_wait(STALE, 1)
-        await alert_setup.wait_for_checks()
-        await alert_setup.report_and_wait(FRESH, 2)
+        await alert_setup.become_stale()
+        await alert_setup.become_fresh()
         await alert_setup.wait_for_checks()
     assert alert_setup.receiver.events == ONE_ALERT_EACH
 
@@ -137,28 +145,23 @@ async def test_several_processes_call_once(alert_setup: AlertSetup) -> None:
 async def test_lost_leader_is_followed_by_one_that_knows(alert_setup: AlertSetup) -> None:
     async with alert_setup.run_process():
         async with alert_setup.run_process():
-            await alert_setup.wait_for_checks()
-            await alert_setup.report_and_wait(STALE, 1)
-        await alert_setup.wait_for_checks()
-        await alert_setup.report_and_wait(FRESH, 2)
+            await alert_setup.become_stale()
+        await alert_setup.become_fresh()
         await alert_setup.wait_for_checks()
     assert alert_setup.receiver.events == ONE_ALERT_EACH
 
 
 async def test_restarted_process_does_not_repeat_itself(alert_setup: AlertSetup) -> None:
     async with alert_setup.run_process():
-        await alert_setup.wait_for_checks()
-        await alert_setup.report_and_wait(STALE, 1)
+        await alert_setup.become_stale()
     async with alert_setup.run_process():
-        await alert_setup.wait_for_checks()
-        await alert_setup.report_and_wait(FRESH, 2)
+        await alert_setup.become_fresh()
     assert alert_setup.receiver.events == ONE_ALERT_EACH
 
 
 async def test_flushed_redis_repeats_nothing(alert_setup: AlertSetup, redis: Redis) -> None:
     async with alert_setup.run_process(), alert_setup.run_process():
-        await alert_setup.wait_for_checks()
-        await alert_setup.report_and_wait(STALE, 1)
+        await alert_setup.become_stale()
         for _ in range(3):
             await redis.flushall()
             await alert_setup.wait_for_checks(5)
@@ -243,8 +246,7 @@ async def test_ticker_that_is_watched_no_more_is_forgotten(
     alert_setup: AlertSetup, redis: Redis
 ) -> None:
     async with alert_setup.run_process():
-        await alert_setup.wait_for_checks()
-        await alert_setup.report_and_wait(STALE, 1)
+        await alert_setup.become_stale()
         alert_setup.report = HealthReport(60, [])
         await alert_setup.wait_for_checks()
         await alert_setup.report_and_wait(FRESH, 1)
