@@ -38,7 +38,7 @@ from app.services.imports import ImportService
 from app.services.price_stream import PriceStream
 from app.services.reader import PriceReader, ReadCache
 from app.services.repair import RepairService
-from app.services.summary_sample_check import SummaryCheck
+from app.services.summary_sample_check import SummarySampleCheck
 from app.services.summary_verification import SummaryVerifier
 
 WORKER_POOL_SIZE = 2
@@ -73,7 +73,7 @@ class Runtime:
         self.reader = PriceReader(database, self.read_cache, frozenset(keys), interval)
         self.coverage = CoverageService(database, exchanges.keys(), lookback)
         self.summaries = SummaryVerifier(database)
-        self.summary_check = SummaryCheck(database, redis)
+        self.summary_check = SummarySampleCheck(database, redis)
         self.counter_totals = CounterTotals(redis)
         self.freshness = FreshnessService(database, redis, keys, interval)
         self.status = StatusService(self.freshness, self.now)

@@ -1,7 +1,7 @@
-"""Hears the signal that ends the process.
+"""Calls back when a signal ends the process.
 
-uvicorn waits until open responses have ended, and only then tells the application. A response that
-lasts until then must hear the signal itself.
+uvicorn waits until open responses have ended, and only then notifies the application. A response
+that lasts until then must handle the signal itself.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def calling_at_shutdown(callback: Callable[[], object]) -> Iterator[None]:
     """Call back in the running event loop at a signal that ends the process, before its handler."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears signals
+        yield  # only the main thread receives signals
         return
     loop = asyncio.get_running_loop()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}

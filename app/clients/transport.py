@@ -103,7 +103,7 @@ class Transport:
 
 
 def _is_proxy_refusal(response: aiohttp.ClientResponse) -> bool:
-    """Tell a proxy's refusal from a response of the exchange, which is always JSON."""
+    """Distinguish a proxy's refusal from a response of the exchange, which is always JSON."""
     if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return True
     return response.status in PROXY_LOGIN_STATUSES and response.content_type != "application/json"

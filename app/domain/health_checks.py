@@ -7,7 +7,7 @@ from app.domain.health import WORST_CLOCK_SECONDS, Freshness, HealthReport, Proc
 
 
 class Check(NamedTuple):
-    """One thing that was looked at, and what was seen."""
+    """The result of a check of one thing, in words."""
 
     name: str
     detail: str
@@ -15,7 +15,7 @@ class Check(NamedTuple):
 
 
 def collector_checks(report: HealthReport) -> Iterator[Check]:
-    """Return every check of a report; what can't be looked at has none."""
+    """Return every check of a report; what can't be checked has none."""
     for ticker in report.tickers:
         yield Check(str(ticker.key), describe_ticker(ticker, report), ticker.is_fresh)
     for name, trouble in (

@@ -230,18 +230,18 @@ def _csv_key_of_row(wanted: ImportRequest, exchange: str | None, ticker: str | N
     Raises:
         ValueError: a name is invalid, or differs from the wanted one.
     """
-    own = _own_or_wanted("exchange", exchange, wanted.exchange) or DEFAULT_EXCHANGE
-    return f"{own},{_own_or_wanted('ticker', ticker, wanted.ticker)}"
+    own = _own_or_requested("exchange", exchange, wanted.exchange) or DEFAULT_EXCHANGE
+    return f"{own},{_own_or_requested('ticker', ticker, wanted.ticker)}"
 
 
-def _own_or_wanted(column: str, own: str | None, wanted: str | None) -> str | None:
+def _own_or_requested(column: str, own: str | None, requested: str | None) -> str | None:
     if own is None:
-        return wanted
+        return requested
     name = own.strip().lower()
     if not NAME.fullmatch(name):
         raise ValueError(f"{column} {_shown(own)} is no name")
-    if wanted is not None and name != wanted:
-        raise ValueError(f"{column} {_shown(own)} is not {wanted}")
+    if requested is not None and name != requested:
+        raise ValueError(f"{column} {_shown(own)} is not {requested}")
     return name
 
 

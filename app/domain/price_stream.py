@@ -1,4 +1,4 @@
-"""The stream of new rows: positions in it, and what it tells."""
+"""The stream of new rows: positions in it, and what is sent."""
 
 import json
 import re

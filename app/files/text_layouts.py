@@ -31,7 +31,7 @@ class TextLayout:
         """Return the template of lines without the first one's start and the last one's end."""
         return RowTemplate(self.columns, self.end + self.start)
 
-    def complete(self, lines: bytes) -> bytes:
+    def wrap(self, lines: bytes) -> bytes:
         """Add the start of the first and the end of the last line."""
         return self.start.encode() + lines + self.end.encode()
 

@@ -98,7 +98,7 @@ class ExportService:
             if batch is None:
                 return None
             rest = TimeRange(batch.last + 1, rest.end)
-            return layout.complete(batch.text)
+            return layout.wrap(batch.text)
 
         return prefetch(read_next)
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class SummaryCheck:
+class SummarySampleCheck:
     """Compares summaries with their rows: chunks that were wrong, then two of each ticker."""
 
     def __init__(self, database: Database, redis: "Redis") -> None:

@@ -33,7 +33,7 @@ class ControlRequest:
 
     def milliseconds(self, names: tuple[str, str]) -> tuple[float, tuple[float, float]]:
         """Return a fixed and a random time of the body by their names; each is 0 if left out."""
-        self.only(*names)
+        self.refuse_fields_except(*names)
         fixed, jitter = names
         pair = self.body.get(jitter, [0, 0])
         if not isinstance(pair, list) or len(pair) != 2:  # noqa: PLR2004  a pair is two
@@ -41,7 +41,7 @@ class ControlRequest:
         low, high = (_number(jitter, value) for value in pair)
         return _number(fixed, self.body.get(fixed, 0.0)), (low, high)
 
-    def only(self, *names: str) -> None:
+    def refuse_fields_except(self, *names: str) -> None:
         """Refuse fields of the body that mean nothing."""
         if unknown := self.body.keys() - names:
             raise ValueError(f"{min(unknown)}: not a field here; known are {', '.join(names)}")
@@ -86,7 +86,7 @@ def _state(request: ControlRequest) -> dict[str, Any]:
 
 
 def _add_fault(request: ControlRequest) -> dict[str, Any]:
-    return request.exchange.put_in_force(request.body, request.connection).as_json()
+    return request.exchange.start_fault(request.body, request.connection).as_json()
 
 
 def _faults(request: ControlRequest) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def _set_chart_steps(request: ControlRequest) -> dict[str, int]:
 
 
 def _pin_price(request: ControlRequest) -> dict[str, str]:
-    request.only("price")
+    request.refuse_fields_except("price")
     request.exchange.market.pin(request.target, request.body.get("price"))
     return request.exchange.market.pinned
 

@@ -59,7 +59,7 @@ class RpcError(Exception):
         return dumps(members if self.data is None else {**members, "data": self.data})
 
 
-def invalid(param: str, reason: str) -> RpcError:
+def invalid_parameter(param: str, reason: str) -> RpcError:
     """Return the error for a parameter that makes no sense."""
     return RpcError(-32602, data={"reason": reason, "param": param})
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from app.simulator.chart import DAY, DEFAULT_STEPS, LAUNCH, chart, validate_chart_step
 from app.simulator.indices import Indices
-from app.simulator.json_rpc import RpcError, dumps, invalid
+from app.simulator.json_rpc import RpcError, dumps, invalid_parameter
 from app.simulator.prices import curve
 
 Params: TypeAlias = Mapping[str, Any]
@@ -129,7 +129,7 @@ METHODS: Final[Mapping[str, Method]] = {
 def _index_name(market: Market, params: Params) -> str:
     name = _required(params, "index_name")
     if not isinstance(name, str) or name not in market.indices:
-        raise invalid("index_name", "invalid index")
+        raise invalid_parameter("index_name", "invalid index")
     return name
 
 
@@ -144,24 +144,24 @@ def _choice(
 ) -> str:
     value = _required(params, param) if default is None else params.get(param, default)
     if not isinstance(value, str) or value not in choices:
-        raise invalid(param, f"invalid {param}")
+        raise invalid_parameter(param, f"invalid {param}")
     return value
 
 
 def _boolean(params: Params, param: str) -> bool:
     value = params.get(param, False)
     if value not in (True, False, "true", "false"):
-        raise invalid(param, "wrong format")
+        raise invalid_parameter(param, "wrong format")
     return value in (True, "true")
 
 
 def _integer(params: Params, param: str, default: int, most: int | None = None) -> int:
     text = str(params.get(param, default))
     if not (text.isascii() and text.isdigit() and len(text) < len(str(_MICROS))):
-        raise invalid(param, "wrong format")
+        raise invalid_parameter(param, "wrong format")
     value = int(text)
     if most is not None and value > most:
-        raise invalid(param, f"must be at most {most}")
+        raise invalid_parameter(param, f"must be at most {most}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What an exchange can be told at its start."""
+"""The options of a simulated exchange."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

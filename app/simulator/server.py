@@ -54,7 +54,7 @@ class Exchange:
     async def __aenter__(self) -> Self:
         await self.listener.open()
         for fault in self.options.faults:
-            self.put_in_force(fault)
+            self.start_fault(fault)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -77,12 +77,12 @@ class Exchange:
 
     def add_fault(self, kind: str, **fields: object) -> Fault:
         """Put a fault in force; raise FaultError if it makes no sense."""
-        return self.put_in_force({"kind": kind, **fields})
+        return self.start_fault({"kind": kind, **fields})
 
-    def put_in_force(
+    def start_fault(
         self, description: Mapping[str, Any], last: asyncio.BaseProtocol | None = None
     ) -> Fault:
-        """Put a fault in force; an outage leaves the connection `last` alone."""
+        """Start a fault; an outage leaves the connection `last` alone."""
         fault = self.faults.add(description)
         if fault.kind == "down" and fault.seconds is not None:
             self.listener.start_outage(fault.seconds, last)

@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.05
 
 
 class OrphanReaper:
-    """Starts the script and tells it of every child."""
+    """Starts the script, and informs it about every child."""
 
     def __init__(self, *, inherited_fds: Sequence[int] = ()) -> None:
         self._inherited_fds = inherited_fds

@@ -65,7 +65,7 @@ class EpochAlignedScheduler(Scheduler):  # type: ignore[misc]  # celery ships no
             log.warning("task_not_sent", task=entry.name, detail=str(error))
 
 
-def end_when_told(sender: Any, **_: object) -> None:  # noqa: ANN401  # celery's beat service
+def end_beat_on_signal(sender: Any, **_: object) -> None:  # noqa: ANN401  # celery's beat service
     """Make beat end on SIGTERM and SIGINT also while it sends a task.
 
     Celery's handlers close the broker's connection and raise SystemExit. In a read from the broker

@@ -20,7 +20,7 @@ from app.core.server_urls import redis_url
 from app.core.settings import Settings
 from app.domain.slots import window_seconds
 from app.redis.process_reports import Heartbeat, Role
-from app.worker.beat import end_when_told
+from app.worker.beat import end_beat_on_signal
 from app.worker.event_loop import TaskLoop
 from app.worker.heartbeat import liveness, start_heartbeats
 from app.worker.schedule import REPAIR_TASK
@@ -51,7 +51,7 @@ class SignalHandlers:
         signals.beat_init.connect(self._announce_beat)
         signals.beat_init.connect(self._start_beat_heartbeat)
         signals.beat_embedded_init.connect(self._start_beat_heartbeat)
-        signals.beat_init.connect(end_when_told)
+        signals.beat_init.connect(end_beat_on_signal)
         signals.before_task_publish.connect(_add_request_id)
         signals.task_prerun.connect(_bind_log_context)
         signals.task_postrun.connect(_clear_log_context)

@@ -217,9 +217,9 @@ async def test_tick_of_20_tickers_takes_less_than_three_answers_time(
         durations = []
         for _ in range(5):  # the quickest of a few, for others use this machine too
             started = asyncio.get_running_loop().time()
-            outcome = await runtime.collector.collect()
+            result = await runtime.collector.collect()
             durations.append(asyncio.get_running_loop().time() - started)
-            assert len(outcome.stored) == 20
+            assert len(result.stored) == 20
             await sql.execute("TRUNCATE prices")
     assert min(durations) < 3 * 0.2
 

@@ -153,8 +153,8 @@ async def test_full_disk_is_told_although_reads_work(
     await sql.execute(_REFUSE_WRITES)
     fast_settings = settings.model_copy(update={"collect_interval_seconds": 2})
     async with open_runtime(fast_settings) as runtime:
-        outcome = await runtime.collector.collect()
-    assert set(outcome.failed.values()) == {"database_full"}
+        result = await runtime.collector.collect()
+    assert set(result.failed.values()) == {"database_full"}
     checks = (await api.get("/health/collector")).json()["checks"]
     assert checks["deribit:eth_usd"]["detail"] == (
         "no live price is stored yet: the database refuses writes: disk full"

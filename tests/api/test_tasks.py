@@ -55,11 +55,11 @@ async def test_failed_task_tells_the_codes_by_ticker(api: ApiClient) -> None:
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
     url = (await api.post(FETCH)).json()["status_url"]
-    outcome = CollectionResult(stored=["btc_usd"], failed={"eth_usd": "exchange_timeout"})
-    error = CollectionFailed(asdict(outcome))
+    result = CollectionResult(stored=["btc_usd"], failed={"eth_usd": "exchange_timeout"})
+    error = CollectionFailed(asdict(result))
     celery.backend.mark_as_failure(f"{url.rpartition('/')[2]}.0", error)
     answer = (await api.get(url)).json()
-    assert (answer["state"], answer["result"]) == ("FAILURE", asdict(outcome))
+    assert (answer["state"], answer["result"]) == ("FAILURE", asdict(result))
 
 
 async def test_id_that_was_never_given_out_is_a_404(api: ApiClient) -> None:

@@ -32,7 +32,7 @@ def test_file_without_any_time_is_named_after_its_ticker() -> None:
 
 
 def test_lines_get_their_first_start_and_their_last_end() -> None:
-    assert csv_layout(BTC).complete(b"60,1.50,live") == b"deribit,btc_usd,60,1.50,live\n"
-    assert ndjson_layout(BTC).complete(b'60,"price":1.50,"source":"live') == (
+    assert csv_layout(BTC).wrap(b"60,1.50,live") == b"deribit,btc_usd,60,1.50,live\n"
+    assert ndjson_layout(BTC).wrap(b'60,"price":1.50,"source":"live') == (
         b'{"exchange":"deribit","ticker":"btc_usd","timestamp":60,"price":1.50,"source":"live"}\n'
     )

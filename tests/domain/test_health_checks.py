@@ -10,8 +10,8 @@ BTC = TickerKey("deribit", "btc_usd")
 ETH = TickerKey("deribit", "eth_usd")
 FRESH = Freshness(BTC, 30, is_fresh=True)
 STALE = Freshness(ETH, 190, is_fresh=False)
-LIVELY = ProcessReports(beats={"a": 3.4, "b": 1.2}, workers={"c": 1.0, "d": 2.0})
-REPORT = HealthReport(60, [FRESH], [Clocks("deribit", 0.5, -0.5)], LIVELY)
+NOT_SILENT = ProcessReports(beats={"a": 3.4, "b": 1.2}, workers={"c": 1.0, "d": 2.0})
+REPORT = HealthReport(60, [FRESH], [Clocks("deribit", 0.5, -0.5)], NOT_SILENT)
 CLOCKS = "the database's clock is 0.5 s ahead of deribit's, this server's 0.5 s behind it"
 
 

@@ -39,13 +39,13 @@ async def make_older(redis: Redis, seconds: int) -> None:
         await redis.hset(FAILURES_KEY, name, await redis.eval(script, 0, text, seconds * 1000))
 
 
-async def test_sign_is_as_old_as_redis_says(servers: Servers, redis: Redis) -> None:
+async def test_heartbeat_is_as_old_as_redis_says(servers: Servers, redis: Redis) -> None:
     Heartbeat(servers.redis_url, Role.BEAT, "here").beat()
     seconds, _ = await redis.time()
     await redis.zadd("prices:signs:worker", {"there": (seconds - 40) * 1000})
-    signs = await read_process_reports(redis)
-    assert 0 <= signs.beats["here"] < 5
-    assert 39 <= signs.workers["there"] < 50
+    reports = await read_process_reports(redis)
+    assert 0 <= reports.beats["here"] < 5
+    assert 39 <= reports.workers["there"] < 50
 
 
 async def test_who_was_silent_for_ten_minutes_is_forgotten(servers: Servers, redis: Redis) -> None:
@@ -56,24 +56,24 @@ async def test_who_was_silent_for_ten_minutes_is_forgotten(servers: Servers, red
     assert (await read_process_reports(redis)).beats.keys() == {"nearly", "now"}
 
 
-async def test_flush_heals_with_the_next_sign(servers: Servers, redis: Redis) -> None:
-    sign = Heartbeat(servers.redis_url, Role.WORKER, "here")
-    sign.beat()
+async def test_flush_heals_with_the_next_heartbeat(servers: Servers, redis: Redis) -> None:
+    heartbeat = Heartbeat(servers.redis_url, Role.WORKER, "here")
+    heartbeat.beat()
     await redis.flushall()
     await redis.script_flush()
-    sign.beat()
+    heartbeat.beat()
     assert (await read_process_reports(redis)).workers.keys() == {"here"}
 
 
 async def test_redis_that_is_away_costs_a_sign_and_no_more(servers: Servers) -> None:
     relay = TcpRelay(servers.redis_url)
     await relay.open()
-    sign = Heartbeat(relay.url, Role.WORKER, "here")
-    await asyncio.to_thread(sign.beat)
+    heartbeat = Heartbeat(relay.url, Role.WORKER, "here")
+    await asyncio.to_thread(heartbeat.beat)
     await relay.cut()
-    await asyncio.to_thread(sign.beat)
+    await asyncio.to_thread(heartbeat.beat)
     await relay.open()
-    await asyncio.to_thread(sign.beat)
+    await asyncio.to_thread(heartbeat.beat)
     await relay.cut()
     with pytest.raises(BrokerUnavailable):
         await read_process_reports(Redis.from_url(relay.url))

@@ -144,9 +144,9 @@ async def test_what_fails_until_the_next_tick_is_reported_with_its_code(
     exchange.add_fault("html", index="eth_usd")
     set_phase(exchange, 0.1, interval=2)
     async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
-        outcome = await runtime.collector.collect()
-    assert outcome.failed == {"eth_usd": "exchange_unavailable"}
-    assert outcome.stored == ["btc_usd"]
+        result = await runtime.collector.collect()
+    assert result.failed == {"eth_usd": "exchange_unavailable"}
+    assert result.stored == ["btc_usd"]
     assert requests_by_ticker(exchange)["eth_usd"] > 2
 
 
@@ -154,8 +154,8 @@ async def test_error_that_will_not_pass_is_asked_once(runtime: Runtime, exchange
     exchange.add_fault(
         "error", code=-32602, data={"param": "index_name", "reason": "x"}, index="eth_usd"
     )
-    outcome = await runtime.collector.collect()
-    assert outcome == CollectionResult(
+    result = await runtime.collector.collect()
+    assert result == CollectionResult(
         stored=["btc_usd"], failed={"eth_usd": "exchange_unknown_index"}
     )
     assert requests_by_ticker(exchange)["eth_usd"] == 1
@@ -191,8 +191,8 @@ async def test_answer_stamped_before_the_edge_that_was_waited_for_is_asked_again
 async def test_stamp_over_an_hour_away_is_refused(settings: Settings, exchange: Exchange) -> None:
     exchange.set_clock(2 * 3600 * 1000)
     async with open_runtime_with(settings, collect_interval_seconds=2) as runtime:
-        outcome = await runtime.collector.collect()
-    assert outcome.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
+        result = await runtime.collector.collect()
+    assert result.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
 
 
 async def test_single_wrong_stamp_is_asked_again_and_poisons_nothing(
@@ -284,8 +284,8 @@ async def test_all_tickers_of_a_tick_are_asked_at_the_same_time(
     many_tickers = ",".join(f"coin{number}_usd" for number in range(20))
     limits = {"exchange_connections": 20, "exchange_requests_per_second": 100}
     async with open_runtime_with(settings, tickers=many_tickers, **limits) as runtime:
-        outcome = await runtime.collector.collect()
-    assert len(outcome.stored) == 20
+        result = await runtime.collector.collect()
+    assert len(result.stored) == 20
     assert exchange.request_log.summary()["max_in_flight"] == 20
 
 
@@ -294,8 +294,8 @@ async def test_shares_split_the_tickers_without_overlap(
 ) -> None:
     many_tickers = [f"coin{number}_usd" for number in range(7)]
     async with open_runtime_with(settings, tickers=",".join(many_tickers)) as runtime:
-        outcomes = [await runtime.collector.collect(shard, 3) for shard in range(3)]
-    assert sorted(ticker for outcome in outcomes for ticker in outcome.stored) == many_tickers
+        results = [await runtime.collector.collect(shard, 3) for shard in range(3)]
+    assert sorted(ticker for result in results for ticker in result.stored) == many_tickers
     assert set(requests_by_ticker(exchange).values()) == {1}
 
 
@@ -344,8 +344,8 @@ async def test_defect_in_one_ticker_leaves_the_others_alone(
 ) -> None:
     await sql.execute("ALTER TABLE prices ADD CHECK (ticker <> 'eth_usd') NOT VALID")
     exchange.add_fault("error", code=10040, index="eth_usd", times=1)
-    outcome = await runtime.collector.collect()
-    assert outcome == CollectionResult(stored=["btc_usd"], failed={"eth_usd": "internal_error"})
+    result = await runtime.collector.collect()
+    assert result == CollectionResult(stored=["btc_usd"], failed={"eth_usd": "internal_error"})
 
 
 @pytest.mark.accept
@@ -367,9 +367,9 @@ async def test_tickers_whose_turn_comes_too_late_fail_before_the_next_tick(
     set_phase(exchange, 0.1, interval=2)
     changes = {"collect_interval_seconds": 2, "exchange_requests_per_second": 10}
     async with open_runtime_with(settings, tickers=many_tickers, **changes) as runtime:
-        outcome = await runtime.collector.collect()
-    assert 20 <= len(outcome.stored) < 30
-    assert set(outcome.failed.values()) == {"exchange_timeout"}
+        result = await runtime.collector.collect()
+    assert 20 <= len(result.stored) < 30
+    assert set(result.failed.values()) == {"exchange_timeout"}
 
 
 @pytest.mark.parametrize("off_seconds", [-1800, 1800])
@@ -404,8 +404,8 @@ async def test_exchange_that_kept_its_pace_is_believed_though_the_databases_cloc
 
 
 async def _is_refused(runtime: Runtime) -> bool:
-    outcome = await runtime.collector.collect()
-    return outcome.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
+    result = await runtime.collector.collect()
+    return result.failed == dict.fromkeys(BOTH, "exchange_stamp_refused")
 
 
 async def _collects(runtime: Runtime) -> bool:
@@ -452,10 +452,10 @@ async def test_exchange_clock_that_cannot_be_saved_changes_no_outcome(
     """)
     try:
         exchange.add_fault("error", code=-32602, data={"param": "index_name"}, index="eth_usd")
-        outcome = await runtime.collector.collect()
+        result = await runtime.collector.collect()
     finally:
         await sql.execute("DROP FUNCTION refuse CASCADE")
-    assert outcome.stored == ["btc_usd"]
-    assert list(outcome.failed) == ["eth_usd"]
+    assert result.stored == ["btc_usd"]
+    assert list(result.failed) == ["eth_usd"]
     assert list(await redis.hgetall(FAILURES_KEY)) == ["deribit:eth_usd"]
     assert requests_by_ticker(exchange)["btc_usd"] <= 2

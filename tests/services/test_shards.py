@@ -11,4 +11,4 @@ async def test_shares_of_a_tick_are_collected_side_by_side(
 ) -> None:
     exchange.set_delay(300)
     shares = await asyncio.gather(*(runtime.collector.collect(share, 2) for share in range(2)))
-    assert [outcome.stored for outcome in shares] == [["btc_usd"], ["eth_usd"]]
+    assert [result.stored for result in shares] == [["btc_usd"], ["eth_usd"]]

@@ -16,7 +16,7 @@ from app.redis.process_reports import read_process_reports
 from app.runtime import alert_lifespan, open_runtime
 from app.services import summary_sample_check
 from app.services.alerts import service as alert_service
-from app.services.summary_sample_check import CHUNK_SECONDS, SummaryCheck
+from app.services.summary_sample_check import CHUNK_SECONDS, SummarySampleCheck
 from app.services.summary_verification import SummaryVerifier
 from tests.repositories.rows import store
 from tests.waiting import until
@@ -28,8 +28,8 @@ MAX_RUNS = 400
 
 
 @pytest.fixture
-async def check(database: Database, redis: Redis) -> SummaryCheck:
-    return SummaryCheck(database, redis)
+async def check(database: Database, redis: Redis) -> SummarySampleCheck:
+    return SummarySampleCheck(database, redis)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def _rebuild(database: Database) -> None:
 
 
 async def test_newest_hours_are_checked_each_time(
-    check: SummaryCheck, database: Database, sql: asyncpg.Connection
+    check: SummarySampleCheck, database: Database, sql: asyncpg.Connection
 ) -> None:
     await store(sql, range(0, 20 * WEEK, WEEK // 2))
     await store(sql, [0], ticker="eth_usd")
@@ -69,7 +69,7 @@ async def test_newest_hours_are_checked_each_time(
     ],
 )
 async def test_older_hours_are_all_checked_in_time_and_then_until_they_are_right(
-    check: SummaryCheck, database: Database, sql: asyncpg.Connection, damage: str
+    check: SummarySampleCheck, database: Database, sql: asyncpg.Connection, damage: str
 ) -> None:
     await store(sql, range(0, 10 * WEEK, WEEK))
     await sql.execute(damage, 3 * WEEK)
@@ -83,7 +83,7 @@ async def test_older_hours_are_all_checked_in_time_and_then_until_they_are_right
 
 
 async def test_ticker_that_was_wrong_and_is_no_more_is_right(
-    check: SummaryCheck, sql: asyncpg.Connection
+    check: SummarySampleCheck, sql: asyncpg.Connection
 ) -> None:
     await store(sql, [0], ticker="btc/usd:x")
     await sql.execute("UPDATE price_hours SET samples = 2")
@@ -93,7 +93,7 @@ async def test_ticker_that_was_wrong_and_is_no_more_is_right(
 
 
 async def test_many_tickers_take_turns_within_the_time(
-    check: SummaryCheck, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    check: SummarySampleCheck, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summary_sample_check, "BUDGET_SECONDS", 0.0)
     for ticker in ("btc_usd", "eth_usd", "sol_usd"):
@@ -107,7 +107,7 @@ async def test_many_tickers_take_turns_within_the_time(
 
 
 async def test_known_wrong_hours_are_checked_before_all_others_and_within_the_time(
-    check: SummaryCheck,
+    check: SummarySampleCheck,
     database: Database,
     sql: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
@@ -128,7 +128,7 @@ async def test_known_wrong_hours_are_checked_before_all_others_and_within_the_ti
 
 
 async def test_forgotten_ticker_is_known_as_right_once_and_then_not_at_all(
-    check: SummaryCheck, sql: asyncpg.Connection, redis: Redis
+    check: SummarySampleCheck, sql: asyncpg.Connection, redis: Redis
 ) -> None:
     await store(sql, [0])
     await sql.execute("UPDATE price_hours SET samples = 2")

@@ -46,12 +46,12 @@ def many_tickers(settings: Settings) -> Settings:
 
 
 def _store_result(
-    task_id: str, share: int, outcome: CollectionResult, state: str = "SUCCESS"
+    task_id: str, share: int, result: CollectionResult, state: str = "SUCCESS"
 ) -> None:
     """Store the result of one shard as a worker does."""
     from app.celery_app import celery  # noqa: PLC0415  # Celery reads the environment
 
-    celery.backend.store_result(f"{task_id}.{share}", asdict(outcome), state)
+    celery.backend.store_result(f"{task_id}.{share}", asdict(result), state)
 
 
 def _store_failure(task_id: str, share: int, error: Exception) -> None:

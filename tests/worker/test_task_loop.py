@@ -36,8 +36,8 @@ async def test_tasks_of_a_worker_process_share_its_connections(task_loop: TaskLo
     def three_ticks() -> list[CollectionResult]:
         return [task_loop.run(lambda runtime: runtime.collector.collect()) for _ in range(3)]
 
-    outcomes = await asyncio.to_thread(three_ticks)
-    assert outcomes == [
+    results = await asyncio.to_thread(three_ticks)
+    assert results == [
         CollectionResult(stored=BOTH),
         CollectionResult(already=BOTH),
         CollectionResult(already=BOTH),

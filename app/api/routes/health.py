@@ -32,7 +32,7 @@ async def health_ready(runtime: RuntimeDep, response: Response) -> HealthOut:
     database, broker = await asyncio.gather(
         run_timed(require_compatible_database(runtime.database)), run_timed(ping(runtime.redis))
     )
-    return _health({"database": _server(database), "broker": _server(broker)}, response)
+    return _health({"database": _server_check(database), "broker": _server_check(broker)}, response)
 
 
 @router.get("/collector", summary="Whether every ticker is fresh, else why", responses=FAILING)
@@ -45,7 +45,7 @@ async def health_collector(runtime: RuntimeDep, response: Response) -> HealthOut
     return _health(checks, response)
 
 
-def _server(answer: Answer[None]) -> CheckOut:
+def _server_check(answer: Answer[None]) -> CheckOut:
     return _result(answer.trouble or "answers", is_ok=not answer.trouble)
 
 

@@ -15,7 +15,7 @@ from app.core.metrics import ALERTS, count
 from app.domain.alerts import Alert, AlertState
 from app.domain.health import HealthReport, ProcessReports
 from app.redis.alert_lease import AlertLease
-from app.services.alerts.ticker_status_evaluator import StatusEvaluator
+from app.services.alerts.ticker_status_evaluator import TickerStatusEvaluator
 
 if TYPE_CHECKING:
     from app.clients.webhook import Webhook
@@ -48,7 +48,7 @@ class AlertService:
         self._lease = lease
         self._state = AlertState()
         self._saved_state: str | None = None
-        self._evaluator = StatusEvaluator()
+        self._evaluator = TickerStatusEvaluator()
         self._webhook = webhook
         self._delivery: asyncio.Task[None] | None = None
         self._clock = asyncio.get_running_loop().time

@@ -9,7 +9,7 @@ from app.domain.prices import TickerKey
 from app.domain.slots import STALE_AFTER_INTERVALS
 
 
-class StatusEvaluator:
+class TickerStatusEvaluator:
     """Turns health reports into the statuses of tickers.
 
     A ticker that was not fresh since the start gets no status for two intervals. No ticker gets one

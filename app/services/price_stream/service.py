@@ -26,7 +26,7 @@ PAGE_ROWS = 1_000
 
 
 class PriceStream:
-    """Tells the rows that become visible to any number of subscriptions; a process has one.
+    """Delivers rows that become visible to any number of subscriptions; a process has one.
 
     `changed` is set when rows changed.
     """

@@ -156,7 +156,7 @@ class RepairService:
             replace(plan, pending_gaps=unsettled), TimeBudget(seconds, seconds)
         )
         spent_seconds = asyncio.get_running_loop().time() - began
-        runs = {one.key: one.outcome for one in tickers if one.outcome}
+        runs = {one.key: one.last_run for one in tickers if one.last_run}
         advanced = repair.after_slice(runs, spent_seconds, MAX_TROUBLE_SECONDS)
         is_settled = advanced.settled.issuperset(map(str, unsettled))
         if is_settled or advanced.seconds >= REQUESTED_SECONDS:

@@ -33,7 +33,7 @@ class TickerRepair:
     """Repairs one ticker.
 
     It counts slots: `filled` are new rows, `priced` have a price in the chart, stored by whomever,
-    and `refused` are unfillable. `outcome` is None if there was no time to begin.
+    and `refused` are unfillable. `last_run` is None if there was no time to begin.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TickerRepair:
         self.key = key
         self.filled = self.priced = self.refused = 0
         self.failure: str | None = None
-        self.outcome: TickerRun | None = None
+        self.last_run: TickerRun | None = None
         self._last_error_code: str | None = None
         self._is_retryable = True
         self._exchange = exchange
@@ -61,7 +61,7 @@ class TickerRepair:
         code = self.failure
         if not has_ended and seconds >= budget.seconds / 2:
             code = code or ExchangeTimeout.code  # it hung for most of the time that there was
-        self.outcome = TickerRun(seconds, self.filled, has_ended, code, self._is_retryable)
+        self.last_run = TickerRun(seconds, self.filled, has_ended, code, self._is_retryable)
 
     async def _fill_before_deadline(self) -> bool:
         """Fill what the charts give; return whether it ended before the time was up."""
