@@ -73,6 +73,22 @@ class CandleQuery:
         return replace(self, time_range=TimeRange(max(earliest, start + 1), self.time_range.end))
 
 
+@dataclass(frozen=True, slots=True)
+class CandleColumns:
+    """Candles as columns, oldest first: the values of each one as JSON, separated by commas.
+
+    Where there are none, `previous` is the start of the last candle before the range.
+    """
+
+    starts: str
+    opens: str
+    highs: str
+    lows: str
+    closes: str
+    count: int
+    previous: int | None
+
+
 def first_open_slot(exchange_now_us: int, interval_seconds: int) -> Slot:
     """Return the first slot that may still get a live price; candles that end by it are closed."""
     return slot_after(last_due_slot(exchange_now_us, interval_seconds), interval_seconds)

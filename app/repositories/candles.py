@@ -8,7 +8,7 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.candles import CandleColumns, CandleInterval, CandleQuery, Fill
 from app.domain.encoded_rows import EncodedPage
 from app.domain.slots import SECONDS_PER_HOUR, Slot
 
@@ -56,6 +56,20 @@ _FILLED_PAGE = """
                        (SELECT bucket + :width FROM source ORDER BY moment DESC LIMIT 1), :first
                    )) AS last
         ) AS outermost
+    )
+"""
+# The last candles of a range are found by the same walk, backwards.
+_LAST_PAGE = """
+    , beginning AS MATERIALIZED (
+        SELECT bucket
+        FROM (
+            SELECT moment, bucket, lag(bucket) OVER (ORDER BY moment DESC) AS after
+            FROM source WHERE moment >= :first AND moment < :stop
+        ) AS marked
+        WHERE bucket IS DISTINCT FROM after
+        ORDER BY moment DESC OFFSET :limit - 1 LIMIT 1
+    ), page AS (
+        SELECT coalesce((SELECT bucket FROM beginning), :first) AS first, :stop AS stop
     )
 """
 _AGGREGATED = """
@@ -115,27 +129,62 @@ _ENCODED = """
     FROM candles
 """
 
+_COLUMNS = """
+    SELECT coalesce(string_agg(bucket::text, ','), ''), coalesce(string_agg(open::text, ','), ''),
+           coalesce(string_agg(high::text, ','), ''), coalesce(string_agg(low::text, ','), ''),
+           coalesce(string_agg(close::text, ','), ''), count(*),
+           CASE WHEN count(*) = 0 THEN
+               (SELECT bucket FROM source WHERE moment < :first ORDER BY moment DESC LIMIT 1)
+           END
+    FROM (SELECT * FROM aggregated ORDER BY bucket) AS candles
+"""
+
 
 async def read_page(session: AsyncSession, query: CandleQuery, open_from: Slot) -> EncodedPage:
     """Read a page of candles; those that end by `open_from` are closed."""
     statement = _statement(query.interval, is_filled=query.fill is not Fill.NONE)
-    row = (await session.execute(statement, _parameters(query, open_from))).one()
+    parameters = {
+        **_parameters(query),
+        "open_from": open_from,
+        "previous": query.fill is Fill.PREVIOUS,
+    }
+    row = (await session.execute(statement, parameters)).one()
     return EncodedPage([row[0]], count=row[1], last=row[2], has_more=row[3])
+
+
+async def read_last(session: AsyncSession, query: CandleQuery) -> CandleColumns:
+    """Read the last candles of a range rather than the first; gaps cost nothing, none is filled."""
+    parameters = _parameters(query)
+    row = (await session.execute(_last_statement(query.interval), parameters)).one()
+    return CandleColumns(*row)
 
 
 @cache
 def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
     parts = (
-        _HOURS if interval.seconds >= SECONDS_PER_HOUR else _ROWS,
+        _source(interval),
         _FILLED_PAGE if is_filled else _SPARSE_PAGE,
-        _SAME_AS_HOURS if interval.seconds == SECONDS_PER_HOUR else _AGGREGATED,
+        _aggregated(interval),
         _FILLED if is_filled else _SPARSE,
         _ENCODED,
     )
     return text("".join(parts))
 
 
-def _parameters(query: CandleQuery, open_from: Slot) -> dict[str, object]:
+@cache
+def _last_statement(interval: CandleInterval) -> TextClause:
+    return text("".join((_source(interval), _LAST_PAGE, _aggregated(interval), _COLUMNS)))
+
+
+def _source(interval: CandleInterval) -> str:
+    return _HOURS if interval.seconds >= SECONDS_PER_HOUR else _ROWS
+
+
+def _aggregated(interval: CandleInterval) -> str:
+    return _SAME_AS_HOURS if interval.seconds == SECONDS_PER_HOUR else _AGGREGATED
+
+
+def _parameters(query: CandleQuery) -> dict[str, object]:
     return {
         **query.key._asdict(),
         "first": query.first,
@@ -143,6 +192,4 @@ def _parameters(query: CandleQuery, open_from: Slot) -> dict[str, object]:
         "width": query.interval.seconds,
         "origin": query.interval.first_start,
         "limit": query.limit,
-        "open_from": open_from,
-        "previous": query.fill is Fill.PREVIOUS,
     }

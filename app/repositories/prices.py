@@ -8,8 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.prices import MAX_SECOND, Price, Source, TickerKey
 from app.domain.slots import LatestLivePrice, Slot, estimate_exchange_now_us
+from app.domain.symbols import Precision
 from app.postgres.models import HourRow
 
+PRECISION_HOURS = 7 * 24
 _INSERT = text(
     """
     INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
@@ -95,6 +97,18 @@ _STORED_TICKERS = text(
 )
 """A skip scan from ticker to ticker along the primary key."""
 
+# Hours hold four prices each, and their newest ones lie side by side in the index.
+_PRECISION = text(
+    """
+    SELECT max(length(trunc(price)::text)), max(min_scale(price))
+    FROM (
+        SELECT open, high, low, close FROM price_hours
+        WHERE exchange = :exchange AND ticker = :ticker
+        ORDER BY hour DESC LIMIT :hours
+    ) AS recent
+    CROSS JOIN LATERAL (VALUES (open), (high), (low), (close)) AS kept (price)
+    """
+)
 _CLOCK = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 _SET_IDLE_TIMEOUT = text(
     """
@@ -212,6 +226,13 @@ async def database_now_us(session: AsyncSession) -> int:
 async def stored_tickers(session: AsyncSession) -> set[TickerKey]:
     """Return every ticker with a stored price."""
     return {TickerKey(*row) for row in await session.execute(_STORED_TICKERS)}
+
+
+async def read_precision(session: AsyncSession, key: TickerKey) -> Precision | None:
+    """Read the precision of a week of prices: the hours that were recorded last."""
+    parameters = {**key._asdict(), "hours": PRECISION_HOURS}
+    row = (await session.execute(_PRECISION, parameters)).one()
+    return None if row[0] is None else Precision(*row)
 
 
 async def extents(session: AsyncSession) -> dict[TickerKey, Extent]:

@@ -110,7 +110,9 @@ def _fold(
     }
 
 
-def _expected(rows: Mapping[int, Decimal], query: CandleQuery, open_from: int) -> list[Candle]:
+def expected_candles(
+    rows: Mapping[int, Decimal], query: CandleQuery, open_from: int
+) -> list[Candle]:
     width = query.interval.seconds
     real = _fold(rows, query.interval, open_from)
     starts: Iterable[int] = sorted(real)
@@ -136,7 +138,7 @@ def _is_within(timestamp: int, span: TimeRange) -> bool:
     return above and (span.end is None or timestamp <= span.end)
 
 
-async def _fill_at_random(sql: asyncpg.Connection, random: Random) -> None:
+async def fill_at_random(sql: asyncpg.Connection, random: Random) -> None:
     """Store rows of several sources and intervals in no order, and take some away again."""
     for _ in range(random.randint(1, 4)):
         step = random.choice([1, 27, 60, 60, 60, 900, 3600, 7200])
@@ -159,12 +161,12 @@ async def _store_new(sql: asyncpg.Connection, slot: int, price: str, source: str
     )
 
 
-async def _stored(sql: asyncpg.Connection) -> dict[int, Decimal]:
+async def stored_prices(sql: asyncpg.Connection) -> dict[int, Decimal]:
     rows = await sql.fetch("SELECT timestamp, price FROM prices WHERE ticker = 'btc_usd'")
     return {row["timestamp"]: row["price"] for row in rows}
 
 
-def _random_span(random: Random) -> TimeRange:
+def random_range(random: Random) -> TimeRange:
     start = random.choice([None, random.randrange(-DAY, 8 * DAY)])
     end = random.choice([None, random.randrange(-DAY, 12 * DAY)])
     return TimeRange(start, end)
@@ -173,7 +175,7 @@ def _random_span(random: Random) -> TimeRange:
 def _random_queries(random: Random) -> Iterable[CandleQuery]:
     for interval in CandleInterval:
         for fill in Fill:
-            yield _query(interval, _random_span(random), fill, random.choice([53, 400, 10_000]))
+            yield _query(interval, random_range(random), fill, random.choice([53, 400, 10_000]))
             day = random.randrange(6) * DAY
             short = TimeRange(day, day + 30 * interval.seconds)
             yield _query(interval, short, fill, random.randint(1, 7))
@@ -186,11 +188,11 @@ async def test_sql_folds_what_brute_force_folds(
     random = Random(seed)  # noqa: S311  # a reproducible case, no secret
     await store(sql, [100], ticker="eth_usd")
     for _ in range(2):
-        await _fill_at_random(sql, random)
-        rows, open_from = await _stored(sql), Slot(random.randrange(8 * 24) * 3600)
+        await fill_at_random(sql, random)
+        rows, open_from = await stored_prices(sql), Slot(random.randrange(8 * 24) * 3600)
         for query in _random_queries(random):
             found = await _read_all_pages(database, query, open_from)
-            assert found == _expected(rows, query, open_from), query
+            assert found == expected_candles(rows, query, open_from), query
 
 
 @pytest.mark.parametrize("fill", Fill)
@@ -280,18 +282,18 @@ async def test_digits_are_those_that_are_stored(
 async def test_page_reads_little_more_than_its_rows(
     database: Database, sql: asyncpg.Connection, fill: Fill
 ) -> None:
-    await _store_minutes(sql, 50_000, "live")
+    await store_minutes(sql, 50_000, "live")
     # few hours are read as a whole, rather than by their index
     for interval, most in ((CandleInterval.FIVE_MINUTES, 3 * 50), (CandleInterval.FOUR_HOURS, 900)):
         for span in (EVERYTHING, TimeRange(1_500_000)):
             query = _query(interval, span, fill, 10)
-            read = await _rows_read(
+            read = await rows_read(
                 database, sql, partial(candles.read_page, query=query, open_from=NOW)
             )
             assert 40 <= read <= most
 
 
-async def _store_minutes(sql: asyncpg.Connection, count: int, source: str) -> None:
+async def store_minutes(sql: asyncpg.Connection, count: int, source: str) -> None:
     await sql.execute(
         "INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source) "
         "SELECT 'deribit', 'btc_usd', 60 * n, n, 0, $2 FROM generate_series(0, $1 - 1) AS n",
@@ -301,7 +303,7 @@ async def _store_minutes(sql: asyncpg.Connection, count: int, source: str) -> No
     await sql.execute("ANALYZE prices, price_hours")
 
 
-async def _rows_read(
+async def rows_read(
     database: Database,
     sql: asyncpg.Connection,
     work: Callable[[AsyncSession], Awaitable[object]],

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
-from app.domain.candles import CandleQuery, first_open_slot
+from app.domain.candles import CandleColumns, CandleQuery, first_open_slot
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
 from app.domain.recordings import Recording
 from app.domain.slots import STALE_AFTER_INTERVALS
+from app.domain.symbols import UNKNOWN_PRECISION, Precision
 from app.domain.times import format_utc
 from app.domain.writable_ranges import writable_ranges
 from app.postgres.database import Database
@@ -147,6 +148,32 @@ class PriceReader:
             await self.require_known_ticker(query.key)
         return page
 
+    async def read_last_candles(self, query: CandleQuery) -> CandleColumns:
+        """Read the last candles of a range, as columns.
+
+        Raises:
+            TickerNotFound: nothing is known of the ticker.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self.database.read_committed() as session:
+            columns = await candles.read_last(session, query)
+        if not columns.count and columns.previous is None:
+            await self.require_known_ticker(query.key)
+        return columns
+
+    async def read_precision(self, key: TickerKey) -> Precision:
+        """Read how many digits the recent prices of a ticker have.
+
+        Raises:
+            TickerNotFound: nothing is known of the ticker.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self.database.read_committed() as session:
+            precision = await prices.read_precision(session, key)
+        if precision is None:
+            await self.require_known_ticker(key)
+        return precision or UNKNOWN_PRECISION
+
     async def _describe_range(self, key: TickerKey) -> str:
         """Describe the range of a ticker's stored prices."""
         async with self.database.read_committed() as session:
@@ -175,11 +202,19 @@ class PriceReader:
         """
         if key in self.configured:
             return
-        async with self.database.read_committed() as session:
-            known = {*await recordings.newest(session), *await prices.stored_tickers(session)}
+        known = await self.known_tickers()
         if key not in known:
-            names = ", ".join(sorted(map(str, known | self.configured)))
+            names = ", ".join(sorted(map(str, known)))
             raise TickerNotFound(f"no ticker {key} is known; known are {names}")
+
+    async def known_tickers(self) -> set[TickerKey]:
+        """Return every ticker that is configured, recorded, or stored."""
+        async with self.database.read_committed() as session:
+            recorded, stored = (
+                await recordings.newest(session),
+                await prices.stored_tickers(session),
+            )
+        return {*self.configured, *recorded, *stored}
 
     def _summarize_and_log(
         self, key: TickerKey, recording: Recording | None, extent: Extent
