@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api.errors import add_error_handlers
+from app.api.errors import UDF_PATH, add_error_handlers
 from app.api.middleware.fast_path import FastPathHandlers
 from app.api.middleware.stack import add_middleware
 from app.api.routes import (
@@ -26,6 +26,7 @@ from app.api.routes import (
     stream,
     tasks,
     tickers,
+    udf,
 )
 from app.api.schemas import ParameterProblemOut, ParametersProblemOut, ProblemOut
 from app.api.shutdown_signals import calling_at_shutdown
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(v1)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.include_router(udf.router)
     app.include_router(page.router)
     _add_redirects(app)
     add_error_handlers(app)
@@ -146,9 +148,19 @@ def _add_problem_schemas(app: FastAPI) -> None:
                 ref_template="#/components/schemas/{model}"
             )
             schemas[model.__name__].pop("$defs", None)
+        _remove_validation_errors(document)
         return document
 
     app.openapi = openapi_with_problems  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _remove_validation_errors(document: dict[str, Any]) -> None:
+    """Remove FastAPI's own 422, which the routes of the UDF protocol never answer."""
+    for path, item in document["paths"].items():
+        if path.startswith(f"{UDF_PATH}/"):
+            item["get"]["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 with exiting_on_errors():

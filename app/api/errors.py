@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import structlog
 from fastapi import FastAPI, Request
@@ -30,7 +30,18 @@ HEADERS_BY_STATUS = {
 TICKER_ERRORS = (TickerNotFound, ParametersInvalid, DatabaseUnavailable, SchemaOutdated)
 """The errors of every route that reads what is stored of a ticker."""
 
+UDF_PATH: Final = "/udf"
+"""Below it errors have the form of TradingView's protocol."""
+
 log = structlog.get_logger(__name__)
+
+
+class Problem(NamedTuple):
+    """What is wrong with a request: the status, and the members of a problem response."""
+
+    status: int
+    body: dict[str, object]
+    headers: Mapping[str, str]
 
 
 class ProblemResponse(JSONResponse):
@@ -78,7 +89,14 @@ def _example(error: type[AppError]) -> dict[str, object]:
     return {**body, "detail": f"{name}: {message}", "code": error.code, "errors": errors}
 
 
-async def _on_error(request: Request, error: Exception) -> ProblemResponse:
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    problem = _describe(request, error)
+    if request.scope["path"].startswith(f"{UDF_PATH}/"):
+        return _udf_error(problem)
+    return ProblemResponse(problem.body, problem.status, problem.headers)
+
+
+def _describe(request: Request, error: Exception) -> Problem:
     match error:
         case ParametersInvalid():
             return _parameters_problem(error.errors.items())
@@ -91,25 +109,31 @@ async def _on_error(request: Request, error: Exception) -> ProblemResponse:
             return _problem(error.status, error.title, str(error), error.code)
         case HTTPException(status_code=status):
             code = CODES_BY_STATUS.get(status, "http_error")
-            response = _problem(status, HTTPStatus(status).phrase, str(error.detail), code)
-            response.headers.update(error.headers or {})
-            return response
+            problem = _problem(status, HTTPStatus(status).phrase, str(error.detail), code)
+            return problem._replace(headers={**problem.headers, **(error.headers or {})})
         case _:
             log.error("request_broke", request_id=request.scope.get(REQUEST_ID), exc_info=error)
             return _problem(AppError.status, AppError.title, "the log tells more", AppError.code)
 
 
-def _parameters_problem(messages: Iterable[tuple[str, str]]) -> ProblemResponse:
+def _udf_error(problem: Problem) -> JSONResponse:
+    """Return an error of the UDF protocol, whose clients read the body and not the status."""
+    status, headers = HTTPStatus.OK, {"Cache-Control": "no-store"}
+    if problem.body["code"] in CODES_BY_STATUS.values():  # no route of the protocol
+        status, headers = HTTPStatus(problem.status), {**headers, **problem.headers}
+    return JSONResponse({"s": "error", "errmsg": problem.body["detail"]}, status, headers)
+
+
+def _parameters_problem(messages: Iterable[tuple[str, str]]) -> Problem:
     errors = [{"parameter": name, "message": message} for name, message in messages]
     detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in errors)
     invalid = ParametersInvalid
     return _problem(invalid.status, invalid.title, detail, invalid.code, errors=errors)
 
 
-def _problem(status: int, title: str, detail: str, code: str, **extra: object) -> ProblemResponse:
+def _problem(status: int, title: str, detail: str, code: str, **extra: object) -> Problem:
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    headers = HEADERS_BY_STATUS.get(status)
-    return ProblemResponse({**body, **extra}, status_code=status, headers=headers)
+    return Problem(status, {**body, **extra}, HEADERS_BY_STATUS.get(status, {}))
 
 
 def _message(item: Mapping[str, Any]) -> str:
