@@ -5,6 +5,7 @@ import { now } from "./clock.js";
 import { set, state } from "./store.js";
 
 const TIMEOUT_MILLISECONDS = 20_000;
+const RETRY_MILLISECONDS = 300;
 const STATUS = "/api/v1/status";
 const DEFAULT_EXCHANGE = "deribit";
 const PRICE_FIELDS = /"(price|open|high|low|close)":(-?\d[\d.eE+-]*)/g;
@@ -89,18 +90,32 @@ function splitKey(key) {
 /** @param {string} path @param {AbortSignal} [signal] */
 async function request(path, signal) {
   const timeout = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
+  const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
   try {
-    const response = await fetch(path, {
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    });
-    const text = await response.text();
+    const answer = await fetchText(path, either).catch(() => fetchAgain(path, either));
     set({ lostSince: null });
-    return { ok: response.ok, status: response.status, text };
+    return answer;
   } catch (error) {
     if (signal?.aborted) throw error;
     set({ lostSince: state.lostSince ?? now() });
     throw new Problem(0, "unreachable", "the server does not answer");
   }
+}
+
+/** @param {string} path @param {AbortSignal} signal */
+async function fetchText(path, signal) {
+  const response = await fetch(path, { signal });
+  return { ok: response.ok, status: response.status, text: await response.text() };
+}
+
+/**
+ * Fetch once more: a change of the machine's network fails what is under way.
+ * @param {string} path
+ * @param {AbortSignal} signal
+ */
+async function fetchAgain(path, signal) {
+  await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+  return fetchText(path, signal);
 }
 
 /** @param {number} status @param {string} text */

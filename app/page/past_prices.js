@@ -2,7 +2,7 @@
 // The prices of an hour, a day and a week before a ticker's newest one; read once a minute.
 
 import { address, get } from "./api.js";
-import { intervalOf, on, state } from "./store.js";
+import { intervalOf, on, onRecovery, state } from "./store.js";
 
 export const PERIODS = [
   { name: "1 h", seconds: 3600 },
@@ -10,7 +10,6 @@ export const PERIODS = [
   { name: "7 d", seconds: 7 * 86400 },
 ];
 const MIN_STEP_SECONDS = 60;
-const RETRY_MILLISECONDS = 5000;
 
 /** @typedef {Record<string, {timestamp: number, price: string} | null>} PastPrices */
 
@@ -21,6 +20,7 @@ const known = {};
 export function startPastPrices() {
   on(["prices"], () => Object.keys(state.prices).forEach(renew));
   on(["changed"], () => Object.keys(state.prices).forEach(readAgain));
+  onRecovery(() => Object.keys(state.prices).forEach(readAgain));
 }
 
 /** @param {string} key @returns {PastPrices} by the name of the period */
@@ -46,7 +46,7 @@ async function renew(key) {
     entry.found = Object.fromEntries(PERIODS.map(({ name }, index) => [name, prices[index]]));
     document.dispatchEvent(new Event("past-prices"));
   } catch {
-    setTimeout(readAgain, RETRY_MILLISECONDS, key); // the summary says what is wrong
+    // the summary says what is wrong, and they are read again
   }
 }
 

@@ -4,7 +4,8 @@
 import { address, get } from "./api.js";
 import { now } from "./clock.js";
 import { barStart } from "./ranges.js";
-import { intervalOf, on, state } from "./store.js";
+import { intervalOf, on, onRecovery, state } from "./store.js";
+import { keysWithPrice } from "./tickers.js";
 
 const HOUR = 3600;
 const MINUTE = 60;
@@ -16,14 +17,14 @@ const minutes = {};
 
 /** Read the last hour of every ticker, and append what comes. */
 export function startSparklines() {
-  on(["tickers", "changed"], () =>
-    state.tickers?.forEach(({ key, last }) => last !== null && read(key)),
-  );
-  document.addEventListener(
-    "visibilitychange",
-    () => !document.hidden && Object.keys(minutes).forEach(read),
-  );
+  on(["tickers", "changed"], readAll);
+  onRecovery(readAll);
+  document.addEventListener("visibilitychange", () => !document.hidden && readAll());
   on(["prices"], append);
+}
+
+function readAll() {
+  keysWithPrice().forEach(read);
 }
 
 /** @param {string} key */
@@ -36,7 +37,7 @@ async function read(key) {
     );
     document.dispatchEvent(new Event("past-prices"));
   } catch {
-    // the line stays as it was
+    // the line stays as it was, and is read again
   }
 }
 

@@ -48,6 +48,14 @@ export function on(keys, listener) {
   listeners.push({ keys, listener });
 }
 
+/**
+ * Call a listener when the server answers again, or its trouble is over.
+ * @param {() => void} listener
+ */
+export function onRecovery(listener) {
+  on(["lostSince", "trouble"], () => state.lostSince === null && !state.trouble && listener());
+}
+
 /** The ticker in view, or undefined while none is known. */
 export function currentTicker() {
   return state.tickers?.find((one) => one.key === state.ticker);
