@@ -5,21 +5,6 @@ import { now } from "./clock.js";
 import { duration } from "./format.js";
 import { state } from "./store.js";
 
-const NOTHING_REPORTED = "nothing reported a failure yet";
-/** @type {Record<string, string>} by the code that /status gives */
-const REASONS = {
-  exchange_unreachable: "the exchange can't be reached",
-  exchange_timeout: "the exchange does not answer in time",
-  exchange_rate_limited: "the exchange asks for fewer requests",
-  exchange_maintenance: "the exchange is under maintenance",
-  exchange_unavailable: "the exchange has a failure of its own",
-  exchange_answer_malformed: "the exchange's answers can't be read",
-  exchange_price_refused: "the exchange sends an impossible price",
-  exchange_stamp_refused: "the exchange's clock is off",
-  exchange_unknown_index: "the exchange does not know this ticker",
-  proxy_refused: "the proxy refuses the login",
-};
-
 /** @typedef {import("./types.js").Ticker} Ticker */
 
 /** @param {Ticker} ticker  @returns {number | null} seconds since the start of its newest slot */
@@ -28,10 +13,12 @@ export function age(ticker) {
   return timestamp === null ? null : Math.max(0, now() - timestamp);
 }
 
-/** @param {Ticker} ticker */
+/**
+ * Whether the server calls a ticker's price stale.
+ * @param {Ticker} ticker
+ */
 export function isStale(ticker) {
-  const seconds = age(ticker);
-  return ticker.active && seconds !== null && seconds > 2 * ticker.interval_seconds;
+  return ticker.active && age(ticker) !== null && Boolean(statusOf(ticker)?.stale);
 }
 
 /**
@@ -45,17 +32,20 @@ export function secondsToNext(ticker) {
   return next - now();
 }
 
-/** @param {Ticker} ticker */
+/** @param {Ticker} ticker  a stale one */
 export function staleSentence(ticker) {
-  const seconds = age(ticker) ?? 0;
-  return `No new price for ${duration(seconds)}: ${reason(ticker)}. The collector keeps trying.`;
+  const { reason_text: reason } = statusOf(ticker);
+  return `No new price for ${duration(age(ticker) ?? 0)}: ${reason}. The collector keeps trying.`;
 }
 
-/** @param {Ticker} ticker */
-export function reason(ticker) {
-  const known = state.status?.tickers?.find(
-    (/** @type {any} */ one) => `${one.exchange}:${one.ticker}` === ticker.key,
+/**
+ * What /status says of a ticker, undefined if it does not know its newest price yet.
+ * @param {Ticker} ticker
+ */
+function statusOf({ key }) {
+  const known = state.status?.tickers.find(
+    (/** @type {any} */ one) => `${one.exchange}:${one.ticker}` === key,
   );
-  const detail = known?.detail?.split(": ").slice(1).join(": ");
-  return REASONS[known?.reason] ?? (detail || NOTHING_REPORTED);
+  const isOlder = known?.last_slot < state.prices[key]?.timestamp;
+  return isOlder ? undefined : known;
 }
