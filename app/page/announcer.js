@@ -19,7 +19,11 @@ export function startAnnouncer() {
   saidAt = performance.now();
 }
 
-/** @param {string} words */
+/**
+ * Have words read out, also the same ones again.
+ * @param {string} words
+ */
 export function announce(words) {
-  setText(byId("announcer"), words);
+  const isAgain = byId("announcer").textContent === words;
+  setText(byId("announcer"), isAgain ? `${words}\u00a0` : words); // only a change is read out
 }

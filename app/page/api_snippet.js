@@ -10,7 +10,6 @@ import { element, press, setText } from "./dom.js";
  */
 
 const LANGUAGES = ["curl", "pandas", "JavaScript"];
-const COPIED_MILLISECONDS = 2000;
 /** @type {WeakMap<HTMLElement, Call>} */
 const calls = new WeakMap();
 
@@ -53,7 +52,15 @@ function show(panel, language) {
   panel.dataset.language = language;
   press(/** @type {HTMLElement} */ (panel.querySelector(".choices")), language);
   const call = /** @type {Call} */ (calls.get(panel));
-  setText(/** @type {Element} */ (panel.querySelector("code")), snippet(call, language));
+  const code = /** @type {Element} */ (panel.querySelector("code"));
+  const text = snippet(call, language);
+  if (code.textContent !== text) labelCopy(panel, "copy"); // what was copied is another text
+  setText(code, text);
+}
+
+/** @param {Element} panel @param {string} words */
+function labelCopy(panel, words) {
+  setText(/** @type {Element} */ (panel.querySelector(".copy")), words);
 }
 
 /** @param {Call} call @param {string} language */
@@ -89,15 +96,19 @@ function javascript(address, rows, format) {
 
 /** @param {HTMLElement} panel */
 async function copyOf(panel) {
-  const code = /** @type {HTMLElement} */ (panel.querySelector("code"));
-  const button = /** @type {HTMLElement} */ (panel.querySelector(".copy"));
+  const words = await copied(/** @type {HTMLElement} */ (panel.querySelector("code")));
+  for (const other of document.querySelectorAll(".call:has(.copy)")) labelCopy(other, "copy");
+  labelCopy(panel, words);
+  announce(words);
+}
+
+/** @param {HTMLElement} code  @returns {Promise<string>} what became of it */
+async function copied(code) {
   try {
     await navigator.clipboard.writeText(code.textContent ?? "");
-    setText(button, "copied");
-    announce("copied");
+    return "copied";
   } catch {
     getSelection()?.selectAllChildren(code); // without https browsers let nobody copy
-    setText(button, "selected: press Ctrl-C");
+    return "selected: press Ctrl-C";
   }
-  setTimeout(() => setText(button, "copy"), COPIED_MILLISECONDS);
 }

@@ -27,6 +27,7 @@ export function startControls() {
   const zone = /** @type {HTMLSelectElement} */ (byId("zone"));
   zone.addEventListener("change", () => go({ zone: /** @type {"utc" | "local"} */ (zone.value) }));
   on(["ticker", "tickers", "compare"], drawCompare);
+  byId("compare").addEventListener("keydown", ({ key }) => key === "Escape" && closeCompare());
   on(["range", "kind", "zone", "compare"], draw);
   draw();
 }
@@ -63,9 +64,17 @@ function fill(id, names, values, choose) {
 }
 
 function drawCompare() {
-  const others = (state.tickers ?? []).filter(({ key }) => key !== state.ticker);
-  byId("compare").hidden = others.length === 0;
-  byId("compare-list").replaceChildren(...others.map(({ key }) => choice(key)));
+  const keys = (state.tickers ?? []).map(({ key }) => key).filter((key) => key !== state.ticker);
+  byId("compare").hidden = keys.length === 0;
+  const list = byId("compare-list");
+  if (list.dataset.keys !== keys.join()) list.replaceChildren(...keys.map(choice));
+  list.dataset.keys = keys.join(); // the same boxes stay, and one of them its focus
+  for (const box of list.querySelectorAll("input")) box.checked = state.compare.includes(box.value);
+}
+
+function closeCompare() {
+  byId("compare").removeAttribute("open");
+  byId("compare").querySelector("summary")?.focus();
 }
 
 /** @param {string} key */
@@ -73,7 +82,6 @@ function choice(key) {
   const box = element("input", {
     type: "checkbox",
     value: key,
-    checked: state.compare.includes(key),
     change: ({ target }) => {
       const rest = state.compare.filter((one) => one !== key);
       go({ compare: target.checked ? [...rest, key] : rest });
