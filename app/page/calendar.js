@@ -10,8 +10,8 @@ import { drawCoverageWords } from "./coverage_words.js";
 import { closeDay, openDay } from "./day.js";
 import { byId, element, setNote } from "./dom.js";
 import { barStart } from "./ranges.js";
-import { setRovingTabindex } from "./roving_tabindex.js";
-import { currentTicker, on, state } from "./store.js";
+import { onOpen, setRovingTabindex } from "./roving_tabindex.js";
+import { currentTicker, on, onRecovery, state } from "./store.js";
 import { unknownTicker } from "./tickers.js";
 
 const DAY = 86400;
@@ -45,7 +45,7 @@ export function startCalendar() {
     read();
   });
   on(["tickers", "changed"], read);
-  on(["lostSince"], () => state.lostSince === null && read());
+  onRecovery(read);
   document.addEventListener("visibilitychange", () => !document.hidden && read());
   read();
 }
@@ -70,14 +70,9 @@ async function read() {
   if (!ticker || document.hidden) return;
   const ask = (asked += 1);
   const { first, stop } = extent();
-  const range = { from_dt: first, to_dt: stop - 1 };
-  const byDay = address("coverage", ticker.key, { ...range, by: "day" });
-  setSnippet(byId("coverage-call"), { url: byDay, rows: "items" });
+  drawYears(first, ticker);
   try {
-    const [days, whole] = await Promise.all([
-      get(byDay),
-      get(address("coverage", ticker.key, { ...range, limit: MAX_ITEMS })),
-    ]);
+    const [days, whole] = await readYear(ticker.key, first, stop);
     if (ask !== asked) return;
     draw(days.items, first, stop);
     drawCoverageWords(whole);
@@ -86,13 +81,37 @@ async function read() {
     timer = setTimeout(read, RENEW_MILLISECONDS);
   } catch (error) {
     if (ask !== asked) return;
-    byId("coverage").dataset.state = "error";
-    setNote(
-      byId("coverage-note"),
-      `The calendar can't be read: ${/** @type {Error} */ (error).message}. Trying again every 10 s.`,
-    );
+    drawProblem(/** @type {Error} */ (error));
     timer = setTimeout(read, RETRY_MILLISECONDS);
   }
+}
+
+/**
+ * Read a year by the day, and its gaps.
+ * @param {string} key
+ * @param {number} first
+ * @param {number} stop
+ */
+function readYear(key, first, stop) {
+  const range = { from_dt: first, to_dt: stop - 1 };
+  const byDay = address("coverage", key, { ...range, by: "day" });
+  setSnippet(byId("coverage-call"), { url: byDay, rows: "items" });
+  return Promise.all([get(byDay), get(address("coverage", key, { ...range, limit: MAX_ITEMS }))]);
+}
+
+/** @param {Error} problem */
+function drawProblem({ message }) {
+  byId("coverage").dataset.state = "error";
+  const words = `The calendar can't be read: ${message}. Trying again every 10 s.`;
+  setNote(byId("coverage-note"), words);
+}
+
+/**
+ * Offer the years that hold something.
+ * @param {number} first  the first day in view
+ * @param {import("./types.js").Ticker} ticker
+ */
+function drawYears(first, ticker) {
   const earliest = ticker.first ?? now();
   /** @type {HTMLButtonElement} */ (byId("year-before")).disabled = first <= earliest;
   /** @type {HTMLButtonElement} */ (byId("year-after")).disabled = yearsBack === 0;
@@ -129,12 +148,7 @@ function dayCell(day, item) {
   const cell = cellOf(day, item, `${name}: ${cellWords(item)}`);
   cell.setAttribute("role", "gridcell");
   if (day > now()) cell.dataset.state = "future";
-  cell.addEventListener("click", () => choose(day));
-  cell.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    choose(day);
-  });
+  onOpen(cell, () => choose(day));
   return cell;
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // A cell of the calendar: a day, an hour or a minute, by how whole it is.
 
+import { sourceWords } from "./coverage_words.js";
 import { element } from "./dom.js";
 import { count } from "./format.js";
 
@@ -16,15 +17,11 @@ export function cellState(item) {
 /** @param {CoverageItem | undefined} item */
 export function cellWords(item) {
   if (!item || item.expected === 0) return "not recorded";
-  const { expected, missing, backfilled, imported } = item;
-  const words = [
-    missing
-      ? `${count(missing)} of ${count(expected)} prices missing`
-      : `all ${count(expected)} prices`,
-  ];
-  if (backfilled) words.push(`${count(backfilled)} repaired`);
-  if (imported) words.push(`${count(imported)} imported`);
-  return words.join(", ");
+  const { expected, missing } = item;
+  const all = missing
+    ? `${count(missing)} of ${count(expected)} prices missing`
+    : `all ${count(expected)} prices`;
+  return [all, ...sourceWords(item)].join(", ");
 }
 
 /**

@@ -33,6 +33,7 @@
 
 /** @typedef {{from: number, to: number, missing: number, reason: string}} Gap */
 /** @typedef {{from: number, to: number}} View  UNIX seconds, the range on the screen */
+/** @typedef {{live: number, backfilled: number, imported: number}} SourceCounts */
 /**
  * @typedef {object} CoverageItem  the slots of a day or an hour
  * @property {number} timestamp

@@ -47,6 +47,20 @@ async def test_cells_equal_the_coverage(tab: Tab, service: Service, history: His
     assert cells[str(history.lost_days.start)] == "missing"
 
 
+async def test_words_name_the_ticker_and_what_becomes_of_every_price(
+    tab: Tab, history: History
+) -> None:
+    await tab.show("?ticker=btc_usd")
+    assert await tab.text("#coverage-title") == "Coverage of btc_usd"
+    words = await tab.text("#coverage-words")
+    for part in (" live ", " 60 repaired ", "108 missing: 48 await a requested", "60 can't be rep"):
+        assert part in words
+    day = tab.page.locator(f"#calendar .cell[data-at='{history.repaired_hour.start}']")
+    assert "all 1,440 prices, 1,380 live, 60 repaired" in (await day.get_attribute("title") or "")
+    await tab.page.click(".ticker[data-key='deribit:eth_usd']")
+    await tab.until("document.getElementById('coverage-title').textContent.endsWith('eth_usd')")
+
+
 async def test_click_on_a_day_shows_it_in_the_chart(
     tab: Tab, service: Service, history: History
 ) -> None:
@@ -61,6 +75,11 @@ async def test_click_on_a_day_shows_it_in_the_chart(
     await tab.page.click(f"#hours .cell[data-at='{day}']")
     await tab.page.wait_for_selector("#hour .cell")
     assert await tab.page.locator("#hour .cell[data-state=repaired]").count() == HOUR // MINUTE
+    before = await tab.page.get_attribute("#hours .cell", "title")
+    await tab.page.select_option("#zone", "local")
+    await tab.until(f"document.querySelector('#hours .cell').title !== {before!r}")
+    assert await tab.page.locator("#hour .cell").count() == HOUR // MINUTE, "it was closed"
+    assert await tab.text("#day h3") == f"btc_usd on {iso(day)[:10]} UTC, by the hour"
 
 
 async def test_click_on_a_removed_hour_offers_the_nearest_price(tab: Tab, history: History) -> None:
@@ -95,7 +114,7 @@ async def test_keyboard_reaches_and_opens_cells(tab: Tab) -> None:
     await tab.page.focus("#hours .cell[tabindex='0']")
     await tab.page.keyboard.press("ArrowRight")
     assert int(await _focused(tab)) == today + HOUR
-    await tab.page.keyboard.press("Enter")
+    await tab.page.keyboard.press("Space")
     await tab.page.wait_for_selector("#hour .cell")
     assert await tab.violations() == []
 
