@@ -4,7 +4,7 @@
 import { address, get } from "./api.js";
 import { now } from "./clock.js";
 import { readGaps } from "./gap_reading.js";
-import { INTERVALS, barStart, intervalFor } from "./ranges.js";
+import { INTERVALS, barStart, intervalFor, pastPart } from "./ranges.js";
 import { intervalOf, state } from "./store.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
@@ -51,14 +51,7 @@ export async function readBars(keys, view, pixels, shortest, signal) {
     items: byStart(page.items),
     newest: newest[index],
   }));
-  return {
-    interval,
-    step,
-    first,
-    stop,
-    lines,
-    missing,
-  };
+  return { interval, step, first, stop, lines, missing };
 }
 
 /**
@@ -98,18 +91,14 @@ export function addPrice(bars, line, { timestamp, price }) {
 }
 
 /**
- * The call that reads the bars of a view alone.
+ * The call that reads the bars of a view alone, until now.
  * @param {string} key
  * @param {View} view
  * @param {number} step
  */
 export function barsAddress(key, view, step) {
   const interval = INTERVALS.find(([, width]) => width === step)?.[0];
-  return address("prices/candles", key, {
-    interval,
-    from_dt: Math.floor(view.from),
-    to_dt: Math.floor(view.to),
-  });
+  return address("prices/candles", key, { interval, ...pastPart(view) });
 }
 
 /** @param {View} view @param {number} step */

@@ -4,13 +4,14 @@
 import { follow, go } from "./url_state.js";
 import { addPrice, needsOthers, readBars } from "./bars.js";
 import { drawChartWords, drawLegend } from "./chart_words.js";
-import { startChartKeys } from "./chart_keys.js";
+import { ChartKeys } from "./chart_keys.js";
 import { showNothing, showProblem, showWaiting } from "./chart_states.js";
 import { now, onClockJump } from "./clock.js";
 import { byId } from "./dom.js";
 import { Plot } from "./plot.js";
-import { RANGES, barStart } from "./ranges.js";
-import { currentTicker, intervalOf, on, set, state } from "./store.js";
+import { startPrintPicture } from "./print_picture.js";
+import { viewOfRange } from "./ranges.js";
+import { currentTicker, intervalOf, on, onRecovery, set, state } from "./store.js";
 
 /** @typedef {import("./types.js").View} View */
 
@@ -18,9 +19,6 @@ const SETTLE_MILLISECONDS = 150;
 const RETRY_MILLISECONDS = 5000;
 const REREAD_MILLISECONDS = 2000;
 const RENEW_MILLISECONDS = 60_000;
-const ROOM_RIGHT = 0.02;
-const MIN_SECONDS = 300;
-const MINUTE = 60;
 const PRICES_OF_A_CANDLE = 4; // of fewer a line says more
 
 /** @type {Plot} */
@@ -29,14 +27,17 @@ let plot;
 let bars = null;
 let barsOf = "";
 let timer = 0;
-let reading = new AbortController();
+let request = new AbortController();
+/** @type {{timestamp: number | null, x?: number}} the bar that is read, by the pointer's place or by keys */
+let readBar = { timestamp: null };
 
 /** Draw the chart, and keep it as the state is. */
 export function startChart() {
   plot = new Plot(byId("chart"));
   plot.onMove(moved);
-  plot.onCrosshair((timestamp, x) => bars && drawLegend(bars, timestamp, plot.marks.at(x)));
-  startChartKeys(plot, () => bars);
+  plot.onCrosshair((timestamp, x) => showBar(timestamp, x));
+  new ChartKeys(plot, () => bars, showBar);
+  startPrintPicture(plot);
   on(["ticker", "compare", "range"], renew);
   on(["tickers"], () => (!bars || barsOf !== keys().join()) && renew());
   on(["view"], () => !state.range && !isShown(state.view) && renew());
@@ -48,7 +49,7 @@ export function startChart() {
   });
   on(["prices"], addPrices);
   on(["changed"], () => later(REREAD_MILLISECONDS));
-  on(["lostSince"], () => state.lostSince === null && later(0));
+  onRecovery(() => later(0));
   document.addEventListener("visibilitychange", () => !document.hidden && renew());
   onClockJump(renew);
   // a gap may be new
@@ -74,16 +75,9 @@ function leastStep() {
 function renew() {
   const ticker = currentTicker();
   if (!ticker) return showWaiting();
-  if (state.range || !state.view) set({ view: viewOf(state.range || "1d", ticker.first) });
+  if (state.range || !state.view)
+    set({ view: viewOfRange(state.range || "1d", ticker.first, plot.width) });
   later(0);
-}
-
-/** @param {string} range @param {number | null} first  @returns {View} */
-function viewOf(range, first) {
-  const end = barStart(now(), MINUTE) + MINUTE;
-  const seconds =
-    RANGES[range] === Infinity ? Math.max(end - (first ?? end), MIN_SECONDS) : RANGES[range];
-  return { from: end - seconds, to: end + seconds * ROOM_RIGHT };
 }
 
 /** @param {boolean} isByHand */
@@ -94,7 +88,7 @@ function moved(isByHand) {
   follow(view);
   if (needsOthers(bars, view, plot.width, leastStep(), ticker.first ?? 0))
     later(SETTLE_MILLISECONDS);
-  else drawChartWords(bars, view);
+  else drawWords();
 }
 
 /** @param {number} milliseconds */
@@ -107,8 +101,8 @@ async function read() {
   const ticker = currentTicker();
   const view = state.view;
   if (!ticker || !view) return;
-  reading.abort();
-  const { signal } = (reading = new AbortController());
+  request.abort();
+  const { signal } = (request = new AbortController());
   if (barsOf !== keys().join()) byId("chart-section").dataset.state = "loading";
   try {
     const found = await readBars(keys(), view, plot.width, leastStep(), signal);
@@ -128,22 +122,51 @@ function redraw() {
   plot.draw({ ...bars, kind: state.kind }, view);
   plot.marks.set(bars.missing.gaps, intervalOf(state.ticker));
   showNothing(bars, view, (other) => go({ range: "", view: other })).catch(showProblem);
+  drawWords();
+}
+
+/** Write what the view holds, and the bar that is read. */
+function drawWords() {
+  const { view } = state;
+  if (!bars || !view) return;
+  Object.assign(byId("chart").dataset, { from: Math.floor(view.from), to: Math.floor(view.to) });
   drawChartWords(bars, view);
-  drawLegend(bars, null, undefined);
+  showBar(readBar.timestamp, readBar.x);
+}
+
+/**
+ * Write a bar, or the newest one, and keep to it while prices come.
+ * @param {number | null} timestamp
+ * @param {number} [x]  the pointer's place in pixels
+ */
+function showBar(timestamp, x) {
+  readBar = { timestamp, x };
+  const gap = timestamp === null ? undefined : plot.marks.at(x ?? plot.middle(timestamp));
+  if (bars) drawLegend(bars, timestamp, gap);
 }
 
 function addPrices() {
   if (!bars || document.hidden) return;
-  const { stop, step, lines } = bars;
-  for (const [index, line] of lines.entries()) {
-    const newest = state.prices[line.key];
-    const bar = newest && addPrice(bars, line, newest);
-    if (bar && bar.timestamp < stop) plot.update(index, bar);
-    else if (bar) bars.stop = Math.max(bars.stop, bar.timestamp + step);
-  }
+  const { stop, lines } = bars;
+  const changed = lines.map((line, index) => addNewest(line, index, stop));
   if (bars.stop > stop) advance(bars.stop - stop);
+  else if (changed.some(Boolean)) drawWords();
   if (byId("chart-section").dataset.state === "empty") renew(); // the first price came
-  drawLegend(bars, null, undefined);
+}
+
+/**
+ * @param {import("./bars.js").Line} line
+ * @param {number} index
+ * @param {number} stop  the end of what is drawn
+ * @returns {boolean} whether a bar changed
+ */
+function addNewest(line, index, stop) {
+  if (!bars) return false;
+  const newest = state.prices[line.key];
+  const bar = newest && addPrice(bars, line, newest);
+  if (bar && bar.timestamp < stop) plot.update(index, bar);
+  else if (bar) bars.stop = Math.max(bars.stop, bar.timestamp + bars.step);
+  return Boolean(bar);
 }
 
 /**

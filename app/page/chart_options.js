@@ -26,15 +26,19 @@ export function chartOptions() {
       vertLine: { labelBackgroundColor: muted },
       horzLine: { labelBackgroundColor: muted },
     },
-    timeScale: {
-      borderColor: line,
-      timeVisible: true,
-      minBarSpacing: 0.1,
-      lockVisibleTimeRangeOnResize: true,
-      tickMarkFormatter: (/** @type {number} */ at, /** @type {number} */ kind) =>
-        tickWords(at, kind),
-    },
+    timeScale: timeScaleOptions(line),
     localization: { timeFormatter: dayTime },
+  };
+}
+
+/** @param {string} borderColor */
+function timeScaleOptions(borderColor) {
+  return {
+    borderColor,
+    timeVisible: true,
+    minBarSpacing: 0.1,
+    lockVisibleTimeRangeOnResize: true,
+    tickMarkFormatter: tickWords,
   };
 }
 

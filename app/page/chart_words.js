@@ -1,21 +1,20 @@
 // @ts-check
-// The chart in words: the bar under the crosshair, the range as a sentence, the bars as a table.
+// The chart in words: the bar under the crosshair, and the range as a sentence.
 
 import { address, shortName } from "./api.js";
 import { barsAddress } from "./bars.js";
 import { setSnippet } from "./api_snippet.js";
-import { now } from "./clock.js";
-import { byId, element, setText } from "./dom.js";
+import { drawTable, sampleWords } from "./chart_table.js";
+import { byId, setText } from "./dom.js";
 import { change, counted, dayTime, price, viewRange, zoneName } from "./format.js";
 import { gapSentence } from "./gaps.js";
+import { pastPart } from "./ranges.js";
 import { LINE_LOOKS } from "./series.js";
 import { intervalOf, state } from "./store.js";
 
 /** @typedef {import("./bars.js").Bars} Bars */
 /** @typedef {import("./types.js").Candle} Candle */
 /** @typedef {import("./types.js").View} View */
-
-const MAX_ROWS = 600;
 
 /**
  * Write the bar at a time, the newest one without; a gap there says why it is one.
@@ -59,22 +58,17 @@ function lineWords({ lines, interval, step }, { key, items }, index, timestamp) 
  */
 export function drawChartWords(bars, view) {
   const shown = bars.lines.map((line) => ({ ...line, items: inView(line.items, view, bars.step) }));
-  const past = { ...view, to: Math.max(view.from, Math.min(view.to, now())) };
+  const past = pastPart(view);
+  const range = viewRange({ from: past.from_dt, to: past.to_dt });
   const lacks = missingWords(bars, view);
   setText(
     byId("chart-words"),
-    `${shown.map(rangeWords).join(" · ")} · ${viewRange(past)} · bars of ${bars.interval} · ${lacks}.`,
+    `${shown.map(rangeWords).join(" · ")} · ${range} · bars of ${bars.interval} · ${lacks}.`,
   );
   drawTable(shown);
   const { ticker } = state;
   setSnippet(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });
-  setSnippet(byId("gaps-call"), {
-    url: address("coverage", ticker, {
-      from_dt: Math.floor(view.from),
-      to_dt: Math.floor(view.to),
-    }),
-    rows: "gaps",
-  });
+  setSnippet(byId("gaps-call"), { url: address("coverage", ticker, past), rows: "gaps" });
 }
 
 /**
@@ -109,52 +103,6 @@ function rangeWords({ key, items }) {
   const least = items.reduce((found, one) => (Number(one.low) < Number(found.low) ? one : found));
   const most = items.reduce((found, one) => (Number(one.high) > Number(found.high) ? one : found));
   return `${shortName(key)} ${change(first.open, last.close)}, between ${price(least.low)} and ${price(most.high)}`;
-}
-
-/** @param {{key: string, items: Candle[]}[]} lines */
-function drawTable(lines) {
-  const panel = /** @type {HTMLDetailsElement} */ (byId("chart-table"));
-  panel.ontoggle = () => drawTable(lines);
-  if (!panel.open) return;
-  const cell = (/** @type {string} */ text) => element("td", {}, text);
-  const head = ["Time", "Ticker", "Open", "High", "Low", "Close", "Prices in it"].map((text) =>
-    element("th", { scope: "col" }, text),
-  );
-  const rows = lines.flatMap(({ key, items }) =>
-    items
-      .slice(-MAX_ROWS)
-      .map((candle) =>
-        element(
-          "tr",
-          {},
-          element(
-            "th",
-            { scope: "row" },
-            `${dayTime(candle.timestamp)} ${zoneName(candle.timestamp)}`,
-          ),
-          ...cells(key, candle).map(cell),
-        ),
-      ),
-  );
-  /** @type {HTMLElement} */ (panel.querySelector(".scroll")).replaceChildren(
-    element(
-      "table",
-      {},
-      element("thead", {}, element("tr", {}, ...head)),
-      element("tbody", {}, ...rows),
-    ),
-  );
-}
-
-/** @param {string} key @param {Candle} candle */
-function cells(key, candle) {
-  const { open, high, low, close } = candle;
-  return [shortName(key), ...[open, high, low, close].map(price), sampleWords(candle)];
-}
-
-/** @param {Candle} candle */
-function sampleWords({ samples, closed }) {
-  return closed ? counted(samples, "price") : "still open";
 }
 
 /** @param {Map<number, Candle>} items @param {View} view @param {number} step */

@@ -3,9 +3,9 @@
 
 import { address } from "./api.js";
 import { setSnippet } from "./api_snippet.js";
-import { now } from "./clock.js";
 import { byId, element, setText } from "./dom.js";
 import { viewRange } from "./format.js";
+import { pastPart } from "./ranges.js";
 import { currentTicker, on, state } from "./store.js";
 
 /** @type {Record<string, string>} */
@@ -22,7 +22,7 @@ export function startExport() {
     ),
   );
   byId("export-links").replaceChildren(...links);
-  on(["ticker", "tickers", "view", "zone"], draw);
+  on(["ticker", "tickers", "view", "zone", "prices"], draw);
 }
 
 /** @param {string} value */
@@ -34,8 +34,7 @@ function choose(value) {
 function draw() {
   const { view } = state;
   if (!view || !currentTicker()) return;
-  const range = { from_dt: Math.floor(view.from), to_dt: Math.floor(Math.min(view.to, now())) };
-  if (range.to_dt < range.from_dt) range.to_dt = range.from_dt;
+  const range = pastPart(view);
   setText(
     byId("export-range"),
     `${viewRange({ from: range.from_dt, to: range.to_dt })}, the range of the chart`,

@@ -124,6 +124,11 @@ export class Plot {
     this.#chart.clearCrosshairPosition();
   }
 
+  /** A picture of the chart as it is, with its axes. */
+  picture() {
+    return this.#chart.takeScreenshot();
+  }
+
   /** Mark what the keyboard moves as moved by hand. */
   gesture() {
     this.#gestureAt = performance.now();

@@ -1,12 +1,17 @@
 // @ts-check
 // The ranges that the buttons offer, and the interval of candles that suits a range.
 
+import { now } from "./clock.js";
+
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86400;
 const WEEK = 7 * DAY;
 const MONDAY = 4 * DAY; // the epoch was a Thursday
 const PIXELS_OF_A_BAR = 3; // a year of days fits on a laptop
+const MIN_SECONDS = 300;
+const ROOM_RIGHT = 0.02;
+const MIN_ROOM_PIXELS = 28; // half of the time axis's last label
 const MIN_BARS = 60;
 const MAX_BARS = 600;
 
@@ -43,6 +48,29 @@ export function intervalFor(seconds, pixels, shortest) {
   const bars = Math.min(MAX_BARS, Math.max(MIN_BARS, pixels / PIXELS_OF_A_BAR));
   const least = Math.max(seconds / bars, Math.min(shortest, DAY));
   return INTERVALS.find(([, width]) => width >= least) ?? INTERVALS[INTERVALS.length - 1];
+}
+
+/**
+ * The view of a named range, which ends now, with some room on the right.
+ * @param {string} range
+ * @param {number | null} first  the ticker's first price
+ * @param {number} pixels  of the chart's width
+ */
+export function viewOfRange(range, first, pixels) {
+  const end = barStart(now(), MINUTE) + MINUTE;
+  const all = Math.max(end - (first ?? end), MIN_SECONDS);
+  const seconds = RANGES[range] === Infinity ? all : RANGES[range];
+  const room = Math.max(ROOM_RIGHT, MIN_ROOM_PIXELS / pixels);
+  return { from: end - seconds, to: end + seconds * room };
+}
+
+/**
+ * The part of a view that is not in the future, as parameters of a call.
+ * @param {import("./types.js").View} view
+ */
+export function pastPart({ from, to }) {
+  const first = Math.floor(from);
+  return { from_dt: first, to_dt: Math.max(first, Math.floor(Math.min(to, now()))) };
 }
 
 /**

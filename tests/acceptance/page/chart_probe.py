@@ -34,7 +34,7 @@ _COUNT_PIXELS = """
 
 @dataclass(frozen=True)
 class View:
-    """The range and the interval that the chart shows, as its API call names them."""
+    """The range that the chart shows, and the interval of its bars."""
 
     interval: str
     first: int
@@ -46,10 +46,17 @@ class View:
 
 
 async def view_of(tab: Tab) -> View:
-    """Read the view from the API call below the chart."""
-    call = await tab.text("#chart-call code")
+    """Read the range from the chart, and the interval from the API call below it."""
+    chart = tab.page.locator("#chart")
+    first, stop = [int(await chart.get_attribute(f"data-{name}") or 0) for name in ("from", "to")]
+    return View((await called(tab))["interval"], first, stop)
+
+
+async def called(tab: Tab, panel: str = "chart-call") -> dict[str, str]:
+    """Return the parameters of an API call that the page shows as curl."""
+    call = await tab.text(f"#{panel} code")
     query = parse_qs(urlsplit(call.split("'")[1]).query)
-    return View(query["interval"][0], int(query["from_dt"][0]), int(query["to_dt"][0]))
+    return {name: values[0] for name, values in query.items()}
 
 
 async def count_pixels(tab: Tab, token: str, left: float = 0, right: float | None = None) -> int:

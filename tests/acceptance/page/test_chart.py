@@ -46,11 +46,8 @@ async def test_every_range_draws(tab: Tab, kind: str) -> None:
 
 
 def _names_a_view_of(seconds: int) -> str:
-    """Return the condition that the chart's API call spans so many seconds; of 0, any."""
-    width = (
-        "(([, a, b]) => b - a)(document.querySelector('#chart-call code').textContent"
-        ".match(/from_dt=(\\d+)&to_dt=(\\d+)/))"
-    )
+    """Return the condition that the chart spans so many seconds; of 0, any."""
+    width = "(({ from, to }) => to - from)(document.getElementById('chart').dataset)"
     return f"Math.abs({width} / {seconds * ROOM_RIGHT} - 1) < 0.03" if seconds else f"{width} > 0"
 
 

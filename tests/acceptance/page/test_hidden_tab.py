@@ -11,9 +11,7 @@ pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
 
 ROOM_RIGHT = 0.02
 _NAMES_A_VIEW_UNTIL = """
-Math.abs(
-  document.querySelector("#chart-call code")?.textContent.match(/to_dt=(\\d+)/)[1] - {}
-) < 180
+Math.abs(document.getElementById("chart").dataset.to - {}) < 180
 """
 _HIDE = """
 isHidden => {
