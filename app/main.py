@@ -9,6 +9,7 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
+from starlette.routing import BaseRoute
 
 from app import __version__
 from app.api.errors import UDF_PATH, add_error_handlers
@@ -41,6 +42,7 @@ from app.runtime import Runtime, alert_lifespan, cache_lifespan, open_runtime, r
 
 log = structlog.get_logger(__name__)
 
+API_PREFIX = "/api/v1"
 API_POOL_SIZE = 9
 """And one that is reserved for the memory, which must get through."""
 LOCK_WAIT_SECONDS = 2.0
@@ -66,25 +68,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     warn_of_misspelled_settings()
     quiet_loggers("uvicorn.access")  # AccessLogMiddleware logs every request, with its id
     app: FastAPI = FastAPIOffline(
+        routes=_routes(),
         title="Deribit price collector",
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan,
         favicon_url="data:,",
-        generate_unique_id_function=lambda route: route.name,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics is ours
     )
     app.state.settings = loaded
-    v1 = APIRouter(prefix="/api/v1")
-    for module in (prices, stream, candles, exports, tickers, coverage, status):
-        v1.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
-    v1.include_router(tasks.router)  # it checks the key before the parameters
-    app.include_router(v1)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
-    app.include_router(udf.router)
-    app.include_router(page.router)
-    _add_redirects(app)
     add_error_handlers(app)
     _add_problem_schemas(app)
     add_middleware(app, loaded)
@@ -122,17 +114,27 @@ async def _warn_without_broker(runtime: Runtime) -> None:
         log.warning(error.code, detail=str(error), consequence=consequence)
 
 
-def _add_redirects(app: FastAPI) -> None:
-    """Redirect short addresses to the routes; 308 keeps the method."""
-
-    async def to_v1(request: Request) -> RedirectResponse:
-        path, query = (
-            request.scope[part].decode("latin-1") for part in ("raw_path", "query_string")
+@cache
+def _routes() -> list[BaseRoute]:
+    """Build the routes, once in a process: they are the same for all settings."""
+    router = APIRouter(generate_unique_id_function=lambda route: route.name)
+    for module in (prices, stream, candles, exports, tickers, coverage, status):
+        router.include_router(
+            module.router, prefix=API_PREFIX, dependencies=[Depends(refuse_unknown_parameters)]
         )
-        return RedirectResponse(f"/api/v1{path}{query and '?'}{query}", status_code=308)
-
+    # it checks the key before the parameters
+    router.include_router(tasks.router, prefix=API_PREFIX)
+    for module in (health, metrics, udf, page):
+        router.include_router(module.router)
     for path in ("/prices", "/prices/{rest:path}", "/tasks/{rest:path}"):
-        app.add_api_route(path, to_v1, methods=["GET", "POST"], include_in_schema=False)
+        router.add_api_route(path, _redirect, methods=["GET", "POST"], include_in_schema=False)
+    return router.routes
+
+
+async def _redirect(request: Request) -> RedirectResponse:
+    """Redirect a short address to its route; 308 keeps the method."""
+    path, query = (request.scope[part].decode("latin-1") for part in ("raw_path", "query_string"))
+    return RedirectResponse(f"{API_PREFIX}{path}{query and '?'}{query}", status_code=308)
 
 
 def _add_problem_schemas(app: FastAPI) -> None:
