@@ -1,10 +1,12 @@
 """Real servers for every test: a PostgreSQL and a Valkey per pytest worker, a database per test."""
 
+import gc
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,15 @@ from app.simulator import Exchange, ExchangeOptions
 from tests.database_pool import DatabasePool
 
 
-def pytest_collection_finish() -> None:
-    """Tune the garbage collector as the services do."""
-    tune_gc()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while tests are imported; then tune the collector as the services do."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        tune_gc()
+        gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +78,16 @@ def servers(directory: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="session")
-def database_pool(servers: Servers) -> DatabasePool:
-    return DatabasePool(servers.plain_url())
+def database_pool(servers: Servers) -> Iterator[DatabasePool]:
+    with closing(DatabasePool(servers.plain_url())) as pool:
+        yield pool
 
 
 @pytest.fixture
-async def database_name(database_pool: DatabasePool) -> AsyncIterator[str]:
+def database_name(database_pool: DatabasePool) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
-    name = await database_pool.acquire()
-    yield name
-    await database_pool.release(name)
+    with database_pool.database() as name:
+        yield name
 
 
 @pytest.fixture

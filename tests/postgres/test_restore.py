@@ -3,7 +3,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -26,11 +26,10 @@ SELECT (SELECT count(*) FROM prices), (SELECT count(*) FROM price_hours),
 
 
 @pytest.fixture
-async def target_url(servers: Servers, database_pool: DatabasePool) -> AsyncIterator[str]:
+def target_url(servers: Servers, database_pool: DatabasePool) -> Iterator[str]:
     """A second database, migrated and empty, as a URL."""
-    name = await database_pool.acquire()
-    yield servers.plain_url(name)
-    await database_pool.release(name)
+    with database_pool.database() as name:
+        yield servers.plain_url(name)
 
 
 @pytest.fixture

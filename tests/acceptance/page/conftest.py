@@ -1,6 +1,6 @@
 """One browser and one service for every test of the dashboard."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import asyncpg
@@ -30,23 +30,30 @@ class Recorded:
     history: History
 
 
+@pytest.fixture(scope="session")
+def recorded_name(database_pool: DatabasePool) -> Iterator[str]:
+    """The name of the database that holds the history."""
+    with database_pool.database() as name:
+        yield name
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def recorded(
-    servers: Servers, database_pool: DatabasePool, tmp_path_factory: pytest.TempPathFactory
+    servers: Servers, recorded_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Recorded]:
     async with Redis.from_url(servers.redis_url) as redis:
         await redis.flushdb()
-    name = await database_pool.acquire()
-    sql = await asyncpg.connect(servers.plain_url(name))
+    sql = await asyncpg.connect(servers.plain_url(recorded_name))
     history = await store_history(sql)
     settings = Settings(
-        database_url=servers.database_url(name), redis_url=servers.redis_url, api_keys="right-key"
+        database_url=servers.database_url(recorded_name),
+        redis_url=servers.redis_url,
+        api_keys="right-key",
     )
     directory = tmp_path_factory.mktemp("recorded")
     async with running_service(settings, sql, directory) as service:
         yield Recorded(service, history)
     await sql.close()
-    await database_pool.release(name)
 
 
 @pytest.fixture
