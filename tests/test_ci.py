@@ -96,3 +96,13 @@ def test_pipeline_holds_no_secret() -> None:
         for line in scripts(job):
             assert not re.search(r"--password[ =]|://[^\s/$]+:[^\s@$]+@", line), line
     assert not re.search(r"://[^\s/$]+:[^\s@$]+@", PIPELINE.read_text())
+
+
+def test_every_acceptance_test_is_marked() -> None:
+    """`make test` does not open their folder."""
+    for file in (PROJECT / "tests" / "acceptance").rglob("test_*.py"):
+        code = file.read_text()
+        tests = re.findall(r"^(?:async )?def test_", code, re.MULTILINE)
+        marks = re.findall(r"^@pytest\.mark\.accept$", code, re.MULTILINE)
+        is_whole_file = re.search(r"^pytestmark = \[?\s*pytest\.mark\.accept\b", code, re.MULTILINE)
+        assert is_whole_file or len(marks) == len(tests), file.name
