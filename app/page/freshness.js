@@ -18,7 +18,11 @@ export function age(ticker) {
  * @param {Ticker} ticker
  */
 export function isStale(ticker) {
-  return ticker.active && age(ticker) !== null && Boolean(statusOf(ticker)?.stale);
+  const known = statusOf(ticker);
+  const seconds = age(ticker);
+  if (!ticker.active || seconds === null || !known?.stale) return false;
+  // an imported price may be new, and the first live one still come in time
+  return known.last_slot !== null || seconds > 2 * ticker.interval_seconds;
 }
 
 /**
@@ -34,18 +38,20 @@ export function secondsToNext(ticker) {
 
 /** @param {Ticker} ticker  a stale one */
 export function staleSentence(ticker) {
-  const { reason_text: reason } = statusOf(ticker);
-  return `No new price for ${duration(age(ticker) ?? 0)}: ${reason}. The collector keeps trying.`;
+  const { last_slot: slot, reason_text: reason } = statusOf(ticker);
+  const seconds = slot === null ? (age(ticker) ?? 0) : now() - slot;
+  return `No new price for ${duration(seconds)}: ${reason}. The collector keeps trying.`;
 }
 
 /**
- * What /status says of a ticker, undefined if it does not know its newest price yet.
+ * What /status says of a ticker, undefined if it does not know its newest live price yet.
  * @param {Ticker} ticker
  */
 function statusOf({ key }) {
   const known = state.status?.tickers.find(
     (/** @type {any} */ one) => `${one.exchange}:${one.ticker}` === key,
   );
-  const isOlder = known?.last_slot < state.prices[key]?.timestamp;
+  const newest = state.prices[key];
+  const isOlder = newest?.source === "live" && known?.last_slot < newest.timestamp;
   return isOlder ? undefined : known;
 }

@@ -1,11 +1,12 @@
 """The dashboard in a real browser, every other host cut off."""
 
 import time
+from decimal import Decimal
 
 import pytest
 from playwright.async_api import Browser
 
-from tests.acceptance.page.service import MINUTE, Service
+from tests.acceptance.page.service import MINUTE, Service, insert_prices
 from tests.acceptance.page.tab import PHONE, Tab, open_tab
 
 pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
@@ -45,6 +46,20 @@ async def test_price_changes_without_a_reload(tab: Tab, service: Service) -> Non
         ".textContent === '123,456.789012'"
     )
     assert time.monotonic() - committed < MAX_SECONDS_TO_THE_SCREEN
+
+
+async def test_price_is_stale_until_a_live_one_comes(tab: Tab, service: Service) -> None:
+    """As /status says: a repaired price does not hide that none comes live."""
+    slot = int(time.time()) // MINUTE * MINUTE
+    await service.sql.execute("DELETE FROM prices WHERE timestamp > $1", slot - 5 * MINUTE)
+    await insert_prices(service.sql, "btc_usd", [slot - MINUTE], [Decimal(5)], "backfill")
+    async with tab.page.expect_response("**/prices/stream*"):
+        await tab.show("?ticker=btc_usd")
+    await tab.state("summary", "stale")
+    assert "btc_usd, eth_usd: No new price for" in await tab.text("#notice")
+    await service.commit_price("btc_usd", slot, "123456.789012")
+    await service.commit_price("eth_usd", slot, "1234.5")
+    await tab.state("summary", "collecting", MAX_SECONDS_TO_THE_SCREEN)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
