@@ -323,8 +323,8 @@ async def test_recordings_follow_the_configuration(
 async def test_recording_begins_no_later_than_its_first_live_row(
     runtime: Runtime, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
-    set_phase(exchange, 10 - 600)
-    await runtime.collector.collect()
+    set_phase(exchange, 10 - 120)
+    assert await runtime.collector.collect() == CollectionResult(stored=BOTH)
     rows = await sql.fetch(
         "SELECT first_slot, timestamp FROM recordings JOIN prices USING (exchange, ticker)"
     )
