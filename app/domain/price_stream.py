@@ -75,7 +75,10 @@ class StreamPosition(NamedTuple):
         Raises:
             ValueError: it is something else.
         """
-        values = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        try:
+            values = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        except RecursionError as error:
+            raise ValueError(NO_POSITION) from error
         match values:
             case [str(timeline), int(taken_at), str(snapshot)]:
                 part = None

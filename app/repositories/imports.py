@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.prices import TickerKey
+from app.domain.recordings import Recording
 from app.domain.slots import Slot
 
 INDEX_TIMEOUT_SECONDS: Final = 3600.0
@@ -39,6 +40,14 @@ _STAGED_RANGES = text(
         SELECT exchange, ticker, min(slot) AS first, max(slot) AS last
         FROM staged GROUP BY 1, 2 ORDER BY 1, 2
     ) AS ranges
+    """
+)
+_FIRST_BETWEEN_SLOTS = text(
+    """
+    SELECT min(slot) FROM staged
+    WHERE exchange = :exchange AND ticker = :ticker AND slot >= :first
+      AND (CAST(:last AS bigint) IS NULL OR slot < CAST(:last AS bigint) + :interval)
+      AND slot % :interval <> 0
     """
 )
 _INSERT = """
@@ -103,6 +112,19 @@ class StagingTable:
             StagedRange(TickerKey(row[0], row[1]), Slot(row[2]), Slot(row[3]), row[4])
             for row in rows
         ]
+
+    async def first_between_slots(self, recording: Recording) -> Slot | None:
+        """Return the first staged slot that lies between the slots of a recording; None without."""
+        first: int | None = await self._session.scalar(
+            _FIRST_BETWEEN_SLOTS,
+            {
+                **recording.key._asdict(),
+                "first": recording.first_slot,
+                "last": recording.last_slot,
+                "interval": recording.interval_seconds,
+            },
+        )
+        return None if first is None else Slot(first)
 
     async def insert_block(self, staged: StagedRange, after: int, limit: int) -> InsertedBlock:
         """Insert the next slots of a range in one transaction; the earliest row of a slot wins.

@@ -11,7 +11,7 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from app.core.errors import ImportRefused
 from app.core.prefetch import prefetch
@@ -25,6 +25,8 @@ from app.domain.imports import (
     RowParser,
 )
 from app.domain.recordings import Recording, subtract_recordings
+from app.domain.slots import Slot
+from app.domain.times import format_utc
 from app.files.reader import READ_ERRORS, PriceFile, open_prices
 from app.postgres.database import Database
 from app.repositories import prices, recordings
@@ -63,6 +65,8 @@ class ImportService:
             await file_import.copy_to(staging_table, latest)
             ranges = await staging_table.build_index()
             for staged_range in ranges:
+                await self._require_slots_of_recordings(file_import, staging_table, staged_range)
+            for staged_range in ranges:
                 await file_import.store(staging_table, staged_range)
         await self._add_recordings(ranges, request.interval_seconds, file_import.result)
         return file_import.result
@@ -76,6 +80,18 @@ class ImportService:
         return LatestTimestamps.of_recordings(
             database_us, exchange_now_us, known.values(), interval_seconds
         )
+
+    async def _require_slots_of_recordings(
+        self, file_import: "_FileImport", staging_table: StagingTable, staged: StagedRange
+    ) -> None:
+        """Refuse rows between the slots of a recording: no list and no count expects them."""
+        async with self._database.read_committed() as session:
+            known = await recordings.of_ticker(session, staged.key)
+        for recording in known:
+            if file_import.request.interval_seconds % recording.interval_seconds:
+                slot = await staging_table.first_between_slots(recording)
+                if slot is not None:
+                    file_import.refuse_slot(slot, recording)
 
     async def _add_recordings(
         self, ranges: Iterable[StagedRange], interval_seconds: int, result: ImportResult
@@ -123,6 +139,14 @@ class _FileImport:
             self.result.added += block.added
             fraction = staged_range.fraction_before(last)
             self._report(READING_FRACTION + (1 - READING_FRACTION) * fraction)
+
+    def refuse_slot(self, slot: Slot, recording: Recording) -> NoReturn:
+        """Refuse the file for a slot that lies between those of a recording."""
+        seconds = recording.interval_seconds
+        raise ImportRefused(
+            f"{self.path}: {recording.key.ticker} is recorded every {seconds} seconds at "
+            f"{format_utc(slot)}: import that time with --interval {seconds}"
+        )
 
     def _read_blocks(self, file: PriceFile, parser: RowParser) -> Iterator[bytes]:
         """Yield the good rows block by block, as lines for the staging table."""

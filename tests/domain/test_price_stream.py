@@ -1,11 +1,19 @@
 """Positions in the stream: what they hold, and what is no position."""
 
+from base64 import urlsafe_b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.changed_slots import CHANGES_RETENTION_SECONDS
-from app.domain.price_stream import NewRow, NewRows, PartOfBatch, StreamPosition
+from app.domain.price_stream import (
+    NO_POSITION,
+    NewRow,
+    NewRows,
+    PartOfBatch,
+    StreamPosition,
+)
 from app.domain.prices import Source, TickerKey
 from app.domain.slots import Slot
 
@@ -65,6 +73,13 @@ def test_a_name_that_postgresql_can_not_hold_is_no_position(name: str) -> None:
     part = PartOfBatch(NOW.snapshot, TickerKey(name, "btc_usd"), Slot(60))
     with pytest.raises(ValueError):  # noqa: PT011  # of this class, or of the encoding
         StreamPosition.decode(START._replace(part=part).encode())
+
+
+@pytest.mark.parametrize("nested", ["[" * 5900, '{"a":' * 1100])
+def test_deeply_nested_lists_are_no_position(nested: str) -> None:
+    """Python's parser ends with RecursionError."""
+    with pytest.raises(ValueError, match=NO_POSITION):
+        StreamPosition.decode(urlsafe_b64encode(nested.encode()).decode())
 
 
 @given(st.text(max_size=60))

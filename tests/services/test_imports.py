@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -71,6 +72,25 @@ async def test_second_import_adds_nothing(
     again = await _load(database, path)
     assert (again.read, again.added, again.already_stored, again.promised) == (9, 0, 9, [])
     assert await _recorded(sql) == [(T0, T0 + 480, 60)]
+
+
+async def test_rows_between_the_slots_of_a_recording_are_refused(
+    database: Database, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """No list and no count would expect them, and a complete hour would change."""
+    await _load(database, _csv(tmp_path / "minutes.csv", [(T0, 1), (T0 + 60, 2)]))
+    by_second = replace(REQUEST, interval_seconds=1, skips_bad_rows=True)
+    path = _csv(tmp_path / "seconds.csv", [(T0 - 1, 3), (T0, 4), (T0 + 119, 5)])
+    message = (
+        f"{path}: btc_usd is recorded every 60 seconds at 2026-01-16T16:01:59Z: "
+        "import that time with --interval 60"
+    )
+    with pytest.raises(ImportRefused, match=re.escape(message)):
+        await _load(database, path, by_second)
+    assert await _stored(sql) == [(T0, "1"), (T0 + 60, "2")]
+    path = _csv(tmp_path / "around.csv", [(T0 - 1, 3), (T0 + 60, 4), (T0 + 120, 5)])
+    await _load(database, path, by_second)
+    assert [slot for slot, _ in await _stored(sql)] == [T0 - 1, T0, T0 + 60, T0 + 120]
 
 
 async def test_what_is_stored_stays(
