@@ -27,7 +27,7 @@ from app.redis.counters import CounterTotals, flush_counters
 from app.redis.process_reports import TickReports
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
-from app.repositories.changed_slots import CHANNEL
+from app.repositories.cache_invalidation import CHANNEL
 from app.services.alerts import AlertService
 from app.services.collector import Collector
 from app.services.coverage import CoverageService

@@ -68,7 +68,7 @@ async def parse_ticker_keys(
     return [TickerKey.from_input(text, exchange) for text in ticker]
 
 
-async def require_key(
+async def require_write_key(
     runtime: Annotated[Runtime, Depends(get_runtime)],
     key: Annotated[str | None, Security(_key_header)] = None,
 ) -> None:

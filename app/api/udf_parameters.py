@@ -8,7 +8,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from app.api.dependencies import KEY_PATTERN
 from app.api.pagination import MAX_ITEMS
 from app.core.errors import ParametersInvalid
-from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.candle_queries import CandleInterval, CandleQuery, Fill
 from app.domain.prices import MAX_SECOND, MIN_SECOND, TickerKey, TimeRange
 
 RESOLUTIONS: Final = {

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from app import __version__, entrypoints
-from app.cli import exchange, exports, forget, healthcheck, imports, inspection, processes, repair
+from app.cli import (
+    exchange,
+    exports,
+    forget,
+    healthcheck,
+    imports,
+    inspection,
+    processes,
+    repair,
+    verification,
+)
 from app.core.errors import AppError
 
 cli = typer.Typer(
@@ -47,7 +57,7 @@ for command in (
     repair.backfill,
     inspection.gaps,
     inspection.report,
-    inspection.verify,
+    verification.verify,
     exports.export,
     forget.forget,
     exchange.exchange,

@@ -1,15 +1,13 @@
-"""The commands that inspect what is recorded: `gaps`, `report` and `verify`."""
+"""The commands that inspect what is recorded: `gaps` and `report`."""
 
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from app.cli.command_runtime import command_runtime
 from app.cli.options import FromOption, JsonOption, TickerOption, ToOption, parse_range
-from app.cli.report_formats import gap_data, gap_line, report_data, report_lines, utc_or_dash
+from app.cli.report_formats import gap_data, gap_line, report_data, report_lines
 from app.domain.coverage import Coverage, Quality
 from app.domain.prices import TickerKey, TimeRange
 
@@ -52,23 +50,6 @@ def report(
     print("\n\n".join("\n".join(report_lines(*row)) for row in reports) or "nothing is recorded")
 
 
-def verify(
-    *,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Write summaries that are wrong anew.")
-    ] = False,
-) -> None:
-    """Compare the hourly summaries with the rows."""
-    hours = asyncio.run(_verify(rebuild=rebuild))
-    if not hours:
-        print("every hourly summary says what its rows say")
-    elif rebuild:
-        print(f"{hours} hourly summaries were wrong and are written anew")
-    else:
-        print(f"{hours} hourly summaries are wrong: `python -m app verify --rebuild` mends them")
-        raise typer.Exit(1)
-
-
 async def _load_coverages(time_range: TimeRange, ticker: str | None) -> list[Coverage]:
     async with command_runtime() as runtime:
         return await _coverages(runtime, time_range, ticker)
@@ -91,13 +72,3 @@ async def _coverages(
     key = TickerKey.from_input(ticker)
     await runtime.reader.require_known_ticker(key)
     return await runtime.coverage.measure(time_range, [key])
-
-
-async def _verify(*, rebuild: bool) -> int:
-    wrong = 0
-    async with command_runtime() as runtime:
-        async for checked in runtime.summaries.verify(rebuild=rebuild):
-            wrong += checked.wrong
-            first, last = utc_or_dash(checked.start), utc_or_dash(checked.end)
-            print(f"{checked.key}  {first}  {last}  {checked.wrong} wrong", file=sys.stderr)
-    return wrong

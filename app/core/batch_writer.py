@@ -15,16 +15,16 @@ GATHER_SECONDS: Final = 0.05
 class BatchWriter(Generic[T]):
     """Writes the items of its producers in few batches.
 
-    A batch is complete when every producer has added an item or unregistered; an incomplete one is
+    A batch is complete when every producer has added an item or was removed; an incomplete one is
     written after `GATHER_SECONDS`. Items that are added during a write go into the next batch.
     `write` returns for each of its items whether it was new.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[T]], Awaitable[Sequence[bool]]], producers: int
+        self, write: Callable[[Sequence[T]], Awaitable[Sequence[bool]]], producer_count: int
     ) -> None:
         self._write = write
-        self._producers = producers
+        self._producer_count = producer_count
         self._pending: list[tuple[T, asyncio.Future[bool]]] = []
         self._has_changed = asyncio.Event()
         self._is_complete = asyncio.Event()
@@ -39,14 +39,14 @@ class BatchWriter(Generic[T]):
         self._notify()
         return await result
 
-    def unregister(self) -> None:
+    def remove_producer(self) -> None:
         """Remove one producer."""
-        self._producers -= 1
+        self._producer_count -= 1
         self._notify()
 
     async def run(self) -> None:
-        """Write batches until all producers have unregistered."""
-        while self._producers > 0:
+        """Write batches until all producers are removed."""
+        while self._producer_count > 0:
             await self._has_changed.wait()
             await wait_for_event(self._is_complete, GATHER_SECONDS)
             self._has_changed.clear()
@@ -57,7 +57,7 @@ class BatchWriter(Generic[T]):
 
     def _notify(self) -> None:
         self._has_changed.set()
-        if len(self._pending) >= self._producers:
+        if len(self._pending) >= self._producer_count:
             self._is_complete.set()
 
     async def _write_batch(self, batch: Sequence[tuple[T, asyncio.Future[bool]]]) -> None:

@@ -22,10 +22,10 @@ def exit_message(error: AppError) -> str:
     return final_message(f"{error.code}: {error}", code=error.code)
 
 
-def final_message(text: str, **fields: object) -> str:
+def final_message(text: str, **json_fields: object) -> str:
     """Format the last line of a command that can't continue: plain text, or a JSON event."""
     if raw_log_format() == "json":
-        return json_event("process_ended", level="critical", detail=text, **fields)
+        return json_event("process_ended", level="critical", detail=text, **json_fields)
     return text
 
 

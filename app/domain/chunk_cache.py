@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from app.domain.changed_slots import Change
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
@@ -21,6 +21,10 @@ LINE_BYTES, CHUNK_BYTES = 8, 600
 """The memory of a chunk beside its text: an offset per line, and its objects."""
 
 Recordings = tuple[Recording, ...]
+ChunkNumber: TypeAlias = int
+"""The start of a chunk divided by `CHUNK_SECONDS`."""
+MissingChunks: TypeAlias = list[ChunkNumber]
+"""The chunks that a page needs and the cache lacks, in ascending order."""
 
 
 @dataclass(slots=True)
@@ -67,13 +71,15 @@ class ChunkCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._chunks: OrderedDict[tuple[TickerKey, int], _Chunk] = OrderedDict()
+        self._chunks: OrderedDict[tuple[TickerKey, ChunkNumber], _Chunk] = OrderedDict()
 
     def can_hold(self, time_range: TimeRange) -> bool:
         """Return whether a range is cacheable: bounded at both ends, and not too long."""
         return self._max_bytes > 0 and len(_numbers(time_range)) <= MAX_CHUNKS
 
-    def put(self, key: TickerKey, numbers: Sequence[int], chunks: Sequence[EncodedChunk]) -> None:
+    def put(
+        self, key: TickerKey, numbers: Sequence[ChunkNumber], chunks: Sequence[EncodedChunk]
+    ) -> None:
         """Add chunks, and evict the least recently used ones if there is no room."""
         for number, lines in zip(numbers, chunks, strict=True):
             self._drop((key, number))
@@ -104,8 +110,8 @@ class ChunkCache:
         limit: int,
         order: Order = Order.ASC,
         recordings: Recordings = (),
-    ) -> EncodedPage | list[int]:
-        """Return a page of a range's first or last lines, or the numbers of missing chunks.
+    ) -> EncodedPage | MissingChunks:
+        """Return a page of a range's first or last lines, or the missing chunks.
 
         The missing ones are the next ones, as many as are read at once. The recordings determine
         whether the page is complete.
@@ -122,7 +128,7 @@ class ChunkCache:
                 return page.build(recordings, has_more=True)
         return page.build(recordings, has_more=False)
 
-    def _drop(self, position: tuple[TickerKey, int]) -> None:
+    def _drop(self, position: tuple[TickerKey, ChunkNumber]) -> None:
         chunk = self._chunks.pop(position, None)
         if chunk is not None:
             self._bytes -= chunk.size_bytes

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from app.domain.gaps import Gap, longest_run
+from app.domain.gaps import Gap, longest_missing_run
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import SECONDS_PER_DAY, SECONDS_PER_HOUR, Slot
 
@@ -60,7 +60,7 @@ class Coverage:
     @property
     def longest_gap(self) -> int:
         """Return the number of slots of the longest run without a price."""
-        return longest_run(self.gaps)
+        return longest_missing_run(self.gaps)
 
     def missing_by_reason(self) -> dict[str, int]:
         """Count the missing slots by reason; those that may still be filled are `pending`."""

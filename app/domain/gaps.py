@@ -141,7 +141,7 @@ def count_slots(gaps: Iterable[Gap]) -> int:
     return sum(gap.missing for gap in gaps)
 
 
-def longest_run(gaps: Sequence[Gap]) -> int:
+def longest_missing_run(gaps: Sequence[Gap]) -> int:
     """Return the number of slots of the longest contiguous run, whatever its reasons."""
     longest = run = 0
     previous: Gap | None = None

@@ -44,7 +44,7 @@ def hold_back_pending(
     start_us = _latest_start_us(answer.chart_range, exchange_now_us)
     before_chart, uncovered = split_at(result.before_chart, start_us)
     for gap, tries in _with_tries(uncovered, known):
-        (before_chart if _is_left_to_coarser(gap, answer, tries) else held).append(gap)
+        (before_chart if _is_left_to_coarser_range(gap, answer, tries) else held).append(gap)
     # the reasons of finer charts, which earlier tries recorded, are preferred
     unfillable = apply_reasons(unfillable, [retry for retry in known if retry.reason is not None])
     return result._replace(unfillable=unfillable, before_chart=before_chart), sorted(held)
@@ -91,7 +91,7 @@ def _may_be_filled(gap: Gap, answer: ChartAnswer, tries: int) -> bool:
     return _is_hole(gap, answer) and tries + 1 < MAX_COARSE_TRIES
 
 
-def _is_left_to_coarser(gap: Gap, answer: ChartAnswer, tries: int) -> bool:
+def _is_left_to_coarser_range(gap: Gap, answer: ChartAnswer, tries: int) -> bool:
     """Return whether a slot before the chart's first point is left to the next coarser range."""
     if answer.coarser is not None and _is_fine(answer.coarser, gap):
         return True

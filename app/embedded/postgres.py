@@ -51,10 +51,10 @@ class Postgres:
     fast: bool
 
     @classmethod
-    def take_over(
+    def prepare(
         cls, directory: Path, *, fast: bool = False, max_connections: int = 100
     ) -> "Postgres":
-        """Create a cluster unless there is one, and stop a stale server in it.
+        """Stop a stale server in the directory, or create a cluster if there is none.
 
         `fast` trades durability for speed, for tests.
 

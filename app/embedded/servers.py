@@ -59,9 +59,9 @@ async def prepare_servers(
     """
     prepare: dict[str, Callable[[], Postgres | Valkey]] = {
         DATABASE_URL: partial(
-            Postgres.take_over, directory / "postgres", fast=fast, max_connections=max_connections
+            Postgres.prepare, directory / "postgres", fast=fast, max_connections=max_connections
         ),
-        REDIS_URL: partial(Valkey.take_over, directory / "valkey"),
+        REDIS_URL: partial(Valkey.prepare, directory / "valkey"),
     }
     prepared = await asyncio.gather(*(asyncio.to_thread(prepare[name]) for name in names))
     servers = dict(zip(names, prepared, strict=True))

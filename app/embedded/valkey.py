@@ -26,8 +26,8 @@ class Valkey:
     port: int
 
     @classmethod
-    def take_over(cls, directory: Path) -> "Valkey":
-        """Create the directory, choose a port, and stop a stale server.
+    def prepare(cls, directory: Path) -> "Valkey":
+        """Stop a stale server, and prepare its directory and a port for a new one.
 
         Raises:
             SettingsError: this machine has no Valkey or Redis.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from app.domain.imports import KNOWN_COLUMNS
+from app.domain.import_rows import KNOWN_COLUMNS
 from app.files.parquet import read_columns, read_rows
 
 GZIP_MAGIC: Final = b"\x1f\x8b"

@@ -14,9 +14,9 @@ from sqlalchemy.util import greenlet_spawn
 from app.core.background_loops import run_repeatedly
 from app.core.errors import DatabaseUnavailable
 from app.core.event_wait import wait_for_event
+from app.postgres.connection_checks import register_connection_checks
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
-from app.postgres.pool_listeners import register_pool_listeners
 
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 60
@@ -64,7 +64,7 @@ class Database:
         self._repeatable_read_engine = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        register_pool_listeners(self._engine)
+        register_connection_checks(self._engine)
         # A semaphore, because it serves waiters in their order; SQLAlchemy's pool does not.
         self._pool_permits = asyncio.Semaphore(pool_size)
         self._reserved_permits = asyncio.Semaphore(RESERVED_CONNECTIONS)

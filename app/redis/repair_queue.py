@@ -54,11 +54,11 @@ class RepairQueue:
     async def all(self) -> list[QueuedRepair]:
         """Read every repair, ended or not: the one with the least working time comes first.
 
-        One that can't be parsed is returned as ended and broken.
+        One that can't be parsed is returned as failed.
         """
         with map_redis_errors():
             stored = await self._redis.hgetall(QUEUE_KEY)
-        repairs = [_parse_or_break(str(name), str(text)) for name, text in stored.items()]
+        repairs = [_parse_or_fail(str(repair_id), str(text)) for repair_id, text in stored.items()]
         return sorted(repairs, key=lambda repair: (repair.seconds, repair.number))
 
     async def save(self, repair: QueuedRepair) -> None:
@@ -102,12 +102,12 @@ def _to_json(repair: QueuedRepair) -> str:
     return json.dumps({"wish": fields.pop("request"), **fields})
 
 
-def _parse_or_break(name: str, text: str) -> QueuedRepair:
+def _parse_or_fail(repair_id: str, text: str) -> QueuedRepair:
     try:
         fields = json.loads(text)
         # the script that saves compares `result`, so it must be there
-        needed = {"id": name, "request": fields["wish"], "result": fields["result"]}
+        needed = {"id": repair_id, "request": fields["wish"], "result": fields["result"]}
         return _QUEUED_REPAIR.validate_python({**fields, **needed})
     except (ValueError, LookupError, TypeError):
-        log.exception("repair_unreadable", repair=name)
-        return QueuedRepair(name, RepairRequest()).as_failed(AppError.code)
+        log.exception("repair_unreadable", repair=repair_id)
+        return QueuedRepair(repair_id, RepairRequest()).as_failed(AppError.code)

@@ -8,7 +8,7 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.candles import CandleColumns, CandleInterval, CandleQuery, Fill
+from app.domain.candle_queries import CandleColumns, CandleInterval, CandleQuery, Fill
 from app.domain.encoded_rows import EncodedPage
 from app.domain.slots import SECONDS_PER_HOUR, Slot
 
@@ -187,9 +187,9 @@ def _aggregated(interval: CandleInterval) -> str:
 def _parameters(query: CandleQuery) -> dict[str, object]:
     return {
         **query.key._asdict(),
-        "first": query.first,
-        "stop": query.stop,
+        "first": query.first_start,
+        "stop": query.first_start_after_range,
         "width": query.interval.seconds,
-        "origin": query.interval.first_start,
+        "origin": query.interval.origin,
         "limit": query.limit,
     }

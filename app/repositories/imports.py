@@ -75,8 +75,8 @@ class StagedRange(NamedTuple):
     last: Slot
     has_stored_prices: bool
 
-    def fraction_before(self, slot: int) -> float:
-        """Return which part of the range ends with a slot, from 0 to 1."""
+    def fraction_through(self, slot: int) -> float:
+        """Return which part of the range ends with a slot, which counts as done, from 0 to 1."""
         return (slot - self.first + 1) / (self.last - self.first + 1)
 
 

@@ -11,7 +11,7 @@ from app.domain.price_stream import NewRow, NewRows, Reset, StreamPosition
 from app.domain.prices import MIN_SECOND, TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import RawConnection
-from app.repositories.changed_slots import LAST_CRASH_RECOVERY
+from app.repositories.cache_invalidation import LAST_CRASH_RECOVERY
 
 # The name of a WAL file begins with the timeline, which a failover or a restore changes.
 _POSITION = f"""

@@ -10,7 +10,7 @@ from app.domain.deletion import RowCounts, Selection
 from app.domain.prices import MIN_SECOND
 from app.domain.repairs import REPAIR_LOCK
 from app.postgres.database import Database
-from app.repositories import changed_slots, deletion, recordings
+from app.repositories import cache_invalidation, deletion, recordings
 
 MAX_ROWS_PER_TRANSACTION = 10_000
 MAX_LOCK_WAIT_SECONDS = 60.0
@@ -59,7 +59,7 @@ class DeletionService:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.transaction() as session:
-            await changed_slots.prune(session)
+            await cache_invalidation.prune_changes(session)
 
     async def _delete(self, selection: Selection) -> RowCounts:
         """Delete block by block, each with the recordings that are empty then.

@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 
 from app.core.errors import ImportRefused
 from app.core.prefetch import prefetch
+from app.domain.import_rows import RowParser
 from app.domain.imports import (
     BadRow,
     ImportProgress,
@@ -22,7 +23,6 @@ from app.domain.imports import (
     ImportResult,
     LatestTimestamps,
     OnProgress,
-    RowParser,
 )
 from app.domain.recordings import Recording, subtract_recordings
 from app.domain.slots import Slot
@@ -137,7 +137,7 @@ class _FileImport:
                 return
             last = block.last
             self.result.added += block.added
-            fraction = staged_range.fraction_before(last)
+            fraction = staged_range.fraction_through(last)
             self._report(READING_FRACTION + (1 - READING_FRACTION) * fraction)
 
     def refuse_slot(self, slot: Slot, recording: Recording) -> NoReturn:

@@ -15,7 +15,7 @@ from app.domain.slots import SECONDS_PER_HOUR
 from app.postgres.database import Database
 from app.redis.alert_lease import AlertLease
 from app.redis.summary_checks import SummaryCheckStore
-from app.repositories import hourly_summaries, prices
+from app.repositories import prices, summary_comparison
 
 CHUNK_SECONDS = 7 * 24 * SECONDS_PER_HOUR
 BUDGET_SECONDS = 2.0
@@ -35,8 +35,8 @@ class SummarySampleCheck:
         self._alert_lease = AlertLease(redis)
         self._random = Random()  # noqa: S311  # no secret
 
-    async def run(self) -> int:
-        """Check a sample; return how many wrong hours are known now.
+    async def check_and_count_known_wrong(self) -> int:
+        """Check a sample; return how many hours are known to be wrong, in this sample or not.
 
         At most half of the time goes to chunks that are known to be wrong.
 
@@ -81,7 +81,7 @@ class SummarySampleCheck:
         key = TickerKey.parse(ticker)
         async with self._database.read_committed() as session:
             result = {
-                start: await hourly_summaries.count_wrong(
+                start: await summary_comparison.count_wrong(
                     session, key, start, start + CHUNK_SECONDS
                 )
                 for start in starts
@@ -95,7 +95,7 @@ class SummarySampleCheck:
     async def _sample_chunks(self, ticker: str) -> Collection[int]:
         """Return the starts of a ticker's newest chunk and of a random one."""
         async with self._database.read_committed() as session:
-            stored = await hourly_summaries.stored_range(session, TickerKey.parse(ticker))
+            stored = await summary_comparison.stored_range(session, TickerKey.parse(ticker))
         if stored.start is None or stored.end is None:
             return []
         first, last = stored.start // CHUNK_SECONDS, stored.end // CHUNK_SECONDS

@@ -8,7 +8,7 @@ import structlog
 from app.domain.prices import TickerKey
 from app.domain.slots import SECONDS_PER_HOUR
 from app.postgres.database import Database
-from app.repositories import hourly_summaries, prices
+from app.repositories import prices, summary_comparison
 
 CHUNK_SECONDS = 30 * 24 * SECONDS_PER_HOUR
 
@@ -40,7 +40,7 @@ class SummaryVerifier:
             keys = await prices.stored_tickers(session) | (await prices.extents(session)).keys()
         for key in sorted(keys):
             async with self._database.read_committed() as session:
-                stored = await hourly_summaries.stored_range(session, key)
+                stored = await summary_comparison.stored_range(session, key)
             last_end = ((stored.end or 0) // SECONDS_PER_HOUR + 1) * SECONDS_PER_HOUR
             for start in range(stored.start or 0, last_end, CHUNK_SECONDS):
                 end = min(start + CHUNK_SECONDS, last_end)
@@ -50,9 +50,9 @@ class SummaryVerifier:
         self, key: TickerKey, start: int, end: int, *, rebuild: bool
     ) -> VerifiedRange:
         async with self._database.read_committed() as session:
-            wrong = await hourly_summaries.count_wrong(session, key, start, end)
+            wrong = await summary_comparison.count_wrong(session, key, start, end)
         if wrong and rebuild:
             async with self._database.transaction() as session:
-                await hourly_summaries.rebuild(session, key, start, end)
+                await summary_comparison.rebuild(session, key, start, end)
             log.info("summaries_rebuilt", ticker=str(key), start=start, end=end, hours=wrong)
         return VerifiedRange(key, start, end, wrong)

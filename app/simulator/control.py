@@ -67,7 +67,7 @@ async def serve_control(exchange: "Exchange", request: web.BaseRequest) -> web.S
     return response
 
 
-def _state(request: ControlRequest) -> dict[str, Any]:
+def _get_state(request: ControlRequest) -> dict[str, Any]:
     exchange = request.exchange
     return {
         "url": exchange.url,
@@ -76,7 +76,7 @@ def _state(request: ControlRequest) -> dict[str, Any]:
         "delay": _named(_DELAY, exchange.delay),
         "chart_steps": exchange.market.chart_steps,
         "prices": exchange.market.pinned,
-        "faults": _faults(request),
+        "faults": _list_faults(request),
         "requests": {
             "total": exchange.request_log.total,
             "in_flight": exchange.request_log.in_flight,
@@ -89,17 +89,17 @@ def _add_fault(request: ControlRequest) -> dict[str, Any]:
     return request.exchange.start_fault(request.body, request.connection).as_json()
 
 
-def _faults(request: ControlRequest) -> list[dict[str, Any]]:
+def _list_faults(request: ControlRequest) -> list[dict[str, Any]]:
     return [fault.as_json() for fault in request.exchange.faults.active()]
 
 
 def _clear_faults(request: ControlRequest) -> list[dict[str, Any]]:
-    faults = _faults(request)
+    faults = _list_faults(request)
     request.exchange.faults.clear()
     return faults
 
 
-def _fault(request: ControlRequest) -> dict[str, Any]:
+def _get_fault(request: ControlRequest) -> dict[str, Any]:
     fault = request.exchange.faults.get(int(request.target))
     if fault is None:
         raise web.HTTPNotFound(text=f"no fault {request.target} is in force")
@@ -107,7 +107,7 @@ def _fault(request: ControlRequest) -> dict[str, Any]:
 
 
 def _remove_fault(request: ControlRequest) -> dict[str, Any]:
-    removed = _fault(request)
+    removed = _get_fault(request)
     request.exchange.faults.remove(int(request.target))
     return removed
 
@@ -139,7 +139,7 @@ def _unpin_price(request: ControlRequest) -> dict[str, str]:
     return request.exchange.market.pinned
 
 
-def _requests(request: ControlRequest) -> dict[str, Any]:
+def _list_requests(request: ControlRequest) -> dict[str, Any]:
     record = request.exchange.request_log
     limit = request.query.get("limit", str(record.limit))
     if not (limit.isascii() and limit.isdigit()):
@@ -156,20 +156,20 @@ def _clear_requests(request: ControlRequest) -> dict[str, Any]:
     return {"total": 0}
 
 
-def _summary(request: ControlRequest) -> dict[str, Any]:
+def _get_summary(request: ControlRequest) -> dict[str, Any]:
     return request.exchange.request_log.summary()
 
 
 _ROUTES: Final[Mapping[str, Mapping[str, Action]]] = {
-    "state": {"GET": _state},
-    "faults": {"GET": _faults, "POST": _add_fault, "DELETE": _clear_faults},
-    r"faults/(\d{1,9})": {"GET": _fault, "DELETE": _remove_fault},
+    "state": {"GET": _get_state},
+    "faults": {"GET": _list_faults, "POST": _add_fault, "DELETE": _clear_faults},
+    r"faults/(\d{1,9})": {"GET": _get_fault, "DELETE": _remove_fault},
     "clock": {"PUT": _set_clock},
     "delay": {"PUT": _set_delay},
     "chart-steps": {"PUT": _set_chart_steps},
     "prices/([^/]+)": {"PUT": _pin_price, "DELETE": _unpin_price},
-    "requests": {"GET": _requests, "DELETE": _clear_requests},
-    "requests/summary": {"GET": _summary},
+    "requests": {"GET": _list_requests, "DELETE": _clear_requests},
+    "requests/summary": {"GET": _get_summary},
 }
 
 

@@ -15,6 +15,12 @@ from app.simulator.clock_and_delay import JitteredMilliseconds, now_us, validate
 from app.simulator.control import CONTROL_PATH, serve_control
 from app.simulator.fault_kinds import PRICE_METHOD
 from app.simulator.faults import Fault, FaultRegistry
+from app.simulator.faulty_responses import (
+    Answer,
+    FaultyDelivery,
+    plain_response,
+    respond_with_fault,
+)
 from app.simulator.indices import load_indices
 from app.simulator.json_rpc import RpcError, envelope
 from app.simulator.listener import Listener
@@ -22,7 +28,6 @@ from app.simulator.methods import METHODS, Market
 from app.simulator.options import ExchangeOptions
 from app.simulator.rate_limit import RateLimit
 from app.simulator.request_log import RequestLog, RequestRecord
-from app.simulator.responses import Answer, FaultyDelivery, plain_response, respond_with_fault
 from app.simulator.rpc_requests import API_PATH, RpcRequest, parse_request
 
 _PUBLIC_METHODS: Final = frozenset({"GET", "POST"})

@@ -92,20 +92,20 @@ class JsonOutput(TerminalOutput):
     def write_line(self, name: str, text: str) -> None:
         """Write a child's line as an event with the child's name."""
         if text.strip():
-            self._enqueue(to_json_event(name, text))
+            self._enqueue(add_service_or_wrap(name, text))
 
     def write_message(self, text: str) -> None:
         """Write a message of the supervisor."""
         self._enqueue(json_event(text.strip(), level="info", service="supervisor"))
 
 
-def to_json_event(name: str, text: str) -> str:
-    """Return a child's JSON event with the child's name added; make an event of any other text."""
+def add_service_or_wrap(service: str, line: str) -> str:
+    """Add `service` to a line that is a JSON object; wrap any other line in a JSON event."""
     with suppress(ValueError):
-        event = json.loads(text)
+        event = json.loads(line)
         if isinstance(event, dict):
-            return json.dumps({**event, "service": name})
-    return json_event(text, level="info", service=name)
+            return json.dumps({**event, "service": service})
+    return json_event(line, level="info", service=service)
 
 
 async def read_lines(read_end: int) -> AsyncGenerator[str, None]:

@@ -1,4 +1,4 @@
-"""One supervised service, as process 1 of a container runs it."""
+"""One supervised service, as `--watched` runs it: in a container, or as a unit of systemd."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from app.core.background_loops import run_repeatedly
 from app.core.logs import configure_logs
 from app.core.settings import Settings
 from app.supervisor.child_process import ProcessSpec
-from app.supervisor.output import Output, TerminalOutput, to_json_event
+from app.supervisor.output import Output, TerminalOutput, add_service_or_wrap
 from app.supervisor.ports import free_port
 from app.supervisor.service_specs import ServiceSpecs
 from app.supervisor.supervisor import Supervisor
@@ -41,7 +41,7 @@ class PassThroughOutput(TerminalOutput):
         if not self._writes_json:
             self._enqueue(text)
         elif text.strip():
-            self._enqueue(text if text.startswith("{") else to_json_event(name, text))
+            self._enqueue(text if text.startswith("{") else add_service_or_wrap(name, text))
 
     def write_message(self, text: str) -> None:
         """Log a message of the supervisor."""

@@ -31,7 +31,7 @@ def repair() -> None:
 
 
 @celery.task(name="app.tasks.repairs.backfill", bind=True, throws=(AppError,))  # type: ignore[untyped-decorator]
-def backfill(  # noqa: PLR0913  # the message's arguments
+def enqueue_backfill(  # noqa: PLR0913  # the message's arguments
     self: Task,
     exchange: str | None,
     ticker: str | None,

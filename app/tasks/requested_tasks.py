@@ -28,7 +28,7 @@ from app.domain.repairs import EVERY_TICKER, RepairRequest, RepairResult
 from app.redis.client import map_redis_errors
 from app.services.collector import CollectionResult
 from app.tasks.prices import collect
-from app.tasks.repairs import backfill
+from app.tasks.repairs import enqueue_backfill
 from app.worker.configuration import RESULT_RETENTION_SECONDS
 from app.worker.schedule import shard_count
 
@@ -109,7 +109,9 @@ async def start_repair(redis: "Redis", request: RepairRequest) -> str:
     }
 
     def publish(task_id: str) -> None:
-        backfill.apply_async(kwargs=arguments, task_id=_shard_task_id(task_id, 0), retry=False)
+        enqueue_backfill.apply_async(
+            kwargs=arguments, task_id=_shard_task_id(task_id, 0), retry=False
+        )
 
     return await _start_task(redis, REPAIR_KIND, publish)
 

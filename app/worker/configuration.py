@@ -53,7 +53,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
         "result_expires": RESULT_RETENTION_SECONDS,
         "task_track_started": True,
         "worker_redirect_stdouts": False,
-        "worker_consumer": "app.worker.consumer:ReconnectingConsumer",
+        "worker_consumer": "app.worker.consumer:ConstantBackoffConsumer",
         "beat_scheduler": "app.worker.beat:EpochAlignedScheduler",
         "beat_schedule": beat_schedule(settings),
         "heartbeat_file": settings.heartbeat_file,

@@ -35,7 +35,7 @@ class _EventSenderStep(Heart):  # type: ignore[misc]  # same
         c.heart.start()
 
 
-class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # same
+class ConstantBackoffConsumer(Consumer):  # type: ignore[misc]  # same
     """A consumer that reconnects at a constant pace, and counts as alive while it waits."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]  # same

@@ -10,7 +10,7 @@ from functools import partial
 import asyncpg
 import pytest
 
-from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.candle_queries import CandleInterval, CandleQuery, Fill
 from app.domain.prices import TickerKey, TimeRange
 from app.files.text_layouts import JSON_ITEM
 from app.postgres.database import Database

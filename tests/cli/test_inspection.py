@@ -124,17 +124,3 @@ async def test_report_comes_as_json(settings: Settings, sql: asyncpg.Connection)
 async def test_nothing_recorded_is_said(settings: Settings) -> None:
     assert (await run_cli(settings, "report")).stdout == "nothing is recorded\n"
     assert (await run_cli(settings, "gaps")).stderr == "nothing is missing\n"
-
-
-@pytest.mark.usefixtures("stored_minutes")
-@pytest.mark.accept
-async def test_wrong_summaries_are_found_and_mended(
-    settings: Settings, sql: asyncpg.Connection
-) -> None:
-    assert (await run_cli(settings, "verify")).returncode == 0
-    await sql.execute("UPDATE price_hours SET samples = 3")
-    found = await run_cli(settings, "verify")
-    assert (found.returncode, found.stdout[:28]) == (1, "2 hourly summaries are wrong")
-    assert (await run_cli(settings, "verify", "--rebuild")).returncode == 0
-    sound = await run_cli(settings, "verify")
-    assert (sound.returncode, sound.stdout[:26]) == (0, "every hourly summary says ")

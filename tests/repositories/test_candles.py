@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.candle_queries import CandleInterval, CandleQuery, Fill
 from app.domain.encoded_rows import EncodedPage
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import Slot

@@ -14,8 +14,8 @@ from app.domain.changed_slots import EVERYTHING
 from app.domain.price_stream import Reset, StreamPosition
 from app.domain.prices import TickerKey
 from app.postgres.database import Database, RawConnection
-from app.repositories import changed_slots, new_rows
-from app.repositories.changed_slots import Snapshot
+from app.repositories import cache_invalidation, new_rows
+from app.repositories.cache_invalidation import Snapshot
 from tests.postgres.restartable_servers import RestartableServer, migrate, restartable_postgres
 from tests.repositories.rows import store
 from tests.waiting import until
@@ -46,7 +46,7 @@ async def test_readers_of_before_a_crash_take_everything_as_changed(
     await store(writer, [120])
     async with database.raw_connection() as connection:
         assert await _is_hidden(connection, snapshot), "the crash must reuse a number"
-        changes = (await changed_slots.read_since(connection, snapshot)).changes
+        changes = (await cache_invalidation.read_changes_since(connection, snapshot)).changes
         news = await new_rows.read_news(connection, position, [BTC], 100)
     assert changes == [EVERYTHING]
     assert isinstance(news, Reset)
@@ -64,7 +64,7 @@ async def _connect(server: RestartableServer) -> asyncpg.Connection:
 async def _read_now(database: Database) -> tuple[Snapshot, StreamPosition]:
     async with database.raw_connection() as connection:
         return (
-            await changed_slots.read_snapshot(connection),
+            await cache_invalidation.read_snapshot(connection),
             await new_rows.read_current_position(connection),
         )
 

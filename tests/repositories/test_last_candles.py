@@ -9,7 +9,7 @@ from random import Random
 import asyncpg
 import pytest
 
-from app.domain.candles import CandleColumns, CandleInterval, CandleQuery, Fill
+from app.domain.candle_queries import CandleColumns, CandleInterval, CandleQuery, Fill
 from app.domain.prices import TimeRange
 from app.domain.symbols import Precision
 from app.postgres.database import Database
@@ -53,7 +53,7 @@ def _expected(rows: Mapping[int, Decimal], query: CandleQuery) -> list[Candle]:
 
 def _previous(rows: Mapping[int, Decimal], query: CandleQuery) -> int | None:
     everything = expected_candles(rows, _query(query.interval, TimeRange()), 0)
-    starts = [candle.timestamp for candle in everything if candle.timestamp < query.first]
+    starts = [candle.timestamp for candle in everything if candle.timestamp < query.first_start]
     return max(starts, default=None)
 
 

@@ -11,7 +11,7 @@ from app.core.errors import TooManyStreams
 from app.domain.price_stream import NewRow, NewRows, Reset, StreamPosition
 from app.domain.prices import TickerKey
 from app.postgres.database import Database
-from app.repositories import changed_slots, new_rows
+from app.repositories import cache_invalidation, new_rows
 from app.services.price_stream import PriceStream, Subscription
 from app.services.price_stream.subscription import MAX_QUEUED_NEWS
 from tests.conftest import Servers
@@ -281,7 +281,7 @@ async def test_notes_stay_for_an_hour_after_their_transaction_however_long_it_to
     await transaction.commit()
     await sql.execute("UPDATE price_changes SET noted_at = now() - interval '2 hours'")
     async with database.transaction() as session:
-        await changed_slots.prune(session)
+        await cache_invalidation.prune_changes(session)
     async with _subscribed(feed, start) as subscription:
         assert await _rows(feed, subscription, 1) == [("btc_usd", 60)]
     await slow.close()

@@ -16,8 +16,8 @@ from app.domain.encoded_rows import Column, EncodedPage, RowTemplate
 from app.domain.prices import UNBOUNDED, Order, TickerKey, TimeRange
 from app.postgres.database import Database
 from app.postgres.notifications import listen_forever
-from app.repositories import changed_slots, encoded_rows
-from app.repositories.changed_slots import CHANNEL
+from app.repositories import cache_invalidation, encoded_rows
+from app.repositories.cache_invalidation import CHANNEL
 from app.services.reader.cache import ReadCache
 from tests.conftest import Servers
 from tests.postgres.restartable_servers import migrate, restartable_postgres
@@ -328,7 +328,7 @@ async def test_cache_is_dropped_when_changes_may_have_been_thrown_away(
     await store(sql, [180])
     await sql.execute("UPDATE shifted.by SET seconds = 3601")
     async with database.transaction() as session:
-        await changed_slots.prune(session)
+        await cache_invalidation.prune_changes(session)
     assert await sql.fetchval("SELECT array_agg(first_slot) FROM price_changes") == [180]
     await sql.execute("DELETE FROM price_changes")
     await cache._refresh()

@@ -12,7 +12,7 @@ import pytest
 
 from app.simulator import Exchange, ExchangeOptions, FaultError, fault_kinds, index_price
 from app.simulator.fault_kinds import KINDS
-from app.simulator.responses import _CHANGES, _REPLACEMENTS, _RESPONSES
+from app.simulator.faulty_responses import _CHANGES, _REPLACEMENTS, _RESPONSES
 from tests.simulator.client import Client, until
 
 PRICE = b"GET /api/v2/public/get_index_price?index_name=btc_usd HTTP/1.1\r\nHost: exchange\r\n\r\n"

@@ -83,7 +83,7 @@ def _log_and_count(scope: Scope, status: int, seconds: float) -> None:
     """Count by route and known method, so that clients can't create any number of metrics."""
     method = scope["method"] if scope["method"] in METHODS else "other"
     count(HTTP_REQUESTS, method, (scope[ROUTE_KEY] or [UNMATCHED])[0], status)
-    _level(status)(
+    _log_method(status)(
         "request_served",
         method=scope["method"],
         path=scope["path"],
@@ -92,7 +92,7 @@ def _log_and_count(scope: Scope, status: int, seconds: float) -> None:
     )
 
 
-def _level(status: int) -> Callable[..., None]:
+def _log_method(status: int) -> Callable[..., None]:
     """Return the log method for a status; during an outage warnings are summed up."""
     if status < HTTPStatus.BAD_REQUEST:
         return log.debug  # type: ignore[no-any-return]  # structlog's loggers are lazy

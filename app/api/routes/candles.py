@@ -11,7 +11,7 @@ from app.api.errors import TICKER_ERRORS, problem_responses
 from app.api.pagination import PAGE_RESPONSE, Cursor, Limit, link_header, page_url
 from app.api.schemas import CandleListOut
 from app.api.time_parameters import TimeRangeDep
-from app.domain.candles import CandleInterval, CandleQuery, Fill
+from app.domain.candle_queries import CandleInterval, CandleQuery, Fill
 from app.domain.encoded_rows import EncodedPage
 
 PATH = "/api/v1/prices/candles"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 
-from app.api.dependencies import NAME_PATTERN, TICKER_EXAMPLES, RuntimeDep, require_key
+from app.api.dependencies import NAME_PATTERN, TICKER_EXAMPLES, RuntimeDep, require_write_key
 from app.api.errors import problem_responses
 from app.api.schemas import BackfillOut, CollectionOut, TaskOut, TaskStatusOut
 from app.api.time_parameters import TimeRangeDep
@@ -46,7 +46,7 @@ def _import_tasks() -> None:
         raise BrokerUnavailable(str(error)) from None
 
 
-KEY_BEFORE_PARAMETERS = [Depends(require_key), Depends(refuse_unknown_parameters)]
+KEY_BEFORE_PARAMETERS = [Depends(require_write_key), Depends(refuse_unknown_parameters)]
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=problem_responses(BrokerUnavailable))
 

@@ -19,7 +19,7 @@ from app.api.udf_schemas import (
     UdfSymbolOut,
     UdfSymbolTypeOut,
 )
-from app.domain.candles import CandleColumns
+from app.domain.candle_queries import CandleColumns
 from app.domain.prices import TickerKey
 from app.domain.symbols import search_tickers, symbol_of
 

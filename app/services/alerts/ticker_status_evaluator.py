@@ -26,7 +26,7 @@ class TickerStatusEvaluator:
         """Return the status of every ticker that has one."""
         grace_seconds = STALE_AFTER_INTERVALS * report.interval_seconds
         if not report.database_trouble:
-            self._remember(report)
+            self._note_ages_and_freshness(report)
         away_seconds = self._clock() - self._last_read_at
         if report.database_trouble and away_seconds <= grace_seconds:
             return
@@ -38,7 +38,7 @@ class TickerStatusEvaluator:
                 reason = "" if ticker.is_fresh else report.reason(ticker.key).text
                 yield TickerStatus(ticker.key, not ticker.is_fresh, age, reason)
 
-    def _remember(self, report: HealthReport) -> None:
+    def _note_ages_and_freshness(self, report: HealthReport) -> None:
         self._last_read_at = self._clock()
         self._ages = {ticker.key: ticker.age_seconds for ticker in report.tickers}
         self._once_fresh.update(ticker.key for ticker in report.tickers if ticker.is_fresh)

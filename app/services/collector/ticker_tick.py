@@ -77,7 +77,7 @@ class TickerTick:
             self.failure = AppError("a defect: the log tells more")
             log.exception("collection_broke", ticker=str(self.key))
         finally:
-            self._context.batch_writer.unregister()
+            self._context.batch_writer.remove_producer()
             self._context.busy_tickers.leave()
 
     async def _store_due_slots(self, latest: LatestLivePrice | None) -> None:

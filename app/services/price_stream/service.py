@@ -147,14 +147,14 @@ class PriceStream:
             news = None
         else:
             keys = tuple(sorted(subscription.keys))
-            read = partial(self._read, start, keys, until)
+            read = partial(self._read_page, start, keys, until)
             news = await self._flights.join((start, keys, until), read)
             subscription.position = news.end
         if subscription.position == self._position:
             subscription.follow()
         return news
 
-    async def _read(
+    async def _read_page(
         self, start: StreamPosition, keys: tuple[TickerKey, ...], until: StreamPosition
     ) -> NewRows | Reset:
         async with self._database.raw_connection() as connection:

@@ -8,7 +8,7 @@ share a query.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +20,19 @@ from app.core.errors import AppError
 from app.core.event_wait import wait_for_event
 from app.core.single_flight import SingleFlight
 from app.domain.changed_slots import EVERYTHING, Change
-from app.domain.chunk_cache import CHUNK_SECONDS, CHUNKS_AT_ONCE, MAX_CHUNKS, ChunkCache
+from app.domain.chunk_cache import (
+    CHUNK_SECONDS,
+    CHUNKS_AT_ONCE,
+    MAX_CHUNKS,
+    ChunkCache,
+    MissingChunks,
+)
 from app.domain.encoded_rows import EncodedPage, RowTemplate
 from app.domain.prices import MAX_SECOND, MIN_SECOND, UNBOUNDED, Order, Price, TickerKey, TimeRange
 from app.domain.ticker_state import TickerState
 from app.postgres.database import Database
-from app.repositories import changed_slots, encoded_rows, ticker_states
-from app.repositories.changed_slots import ChangesSince, Snapshot
+from app.repositories import cache_invalidation, encoded_rows, ticker_states
+from app.repositories.cache_invalidation import ChangesSince, Snapshot
 
 FRESH_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
@@ -154,10 +160,10 @@ class ReadCache:
         began_at = self._clock()
         async with self._database.raw_connection(reserved=True) as connection:
             if self._position is None:
-                snapshot = await changed_slots.read_snapshot(connection)
+                snapshot = await cache_invalidation.read_snapshot(connection)
                 news = ChangesSince(snapshot, [EVERYTHING], {})
             else:
-                news = await changed_slots.read_since(connection, self._position)
+                news = await cache_invalidation.read_changes_since(connection, self._position)
         self._position = news.snapshot
         if news.changes:
             self.changed.set()
@@ -175,7 +181,7 @@ class ReadCache:
         self._chunks.invalidate(change)
 
     async def _page(
-        self, key: TickerKey, find_page: Callable[[TickerState], EncodedPage | list[int] | None]
+        self, key: TickerKey, find_page: Callable[[TickerState], EncodedPage | MissingChunks | None]
     ) -> EncodedPage | None:
         """Find a page in the cached chunks, after reading the missing ones."""
         since = self._clock() - FRESH_SECONDS
@@ -196,7 +202,7 @@ class ReadCache:
 
     def _newest_page(
         self, key: TickerKey, limit: int, state: TickerState
-    ) -> EncodedPage | list[int] | None:
+    ) -> EncodedPage | MissingChunks | None:
         """Slice the newest rows out of as many chunks as they should take."""
         if state.newest is None or state.oldest is None:
             return None
@@ -231,7 +237,7 @@ class ReadCache:
             self._states[key] = state
 
     async def _read_chunks(
-        self, key: TickerKey, numbers: Sequence[int], state: TickerState
+        self, key: TickerKey, numbers: MissingChunks, state: TickerState
     ) -> None:
         """Read chunks with one query, and cache them unless they changed meanwhile."""
         grid = state.recordings[-1].interval_seconds if state.recordings else 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
-from app.domain.candles import CandleColumns, CandleQuery, first_open_slot
+from app.domain.candle_queries import CandleColumns, CandleQuery, first_open_slot
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
 from app.domain.recordings import Recording

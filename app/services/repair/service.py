@@ -15,7 +15,7 @@ from app.domain.slots import window_seconds
 from app.postgres.database import Database
 from app.redis.repair_queue import RepairQueue
 from app.services.repair.context import TimeBudget
-from app.services.repair.executor import RepairExecutor, ignore_progress
+from app.services.repair.plan_executor import PlanExecutor, ignore_progress
 from app.services.repair.planner import RepairPlanner
 
 REQUESTED_SECONDS = 120.0
@@ -43,7 +43,7 @@ class RepairService:
         self._database = database
         self._queue = queue
         self._planner = RepairPlanner(database, exchanges.keys(), keys, lookback_hours)
-        self._executor = RepairExecutor(database, exchanges, keys)
+        self._executor = PlanExecutor(database, exchanges, keys)
         self._slice_seconds = max(MIN_SLICE_SECONDS, window_seconds(interval_seconds))
 
     async def run_scheduled(self) -> RepairResult:

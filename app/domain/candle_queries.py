@@ -1,4 +1,4 @@
-"""Candles: open, high, low and close of the prices in intervals aligned to UTC days and weeks."""
+"""Queries of candles: open, high, low and close in intervals aligned to UTC days and weeks."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,7 +13,7 @@ FIRST_MONDAY = -3 * SECONDS_PER_DAY
 
 
 class CandleInterval(StrEnum):
-    """The length of a candle; one starts at every multiple of its length after `first_start`."""
+    """The length of a candle; one starts at every multiple of its length after `origin`."""
 
     ONE_MINUTE = "1m"
     FIVE_MINUTES = "5m"
@@ -30,7 +30,7 @@ class CandleInterval(StrEnum):
         return int(self.value[:-1]) * SECONDS_OF_UNIT[self.value[-1]]
 
     @property
-    def first_start(self) -> int:
+    def origin(self) -> int:
         """Return the start of the candle that contains the epoch; weeks start on Monday, UTC."""
         return FIRST_MONDAY if self is CandleInterval.ONE_WEEK else 0
 
@@ -54,16 +54,16 @@ class CandleQuery:
     limit: int
 
     @property
-    def first(self) -> int:
+    def first_start(self) -> int:
         """Return the first start within the range."""
-        width, origin = self.interval.seconds, self.interval.first_start
+        width, origin = self.interval.seconds, self.interval.origin
         start, _ = self.time_range.bounds()
         return -(-max(0, start - origin) // width) * width + origin
 
     @property
-    def stop(self) -> int:
+    def first_start_after_range(self) -> int:
         """Return the first start after the range."""
-        width, origin = self.interval.seconds, self.interval.first_start
+        width, origin = self.interval.seconds, self.interval.origin
         _, end = self.time_range.bounds()
         return (end - origin) // width * width + width + origin
 

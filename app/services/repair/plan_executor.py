@@ -27,7 +27,7 @@ def ignore_progress(_: RepairProgress) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class RepairExecutor:
+class PlanExecutor:
     """Executes repair plans."""
 
     database: Database

@@ -70,7 +70,7 @@ class Snapshot(NamedTuple):
     server_run: str
     seconds: float
 
-    def reaches(self, later: "Snapshot") -> bool:
+    def are_changes_kept_until(self, later: "Snapshot") -> bool:
         """Return whether all changes from this snapshot to a later one are surely still stored."""
         elapsed = later.seconds - self.seconds
         return self.server_run == later.server_run and 0 <= elapsed <= SAFE_SECONDS
@@ -90,11 +90,11 @@ async def read_snapshot(connection: RawConnection) -> Snapshot:
     return Snapshot(*row)
 
 
-async def read_since(connection: RawConnection, snapshot: Snapshot) -> ChangesSince:
+async def read_changes_since(connection: RawConnection, snapshot: Snapshot) -> ChangesSince:
     """Read the changes since a snapshot; everything changed if they are not stored any more."""
     rows = await connection.fetch(_SINCE, snapshot.visible)
     current = Snapshot(*rows[0][:3])
-    if not snapshot.reaches(current):
+    if not snapshot.are_changes_kept_until(current):
         return ChangesSince(current, [EVERYTHING], {})
     changed = [row for row in rows if row[3]]
     changes = [_change(*row[4:8]) for row in changed]
@@ -102,7 +102,7 @@ async def read_since(connection: RawConnection, snapshot: Snapshot) -> ChangesSi
     return ChangesSince(current, changes, states)
 
 
-async def prune(session: AsyncSession) -> None:
+async def prune_changes(session: AsyncSession) -> None:
     """Delete the changes of transactions that have been over for `CHANGES_RETENTION_SECONDS`.
 
     The newest of them stay: they tell that the transactions before them were over.

@@ -6,8 +6,8 @@ from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.prices import TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import Database
-from app.repositories import changed_slots
-from app.repositories.changed_slots import Snapshot
+from app.repositories import cache_invalidation
+from app.repositories.cache_invalidation import Snapshot
 from tests.conftest import Servers
 from tests.repositories.rows import store
 
@@ -17,12 +17,12 @@ ETH = TickerKey("deribit", "eth_usd")
 
 async def _take_snapshot(database: Database) -> Snapshot:
     async with database.raw_connection() as connection:
-        return await changed_slots.read_snapshot(connection)
+        return await cache_invalidation.read_snapshot(connection)
 
 
 async def _changes_since(database: Database, snapshot: Snapshot) -> tuple[Snapshot, list[Change]]:
     async with database.raw_connection() as connection:
-        return (await changed_slots.read_since(connection, snapshot))[:2]
+        return (await cache_invalidation.read_changes_since(connection, snapshot))[:2]
 
 
 def _change(key: TickerKey, first: int, last: int) -> Change:
@@ -111,5 +111,5 @@ async def test_changes_are_forgotten_an_hour_after_their_transaction(
     await sql.execute("UPDATE price_changes SET noted_at = now() - interval '1 hour 1 second'")
     await store(sql, [180])
     async with database.transaction() as session:
-        await changed_slots.prune(session)
+        await cache_invalidation.prune_changes(session)
     assert await sql.fetchval("SELECT array_agg(first_slot) FROM price_changes") == [120, 180]

@@ -1,4 +1,4 @@
-"""Listeners that keep a broken or misconfigured connection from being reused by the pool."""
+"""Checks that keep a broken or misconfigured connection from being reused by the pool."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ INVALID_VALUE_CLASS = "22"
 _IDLE_SINCE_KEY = "idle_since"
 
 
-def register_pool_listeners(engine: AsyncEngine) -> None:
+def register_connection_checks(engine: AsyncEngine) -> None:
     """Check an engine's pooled connections: when one is borrowed, and when a statement fails."""
     event.listen(engine.sync_engine, "checkin", _record_idle_start)
     event.listen(engine.sync_engine, "checkout", _ping_if_idle)

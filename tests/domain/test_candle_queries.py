@@ -5,7 +5,7 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.candles import CandleInterval, CandleQuery, Fill, first_open_slot
+from app.domain.candle_queries import CandleInterval, CandleQuery, Fill, first_open_slot
 from app.domain.prices import TickerKey, TimeRange
 from app.domain.slots import MICROSECONDS
 
@@ -38,7 +38,7 @@ def _is_start(interval: CandleInterval, moment: int) -> bool:
 
 
 def _starts(query: CandleQuery) -> list[int]:
-    return list(range(query.first, query.stop, query.interval.seconds))
+    return list(range(query.first_start, query.first_start_after_range, query.interval.seconds))
 
 
 def test_intervals_have_their_lengths() -> None:
@@ -58,7 +58,7 @@ def test_weeks_start_on_monday() -> None:
     query = _query(CandleInterval.ONE_WEEK, TimeRange(int(start), int(start) + 14 * 86_400))
     mondays = [dt.datetime(2026, 1, day, tzinfo=dt.UTC).timestamp() for day in (19, 26)]
     assert _starts(query) == mondays
-    assert _query(CandleInterval.ONE_WEEK, TimeRange()).first == -3 * 86_400
+    assert _query(CandleInterval.ONE_WEEK, TimeRange()).first_start == -3 * 86_400
 
 
 @given(INTERVALS, st.integers(0, 1_000_000), st.integers(0, 20))
@@ -83,9 +83,9 @@ def test_position_before_the_span_leaves_it_whole() -> None:
 
 def test_open_span_reaches_from_the_epoch_to_far_away() -> None:
     query = _query(CandleInterval.ONE_DAY, TimeRange())
-    assert query.first == 0
-    assert 2**62 < query.stop < 2**63
-    assert query.after(0).first == 86_400
+    assert query.first_start == 0
+    assert 2**62 < query.first_start_after_range < 2**63
+    assert query.after(0).first_start == 86_400
 
 
 def test_candle_is_closed_when_its_last_slot_is_due() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.imports import ImportRequest, LatestTimestamps, RowParser, normalize_price
+from app.domain.import_rows import RowParser, normalize_price
+from app.domain.imports import ImportRequest, LatestTimestamps
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
