@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 from pydantic import SecretStr
 
@@ -21,9 +21,28 @@ DATABASE_PARAMETERS: Final = (
     *("host", "port", "ssl", "passfile", "target_session_attrs", "krbsrvname", "gsslib"),
     "prepared_statement_cache_size",
 )
+DATABASE_PARAMETER_VALUES: Final[Mapping[str, Sequence[str]]] = {
+    "sslmode": SSL_MODES,
+    "ssl": SSL_MODES,
+    "target_session_attrs": (
+        *("any", "primary", "standby", "prefer-standby"),
+        *("read-write", "read-only"),
+    ),
+    "gsslib": ("gssapi", "sspi"),
+}
+HOST_PARAMETERS: Final = ("host", "port")
+"""Parameters that may be given several times, once for each host."""
 CERTIFICATE_CHECKS: Final = ("none", "optional", "required")
+REDIS_PARAMETERS: Final = (
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+    *("ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers"),
+)
+"""Parameters of a URL of Redis that redis-py, Celery's results and its broker all understand."""
+TRUE_OR_FALSE: Final = ("true", "false")
+RABBITMQ_PARAMETERS: Final = ("heartbeat", "login_method")
 ESCAPES: Final = "in the user and the password write @ as %40, / as %2F, # as %23, ? as %3F"
 _DOTTED_NUMBERS: Final = re.compile(r"[0-9.]+")
+_NUMBER_IN_PATH: Final = re.compile(r"/?|/[0-9]+")
 _LABEL: Final = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
@@ -94,47 +113,75 @@ def require_database_url(url: str) -> str:
         )
     if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query:
         raise ValueError(f"has an @, a / or a ? too many: {ESCAPES}")
-    _require_parameters(parse_qs(parts.query, keep_blank_values=True))
+    query = _require_known_parameters(parts, DATABASE_PARAMETERS, repeatable=HOST_PARAMETERS)
+    for name, allowed in DATABASE_PARAMETER_VALUES.items():
+        if name in query:
+            _require_one_of(name, query[name], allowed)
+    if {"ssl", "sslmode"} <= query.keys():
+        raise ValueError("ssl and sslmode mean the same: leave one of them out")
     return url
 
 
-def _require_parameters(query: Mapping[str, Sequence[str]]) -> None:
-    unknown = [name for name in query if name not in DATABASE_PARAMETERS]
-    if unknown:
-        known = ", ".join(DATABASE_PARAMETERS)
-        raise ValueError(f"has the unknown parameter {unknown[0][:40]}; known are {known}")
-    if not set(query.get("sslmode", ())) <= set(SSL_MODES):
-        raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
+def _require_known_parameters(
+    parts: SplitResult, known: Sequence[str], *, repeatable: Sequence[str] = ()
+) -> dict[str, str]:
+    """Check the names of a URL's parameters, and return the parameters.
+
+    Raises:
+        ValueError: one is unknown or is given twice; the message shows nothing of a password.
+    """
+    if "@" in parts.query:
+        raise ValueError(f"must hold no @ after a ?: {ESCAPES}")
+    query = parse_qs(parts.query, keep_blank_values=True)
+    for name, values in query.items():
+        if name not in known:
+            raise ValueError(f"has the unknown parameter {name[:40]}; known are {', '.join(known)}")
+        if len(values) > 1 and name not in repeatable:
+            raise ValueError(f"{name} must be given once")
+    return {name: values[0] for name, values in query.items()}
+
+
+def _require_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}")
 
 
 def normalize_broker_url(url: str) -> str:
     """Check a URL of Redis or RabbitMQ, and normalize it as `normalize_redis_url` does.
 
     Raises:
-        ValueError: it is no such URL, or its TLS parameters are invalid.
+        ValueError: it is no such URL, or its parameters are invalid.
     """
-    return normalize_redis_url(url, "amqp", "amqps")
+    parts = _require_url(url, "redis", "rediss", "amqp", "amqps")
+    if parts.scheme in {"redis", "rediss"}:
+        return normalize_redis_url(url)
+    query = _require_known_parameters(parts, RABBITMQ_PARAMETERS)
+    if not query.get("heartbeat", "0").isdecimal():
+        raise ValueError("heartbeat must be a number of seconds")
+    return url
 
 
-def normalize_redis_url(url: str, *other_schemes: str) -> str:
-    """Check a URL of Redis or another broker, and add what both Celery and redis-py need.
+def normalize_redis_url(url: str) -> str:
+    """Check a URL of Redis, and add what both Celery and redis-py need.
 
     Celery requires `ssl_cert_reqs` in every rediss:// URL. By default certificates are checked.
 
     Raises:
-        ValueError: it is no such URL, or its TLS parameters are invalid.
+        ValueError: it is no such URL, or its database or its parameters are invalid.
     """
-    parts = _require_url(url, "redis", "rediss", *other_schemes)
-    if parts.scheme in other_schemes:
-        return url
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    parts = _require_url(url, "redis", "rediss")
+    if not _NUMBER_IN_PATH.fullmatch(parts.path):
+        raise ValueError("must name the database by its number, as in redis://host:port/0")
+    query = _require_known_parameters(parts, REDIS_PARAMETERS)
     if parts.scheme != "rediss":
-        if any(name.startswith("ssl_") for name in query):
+        if query:
             raise ValueError("parameters of TLS need rediss://")
         return url
     check = query.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
-    if check not in CERTIFICATE_CHECKS:
-        raise ValueError(f"ssl_cert_reqs must be one of {', '.join(CERTIFICATE_CHECKS)}")
+    _require_one_of("ssl_cert_reqs", check, CERTIFICATE_CHECKS)
+    _require_one_of("ssl_check_hostname", query.get("ssl_check_hostname", "true"), TRUE_OR_FALSE)
+    if "ssl_keyfile" in query and "ssl_certfile" not in query:
+        raise ValueError("ssl_keyfile needs ssl_certfile")
     return parts._replace(query=urlencode({**query, "ssl_cert_reqs": check})).geturl()
 
 

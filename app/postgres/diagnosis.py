@@ -8,6 +8,7 @@ from asyncpg.exceptions import ClientConfigurationError
 from sqlalchemy.engine import make_url
 
 from app.core.errors import DatabaseUnavailable
+from app.core.tls_errors import certificate_remedy
 from app.core.urls import describe_database_url
 from app.postgres.errors import driver_error_of, sqlstate_of
 
@@ -33,6 +34,10 @@ REMEDIES_BY_MESSAGE: Final = {
     "": 'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{user}"',
 }
 """The remedy of a missing privilege, by a part of PostgreSQL's message; "" is in every one."""
+
+ROOT_CERTIFICATE_MISSING: Final = "root certificate file"
+"""Begins asyncpg's message if it has no authority to check a certificate by."""
+ROOT_CERTIFICATE_REMEDY: Final = "name it as ?sslrootcert=/its/file.pem, or sslrootcert=system"
 
 
 def describe_unavailable(error: DatabaseUnavailable, url: str) -> str:
@@ -78,7 +83,8 @@ def _connection_problem(cause: BaseException, message: str) -> tuple[str, str] |
     if isinstance(cause, ssl.SSLError) or "rejected SSL upgrade" in message:
         return _tls_problem(cause, message)
     if isinstance(cause, ClientConfigurationError):
-        return message, "name it as ?sslrootcert=/its/file.pem, or sslrootcert=system"
+        is_file_missing = message.startswith(ROOT_CERTIFICATE_MISSING)
+        return message, ROOT_CERTIFICATE_REMEDY if is_file_missing else ""
     matches = (text for kind, text in PROBLEMS_BY_ERROR.items() if isinstance(cause, kind))
     problem = next(matches, None)
     return None if problem is None else (problem, "")
@@ -87,7 +93,7 @@ def _connection_problem(cause: BaseException, message: str) -> tuple[str, str] |
 def _tls_problem(cause: BaseException, message: str) -> tuple[str, str]:
     if isinstance(cause, ssl.SSLCertVerificationError):
         problem = f"PostgreSQL's certificate is refused: {cause.verify_message}"
-        return problem, "name the authority that signed it as ?sslrootcert=/its/file.pem"
+        return problem, certificate_remedy(cause, "sslrootcert")
     if isinstance(cause, ssl.SSLError):
         return f"TLS to PostgreSQL fails: {cause.reason or message}", ""
     return "PostgreSQL offers no TLS", "leave out sslmode, or write ?sslmode=prefer"

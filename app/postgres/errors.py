@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from asyncpg import InterfaceError, InternalClientError, InvalidCachedStatementError
+from asyncpg.exceptions import ClientConfigurationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -87,7 +88,9 @@ def _unavailable_reason(error: Exception, sqlstate: str) -> str:
 
 def _is_connection_loss(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated
+        # SQLAlchemy takes the driver's refusal to connect with this URL for a wrong call
+        is_refused_url = isinstance(driver_error_of(error), ClientConfigurationError)
+        return error.connection_invalidated or is_refused_url
     # SQLAlchemy wraps neither the operating system's errors nor those of the driver's COPY
     return isinstance(error, (OSError, InterfaceError, InternalClientError, PoolTimeout))
 

@@ -1,6 +1,7 @@
 """Faults of the database by name: one line that says what, where and what mends it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,7 +73,9 @@ async def test_every_fault_of_a_connection_has_its_line(
         "that signed it as ?sslrootcert=/its/file.pem;",
         f"{url.replace('127.0.0.1', 'localhost')}?sslmode=verify-full&sslrootcert={root}": "Postgre"
         "SQL's certificate is refused: Hostname mismatch, certificate is not valid for "
-        f"'localhost'. {server % 'owner'}: name the authority".replace("127.0.0.1", "localhost"),
+        f"'localhost'. {server % 'owner'}: write the host as the certificate names it;".replace(
+            "127.0.0.1", "localhost"
+        ),
     }
     for address, words in expected.items():
         line = await _startup_error(settings, address)
@@ -126,6 +129,49 @@ async def test_modes_of_tls_are_what_libpq_means_by_them(postgres: TlsPostgres) 
             ((is_encrypted,),) = await connection.fetch(sql)
         await database.close()
         assert is_encrypted is encrypted, (user, query)
+
+
+@pytest.mark.parametrize("mode", ["sslmode=verify-ca", "sslmode=verify-full", "ssl=verify-full"])
+async def test_check_without_an_authority_is_told_which_parameter_names_it(
+    mode: str,
+    settings: Settings,
+    postgres: TlsPostgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # libpq's default file would be below it
+    line = await _startup_error(settings, postgres.url(query=f"?{mode}"))
+    assert line.startswith('root certificate file "')
+    assert 'root.crt" does not exist or cannot be accessed (host 127.0.0.1, port' in line
+    assert "): name it as ?sslrootcert=/its/file.pem, or sslrootcert=system;" in line
+
+
+async def test_check_without_an_authority_ends_every_role_with_one_line(
+    settings: Settings, postgres: TlsPostgres, tmp_path: Path
+) -> None:
+    unchecked = _with_url(settings, postgres.url(query="?sslmode=verify-full"))
+    with Processes(unchecked, tmp_path) as processes:
+        env = {"HOME": str(tmp_path), "LOG_FORMAT": "json"}
+        roles = ("api", "worker", "beat", "gaps", "migrate")
+        for process in [processes.start("app", role, env=env) for role in roles]:
+            assert await asyncio.to_thread(process.popen.wait, 60) == 1
+            (line,) = process.output.splitlines()
+            assert json.loads(line)["code"] == "database_unavailable"
+            assert "name it as ?sslrootcert=" in json.loads(line)["detail"]
+
+
+async def test_file_of_tls_that_vanishes_is_named_without_its_path(
+    postgres: TlsPostgres, tmp_path: Path
+) -> None:
+    root = tmp_path / "authority.pem"
+    root.write_bytes(postgres.certificate.certificate.read_bytes())
+    url = postgres.url(query=f"?sslmode=verify-full&sslrootcert={root}")
+    database = Database(url, pool_size=1)
+    root.unlink()
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await database.schema_revision()
+    await database.close()
+    assert str(caught.value) == "the file of sslrootcert can't be read (No such file or directory)"
 
 
 async def test_whole_service_migrates_listens_and_collects_over_tls(
@@ -192,6 +238,14 @@ async def test_server_that_is_too_old_is_refused_by_its_version(
         ("user:pass@host/prices?sslmode=always", "sslmode must be one of disable, allow, prefer"),
         ("user:pass@host/prices?sslmode=", "sslmode must be one of"),
         ("user:pass@host/prices?channel_binding=require", "unknown parameter channel_binding"),
+        ("user:pass@host/prices?ssl=bogus", "ssl must be one of disable, allow, prefer"),
+        (
+            "user:pass@host/prices?target_session_attrs=bogus",
+            "target_session_attrs must be one of any, primary, standby, prefer-standby, read-write",
+        ),
+        ("user:pass@host/prices?gsslib=bogus", "gsslib must be one of gssapi, sspi"),
+        ("user:pass@host/prices?sslmode=require&sslmode=disable", "sslmode must be given once"),
+        ("user:pass@host/prices?sslmode=require&ssl=disable", "leave one of them out"),
     ],
 )
 def test_url_that_was_not_escaped_or_is_mistyped_is_refused_by_name(url: str, words: str) -> None:

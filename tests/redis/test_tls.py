@@ -70,7 +70,7 @@ async def test_certificates_are_checked_unless_told_otherwise(
         )
     line = str(caught.value)
     port = bare.rpartition(":")[2].partition("/")[0]
-    assert f"(host 127.0.0.1, port {port}); start the embedded servers" in line
+    assert f"self-signed certificate (host 127.0.0.1, port {port}): name the authority" in line
     assert "hush" not in line
 
 
@@ -103,6 +103,14 @@ def test_url_is_written_as_every_client_understands_it(given: str, normal: str) 
             "rediss://:hush@h/0?ssl_cert_reqs=maybe",
             "ssl_cert_reqs must be one of none, optional",
         ),
+        ("rediss://:hush@h/0?ssl_check_hostname=maybe", "ssl_check_hostname must be one of true"),
+        ("rediss://:hush@h/0?ssl_keyfile=/a", "ssl_keyfile needs ssl_certfile"),
+        ("rediss://:hush@h/0?ssl_ca_certs=/a&ssl_ca_certs=/b", "ssl_ca_certs must be given once"),
+        ("rediss://:hush@h/0?bogus=1", "unknown parameter bogus; known are ssl_ca_certs,"),
+        ("redis://:hush@h/0?bogus=1", "unknown parameter bogus; known are ssl_ca_certs,"),
+        ("redis://:hush@h/0?socket_timeout=1", "unknown parameter socket_timeout; known are"),
+        ("redis://:hush@h/abc", "must name the database by its number, as in redis://host:port/0"),
+        ("redis://:hush@h/1/2", "must name the database by its number"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(name: str, url: str, words: str) -> None:
@@ -111,3 +119,23 @@ def test_parameters_that_make_no_sense_are_refused(name: str, url: str, words: s
     assert str(caught.value).startswith(f"{name.upper()}=(hidden): ")
     assert words in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("bogus=1", "unknown parameter bogus; known are heartbeat, login_method"),
+        ("heartbeat=often", "heartbeat must be a number of seconds"),
+    ],
+)
+def test_parameters_that_kombu_can_not_pass_to_rabbitmq_are_refused(query: str, words: str) -> None:
+    load_settings(celery_broker_url="amqp://u:hush@h//?heartbeat=10&login_method=PLAIN")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(celery_broker_url=f"amqp://u:hush@h//?{query}")
+    assert words in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_database_may_be_left_out() -> None:
+    for url in ("redis://h", "redis://h/", "redis://h:1/15"):
+        assert normalize_redis_url(url) == url
