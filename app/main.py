@@ -36,8 +36,10 @@ from app.core.errors import BrokerUnavailable
 from app.core.exit_messages import exiting_on_errors, warn_of_misspelled_settings
 from app.core.gc_tuning import tune_gc
 from app.core.logs import configure_logs, quiet_loggers
+from app.core.server_urls import redis_url
 from app.core.settings import Settings, load_settings
 from app.redis.client import ping
+from app.redis.diagnosis import describe_redis_unavailable
 from app.runtime import Runtime, alert_lifespan, cache_lifespan, open_runtime, require_servers
 
 log = structlog.get_logger(__name__)
@@ -111,7 +113,8 @@ async def _warn_without_broker(runtime: Runtime) -> None:
         await ping(runtime.redis)
     except BrokerUnavailable as error:
         consequence = "reads work; tasks, sums of metrics and signs of life wait for Redis"
-        log.warning(error.code, detail=str(error), consequence=consequence)
+        detail = describe_redis_unavailable(error, redis_url(runtime.settings))
+        log.warning(error.code, detail=detail, consequence=consequence)
 
 
 @cache

@@ -14,7 +14,6 @@ from app.core.background_loops import run_repeatedly
 from app.core.errors import BrokerUnavailable, DatabaseUnavailable
 from app.core.server_urls import database_url, redis_url
 from app.core.settings import Settings
-from app.core.urls import describe_redis_url
 from app.domain.prices import TickerKey
 from app.files.text_layouts import JSON_ITEM
 from app.postgres.database import Database
@@ -24,6 +23,7 @@ from app.postgres.schema_version import require_compatible_database
 from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
 from app.redis.counters import CounterTotals, flush_counters
+from app.redis.diagnosis import describe_redis_unavailable
 from app.redis.process_reports import TickReports
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
@@ -197,5 +197,5 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
             why = describe_unavailable(error, database_url(settings))
             raise DatabaseUnavailable(f"{why}; {hint} DATABASE_URL") from error
         except BrokerUnavailable as error:
-            where = describe_redis_url(redis_url(settings))
-            raise BrokerUnavailable(f"{error} ({where}); {hint} REDIS_URL") from error
+            why = describe_redis_unavailable(error, redis_url(settings))
+            raise BrokerUnavailable(f"{why}; {hint} REDIS_URL") from error

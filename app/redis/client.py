@@ -41,7 +41,14 @@ def map_redis_errors() -> Iterator[None]:
         reason = str(error)[:MAX_REASON_CHARACTERS]
         raise BrokerUnavailable(f"{problem} ({reason})") from error
     except (RedisError, OSError) as error:
-        raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
+        reason = type(socket_error_of(error)).__name__
+        raise BrokerUnavailable(f"Redis does not answer ({reason})") from error
+
+
+def socket_error_of(error: BaseException) -> BaseException:
+    """Return the socket's error that redis-py replaced by its own, whose class says less."""
+    cause = error.__cause__ or error.__context__
+    return cause if isinstance(cause, OSError) else error
 
 
 async def ping(redis: "Redis") -> None:
