@@ -138,6 +138,7 @@ async def open_runtime(
         stack.push_async_callback(runtime.read_cache.close)
         stack.push_async_callback(runtime.price_stream.close)
         stack.push_async_callback(runtime.status.close)
+        stack.callback(database.begin_closing)  # the first step: the others may use a connection
         yield runtime
 
 
@@ -174,6 +175,7 @@ async def cache_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        runtime.database.begin_closing()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -35,7 +35,7 @@ class SingleFlight:
         if call is None or call.task.done() or call.started_at < since:
             call = _Call(self._clock(), asyncio.create_task(work()))
             self._calls[key] = call
-            call.task.add_done_callback(lambda _: self._remove(key, call))
+            call.task.add_done_callback(lambda _: self._finish(key, call))
         result: T = await asyncio.shield(call.task)
         return result
 
@@ -46,6 +46,8 @@ class SingleFlight:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _remove(self, key: Hashable, call: _Call) -> None:
+    def _finish(self, key: Hashable, call: _Call) -> None:
+        if not call.task.cancelled():
+            call.task.exception()  # if every caller was cancelled, asyncio would report it as lost
         if self._calls.get(key) is call:
             del self._calls[key]

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from app.core.errors import AppError
+from app.postgres.closing import terminate_after_grace
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
 
@@ -43,6 +44,9 @@ async def _listen(
     raw: Any = (await connection.get_raw_connection()).driver_connection
     broken = asyncio.Event()
     raw.add_termination_listener(lambda _: broken.set())
-    await raw.add_listener(channel, lambda *_: on_notification())
-    on_notification()
-    await broken.wait()
+    try:
+        await raw.add_listener(channel, lambda *_: on_notification())
+        on_notification()
+        await broken.wait()
+    finally:
+        terminate_after_grace([raw])

@@ -2,10 +2,11 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # it ships no types
 from pydantic import SecretStr
 
 from app.core.settings import Settings
@@ -42,6 +43,23 @@ class RestartableServer:
             self._popen.send_signal(self._spec.stop_signal)
             await asyncio.to_thread(self._popen.wait, 20)
             self._popen = None
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Suspend all its processes: it accepts connections while the block runs, and is silent."""
+        assert self._popen is not None
+        server = psutil.Process(self._popen.pid)
+        server.suspend()  # so that it starts no more processes
+        suspended = [server, *server.children(recursive=True)]
+        for process in suspended:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        try:
+            yield
+        finally:
+            for process in suspended:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
 
 @asynccontextmanager
