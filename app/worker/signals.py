@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 import threading
 from typing import Any, Final
 
@@ -53,6 +54,7 @@ class SignalHandlers:
         signals.beat_embedded_init.connect(self._start_beat_heartbeat)
         signals.beat_init.connect(end_beat_on_signal)
         signals.before_task_publish.connect(_add_request_id)
+        signals.worker_init.connect(_restart_as_module)
         signals.task_prerun.connect(_bind_log_context)
         signals.task_postrun.connect(_clear_log_context)
 
@@ -104,6 +106,17 @@ def _is_relevant(record: logging.LogRecord) -> bool:
     prefetch count stays as it is.
     """
     return not any(words in record.getMessage() for words in IGNORED_WARNINGS)
+
+
+def _restart_as_module(**_: object) -> None:
+    """Let SIGHUP restart a worker that `python -m` started.
+
+    Celery repeats `sys.argv`, whose first word is then a module's file; as a script it can't import
+    its own package.
+    """
+    spec = sys.modules["__main__"].__spec__
+    if spec is not None and sys.argv[0] == spec.origin:
+        sys.argv[:1] = ["-m", spec.name.removesuffix(".__main__")]
 
 
 def _load_before_fork(**_: object) -> None:

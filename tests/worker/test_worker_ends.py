@@ -1,6 +1,7 @@
 """A worker outlives its broker's restarts and refusals, and says so when it ends all the same."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -114,3 +115,20 @@ async def test_an_end_that_was_asked_for_is_exit_code_0(processes: Processes) ->
     worker = processes.start("app", "worker", env={"LOG_LEVEL": "info"})
     await until(lambda: asyncio.sleep(0, " ready." in worker.output), 60)
     assert await asyncio.to_thread(worker.stop) == 0
+
+
+@pytest.mark.parametrize(
+    "command", [("app", "worker"), ("celery", "-A", "app.celery_app", "worker")], ids=" ".join
+)
+async def test_a_worker_restarts_itself_at_sighup(
+    processes: Processes, command: tuple[str, ...]
+) -> None:
+    worker = processes.start(*command, env={"LOG_LEVEL": "info"})
+
+    async def has_started(times: int) -> bool:
+        assert worker.popen.poll() is None, worker.output
+        return worker.output.count(" ready.") == times
+
+    await until(lambda: has_started(1), 60)
+    worker.popen.send_signal(signal.SIGHUP)
+    await until(lambda: has_started(2), 60)
