@@ -23,6 +23,7 @@ from app.runtime import Runtime
 from app.services import exports
 from tests.api.client import ApiClient, running_api
 from tests.repositories.rows import store
+from tests.waiting import until
 
 T0 = 1_768_579_200
 SLOTS = [T0 + 60 * number for number in range(25)]
@@ -199,14 +200,22 @@ def _is_complete(sent: bytes) -> bool:
     return sent.endswith(b"0\r\n\r\n")
 
 
+BUSY_CONNECTIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE state <> 'idle' AND pid <> pg_backend_pid() AND datname = current_database()
+"""
+
+
 @pytest.mark.usefixtures("many_rows")
 async def test_client_that_reads_slowly_gets_everything_and_holds_no_connection(
     slow_reader: SlowReader, sql: asyncpg.Connection
 ) -> None:
     reader = await slow_reader.start_export()
-    await asyncio.sleep(0.5)
-    busy = "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()"
-    assert await sql.fetchval(f"{busy} AND datname = current_database()") == 0
+
+    async def is_no_connection_busy() -> bool:
+        return bool(await sql.fetchval(BUSY_CONNECTIONS) == 0)
+
+    await until(is_no_connection_busy)
     assert (await slow_reader.api.get("/api/v1/prices/latest?ticker=btc_usd")).status == 200
     sent = await _until_end(reader)
     assert _is_complete(sent)
