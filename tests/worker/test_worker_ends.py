@@ -123,7 +123,7 @@ async def test_an_end_that_was_asked_for_is_exit_code_0(processes: Processes) ->
 async def test_a_worker_restarts_itself_at_sighup(
     processes: Processes, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PRELOAD_PYTHON", raising=False)  # Celery restarts it by an atexit handler
+    monkeypatch.delenv("PRELOAD_PYTHON", raising=False)  # it puts sys.argv back too early
     worker = processes.start(*command, env={"LOG_LEVEL": "info"})
 
     async def has_started(times: int) -> bool:
