@@ -17,7 +17,7 @@ from app.core.logs import configure_logs, quiet_loggers
 from app.core.server_urls import database_url
 from app.core.settings import load_settings
 from app.postgres.database import CONNECT_TIMEOUT_SECONDS
-from app.postgres.diagnosis import describe_unavailable
+from app.postgres.diagnosis import describe_database_unavailable
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
 from app.postgres.models import Base
@@ -62,7 +62,7 @@ async def main() -> None:
             await migrate_at(url)
     except DatabaseUnavailable as error:
         hint = "start the embedded servers with `make run`, or set DATABASE_URL"
-        raise DatabaseUnavailable(f"{describe_unavailable(error, url)}; {hint}") from error
+        raise DatabaseUnavailable(f"{describe_database_unavailable(error, url)}; {hint}") from error
 
 
 async def migrate_at(url: str) -> None:

@@ -17,7 +17,7 @@ from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.files.text_layouts import JSON_ITEM
 from app.postgres.database import Database
-from app.postgres.diagnosis import describe_unavailable
+from app.postgres.diagnosis import describe_database_unavailable
 from app.postgres.notifications import listen_forever
 from app.postgres.schema_version import require_compatible_database
 from app.redis.alert_lease import AlertLease
@@ -196,7 +196,7 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
             if broker:
                 await ping(runtime.redis)
         except DatabaseUnavailable as error:
-            why = describe_unavailable(error, database_url(settings))
+            why = describe_database_unavailable(error, database_url(settings))
             raise DatabaseUnavailable(f"{why}; {hint} DATABASE_URL") from error
         except BrokerUnavailable as error:
             why = describe_redis_unavailable(error, redis_url(settings))

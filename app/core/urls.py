@@ -68,12 +68,14 @@ def _require_url(url: str, *schemes: str) -> SplitResult:
     """Parse a URL and check its scheme and host.
 
     Raises:
-        ValueError: it has another scheme, or no host; the message shows nothing of it.
+        ValueError: it has another scheme, no host, or a fragment; the message shows nothing of it.
     """
     parts = _split_or_none(url)
     if parts is None or parts.scheme not in schemes or not parts.hostname:
         starts = " or ".join(f"{scheme}://" for scheme in schemes)
         raise ValueError(f"must be a URL with a host that starts with {starts}")
+    if parts.fragment:
+        raise ValueError(f"must hold no #: {ESCAPES}")
     return parts
 
 
@@ -94,7 +96,7 @@ def require_plain_url(url: str) -> str:
         ValueError: it is no such URL, or holds credentials, a query or a fragment.
     """
     parts = _require_url(url, "https", "http")
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query:
         raise ValueError("must be a URL without credentials, query and fragment")
     return url
 

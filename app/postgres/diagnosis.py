@@ -8,7 +8,7 @@ from asyncpg.exceptions import ClientConfigurationError
 from sqlalchemy.engine import make_url
 
 from app.core.errors import DatabaseUnavailable
-from app.core.tls_errors import certificate_remedy
+from app.core.tls_errors import certificate_remedy, reason_of
 from app.core.urls import describe_database_url
 from app.postgres.errors import driver_error_of, sqlstate_of
 
@@ -40,7 +40,7 @@ ROOT_CERTIFICATE_MISSING: Final = "root certificate file"
 ROOT_CERTIFICATE_REMEDY: Final = "name it as ?sslrootcert=/its/file.pem, or sslrootcert=system"
 
 
-def describe_unavailable(error: DatabaseUnavailable, url: str) -> str:
+def describe_database_unavailable(error: DatabaseUnavailable, url: str) -> str:
     """Describe the problem, the server and the remedy in one line, without the password."""
     problem, template = _problem_and_remedy(error)
     parsed = make_url(url)
@@ -81,7 +81,7 @@ def _encryption(message: str) -> str:
 
 def _connection_problem(cause: BaseException, message: str) -> tuple[str, str] | None:
     if isinstance(cause, ssl.SSLError) or "rejected SSL upgrade" in message:
-        return _tls_problem(cause, message)
+        return _tls_problem(cause)
     if isinstance(cause, ClientConfigurationError):
         is_file_missing = message.startswith(ROOT_CERTIFICATE_MISSING)
         return message, ROOT_CERTIFICATE_REMEDY if is_file_missing else ""
@@ -90,10 +90,10 @@ def _connection_problem(cause: BaseException, message: str) -> tuple[str, str] |
     return None if problem is None else (problem, "")
 
 
-def _tls_problem(cause: BaseException, message: str) -> tuple[str, str]:
+def _tls_problem(cause: BaseException) -> tuple[str, str]:
     if isinstance(cause, ssl.SSLCertVerificationError):
         problem = f"PostgreSQL's certificate is refused: {cause.verify_message}"
         return problem, certificate_remedy(cause, "sslrootcert")
     if isinstance(cause, ssl.SSLError):
-        return f"TLS to PostgreSQL fails: {cause.reason or message}", ""
+        return f"TLS to PostgreSQL fails: {reason_of(cause)}", ""
     return "PostgreSQL offers no TLS", "leave out sslmode, or write ?sslmode=prefer"

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.core.errors import DatabaseUnavailable, SettingsError
-from app.core.tls_errors import read_error
+from app.core.tls_errors import unreadable_reason
 from app.core.urls import TLS_PARAMETERS
 
 TLS_FILE_PARAMETERS: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
@@ -79,5 +79,5 @@ def _require_files(tls: Mapping[str, str]) -> None:
 def _unreadable_files(tls: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Return the parameter, the path and the reason of each file that can't be read."""
     for name in TLS_FILE_PARAMETERS:
-        if name in tls and (reason := read_error(tls[name])):
+        if name in tls and (reason := unreadable_reason(tls[name])):
             yield name, tls[name], reason

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.core.errors import BrokerUnavailable
-from app.core.tls_errors import certificate_remedy, read_error
+from app.core.tls_errors import certificate_remedy, reason_of, unreadable_reason
 from app.core.urls import describe_redis_url
 from app.redis.client import socket_error_of
 
@@ -18,7 +18,8 @@ PROBLEMS_BY_ERROR: Final[dict[type[BaseException], str]] = {
     socket.gaierror: "the name of Redis's host has no address",
     ConnectionRefusedError: "Redis does not listen there",
 }
-SPEAKS_NO_TLS: Final = "if it speaks no TLS there, write redis://"
+NO_TLS_REMEDY: Final = "if it speaks no TLS there, write redis://"
+PEM_REMEDY: Final = "it must be in PEM format"
 CLOSED_MESSAGE: Final = "Connection closed by server"
 """Begins redis-py's message if the server closed the connection in an orderly way."""
 CLIENT_CERTIFICATE_MISSING: Final = "CERTIFICATE_REQUIRED"
@@ -33,13 +34,13 @@ def describe_redis_unavailable(error: BrokerUnavailable, url: str) -> str:
 
 def _problem_and_remedy(error: BrokerUnavailable, url: str) -> tuple[str, str]:
     cause = error.__cause__ and socket_error_of(error.__cause__)
-    if isinstance(cause, OSError) and (found := _file_problem(url)):
+    if isinstance(cause, OSError) and (found := _parameter_problem(url)):
         return found
     if isinstance(cause, ssl.SSLError):
         return _tls_problem(cause)
     is_tls = urlsplit(url).scheme == "rediss"
     if isinstance(cause, (TimeoutError, RedisTimeoutError)):
-        return "Redis does not answer in time", SPEAKS_NO_TLS if is_tls else ""
+        return "Redis does not answer in time", NO_TLS_REMEDY if is_tls else ""
     if _is_closed_by_server(cause) and not is_tls:
         return "Redis closes the connection", "if it speaks TLS there, write rediss://"
     problems = (text for kind, text in PROBLEMS_BY_ERROR.items() if isinstance(cause, kind))
@@ -55,39 +56,60 @@ def _tls_problem(cause: ssl.SSLError) -> tuple[str, str]:
     if isinstance(cause, ssl.SSLCertVerificationError):
         problem = f"Redis's certificate is refused: {cause.verify_message}"
         return problem, certificate_remedy(cause, "ssl_ca_certs")
-    reason = cause.reason or type(cause).__name__
+    reason = reason_of(cause)
     if CLIENT_CERTIFICATE_MISSING in reason:
         remedy = "name one as ?ssl_certfile=/its/file.pem&ssl_keyfile=/its/key.pem"
         return "Redis wants a certificate of its client", remedy
-    return f"TLS to Redis fails: {reason}", SPEAKS_NO_TLS
+    return f"TLS to Redis fails: {reason}", NO_TLS_REMEDY
 
 
-def _file_problem(url: str) -> tuple[str, str] | None:
-    """Describe a file that the URL names and that can't be used, and the remedy."""
-    files = dict(parse_qsl(urlsplit(url).query))
+def _parameter_problem(url: str) -> tuple[str, str] | None:
+    """Describe a parameter of the URL that OpenSSL can't use, and the remedy."""
+    parameters = dict(parse_qsl(urlsplit(url).query))
     for name in TLS_FILE_PARAMETERS:
-        if name in files and (reason := read_error(files[name])):
-            return f"{name}={files[name]} can't be read ({reason})", ""
-    return _authority_problem(files) or _client_certificate_problem(files)
+        if name in parameters and (reason := unreadable_reason(parameters[name])):
+            return f"{name}={parameters[name]} can't be read ({reason})", ""
+    return (
+        _authority_problem(parameters)
+        or _client_certificate_problem(parameters)
+        or _cipher_problem(parameters)
+    )
 
 
-def _authority_problem(files: dict[str, str]) -> tuple[str, str] | None:
-    file = files.get("ssl_ca_certs")
-    try:
-        if file:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except ssl.SSLError:
-        return f"ssl_ca_certs={file} holds no valid certificate", "it must be in PEM format"
+def _authority_problem(parameters: dict[str, str]) -> tuple[str, str] | None:
+    file, data = parameters.get("ssl_ca_certs"), parameters.get("ssl_ca_data")
+    if file and not _holds_certificate(cafile=file):
+        return f"ssl_ca_certs={file} holds no valid certificate", PEM_REMEDY
+    if data and not _holds_certificate(cadata=data):
+        return "ssl_ca_data holds no valid certificate", PEM_REMEDY
     return None
 
 
-def _client_certificate_problem(files: dict[str, str]) -> tuple[str, str] | None:
-    file, key = files.get("ssl_certfile"), files.get("ssl_keyfile")
-    password = files.get("ssl_password", "")  # without one, OpenSSL would ask on the terminal
+def _holds_certificate(cafile: str | None = None, cadata: str | None = None) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile, cadata=cadata)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def _client_certificate_problem(parameters: dict[str, str]) -> tuple[str, str] | None:
+    file, key = parameters.get("ssl_certfile"), parameters.get("ssl_keyfile")
+    password = parameters.get("ssl_password", "")  # without one, OpenSSL would ask on the terminal
     try:
         if file:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(file, key, password)
     except ssl.SSLError:
         problem = f"ssl_certfile={file} and its key can't be used"
         return problem, "both must be in PEM format and belong together"
+    return None
+
+
+def _cipher_problem(parameters: dict[str, str]) -> tuple[str, str] | None:
+    ciphers = parameters.get("ssl_ciphers")
+    try:
+        if ciphers:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(ciphers)
+    except ssl.SSLError:
+        return f"ssl_ciphers={ciphers} names no usable cipher", "`openssl ciphers` lists them"
     return None

@@ -144,7 +144,7 @@ class _FileImport:
         """Refuse the file for a slot that lies between those of a recording."""
         seconds = recording.interval_seconds
         raise ImportRefused(
-            f"{self.path}: {recording.key.ticker} is recorded every {seconds} seconds at "
+            f"{self.path}: {recording.key} is recorded every {seconds} seconds at "
             f"{format_utc(slot)}: import that time with --interval {seconds}"
         )
 

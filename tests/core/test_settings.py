@@ -256,6 +256,7 @@ def test_words_are_taken_in_any_case(level: str, log_format: str) -> None:
         ("deribit_base_url", "https://host:0", "with a host"),
         ("deribit_base_url", "https://[::1", "with a host"),
         ("deribit_base_url", "https://host/?a=1", "without credentials, query and fragment"),
+        ("deribit_base_url", "https://host/#a", "must hold no #"),
         ("http_timeout_seconds", "0", "greater than 0"),
         ("http_timeout_seconds", "nan", "finite"),
         ("http_timeout_seconds", "inf", "finite"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from pydantic import SecretStr
@@ -100,6 +101,35 @@ async def test_server_that_speaks_no_tls_or_is_away_has_its_line(
         (f"{servers.redis_url[:-1]}99999", "Redis answers and refuses (DB index is out of range)"),
     ):
         assert (await _startup_error(settings, url)).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (
+            "ssl_ciphers=nonsense",
+            "ssl_ciphers=nonsense names no usable cipher (host {}): `openssl ciphers` lists them;",
+        ),
+        (
+            "ssl_ca_data=nonsense",
+            "ssl_ca_data holds no valid certificate (host {}): it must be in PEM format;",
+        ),
+    ],
+)
+async def test_parameter_that_openssl_refuses_has_its_line(
+    settings: Settings, query: str, words: str
+) -> None:
+    line = await _startup_error(settings, f"rediss://:hush@127.0.0.1:1/0?{query}")
+    assert line.startswith(words.format("127.0.0.1, port 1"))
+
+
+async def test_certificate_and_ciphers_in_the_url_itself_are_used(
+    settings: Settings, redis_at: tuple[str, Certificate]
+) -> None:
+    bare, (root, key) = redis_at
+    query = {"ssl_ca_data": root.read_text(), "ssl_ciphers": "HIGH", "ssl_certfile": root}
+    url = f"{bare}?{urlencode({**query, 'ssl_keyfile': key})}"
+    await require_servers(_with_url(settings, url), broker=True)
 
 
 async def test_path_of_a_file_is_shown_to_the_operator_alone(

@@ -82,7 +82,7 @@ async def test_rows_between_the_slots_of_a_recording_are_refused(
     by_second = replace(REQUEST, interval_seconds=1, skips_bad_rows=True)
     path = _csv(tmp_path / "seconds.csv", [(T0 - 1, 3), (T0, 4), (T0 + 119, 5)])
     message = (
-        f"{path}: btc_usd is recorded every 60 seconds at 2026-01-16T16:01:59Z: "
+        f"{path}: deribit:btc_usd is recorded every 60 seconds at 2026-01-16T16:01:59Z: "
         "import that time with --interval 60"
     )
     with pytest.raises(ImportRefused, match=re.escape(message)):
