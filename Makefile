@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	&& { echo $$p; break; }; done)
 # they measure seconds or ratios, or use ports of their own
 ALONE := $(addprefix tests/acceptance/,test_api.py test_candles.py test_compose.py test_exports.py \
-	test_gaps.py test_imports.py test_stream.py test_udf.py page)
+	test_gaps.py test_imports.py test_stream.py page)
 CODE := app tests benchmarks alembic
 # processes begin with the libraries loaded: tests/preloaded_python.py. Without bytecode, each pytest
 # worker would compile all tests anew. Importing what it does not run would take it a second

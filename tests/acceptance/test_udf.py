@@ -4,10 +4,9 @@ import asyncio
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ GAPS = ((START + 40 * DAY, START + 41 * DAY), (START + 100 * DAY, START + 190 * 
 """A day, and a quarter of the year."""
 END = START + DAYS * DAY
 PAGE = 10_000
-BARS_OF_A_CHART = 1_000
-MAX_SECONDS = 1.0
 BUNDLE = os.environ.get("TRADINGVIEW_UDF_BUNDLE", "")
 """The absolute path of `datafeeds/udf/dist/bundle.js` of TradingView's library."""
 
@@ -66,28 +63,6 @@ async def test_a_year_is_paged_back_without_a_hole_or_a_double(
     assert {len(page) for page in pages[:-1]} <= {PAGE}
     found = [bar.time for page in reversed(pages) for bar in page]
     assert found == sorted({minute // width * width for minute in year})
-
-
-@pytest.mark.usefixtures("year")
-async def test_every_request_over_a_year_is_fast(
-    api: ApiClient, record_property: Callable[[str, object], None]
-) -> None:
-    client = UdfClient(api)
-    for resolution in ("1", "5", "15", "30", "60", "240", "1D", "1W"):
-        for to, countback in (
-            (END, 2),
-            (END, BARS_OF_A_CHART),
-            (GAPS[1][1], BARS_OF_A_CHART),
-            (START, 2),
-        ):
-            taken = []
-            for _ in range(3):
-                began = time.perf_counter()
-                await client.history(resolution, to=to, countback=countback)
-                taken.append(time.perf_counter() - began)
-            median = statistics.median(taken)
-            record_property(f"{resolution} {countback} before {to}", f"{median:.4f} s")
-            assert median < MAX_SECONDS, (resolution, to, countback)
 
 
 async def _chart(bundle: Path, url: str, resolution: str) -> dict[str, Any]:
