@@ -30,22 +30,22 @@ class PartOfBatch(NamedTuple):
 class StreamPosition(NamedTuple):
     """What a reader was sent: all rows that a snapshot of the database shows, and part of a batch.
 
-    `timeline` names the cluster, its timeline and its last recovery from a crash. After a change of
-    one of them, transactions are numbered anew.
+    `numbering` names the cluster, its timeline and its last recovery from a crash. After a change
+    of one of them, transactions are numbered anew.
     `taken_at` is the database's clock at the snapshot.
     """
 
-    timeline: str
+    numbering: str
     taken_at: int
     snapshot: str
     part: PartOfBatch | None = None
 
     def can_resume_at(self, later: "StreamPosition") -> bool:
         """Return whether every row that was added from here to a later position is still noted."""
-        is_same_timeline = self.timeline == later.timeline
+        is_same_numbering = self.numbering == later.numbering
         elapsed = later.taken_at - self.taken_at
         return (
-            is_same_timeline
+            is_same_numbering
             and 0 <= elapsed <= CHANGES_RETENTION_SECONDS
             and _next_transaction(self.snapshot) <= _next_transaction(later.snapshot)
         )
@@ -62,7 +62,7 @@ class StreamPosition(NamedTuple):
 
     def encode(self) -> str:
         """Return an opaque text, for an address or a header."""
-        values = [self.timeline, self.taken_at, self.snapshot]
+        values = [self.numbering, self.taken_at, self.snapshot]
         if self.part:
             values += [self.part.snapshot, *self.part.key, self.part.slot]
         text = json.dumps(values, separators=(",", ":"))
@@ -80,10 +80,10 @@ class StreamPosition(NamedTuple):
         except RecursionError as error:
             raise ValueError(NO_POSITION) from error
         match values:
-            case [str(timeline), int(taken_at), str(snapshot)]:
+            case [str(numbering), int(taken_at), str(snapshot)]:
                 part = None
             case [
-                str(timeline),
+                str(numbering),
                 int(taken_at),
                 str(snapshot),
                 str(end),
@@ -98,7 +98,7 @@ class StreamPosition(NamedTuple):
             case _:
                 raise ValueError(NO_POSITION)
         _require_snapshot(snapshot)
-        return cls(timeline, taken_at, snapshot, part)
+        return cls(numbering, taken_at, snapshot, part)
 
 
 class NewRow(NamedTuple):

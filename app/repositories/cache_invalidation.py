@@ -15,22 +15,15 @@ from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState
 from app.postgres.database import RawConnection
 from app.repositories import ticker_states
+from app.repositories.transaction_numbering import SERVER_NUMBERING
 
 CHANNEL = "price_changes"
 """Notified by every transaction that changes prices."""
 SAFE_SECONDS = CHANGES_RETENTION_SECONDS / 2
 """A reader with an older snapshot, by the database's clock, takes everything as changed."""
-LAST_CRASH_RECOVERY = """
-    SELECT (1000000 * extract(epoch FROM stats_reset))::bigint FROM pg_stat_bgwriter
-"""
-"""A query for the time when the statistics began, in microseconds; a crash discards statistics.
-
-Recovery may reuse the numbers of transactions whose end was not on disk. A snapshot of before the
-crash takes those transactions for visible ones.
-"""
 _SNAPSHOT = f"""
     pg_current_snapshot()::text,
-    concat_ws('-', pg_postmaster_start_time(), ({LAST_CRASH_RECOVERY})),
+    {SERVER_NUMBERING},
     extract(epoch FROM statement_timestamp())::float8
 """
 _CURRENT = f"SELECT {_SNAPSHOT}"
@@ -59,21 +52,21 @@ _PRUNE = text(
 
 
 class Snapshot(NamedTuple):
-    """The visible transactions, and the run of the server that numbers them.
+    """The visible transactions, and the numbering that they belong to.
 
-    Another server, a restored one, and one that recovered from a crash number transactions anew.
     The seconds are the database's clock, because a reader's own clock may stop while its machine is
     suspended.
     """
 
     visible: str
-    server_run: str
+    numbering: str
     seconds: float
 
-    def are_changes_kept_until(self, later: "Snapshot") -> bool:
+    def can_resume_at(self, later: "Snapshot") -> bool:
         """Return whether all changes from this snapshot to a later one are surely still stored."""
+        is_same_numbering = self.numbering == later.numbering
         elapsed = later.seconds - self.seconds
-        return self.server_run == later.server_run and 0 <= elapsed <= SAFE_SECONDS
+        return is_same_numbering and 0 <= elapsed <= SAFE_SECONDS
 
 
 class ChangesSince(NamedTuple):
@@ -94,7 +87,7 @@ async def read_changes_since(connection: RawConnection, snapshot: Snapshot) -> C
     """Read the changes since a snapshot; everything changed if they are not stored any more."""
     rows = await connection.fetch(_SINCE, snapshot.visible)
     current = Snapshot(*rows[0][:3])
-    if not snapshot.are_changes_kept_until(current):
+    if not snapshot.can_resume_at(current):
         return ChangesSince(current, [EVERYTHING], {})
     changed = [row for row in rows if row[3]]
     changes = [_change(*row[4:8]) for row in changed]

@@ -11,17 +11,13 @@ from app.domain.price_stream import NewRow, NewRows, Reset, StreamPosition
 from app.domain.prices import MIN_SECOND, TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import RawConnection
-from app.repositories.cache_invalidation import LAST_CRASH_RECOVERY
+from app.repositories.transaction_numbering import CLUSTER_NUMBERING
 
-# The name of a WAL file begins with the timeline, which a failover or a restore changes.
 _POSITION = f"""
-    concat_ws(
-        '-', (SELECT system_identifier FROM pg_control_system()),
-        left(pg_walfile_name(pg_current_wal_lsn()), 8), ({LAST_CRASH_RECOVERY})
-    ),
+    {CLUSTER_NUMBERING},
     extract(epoch FROM statement_timestamp())::bigint,
     pg_current_snapshot()::text
-"""  # noqa: S608  # put together from constants
+"""
 _CURRENT = f"SELECT {_POSITION}"
 # A page ends with a note's last slot, so that only the notes of a page are unpacked and sorted.
 # A slot of the batch that a later transaction added again is sent with that one's batch.

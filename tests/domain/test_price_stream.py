@@ -89,14 +89,16 @@ def test_any_other_text_is_no_position(text: str) -> None:
 
 
 def test_a_position_reaches_an_hour_of_the_same_history() -> None:
-    def later(seconds: int, timeline: str = "7504-1", snapshot: str = "746:746:") -> StreamPosition:
-        return StreamPosition(timeline, START.taken_at + seconds, snapshot)
+    def later(
+        seconds: int, numbering: str = "7504-1", snapshot: str = "746:746:"
+    ) -> StreamPosition:
+        return StreamPosition(numbering, START.taken_at + seconds, snapshot)
 
     assert START.can_resume_at(later(0))
     assert START.can_resume_at(later(CHANGES_RETENTION_SECONDS))
     assert not START.can_resume_at(later(CHANGES_RETENTION_SECONDS + 1))
     assert not START.can_resume_at(later(-1)), "the clock was set back"
-    assert not START.can_resume_at(later(60, timeline="7504-2")), "another timeline"
+    assert not START.can_resume_at(later(60, numbering="7504-2")), "another timeline"
     assert not START.can_resume_at(later(60, snapshot="700:744:")), (
         "a restore took transactions back"
     )

@@ -98,7 +98,7 @@ async def test_rolled_back_write_is_no_change(database: Database, sql: asyncpg.C
 
 
 async def test_another_server_changed_everything(database: Database) -> None:
-    snapshot = (await _take_snapshot(database))._replace(server_run="before")
+    snapshot = (await _take_snapshot(database))._replace(numbering="before")
     assert (await _changes_since(database, snapshot))[1] == [EVERYTHING]
 
 

@@ -248,7 +248,7 @@ async def test_emptied_tables_are_told_as_a_reset(
 @pytest.mark.parametrize(
     "change",
     [
-        {"timeline": "another"},
+        {"numbering": "another"},
         {"taken_at": -3601},
         {"taken_at": 100},
         {"snapshot": "9000000:9000000:"},
