@@ -33,7 +33,7 @@ function build(panel) {
   );
   const copy = element(
     "button",
-    { type: "button", class: "copy", click: () => copyOf(panel) },
+    { type: "button", class: "copy", click: () => copyAndAnnounce(panel) },
     "copy",
   );
   panel.append(
@@ -95,15 +95,15 @@ function javascript(address, rows, format) {
 }
 
 /** @param {HTMLElement} panel */
-async function copyOf(panel) {
-  const words = await copied(/** @type {HTMLElement} */ (panel.querySelector("code")));
+async function copyAndAnnounce(panel) {
+  const words = await copyText(/** @type {HTMLElement} */ (panel.querySelector("code")));
   for (const other of document.querySelectorAll(".call:has(.copy)")) labelCopy(other, "copy");
   labelCopy(panel, words);
   announce(words);
 }
 
 /** @param {HTMLElement} code  @returns {Promise<string>} what became of it */
-async function copied(code) {
+async function copyText(code) {
   try {
     await navigator.clipboard.writeText(code.textContent ?? "");
     return "copied";

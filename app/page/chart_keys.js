@@ -17,7 +17,7 @@ export class ChartKeys {
   #currentBars;
   #showBar;
   /** @type {number | null} */
-  #read = null;
+  #readTimestamp = null;
 
   /**
    * @param {import("./plot.js").Plot} plot
@@ -53,22 +53,22 @@ export class ChartKeys {
     if (!bars || !state.view) return;
     const candle = this.#next(inView(bars.lines[0].items, state.view, bars.step), direction);
     if (!candle) return;
-    this.#read = candle.timestamp;
+    this.#readTimestamp = candle.timestamp;
     this.#plot.mark(candle);
-    this.#showBar(this.#read);
+    this.#showBar(this.#readTimestamp);
     announce(byId("legend").textContent ?? "");
   }
 
   /** @param {import("./types.js").Candle[]} shown @param {number} direction */
   #next(shown, direction) {
-    const read = this.#read;
+    const read = this.#readTimestamp;
     if (direction > 0)
       return shown.find((one) => read !== null && one.timestamp > read) ?? shown.at(-1);
     return shown.findLast((one) => read === null || one.timestamp < read) ?? shown[0];
   }
 
   #leave() {
-    this.#read = null;
+    this.#readTimestamp = null;
     this.#plot.unmark();
     this.#showBar(null);
   }

@@ -8,7 +8,7 @@ import { drawTable, sampleWords } from "./chart_table.js";
 import { byId, setText } from "./dom.js";
 import { change, counted, dayTime, price, viewRange, zoneName } from "./format.js";
 import { gapSentence } from "./gaps.js";
-import { pastPart } from "./ranges.js";
+import { pastParameters } from "./ranges.js";
 import { LINE_LOOKS } from "./series.js";
 import { intervalOf, state } from "./store.js";
 
@@ -58,7 +58,7 @@ function lineWords({ lines, interval, step }, { key, items }, index, timestamp) 
  */
 export function drawChartWords(bars, view) {
   const shown = bars.lines.map((line) => ({ ...line, items: inView(line.items, view, bars.step) }));
-  const past = pastPart(view);
+  const past = pastParameters(view);
   const range = viewRange({ from: past.from_dt, to: past.to_dt });
   const lacks = missingWords(bars, view);
   setText(

@@ -6,7 +6,7 @@ import { cellOf, cellWords } from "./cells.js";
 import { byId, element } from "./dom.js";
 import { counted, time, zoneName } from "./format.js";
 import { gapSentence } from "./gaps.js";
-import { closeHour, drawHour, hourPanel, showHour } from "./hour.js";
+import { closeHour, drawHour, panelForDay, showHour } from "./hour.js";
 import { onOpen, setRovingTabindex } from "./roving_tabindex.js";
 import { currentTicker, on, onRecovery } from "./store.js";
 
@@ -64,7 +64,7 @@ function drawProblem({ message }) {
 /** @param {number} day @param {CoverageItem[]} hours @param {Gap[]} gaps @param {Ticker} ticker */
 function draw(day, hours, gaps, ticker) {
   const focused = focusedHour(day);
-  const { panel, opened } = hourPanel(day, day + DAY);
+  const { panel, opened } = panelForDay(day, day + DAY);
   const name = `${shortName(ticker.key)} on ${new Date(day * 1000).toISOString().slice(0, 10)}`;
   const cells = hourCells(day, hours, gaps, ticker);
   const row = hoursRow(cells, `Hours of ${name}`);

@@ -28,11 +28,11 @@ const panel = element("div", {
 });
 
 /**
- * The place of an hour's slots in a day; it keeps those of an hour that is open, and is empty else.
+ * Return the panel of an hour's slots for a day; an open hour of another day is closed.
  * @param {number} from
  * @param {number} stop  of the day
  */
-export function hourPanel(from, stop) {
+export function panelForDay(from, stop) {
   if (opened === null || opened < from || opened >= stop) closeHour();
   return { panel, opened };
 }

@@ -44,7 +44,7 @@ async function renew(key) {
     const read = PERIODS.map(({ seconds }) => priceAt(key, timestamp - seconds));
     const prices = await Promise.all(read);
     entry.found = Object.fromEntries(PERIODS.map(({ name }, index) => [name, prices[index]]));
-    document.dispatchEvent(new Event("past-prices"));
+    document.dispatchEvent(new Event("card-data"));
   } catch {
     // the summary says what is wrong, and they are read again
   }

@@ -28,7 +28,7 @@ export function startPriceCards() {
     ["tickers", "prices", "ticker", "zone", "lostSince", "range", "kind", "compare", "view"],
     drawAll,
   );
-  document.addEventListener("past-prices", drawAll);
+  document.addEventListener("card-data", drawAll);
   everySecond(() => state.tickers?.forEach(drawAge));
   byId("tickers").addEventListener("click", choose);
 }

@@ -68,7 +68,7 @@ export function viewOfRange(range, first, pixels) {
  * The part of a view that is not in the future, as parameters of a call.
  * @param {import("./types.js").View} view
  */
-export function pastPart({ from, to }) {
+export function pastParameters({ from, to }) {
   const first = Math.floor(from);
   return { from_dt: first, to_dt: Math.max(first, Math.floor(Math.min(to, now()))) };
 }

@@ -35,7 +35,7 @@ async function read(key) {
     minutes[key] = new Map(
       items.map((/** @type {any} */ one) => [one.timestamp, Number(one.close)]),
     );
-    document.dispatchEvent(new Event("past-prices"));
+    document.dispatchEvent(new Event("card-data"));
   } catch {
     // the line stays as it was, and is read again
   }
