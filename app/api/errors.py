@@ -1,4 +1,4 @@
-"""Turns errors into `application/problem+json` responses (RFC 9457)."""
+"""Turns errors into problem responses (RFC 9457), or into errors of UDF below `/udf`."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -51,7 +51,7 @@ class ProblemResponse(JSONResponse):
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error with a problem, whichever layer it came from."""
+    """Answer every error in the form of its route, whichever layer it came from."""
     for kind in (AppError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _on_error)
 
@@ -80,7 +80,7 @@ def problem_responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]
 
 
 def _example(error: type[AppError]) -> dict[str, object]:
-    """Return the example of a problem."""
+    """Return the body of a problem; the error's title stands for the detail."""
     body = {"type": "about:blank", "title": error.title, "status": error.status}
     if error is not ParametersInvalid:
         return {**body, "detail": error.title, "code": error.code}
@@ -90,13 +90,13 @@ def _example(error: type[AppError]) -> dict[str, object]:
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
-    problem = _describe(request, error)
+    problem = _log_and_describe(request, error)
     if request.scope["path"].startswith(f"{UDF_PATH}/"):
         return _udf_error(problem)
     return ProblemResponse(problem.body, problem.status, problem.headers)
 
 
-def _describe(request: Request, error: Exception) -> Problem:
+def _log_and_describe(request: Request, error: Exception) -> Problem:
     match error:
         case ParametersInvalid():
             return _parameters_problem(error.errors.items())

@@ -59,6 +59,7 @@ async def parse_symbol(
         ),
     ],
 ) -> TickerKey:
+    """Parse a symbol of the protocol."""
     return TickerKey.from_input(symbol)
 
 
@@ -73,7 +74,7 @@ async def parse_history_query(
         Query(
             ge=MIN_SECOND,
             le=MAX_SECOND,
-            description="Bars start before this moment, in UNIX seconds.",
+            description="Bars start before this time, in UNIX seconds.",
             openapi_examples={"the year 2100": {"value": 4102444800}},
         ),
     ],
@@ -83,7 +84,7 @@ async def parse_history_query(
             alias="from",
             ge=MIN_SECOND,
             le=MAX_SECOND,
-            description="Bars start at this moment or later; required without `countback`, which "
+            description="Bars start at this time or later; required without `countback`, which "
             "replaces it.",
         ),
     ] = None,
@@ -98,6 +99,11 @@ async def parse_history_query(
         ),
     ] = None,
 ) -> CandleQuery:
+    """Parse the period of a chart, as a query of its last candles.
+
+    Raises:
+        ParametersInvalid: `from` is missing, or is after `to`.
+    """
     limit = min(countback or MAX_ITEMS, MAX_ITEMS)
     if countback:
         return CandleQuery(key, resolution, TimeRange(None, to - 1), Fill.NONE, limit)

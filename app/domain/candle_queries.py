@@ -45,7 +45,10 @@ class Fill(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CandleQuery:
-    """A query of at most `limit` candles of a ticker that start within a range, oldest first."""
+    """A query of at most `limit` candles of a ticker that start within a range, oldest first.
+
+    A page holds the first ones of the range; `read_last` takes the last ones.
+    """
 
     key: TickerKey
     interval: CandleInterval
@@ -77,7 +80,7 @@ class CandleQuery:
 class CandleColumns:
     """Candles as columns, oldest first: the values of each one as JSON, separated by commas.
 
-    Where there are none, `previous` is the start of the last candle before the range.
+    Where there are none, `last_start_before` is the start of the last candle before the range.
     """
 
     starts: str
@@ -86,7 +89,7 @@ class CandleColumns:
     lows: str
     closes: str
     count: int
-    previous: int | None
+    last_start_before: int | None
 
 
 def first_open_slot(exchange_now_us: int, interval_seconds: int) -> Slot:

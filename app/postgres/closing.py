@@ -18,8 +18,8 @@ CLOSE_GRACE_SECONDS: Final = 2.0
 """How long connections may take to close; a healthy server needs milliseconds."""
 
 
-def open_connections(engine: AsyncEngine) -> "WeakSet[Connection]":
-    """Return a set that will hold every connection which this engine opens from now on."""
+def track_connections(engine: AsyncEngine) -> "WeakSet[Connection]":
+    """Return a set to which every connection is added that this engine opens from now on."""
     connections: WeakSet[Connection] = WeakSet()
 
     def add(connection: DBAPIConnection, _: object) -> None:
@@ -29,8 +29,8 @@ def open_connections(engine: AsyncEngine) -> "WeakSet[Connection]":
     return connections
 
 
-def terminate_after_grace(connections: Iterable[Connection]) -> None:
-    """Terminate those of the connections that are not closed when the grace period ends.
+def schedule_termination(connections: Iterable[Connection]) -> None:
+    """Schedule the end of those connections that are not closed when the grace period ends.
 
     Whatever waits for one of them, a statement or its close, then ends with an error.
     """

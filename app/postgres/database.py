@@ -14,7 +14,7 @@ from sqlalchemy.util import greenlet_spawn
 from app.core.background_loops import run_repeatedly
 from app.core.errors import DatabaseUnavailable
 from app.core.event_wait import wait_for_event
-from app.postgres.closing import open_connections, terminate_after_grace
+from app.postgres.closing import schedule_termination, track_connections
 from app.postgres.connection_checks import register_connection_checks
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
@@ -66,7 +66,7 @@ class Database:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         register_connection_checks(self._engine)
-        self._connections = open_connections(self._engine)
+        self._connections = track_connections(self._engine)
         # A semaphore, because it serves waiters in their order; SQLAlchemy's pool does not.
         self._pool_permits = asyncio.Semaphore(pool_size)
         self._reserved_permits = asyncio.Semaphore(RESERVED_CONNECTIONS)
@@ -79,7 +79,7 @@ class Database:
 
     def begin_closing(self) -> None:
         """Bound the time that everything which still uses a connection may take to end."""
-        terminate_after_grace(self._connections)
+        schedule_termination(self._connections)
 
     async def close(self) -> None:
         """Close every connection, within the grace period also if PostgreSQL hangs."""

@@ -81,14 +81,14 @@ def _unavailable_reason(error: Exception, sqlstate: str) -> str:
         return f"PostgreSQL has trouble of its own ({type(cause).__name__})"
     if isinstance(cause, InvalidCachedStatementError):
         return f"{STATEMENT_ENDED} (a table's columns changed meanwhile)"
-    if _is_connection_loss(error):
+    if _is_unreachable(error):
         return f"{DOES_NOT_ANSWER} ({type(cause).__name__})"
     return ""
 
 
-def _is_connection_loss(error: Exception) -> bool:
+def _is_unreachable(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
-        # SQLAlchemy takes the driver's refusal to connect with this URL for a wrong call
+        # SQLAlchemy reports a URL that the driver refuses as an interface error
         is_refused_url = isinstance(driver_error_of(error), ClientConfigurationError)
         return error.connection_invalidated or is_refused_url
     # SQLAlchemy wraps neither the operating system's errors nor those of the driver's COPY

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from app.core.errors import AppError
-from app.postgres.closing import terminate_after_grace
+from app.postgres.closing import schedule_termination
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
 
@@ -49,4 +49,4 @@ async def _listen(
         on_notification()
         await broken.wait()
     finally:
-        terminate_after_grace([raw])
+        schedule_termination([raw])

@@ -129,7 +129,7 @@ _ENCODED = """
     FROM candles
 """
 
-_COLUMNS = """
+_ENCODED_COLUMNS = """
     SELECT coalesce(string_agg(bucket::text, ','), ''), coalesce(string_agg(open::text, ','), ''),
            coalesce(string_agg(high::text, ','), ''), coalesce(string_agg(low::text, ','), ''),
            coalesce(string_agg(close::text, ','), ''), count(*),
@@ -173,7 +173,7 @@ def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
 
 @cache
 def _last_statement(interval: CandleInterval) -> TextClause:
-    return text("".join((_source(interval), _LAST_PAGE, _aggregated(interval), _COLUMNS)))
+    return text("".join((_source(interval), _LAST_PAGE, _aggregated(interval), _ENCODED_COLUMNS)))
 
 
 def _source(interval: CandleInterval) -> str:

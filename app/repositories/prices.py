@@ -12,6 +12,7 @@ from app.domain.symbols import Precision
 from app.postgres.models import HourRow
 
 PRECISION_HOURS = 7 * 24
+"""A week of recorded hours, not a calendar week."""
 _INSERT = text(
     """
     INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
@@ -229,7 +230,7 @@ async def stored_tickers(session: AsyncSession) -> set[TickerKey]:
 
 
 async def read_precision(session: AsyncSession, key: TickerKey) -> Precision | None:
-    """Read the precision of a week of prices: the hours that were recorded last."""
+    """Read the precision of a week of prices, the hours recorded last; None without a price."""
     parameters = {**key._asdict(), "hours": PRECISION_HOURS}
     row = (await session.execute(_PRECISION, parameters)).one()
     return None if row[0] is None else Precision(*row)

@@ -65,7 +65,7 @@ class ImportService:
             await file_import.copy_to(staging_table, latest)
             ranges = await staging_table.build_index()
             for staged_range in ranges:
-                await self._require_slots_of_recordings(file_import, staging_table, staged_range)
+                await self._refuse_rows_between_slots(file_import, staging_table, staged_range)
             for staged_range in ranges:
                 await file_import.store(staging_table, staged_range)
         await self._add_recordings(ranges, request.interval_seconds, file_import.result)
@@ -81,7 +81,7 @@ class ImportService:
             database_us, exchange_now_us, known.values(), interval_seconds
         )
 
-    async def _require_slots_of_recordings(
+    async def _refuse_rows_between_slots(
         self, file_import: "_FileImport", staging_table: StagingTable, staged: StagedRange
     ) -> None:
         """Refuse rows between the slots of a recording: no list and no count expects them."""

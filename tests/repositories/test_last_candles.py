@@ -71,7 +71,9 @@ async def test_sql_finds_the_last_ones_that_brute_force_finds(
             query = _query(interval, random_range(random), limit)
             columns, expected = await _read(database, query), _expected(rows, query)
             assert _parse(columns) == [candle[:5] for candle in expected], query
-            assert columns.previous == (None if expected else _previous(rows, query)), query
+            assert columns.last_start_before == (None if expected else _previous(rows, query)), (
+                query
+            )
 
 
 async def test_nothing_stored_is_no_candle(database: Database) -> None:

@@ -28,8 +28,8 @@ SYMBOL_TYPES: Final = [
     UdfSymbolTypeOut(name="All types", value=""),
     UdfSymbolTypeOut(name="Index", value=SYMBOL_TYPE),
 ]
-MAX_FOUND: Final = 1_000
-DEFAULT_FOUND: Final = 30
+MAX_SEARCH_RESULTS: Final = 1_000
+DEFAULT_SEARCH_RESULTS: Final = 30
 
 router = APIRouter(prefix=UDF_PATH, tags=["tradingview"])
 
@@ -69,7 +69,9 @@ async def udf_search(
         SearchFilter, Query(alias="type", description=f"`{SYMBOL_TYPE}`, or nothing.")
     ] = "",
     exchange: Annotated[SearchFilter, Query(description="An exchange; nothing: all.")] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_FOUND, description="At most.")] = DEFAULT_FOUND,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_SEARCH_RESULTS, description="The maximum number of results.")
+    ] = DEFAULT_SEARCH_RESULTS,
 ) -> list[UdfSearchItemOut]:
     """TradingView's UDF: every ticker that is or was recorded, searched by its letters."""
     if type_ not in {"", SYMBOL_TYPE}:
@@ -100,9 +102,9 @@ def _encode_history(bars: CandleColumns) -> str:
             f'{{"s":"ok","t":[{bars.starts}],"o":[{bars.opens}],"h":[{bars.highs}],'
             f'"l":[{bars.lows}],"c":[{bars.closes}]}}'
         )
-    if bars.previous is None:
+    if bars.last_start_before is None:
         return '{"s":"no_data"}'
-    return f'{{"s":"no_data","nextTime":{bars.previous}}}'
+    return f'{{"s":"no_data","nextTime":{bars.last_start_before}}}'
 
 
 def _search_item(key: TickerKey) -> UdfSearchItemOut:

@@ -157,7 +157,7 @@ class PriceReader:
         """
         async with self.database.read_committed() as session:
             columns = await candles.read_last(session, query)
-        if not columns.count and columns.previous is None:
+        if not columns.count and columns.last_start_before is None:
             await self.require_known_ticker(query.key)
         return columns
 
@@ -189,10 +189,7 @@ class PriceReader:
             recorded = await recordings.newest(session)
             extents = await prices.extents(session)
         keys = sorted({*recorded, *extents, *self.configured})
-        return [
-            self._summarize_and_log(key, recorded.get(key), extents.get(key, Extent()))
-            for key in keys
-        ]
+        return [self._summarize(key, recorded.get(key), extents.get(key, Extent())) for key in keys]
 
     async def require_known_ticker(self, key: TickerKey) -> None:
         """Make sure that a ticker is configured, recorded, or stored.
@@ -216,7 +213,7 @@ class PriceReader:
             )
         return {*self.configured, *recorded, *stored}
 
-    def _summarize_and_log(
+    def _summarize(
         self, key: TickerKey, recording: Recording | None, extent: Extent
     ) -> TickerSummary:
         if recording is None:
