@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 API_PREFIX = "/api/v1"
 API_POOL_SIZE = 9
-"""And one that is reserved for the memory, which must get through."""
+"""And one that is reserved for the read cache, which must get through."""
 LOCK_WAIT_SECONDS = 2.0
 """A read of a table that someone locked is a 503 rather than a hang."""
 DESCRIPTION = """
@@ -55,7 +55,8 @@ The index prices of crypto exchanges, recorded every minute, exactly once.
 Times come in as UNIX seconds, UNIX milliseconds, ISO 8601, `now` or `-24h` and go out as UNIX
 seconds, UTC. A parameter that a route does not have is refused, and the nearest known one named.
 Prices are JSON numbers with exactly the digits that the exchange sent. Errors are
-`application/problem+json` with a stable `code`.
+`application/problem+json` with a stable `code`. Below `/udf`, TradingView's protocol
+applies instead: unknown parameters are ignored, and errors have its form.
 """
 
 
@@ -80,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = loaded
     add_error_handlers(app)
-    _add_problem_schemas(app)
+    _adapt_openapi(app)
     add_middleware(app, loaded)
     return app
 
@@ -112,7 +113,7 @@ async def _warn_without_broker(runtime: Runtime) -> None:
     try:
         await ping(runtime.redis)
     except BrokerUnavailable as error:
-        consequence = "reads work; tasks, sums of metrics and signs of life wait for Redis"
+        consequence = "reads work; tasks, sums of metrics and heartbeats wait for Redis"
         detail = describe_redis_unavailable(error, redis_url(runtime.settings))
         log.warning(error.code, detail=detail, consequence=consequence)
 
@@ -140,8 +141,8 @@ async def _redirect(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{API_PREFIX}{path}{query and '?'}{query}", status_code=308)
 
 
-def _add_problem_schemas(app: FastAPI) -> None:
-    """Add the schemas of problems to the documentation; no route names them as its response."""
+def _adapt_openapi(app: FastAPI) -> None:
+    """Add the schemas of problems, which no route names, and remove FastAPI's own 422."""
     original_openapi = app.openapi
 
     @cache

@@ -69,10 +69,10 @@ async def heartbeat_problem(heartbeat_file: Path | None) -> str:
     from app.supervisor.probes import HeartbeatProbe, wait_for_probe
 
     if heartbeat_file is None:
-        return "HEARTBEAT_FILE is not set, so it gives no sign of life"
+        return "HEARTBEAT_FILE is not set, so it gives no heartbeat"
     try:
         async with asyncio.timeout(_HEARTBEAT_TIMEOUT_SECONDS):
             await wait_for_probe(HeartbeatProbe(heartbeat_file))
     except TimeoutError:
-        return f"gave no sign of life for {_HEARTBEAT_TIMEOUT_SECONDS:g} s"
+        return f"gave no heartbeat for {_HEARTBEAT_TIMEOUT_SECONDS:g} s"
     return ""

@@ -38,5 +38,5 @@ async def wait_for_failure(process: Process) -> str:
             silent_seconds += min(clock() - measured_at, max_step_seconds)
         measured_at = clock()
         if silent_seconds > spec.liveness_timeout_seconds:
-            return f"gave no sign of life for {spec.liveness_timeout_seconds:g} s"
+            return f"gave no heartbeat for {spec.liveness_timeout_seconds:g} s"
     return process.exit_description

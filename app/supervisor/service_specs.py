@@ -39,7 +39,7 @@ class ServiceSpecs:
 
     @property
     def liveness_timeout_seconds(self) -> float:
-        """How long a process may give no sign of life: two intervals, within the bounds above."""
+        """How long a process may give no heartbeat: two intervals, within the bounds above."""
         two_intervals = 2.0 * self.settings.collect_interval_seconds
         return min(max(_MIN_LIVENESS_SECONDS, two_intervals), _MAX_LIVENESS_SECONDS)
 

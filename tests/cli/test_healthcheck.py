@@ -115,7 +115,7 @@ def test_an_old_heartbeat_is_none(
 
     result = cli_runner.invoke(cli, ["healthcheck", service])
 
-    expected = f"{service}: gave no sign of life for 0.2 s\n"
+    expected = f"{service}: gave no heartbeat for 0.2 s\n"
     assert (result.exit_code, result.output) == (1, expected)
 
 

@@ -150,7 +150,7 @@ async def test_a_hung_child_is_killed_and_started_again(
 
     await until(lambda: supervisor.pid("beater") not in {None, first})
     assert not is_running(first)
-    assert output.messages == ["beater gave no sign of life for 0.5 s; starting it again now"]
+    assert output.messages == ["beater gave no heartbeat for 0.5 s; starting it again now"]
 
 
 async def test_a_heartbeat_counts_whatever_the_clock_says(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ class _Scrape(Collector):
         return _gauge("prices_slots_missing", help_, ("exchange", "ticker", "reason"), missing)
 
     def _silences(self) -> Metric:
-        help_ = "Seconds since the newest sign of life of any beat, and of any worker."
+        help_ = "Seconds since the newest heartbeat of any beat, and of any worker."
         processes = self.report.processes or ProcessReports()
         seconds = {"beat": processes.beats, "worker": processes.workers}
         silences = {(role,): min(of_role.values()) for role, of_role in seconds.items() if of_role}
