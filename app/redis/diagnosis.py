@@ -23,7 +23,11 @@ PEM_REMEDY: Final = "it must be in PEM format"
 CLOSED_MESSAGE: Final = "Connection closed by server"
 """Begins redis-py's message if the server closed the connection in an orderly way."""
 CLIENT_CERTIFICATE_MISSING: Final = "CERTIFICATE_REQUIRED"
-"""Part of OpenSSL's reason if the server wants a certificate of its client."""
+"""Part of OpenSSL's reason if the server wants a certificate of its client.
+
+The server may close the connection before this reason is read.
+"""
+CERTIFICATE_REMEDY: Final = "name one as ?ssl_certfile=/its/file.pem&ssl_keyfile=/its/key.pem"
 
 
 def describe_redis_unavailable(error: BrokerUnavailable, url: str) -> str:
@@ -41,8 +45,8 @@ def _problem_and_remedy(error: BrokerUnavailable, url: str) -> tuple[str, str]:
     is_tls = urlsplit(url).scheme == "rediss"
     if isinstance(cause, (TimeoutError, RedisTimeoutError)):
         return "Redis does not answer in time", NO_TLS_REMEDY if is_tls else ""
-    if _is_closed_by_server(cause) and not is_tls:
-        return "Redis closes the connection", "if it speaks TLS there, write rediss://"
+    if _is_closed_by_server(cause):
+        return _closing_problem(url, is_tls=is_tls)
     problems = (text for kind, text in PROBLEMS_BY_ERROR.items() if isinstance(cause, kind))
     return next(problems, str(error)), ""
 
@@ -52,14 +56,23 @@ def _is_closed_by_server(cause: BaseException | None) -> bool:
     return is_closed or isinstance(cause, ConnectionResetError)
 
 
+def _closing_problem(url: str, *, is_tls: bool) -> tuple[str, str]:
+    if not is_tls:
+        return "Redis closes the connection", "if it speaks TLS there, write rediss://"
+    is_certified = "ssl_certfile" in dict(parse_qsl(urlsplit(url).query))
+    remedy = (
+        "" if is_certified else f"if it wants a certificate of its client, {CERTIFICATE_REMEDY}"
+    )
+    return "Redis closes the TLS connection", remedy
+
+
 def _tls_problem(cause: ssl.SSLError) -> tuple[str, str]:
     if isinstance(cause, ssl.SSLCertVerificationError):
         problem = f"Redis's certificate is refused: {cause.verify_message}"
         return problem, certificate_remedy(cause, "ssl_ca_certs")
     reason = reason_of(cause)
     if CLIENT_CERTIFICATE_MISSING in reason:
-        remedy = "name one as ?ssl_certfile=/its/file.pem&ssl_keyfile=/its/key.pem"
-        return "Redis wants a certificate of its client", remedy
+        return "Redis wants a certificate of its client", CERTIFICATE_REMEDY
     return f"TLS to Redis fails: {reason}", NO_TLS_REMEDY
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -72,8 +73,6 @@ async def test_every_fault_of_tls_has_its_line(
         f"{bare}?ssl_ca_certs={tmp_path}": f"ssl_ca_certs={tmp_path} can't be read (Is a",
         f"{bare}?ssl_ca_certs={no_certificate}": f"ssl_ca_certs={no_certificate} holds no valid "
         f"certificate {server}: it must be in PEM format;",
-        f"{bare}?ssl_ca_certs={root}": f"Redis wants a certificate of its client {server}: name "
-        "one as ?ssl_certfile=/its/file.pem&ssl_keyfile=/its/key.pem;",
         f"{bare}?ssl_ca_certs={root}&ssl_certfile={other}&ssl_keyfile={key}": "ssl_certfile="
         f"{other} and its key can't be used {server}: both must be in PEM format and belong "
         "together;",
@@ -85,6 +84,21 @@ async def test_every_fault_of_tls_has_its_line(
         line = await _startup_error(settings, url)
         assert line.startswith(words), f"{line}\n{words}"
     await require_servers(_with_url(settings, trusting), broker=True)
+
+
+async def test_certificate_that_the_url_lacks_is_named(
+    settings: Settings, redis_at: tuple[str, Certificate]
+) -> None:
+    """TLS lets the server tell its reason only after the client began to write."""
+    bare, (root, _) = redis_at
+    line = await _startup_error(settings, f"{bare}?ssl_ca_certs={root}")
+    server = re.escape(f"(host 127.0.0.1, port {bare.rpartition(':')[2].partition('/')[0]}): ")
+    problems = (
+        f"Redis wants a certificate of its client {server}",
+        f"Redis closes the TLS connection {server}if it wants a certificate of its client, ",
+    )
+    remedy = re.escape("name one as ?ssl_certfile=/its/file.pem&ssl_keyfile=/its/key.pem;")
+    assert re.match(f"({'|'.join(problems)}){remedy}", line), line
 
 
 async def test_server_that_speaks_no_tls_or_is_away_has_its_line(
