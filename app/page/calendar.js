@@ -8,7 +8,7 @@ import { now } from "./clock.js";
 import { cellOf, cellWords } from "./cells.js";
 import { drawCoverageWords } from "./coverage_words.js";
 import { closeDay, openDay } from "./day.js";
-import { byId, element, setNote } from "./dom.js";
+import { byId, element, setNote, setText } from "./dom.js";
 import { barStart } from "./ranges.js";
 import { onOpen, setRovingTabindex } from "./roving_tabindex.js";
 import { currentTicker, on, onRecovery, state } from "./store.js";
@@ -65,8 +65,7 @@ function extent() {
 async function read() {
   clearTimeout(timer);
   const ticker = currentTicker();
-  if (unknownTicker())
-    setNote(byId("coverage-note"), "No calendar without a ticker: choose one above.");
+  if (!ticker && state.tickers) drawNoTicker();
   if (!ticker || document.hidden) return;
   const ask = (asked += 1);
   const { first, stop } = extent();
@@ -99,8 +98,18 @@ function readYear(key, first, stop) {
   return Promise.all([get(byDay), get(address("coverage", key, { ...range, limit: MAX_ITEMS }))]);
 }
 
+function drawNoTicker() {
+  byId("coverage").dataset.state = "error";
+  setText(byId("coverage-words"), "");
+  const words = unknownTicker()
+    ? "No calendar without a ticker: choose one above."
+    : "No ticker is recorded yet.";
+  setNote(byId("coverage-note"), words);
+}
+
 /** @param {Error} problem */
 function drawProblem({ message }) {
+  if (byId("coverage").dataset.state === "loading") setText(byId("coverage-words"), "");
   byId("coverage").dataset.state = "error";
   const words = `The calendar can't be read: ${message}. Trying again every 10 s.`;
   setNote(byId("coverage-note"), words);

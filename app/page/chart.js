@@ -10,7 +10,7 @@ import { now, onClockJump } from "./clock.js";
 import { byId } from "./dom.js";
 import { Plot } from "./plot.js";
 import { startPrintPicture } from "./print_picture.js";
-import { viewOfRange } from "./ranges.js";
+import { barStart, viewOfRange } from "./ranges.js";
 import { currentTicker, intervalOf, on, onRecovery, set, state } from "./store.js";
 
 /** @typedef {import("./types.js").View} View */
@@ -28,15 +28,18 @@ let bars = null;
 let barsOf = "";
 let timer = 0;
 let request = new AbortController();
-/** @type {{timestamp: number | null, x?: number}} the bar that is read, by the pointer's place or by keys */
-let readBar = { timestamp: null };
+/** @type {ChartKeys} */
+let chartKeys;
+/** @type {number | null} a moment of the bar that is read, by pointer or by keys */
+let readAt = null;
 
 /** Draw the chart, and keep it as the state is. */
 export function startChart() {
   plot = new Plot(byId("chart"));
+  chartKeys = new ChartKeys(plot, () => bars, showBar);
   plot.onMove(moved);
-  plot.onCrosshair((timestamp, x) => showBar(timestamp, x));
-  new ChartKeys(plot, () => bars, showBar);
+  plot.onPointer(pointedAt);
+  addEventListener("pointerdown", leaveOutside);
   startPrintPicture(plot);
   on(["ticker", "compare", "range"], renew);
   on(["tickers"], () => (!bars || barsOf !== keys().join()) && renew());
@@ -84,8 +87,9 @@ function renew() {
 function moved(isByHand) {
   const view = plot.view();
   const ticker = currentTicker();
-  if (!isByHand || !view || !bars || !ticker) return;
+  if (!isByHand || !view || !bars || !ticker) return chartKeys.markAgain();
   follow(view);
+  chartKeys.markAgain();
   if (needsOthers(bars, view, plot.width, leastStep(), ticker.first ?? 0))
     later(SETTLE_MILLISECONDS);
   else drawWords();
@@ -131,18 +135,30 @@ function drawWords() {
   if (!bars || !view) return;
   Object.assign(byId("chart").dataset, { from: Math.floor(view.from), to: Math.floor(view.to) });
   drawChartWords(bars, view);
-  showBar(readBar.timestamp, readBar.x);
+  showBar(readAt);
+}
+
+/** @param {PointerEvent} event  a finger leaves a bar by a tap elsewhere */
+function leaveOutside({ target }) {
+  if (readAt !== null && !byId("chart").contains(/** @type {Node} */ (target))) chartKeys.leave();
+}
+
+/** @param {number | null} seconds @param {boolean} isMoved  by the pointer */
+function pointedAt(seconds, isMoved) {
+  if (chartKeys.isReading && !isMoved) return;
+  chartKeys.release();
+  showBar(seconds);
 }
 
 /**
- * Write a bar, or the newest one, and keep to it while prices come.
- * @param {number | null} timestamp
- * @param {number} [x]  the pointer's place in pixels
+ * Write the bar of a moment, or the newest one, and keep to it while prices come.
+ * @param {number | null} at
  */
-function showBar(timestamp, x) {
-  readBar = { timestamp, x };
-  const gap = timestamp === null ? undefined : plot.marks.at(x ?? plot.middle(timestamp));
-  if (bars) drawLegend(bars, timestamp, gap);
+function showBar(at) {
+  readAt = at;
+  if (!bars) return;
+  const gap = at === null ? undefined : plot.gapAt(at);
+  drawLegend(bars, at === null ? null : barStart(at, bars.step), gap);
 }
 
 function addPrices() {

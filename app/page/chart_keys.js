@@ -4,6 +4,7 @@
 import { announce } from "./announcer.js";
 import { inView } from "./chart_words.js";
 import { byId } from "./dom.js";
+import { barStart } from "./ranges.js";
 import { state } from "./store.js";
 
 const STEP = 0.2;
@@ -12,23 +13,28 @@ const MIN_SECONDS = 300;
 
 /** @typedef {import("./bars.js").Bars} Bars */
 
+/** @param {import("./types.js").View | null} view @param {number} at */
+function holds(view, at) {
+  return view !== null && view.from <= at && at <= view.to;
+}
+
 export class ChartKeys {
   #plot;
   #currentBars;
   #showBar;
-  /** @type {number | null} */
-  #readTimestamp = null;
+  /** @type {number | null} the middle of the bar that is read */
+  #readAt = null;
 
   /**
    * @param {import("./plot.js").Plot} plot
    * @param {() => Bars | null} currentBars
-   * @param {(timestamp: number | null) => void} showBar  writes a bar
+   * @param {(at: number | null) => void} showBar  writes the bar of a moment
    */
   constructor(plot, currentBars, showBar) {
     this.#plot = plot;
     this.#currentBars = currentBars;
     this.#showBar = showBar;
-    byId("chart").addEventListener("blur", () => this.#leave());
+    byId("chart").addEventListener("blur", () => this.leave());
     byId("chart").addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (this.#act(event)) event.preventDefault();
@@ -42,7 +48,7 @@ export class ChartKeys {
     else if (direction) this.#readNext(direction);
     else if (key === "+" || key === "=") this.#move(0, 1 / ZOOM);
     else if (key === "-") this.#move(0, ZOOM);
-    else if (key === "Escape") this.#leave();
+    else if (key === "Escape") this.leave();
     else return false;
     return true;
   }
@@ -51,24 +57,45 @@ export class ChartKeys {
   #readNext(direction) {
     const bars = this.#currentBars();
     if (!bars || !state.view) return;
-    const candle = this.#next(inView(bars.lines[0].items, state.view, bars.step), direction);
+    const shown = inView(bars.lines[0].items, state.view, bars.step);
+    const candle = this.#next(shown, bars.step, direction);
     if (!candle) return;
-    this.#readTimestamp = candle.timestamp;
+    this.#readAt = candle.timestamp + bars.step / 2;
     this.#plot.mark(candle);
-    this.#showBar(this.#readTimestamp);
+    this.#showBar(this.#readAt);
     announce(byId("legend").textContent ?? "");
   }
 
-  /** @param {import("./types.js").Candle[]} shown @param {number} direction */
-  #next(shown, direction) {
-    const read = this.#readTimestamp;
+  /** @param {import("./types.js").Candle[]} shown @param {number} step @param {number} direction */
+  #next(shown, step, direction) {
+    const at = this.#readAt;
     if (direction > 0)
-      return shown.find((one) => read !== null && one.timestamp > read) ?? shown.at(-1);
-    return shown.findLast((one) => read === null || one.timestamp < read) ?? shown[0];
+      return shown.find((one) => at !== null && one.timestamp > at) ?? shown.at(-1);
+    return shown.findLast((one) => at === null || one.timestamp + step <= at) ?? shown[0];
   }
 
-  #leave() {
-    this.#readTimestamp = null;
+  get isReading() {
+    return this.#readAt !== null;
+  }
+
+  /** Keep the crosshair on the bar that is read, after the range or the bars changed. */
+  markAgain() {
+    const bars = this.#currentBars();
+    const at = this.#readAt;
+    if (at === null || !bars) return;
+    const candle = bars.lines[0].items.get(barStart(at, bars.step));
+    if (!holds(state.view, at)) this.leave();
+    else if (candle && holds(this.#plot.view(), at)) this.#plot.mark(candle);
+  }
+
+  /** Let the pointer read the bars. */
+  release() {
+    this.#readAt = null;
+  }
+
+  /** Read no bar any more; the newest one is written. */
+  leave() {
+    this.release();
     this.#plot.unmark();
     this.#showBar(null);
   }

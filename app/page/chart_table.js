@@ -1,29 +1,49 @@
 // @ts-check
-// The bars of the chart as a table, which is made while it is open.
+// The bars and the gaps of the chart as tables, which are made while they are open.
 
 import { shortName } from "./api.js";
 import { byId, element } from "./dom.js";
-import { counted, dayTime, price, zoneName } from "./format.js";
+import { count, counted, dayTime, price, zoneName } from "./format.js";
+import { reasonWords } from "./gaps.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
 /** @typedef {{key: string, items: Candle[]}} Shown  the bars of a ticker in view */
 
 const MAX_ROWS = 600;
 const HEADS = ["Time", "Ticker", "Open", "High", "Low", "Close", "Prices in it"];
+const GAP_HEADS = ["From", "To", "Prices missing", "Why"];
 
-/** @param {Shown[]} lines */
-export function drawTable(lines) {
+/**
+ * @param {Shown[]} lines
+ * @param {import("./types.js").Gap[]} gaps  of the first line
+ */
+export function drawTables(lines, gaps) {
   const panel = /** @type {HTMLDetailsElement} */ (byId("chart-table"));
-  panel.ontoggle = () => drawTable(lines);
+  panel.ontoggle = () => drawTables(lines, gaps);
   if (!panel.open) return;
-  const heads = HEADS.map((text) => element("th", { scope: "col" }, text));
-  const table = element(
+  const tables = [tableOf("Bars", HEADS, lines.flatMap(rows))];
+  const name = `Gaps of ${shortName(lines[0].key)}`;
+  if (gaps.length) tables.unshift(tableOf(name, GAP_HEADS, gaps.slice(-MAX_ROWS).map(gapRow)));
+  /** @type {HTMLElement} */ (panel.querySelector(".scroll")).replaceChildren(...tables);
+}
+
+/** @param {string} name @param {string[]} heads @param {HTMLElement[]} lines */
+function tableOf(name, heads, lines) {
+  const cells = heads.map((text) => element("th", { scope: "col" }, text));
+  return element(
     "table",
     {},
-    element("thead", {}, element("tr", {}, ...heads)),
-    element("tbody", {}, ...lines.flatMap(rows)),
+    element("caption", {}, name),
+    element("thead", {}, element("tr", {}, ...cells)),
+    element("tbody", {}, ...lines),
   );
-  /** @type {HTMLElement} */ (panel.querySelector(".scroll")).replaceChildren(table);
+}
+
+/** @param {import("./types.js").Gap} gap */
+function gapRow(gap) {
+  const [from, to] = [gap.from, gap.to].map((at) => `${dayTime(at)} ${zoneName(at)}`);
+  const cells = [to, count(gap.missing), reasonWords(gap)];
+  return tableRow(from, cells);
 }
 
 /** @param {Shown} line */
@@ -34,9 +54,14 @@ function rows({ key, items }) {
 /** @param {string} key @param {Candle} candle */
 function row(key, candle) {
   const { timestamp, open, high, low, close } = candle;
-  const head = element("th", { scope: "row" }, `${dayTime(timestamp)} ${zoneName(timestamp)}`);
   const cells = [shortName(key), ...[open, high, low, close].map(price), sampleWords(candle)];
-  return element("tr", {}, head, ...cells.map((text) => element("td", {}, text)));
+  return tableRow(`${dayTime(timestamp)} ${zoneName(timestamp)}`, cells);
+}
+
+/** @param {string} head @param {string[]} cells */
+function tableRow(head, cells) {
+  const first = element("th", { scope: "row" }, head);
+  return element("tr", {}, first, ...cells.map((text) => element("td", {}, text)));
 }
 
 /** @param {Candle} candle */

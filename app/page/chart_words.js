@@ -4,12 +4,12 @@
 import { address, shortName } from "./api.js";
 import { barsAddress } from "./bars.js";
 import { setSnippet } from "./api_snippet.js";
-import { drawTable, sampleWords } from "./chart_table.js";
+import { drawTables, sampleWords } from "./chart_table.js";
 import { byId, setText } from "./dom.js";
-import { change, counted, dayTime, price, viewRange, zoneName } from "./format.js";
+import { change, counted, dayTime, price, timeRange, viewRange, zoneName } from "./format.js";
 import { gapSentence } from "./gaps.js";
 import { pastParameters } from "./ranges.js";
-import { LINE_LOOKS } from "./series.js";
+import { LINE_LOOKS, isLine } from "./series.js";
 import { intervalOf, state } from "./store.js";
 
 /** @typedef {import("./bars.js").Bars} Bars */
@@ -36,7 +36,8 @@ export function drawLegend(bars, timestamp, gap) {
  * @param {number} index
  * @param {number | null} timestamp
  */
-function lineWords({ lines, interval, step }, { key, items }, index, timestamp) {
+function lineWords({ lines, interval, step }, line, index, timestamp) {
+  const { key, items } = line;
   const candle = timestamp === null ? newest(items, step) : items.get(timestamp);
   const name =
     lines.length > 1 ? `${shortName(key)} (${LINE_LOOKS[index % LINE_LOOKS.length].name}) ` : "";
@@ -44,11 +45,25 @@ function lineWords({ lines, interval, step }, { key, items }, index, timestamp) 
     return timestamp === null
       ? name
       : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
-  if (lines.length > 1) return `${name}${price(candle.close)} at ${dayTime(candle.timestamp)}`;
   const { open, high, low, close, timestamp: at } = candle;
-  if (high === low) return `${dayTime(at)} ${zoneName(at)}  ${price(close)}`;
+  if (lines.length > 1) {
+    const first = inView(items, /** @type {View} */ (state.view), step)[0] ?? candle;
+    return `${name}${price(close)}, ${change(first.close, close)}, close of ${barTimes(line, candle, step)}`;
+  }
+  if (high === low) return `${barTimes(line, candle, step)}  ${price(close)}`;
   const values = `O\u00a0${price(open)}  H\u00a0${price(high)}  L\u00a0${price(low)}  C\u00a0${price(close)}`;
   return `${dayTime(at)} ${zoneName(at)}, ${interval}  ${values}  ${sampleWords(candle)}`;
+}
+
+/**
+ * The first and the last slot of a bar; of the newest bar, the last slot that has a price.
+ * @param {import("./bars.js").Line} line
+ * @param {Candle} candle
+ * @param {number} step
+ */
+function barTimes({ key, newest }, { timestamp }, step) {
+  const last = timestamp + step - intervalOf(key);
+  return timeRange(timestamp, Math.max(timestamp, Math.min(last, newest || last)));
 }
 
 /**
@@ -61,11 +76,13 @@ export function drawChartWords(bars, view) {
   const past = pastParameters(view);
   const range = viewRange({ from: past.from_dt, to: past.to_dt });
   const lacks = missingWords(bars, view);
+  const asLine = isLine({ ...bars, kind: state.kind });
+  const words = shown.map((line) => rangeWords(line, asLine));
   setText(
     byId("chart-words"),
-    `${shown.map(rangeWords).join(" · ")} · ${range} · bars of ${bars.interval} · ${lacks}.`,
+    `${words.join(" · ")} · ${range} · bars of ${bars.interval} · ${lacks}.`,
   );
-  drawTable(shown);
+  drawTables(shown, gapsInView(bars.missing.counts, view));
   const { ticker } = state;
   setSnippet(byId("chart-call"), { url: barsAddress(ticker, view, bars.step), rows: "items" });
   setSnippet(byId("gaps-call"), { url: address("coverage", ticker, past), rows: "gaps" });
@@ -76,11 +93,16 @@ export function drawChartWords(bars, view) {
  * @param {View} view
  */
 function missingWords({ missing: { counts, hasAllGaps } }, view) {
-  const gaps = counts.filter((gap) => gap.to >= view.from && gap.from < view.to);
+  const gaps = gapsInView(counts, view);
   const missing = gaps.reduce((sum, gap) => sum + missingWithin(gap, view), 0);
   if (!missing) return "no gap";
   const gapWords = hasAllGaps ? counted(gaps.length, "gap") : "many gaps";
   return `${gapWords}, ${counted(missing, "price")} missing`;
+}
+
+/** @param {import("./types.js").Gap[]} gaps @param {View} view */
+function gapsInView(gaps, view) {
+  return gaps.filter((gap) => gap.to >= view.from && gap.from < view.to);
 }
 
 /**
@@ -95,14 +117,19 @@ function missingWithin({ from, to, missing }, view) {
   return last - first + 1;
 }
 
-/** @param {{key: string, items: Candle[]}} line */
-function rangeWords({ key, items }) {
+/**
+ * The change since the first price that is drawn: a line begins with a close, as the axis does.
+ * @param {{key: string, items: Candle[]}} line
+ * @param {boolean} asLine
+ */
+function rangeWords({ key, items }, asLine) {
   if (!items.length) return `${shortName(key)}: no price`;
-  const first = items[0];
+  const first = asLine ? items[0].close : items[0].open;
+  const name = asLine ? "close" : "open";
   const last = items[items.length - 1];
   const least = items.reduce((found, one) => (Number(one.low) < Number(found.low) ? one : found));
   const most = items.reduce((found, one) => (Number(one.high) > Number(found.high) ? one : found));
-  return `${shortName(key)} ${change(first.open, last.close)}, between ${price(least.low)} and ${price(most.high)}`;
+  return `${shortName(key)} ${change(first, last.close)} from ${price(first)}, the first ${name} in view, between ${price(least.low)} and ${price(most.high)}`;
 }
 
 /** @param {Map<number, Candle>} items @param {View} view @param {number} step */

@@ -42,9 +42,18 @@ function draw() {
   if (!status) return;
   const isOk = status.status === "ok";
   byId("collector").dataset.state = isOk ? "ok" : "failing";
-  setText(byId("collector-words"), isOk ? "Everything works." : troubleWords(status));
+  setText(byId("collector-words"), isOk ? workingWords(status) : troubleWords(status));
   byId("collector-facts").replaceChildren(...facts(status).map(drawFact));
   setText(byId("version"), `· version ${status.version}`);
+}
+
+/** @param {any} status  one without trouble now */
+function workingWords({ tickers }) {
+  const missing = sumOf(tickers, "missing_last_day");
+  const verb = missing === 1 ? "is" : "are";
+  return missing
+    ? `Everything works now; ${counted(missing, "price")} of the last day ${verb} missing.`
+    : "Everything works.";
 }
 
 /** @param {any} status */
@@ -67,7 +76,7 @@ function facts(status) {
     { name: "last price", words: moment(Math.max(...slots(status, "last_slot"))) },
     { name: "next price", words: moment(Math.min(...slots(status, "next_slot"))) },
     ...(status.clocks ?? []).map(clockFact),
-    { name: "last day", words: lastDay(status.tickers) },
+    lastDayFact(status.tickers),
   ];
 }
 
@@ -104,11 +113,20 @@ function clockFact({ exchange, database_seconds: database, server_seconds: serve
   };
 }
 
-/** @param {any[]} tickers */
-function lastDay(tickers) {
-  const sum = (/** @type {string} */ field) =>
-    tickers.reduce((total, one) => total + (one[field] ?? 0), 0);
-  return `${counted(sum("repaired_last_day"), "price")} repaired, ${count(sum("missing_last_day"))} missing`;
+/** @param {any[]} tickers @returns {Fact} */
+function lastDayFact(tickers) {
+  const missing = sumOf(tickers, "missing_last_day");
+  const repaired = counted(sumOf(tickers, "repaired_last_day"), "price");
+  return {
+    name: "last day",
+    words: `${repaired} repaired, ${count(missing)} missing`,
+    isOk: missing === 0,
+  };
+}
+
+/** @param {any[]} tickers @param {string} field @returns {number} */
+function sumOf(tickers, field) {
+  return tickers.reduce((total, one) => total + (one[field] ?? 0), 0);
 }
 
 /** @param {any} status @param {string} field @returns {number[]} */

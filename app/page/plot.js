@@ -94,13 +94,14 @@ export class Plot {
   }
 
   /**
-   * @param {(timestamp: number | null, x: number) => void} listener  hears of the bar under the crosshair
+   * @param {(seconds: number | null, isMoved: boolean) => void} listener  hears of the moment under
+   *   the crosshair, null when that leaves; `isMoved` by the pointer, or else the bars moved below it
    */
-  onCrosshair(listener) {
-    this.#chart.subscribeCrosshairMove((/** @type {any} */ { point: at, logical }) => {
-      if (!at || logical === undefined || !this.#drawing) return listener(null, -1);
-      listener(this.#drawing.first + logical * this.#drawing.step, at.x);
-    });
+  onPointer(listener) {
+    const hear = (/** @type {any} */ { point: at, sourceEvent }) =>
+      listener(at ? this.#seconds(at.x) : null, Boolean(sourceEvent));
+    this.#chart.subscribeCrosshairMove(hear);
+    this.#chart.subscribeClick(hear); // a finger that taps moves no crosshair
   }
 
   /**
@@ -113,11 +114,11 @@ export class Plot {
   }
 
   /**
-   * The place of a bar's middle, in pixels.
-   * @param {number} timestamp
+   * The gap that is hatched at a moment.
+   * @param {number} seconds
    */
-  middle(timestamp) {
-    return this.#position(timestamp + (this.#drawing?.step ?? 0) / 2);
+  gapAt(seconds) {
+    return this.marks.at(this.#position(seconds));
   }
 
   unmark() {
@@ -180,6 +181,13 @@ export class Plot {
     const scale = this.#chart.timeScale();
     const bars = (seconds - this.#drawing.first) / this.#drawing.step - 0.5;
     return (scale.logicalToCoordinate(0) ?? 0) + bars * scale.options().barSpacing;
+  }
+
+  /** @param {number} x  in pixels */
+  #seconds(x) {
+    if (!this.#drawing) return null;
+    const { first, step } = this.#drawing;
+    return first + (step * (x - this.#position(first))) / this.#chart.timeScale().options().barSpacing;
   }
 
   #watchGestures() {

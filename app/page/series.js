@@ -33,7 +33,7 @@ export function look(drawing) {
   );
 }
 
-/** @param {Drawing} drawing */
+/** @param {{kind: string, lines: unknown[]}} drawing */
 export function isLine({ kind, lines }) {
   return kind === "line" || lines.length > 1;
 }

@@ -1,14 +1,17 @@
 """The chart in a real browser: every range and kind, zoom and pan, gaps, and how fast it is."""
 
+import json
 import time
+from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Response
+from playwright.async_api import Browser, Response
 
 from tests.acceptance.page.chart_probe import count_pixels, plot_box, point_at, view_of
-from tests.acceptance.page.service import DAY, HOUR, History, iso
-from tests.acceptance.page.tab import Tab
+from tests.acceptance.page.service import DAY, HOUR, MINUTE, History, Service, iso
+from tests.acceptance.page.tab import PHONE, Tab, open_tab
+from tests.api.client import open_api_client
 
 pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
 
@@ -18,6 +21,18 @@ ROOM_RIGHT = 1.02
 LOADS = 4
 INTERVALS = {"1h": "5m", "6h": "5m", "1d": "5m", "1w": "30m", "1m": "4h"}
 COLOURS = {"candles": ("--rise", "--fall"), "line": ("--accent",)}
+
+_KEEP_DRAWN_WORDS = """
+globalThis.drawnWords = [];
+const fillText = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (words, ...rest) {
+  drawnWords.push(words);
+  return fillText.call(this, words, ...rest);
+};
+"""
+"""Keeps what is written on a canvas, such as the labels of the chart's axis."""
+
+_TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def candles_of(response: Response) -> dict[str, str]:
@@ -60,6 +75,93 @@ async def test_tickers_are_compared_as_per_cent(tab: Tab) -> None:
     assert "compare=eth_usd" in tab.page.url
     assert await count_pixels(tab, "--accent") > MIN_PIXELS
     assert await count_pixels(tab, "--repaired") > MIN_PIXELS
+
+
+@pytest.mark.parametrize("minutes", [0, 2])
+async def test_comparison_names_one_change_everywhere(
+    tab: Tab, service: Service, history: History, minutes: int
+) -> None:
+    """The axis, the legend and the sentence start from the first close that is drawn."""
+    stop = history.now // HOUR * HOUR - HOUR + minutes * MINUTE
+    await tab.page.add_init_script(_KEEP_DRAWN_WORDS)
+    await tab.show(f"?ticker=btc_usd&range={iso(stop - DAY)}..{iso(stop)}&compare=eth_usd")
+    await tab.until("drawnWords.some(words => words.endsWith('%'))")
+    legend, sentence, on_axis = [
+        await tab.text("#legend"),
+        await tab.text("#chart-words"),
+        await tab.page.evaluate("drawnWords"),
+    ]
+    for ticker in ("btc_usd", "eth_usd"):
+        first, last = await _first_and_last_close(service, ticker, stop - DAY, stop)
+        change = f"{abs(last / first - 1) * 100:.2f}"
+        sign = "\N{MINUS SIGN}" if last < first else "+"
+        assert f"{sign}{change} %" in legend
+        assert f"{ticker} {sign}{change} % from {first:,}, the first close in view" in sentence
+        assert f"{sign.replace('+', '')}{change}%" in on_axis
+    start = (stop - 1) // (5 * MINUTE) * 5 * MINUTE
+    assert f"close of {_words(start)} to {_words(start + 4 * MINUTE)[-5:]} UTC" in legend
+
+
+async def _first_and_last_close(
+    service: Service, ticker: str, first: int, stop: int
+) -> tuple[Decimal, Decimal]:
+    """Return the closes of the first and the last bar of five minutes in a range."""
+    width = 5 * MINUTE
+    query = f"ticker={ticker}&interval=5m&from_dt={first // width * width}&to_dt={stop - 1}"
+    async with open_api_client(service.url) as api:
+        answer = await api.get(f"/api/v1/prices/candles?{query}")
+    items = json.loads(answer.body, parse_float=Decimal)["items"]
+    return items[0]["close"], items[-1]["close"]
+
+
+def _words(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
+
+
+async def test_gaps_are_listed_behind_the_chart(tab: Tab, history: History) -> None:
+    await tab.show("?ticker=btc_usd&range=1d")
+    await tab.page.click("#chart-table summary")
+    rows = tab.page.locator("#chart-table table:has(caption:text('Gaps of btc_usd')) tbody tr")
+    removed = history.removed_hour
+    cells = [f"{_words(removed.start)} UTC", f"{_words(removed[-1])} UTC", "60"]
+    assert await rows.locator("th, td").all_text_contents() == [
+        *cells,
+        "the exchange's chart is too coarse there",
+    ]
+
+
+async def test_bar_read_by_keys_stays_while_the_range_moves(tab: Tab, history: History) -> None:
+    stop = history.now // DAY * DAY - DAY
+    await tab.show(f"?ticker=btc_usd&range={iso(stop - 4 * HOUR)}..{iso(stop)}")
+    await tab.page.focus("#chart")
+    for _ in range(24):
+        await tab.page.keyboard.press("ArrowLeft")
+    read = await tab.text("#legend")
+    for key in ("Shift+ArrowLeft", "+", "-", "Shift+ArrowRight"):
+        before = await tab.page.get_attribute("#chart", "data-from")
+        await tab.page.keyboard.press(key)
+        await tab.until(f"document.getElementById('chart').dataset.from !== '{before}'")
+        await tab.page.evaluate(_TWO_FRAMES)
+        assert await tab.text("#legend") == read, key
+    await tab.page.keyboard.press("ArrowRight")
+    await tab.page.keyboard.press("ArrowLeft")
+    assert await tab.text("#legend") == read
+
+
+async def test_finger_that_taps_a_gap_is_told_why(
+    browser: Browser, service: Service, history: History
+) -> None:
+    await service.catch_up()
+    async with open_tab(browser, service.url, **PHONE) as tab:
+        await tab.show("?ticker=btc_usd&range=1d")
+        newest = await tab.text("#legend")
+        await tab.page.locator("#chart").scroll_into_view_if_needed()
+        removed = history.removed_hour
+        await tab.page.touchscreen.tap(*await point_at(tab, (removed.start + removed.stop) / 2))
+        await tab.until("document.getElementById('legend').dataset.gap === 'true'")
+        assert "60 minutes missing" in await tab.text("#legend")
+        await tab.page.tap("#chart-title")
+        await tab.until(f"document.getElementById('legend').textContent === {newest!r}")
 
 
 async def test_zooming_in_loads_finer_candles(tab: Tab) -> None:

@@ -1,10 +1,11 @@
 """The dashboard in a real browser, every other host cut off."""
 
+import asyncio
 import time
 from decimal import Decimal
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from tests.acceptance.page.service import MINUTE, Service, insert_prices
 from tests.acceptance.page.tab import PHONE, Tab, open_tab
@@ -32,6 +33,30 @@ async def test_page_is_whole_without_any_other_host(tab: Tab) -> None:
     await tab.show()
     assert (await tab.text("#summary-text")).startswith("collecting · next price")
     assert await tab.text("#collector-words")
+
+
+async def test_collector_works_and_names_what_the_last_day_lacks(tab: Tab) -> None:
+    await tab.show()
+    await tab.state("collector", "ok")
+    words = "Everything works now; 60 prices of the last day are missing."
+    assert await tab.text("#collector-words") == words
+    assert "60 missing" in await tab.text("#collector-facts [data-state=failing]")
+
+
+async def test_calendar_says_that_it_is_being_read(tab: Tab) -> None:
+    answered = asyncio.Event()
+
+    async def answer_later(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    await tab.page.route("**/api/v1/coverage*", answer_later)
+    await tab.goto()
+    assert await tab.text("#coverage-words") == "Reading the calendar …"
+    assert await tab.page.get_attribute("#coverage", "data-state") == "loading"
+    answered.set()
+    await tab.state("coverage", "ready")
+    assert " live" in await tab.text("#coverage-words")
 
 
 async def test_price_changes_without_a_reload(tab: Tab, service: Service) -> None:

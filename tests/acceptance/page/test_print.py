@@ -63,6 +63,16 @@ async def test_chart_prints_whole_and_light_from_a_dark_screen(tab: Tab) -> None
     assert await tab.page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
 
 
+async def test_paper_names_the_time_of_printing(tab: Tab) -> None:
+    await tab.show()
+    assert await tab.page.is_hidden("#printed")
+    await _print(tab)
+    words = await tab.page.inner_text("#printed")
+    assert re.fullmatch(r"Printed \d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", words)
+    assert "ago" not in await tab.page.inner_text("#tickers")
+    assert await tab.page.is_hidden("#summary"), "it counts the seconds to the next price"
+
+
 async def test_screen_is_as_before_after_printing(tab: Tab) -> None:
     await tab.show("?ticker=btc_usd&range=1d")
     before = await tab.text("#legend")

@@ -1,0 +1,13 @@
+// @ts-check
+// The time of printing, for paper: there an age or a countdown tells nothing.
+
+import { now } from "./clock.js";
+import { byId, setText } from "./dom.js";
+import { dayTime, zoneName } from "./format.js";
+
+export function startPrintTime() {
+  addEventListener("beforeprint", () => {
+    const seconds = Math.floor(now());
+    setText(byId("printed"), `Printed ${dayTime(seconds)} ${zoneName(seconds)}`);
+  });
+}
