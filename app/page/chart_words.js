@@ -61,9 +61,10 @@ function lineWords({ lines, interval, step }, line, index, timestamp) {
  * @param {Candle} candle
  * @param {number} step
  */
-function barTimes({ key, newest }, { timestamp }, step) {
+function barTimes({ key }, { timestamp }, step) {
   const last = timestamp + step - intervalOf(key);
-  return timeRange(timestamp, Math.max(timestamp, Math.min(last, newest || last)));
+  const newest = state.prices[key]?.timestamp ?? last;
+  return timeRange(timestamp, Math.max(timestamp, Math.min(last, newest)));
 }
 
 /**

@@ -72,6 +72,8 @@ async def test_tickers_are_compared_as_per_cent(tab: Tab) -> None:
     await tab.page.check("#compare-list input")
     await tab.until("document.getElementById('legend').textContent.includes('eth_usd')")
     await tab.until("document.getElementById('chart-section').dataset.state === 'ready'")
+    stop = (await tab.text("#legend")).removesuffix(" UTC")[-5:]
+    assert stop in {_words(int(time.time()) - age)[-5:] for age in (0, MINUTE, 2 * MINUTE)}
     assert "compare=eth_usd" in tab.page.url
     assert await count_pixels(tab, "--accent") > MIN_PIXELS
     assert await count_pixels(tab, "--repaired") > MIN_PIXELS
