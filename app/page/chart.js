@@ -10,7 +10,7 @@ import { now, onClockJump } from "./clock.js";
 import { byId } from "./dom.js";
 import { Plot } from "./plot.js";
 import { startPrintPicture } from "./print_picture.js";
-import { barStart, viewOfRange } from "./ranges.js";
+import { areNear, barStart, viewOfRange } from "./ranges.js";
 import { currentTicker, intervalOf, on, onRecovery, set, state } from "./store.js";
 
 /** @typedef {import("./types.js").View} View */
@@ -39,7 +39,6 @@ export function startChart() {
   chartKeys = new ChartKeys(plot, () => bars, showBar);
   plot.onMove(moved);
   plot.onPointer(pointedAt);
-  addEventListener("pointerdown", leaveOutside);
   startPrintPicture(plot);
   on(["ticker", "compare", "range"], renew);
   on(["tickers"], () => (!bars || barsOf !== keys().join()) && renew());
@@ -138,11 +137,6 @@ function drawWords() {
   showBar(readAt);
 }
 
-/** @param {PointerEvent} event  a finger leaves a bar by a tap elsewhere */
-function leaveOutside({ target }) {
-  if (readAt !== null && !byId("chart").contains(/** @type {Node} */ (target))) chartKeys.leave();
-}
-
 /** @param {number | null} seconds @param {boolean} isMoved  by the pointer */
 function pointedAt(seconds, isMoved) {
   if (chartKeys.isReading && !isMoved) return;
@@ -199,7 +193,5 @@ function advance(seconds) {
 /** @param {View | null} view */
 function isShown(view) {
   const shown = plot.view();
-  const isNear = (/** @type {number} */ a, /** @type {number} */ b) =>
-    Math.abs(a - b) < 1 + 0.001 * Math.abs(shown ? shown.to - shown.from : 0);
-  return Boolean(view && shown && isNear(view.from, shown.from) && isNear(view.to, shown.to));
+  return Boolean(view && shown && areNear(view, shown));
 }

@@ -35,6 +35,10 @@ export class ChartKeys {
     this.#currentBars = currentBars;
     this.#showBar = showBar;
     byId("chart").addEventListener("blur", () => this.leave());
+    addEventListener("pointerdown", ({ target }) => {
+      const isOutside = !byId("chart").contains(/** @type {Node} */ (target));
+      if (isOutside) this.leave(); // a finger leaves a bar by a tap elsewhere
+    });
     byId("chart").addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (this.#act(event)) event.preventDefault();

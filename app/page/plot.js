@@ -3,6 +3,7 @@
 
 import { chartOptions } from "./chart_options.js";
 import { GapMarks } from "./gaps.js";
+import { Gestures } from "./gestures.js";
 import { isLine, look, newestOf, point, points, seriesOptions } from "./series.js";
 import { color, onScheme } from "./theme.js";
 
@@ -14,7 +15,6 @@ import { color, onScheme } from "./theme.js";
 const library = /** @type {any} */ (globalThis).LightweightCharts;
 const PERCENT = 2;
 const NORMAL = 0;
-const GESTURE_MILLISECONDS = 1000;
 
 export class Plot {
   marks = new GapMarks();
@@ -24,8 +24,7 @@ export class Plot {
   #series = [];
   /** @type {Drawing | null} */
   #drawing = null;
-  #gestureAt = -Infinity;
-  #isHeld = false;
+  #gestures;
   /** @type {any} */
   #label = null;
 
@@ -35,7 +34,7 @@ export class Plot {
     this.#chart = library.createChart(container, { autoSize: true, ...chartOptions() });
     this.#chart.panes()[0].attachPrimitive(this.marks);
     this.marks.position = (seconds) => this.#position(seconds);
-    this.#watchGestures();
+    this.#gestures = new Gestures(container);
     onScheme(() => this.restyle());
   }
 
@@ -88,9 +87,7 @@ export class Plot {
   onMove(listener) {
     this.#chart
       .timeScale()
-      .subscribeVisibleLogicalRangeChange(() =>
-        listener(this.#isHeld || performance.now() - this.#gestureAt < GESTURE_MILLISECONDS),
-      );
+      .subscribeVisibleLogicalRangeChange(() => listener(this.#gestures.isByHand));
   }
 
   /**
@@ -132,7 +129,7 @@ export class Plot {
 
   /** Mark what the keyboard moves as moved by hand. */
   gesture() {
-    this.#gestureAt = performance.now();
+    this.#gestures.note();
   }
 
   /** Take the colours and the zone anew. */
@@ -188,19 +185,5 @@ export class Plot {
     if (!this.#drawing) return null;
     const { first, step } = this.#drawing;
     return first + (step * (x - this.#position(first))) / this.#chart.timeScale().options().barSpacing;
-  }
-
-  #watchGestures() {
-    const hold = (/** @type {boolean} */ isHeld) => () => {
-      this.#isHeld = isHeld;
-      this.gesture();
-    };
-    this.#container.addEventListener("wheel", () => this.gesture(), {
-      passive: true,
-      capture: true,
-    });
-    this.#container.addEventListener("pointerdown", hold(true), true);
-    addEventListener("pointerup", () => this.#isHeld && hold(false)());
-    addEventListener("pointercancel", () => this.#isHeld && hold(false)());
   }
 }

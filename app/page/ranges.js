@@ -82,3 +82,13 @@ export function barStart(seconds, width) {
   const origin = width === WEEK ? MONDAY : 0;
   return Math.floor((seconds - origin) / width) * width + origin;
 }
+
+/**
+ * Whether two views differ by less than can be seen.
+ * @param {import("./types.js").View} one
+ * @param {import("./types.js").View} other
+ */
+export function areNear(one, other) {
+  const least = 1 + 0.001 * Math.abs(other.to - other.from);
+  return Math.abs(one.from - other.from) < least && Math.abs(one.to - other.to) < least;
+}
