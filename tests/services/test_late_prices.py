@@ -59,9 +59,16 @@ def write_is_waiting(sql: asyncpg.Connection) -> Callable[[], Awaitable[object]]
 
 @pytest.fixture
 async def blocked_tick(
-    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
+    settings: Settings,
+    exchange: Exchange,
+    sql: asyncpg.Connection,
+    lock_connection: asyncpg.Connection,
 ) -> AsyncIterator[BlockedTick]:
-    """A tick that recorded one slot, and whose write of the next one waits for a lock."""
+    """A tick that recorded one slot, and whose write of the next one waits for a lock.
+
+    The lock must be taken within 0.8 s, so its connection is opened before the tick begins.
+    """
+    await lock_connection.fetchval("SELECT 1")
     set_phase(exchange, 0.8 * INTERVAL, INTERVAL)
     async with open_runtime_with(
         settings, collect_interval_seconds=INTERVAL, tickers="btc_usd"
