@@ -69,11 +69,11 @@ async def blocked_tick(
     The lock must be taken within 0.8 s, so its connection is opened before the tick begins.
     """
     await lock_connection.fetchval("SELECT 1")
-    set_phase(exchange, 0.8 * INTERVAL, INTERVAL)
     async with open_runtime_with(
         settings, collect_interval_seconds=INTERVAL, tickers="btc_usd"
     ) as runtime:
         drain()
+        set_phase(exchange, 0.8 * INTERVAL, INTERVAL)
         tick = asyncio.create_task(runtime.collector.collect())
         await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
         yield BlockedTick(runtime, tick)
