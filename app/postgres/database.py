@@ -18,9 +18,8 @@ from app.postgres.closing import schedule_termination, track_connections
 from app.postgres.connection_checks import register_connection_checks
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
+from app.postgres.timeouts import COMMAND_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
 
-CONNECT_TIMEOUT_SECONDS = 5
-COMMAND_TIMEOUT_SECONDS = 60
 POOL_TIMEOUT_SECONDS = 10
 RESERVED_CONNECTIONS = 1
 """Connections beside the pool's, for work that must not queue behind all other work."""

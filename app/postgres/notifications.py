@@ -12,9 +12,9 @@ from app.core.errors import AppError
 from app.postgres.closing import schedule_termination
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
+from app.postgres.timeouts import CONNECT_TIMEOUT_SECONDS
 
 RECONNECT_PAUSE_SECONDS = 1.0
-CONNECT_TIMEOUT_SECONDS = 5
 
 log = structlog.get_logger(__name__)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from app.core.server_urls import broker_url, redis_url
 from app.core.settings import Settings
+from app.postgres.timeouts import COMMAND_TIMEOUT_SECONDS
 from app.worker.schedule import beat_schedule, shard_count
 
 RESULT_RETENTION_SECONDS = 86_400
@@ -12,12 +13,17 @@ MAX_KILOBYTES_PER_CHILD = 262_144
 """This includes about 90,000 that it shares with the process that forked it."""
 MAX_CHILDREN = 4
 GRACE_SECONDS = 30
-"""How much longer than its interval, in which it retries, a collection may take."""
+"""How much longer than its retries, and the last request and write, a collection may take."""
 
 
 def celery_configuration(settings: Settings) -> dict[str, Any]:
     """Build Celery's configuration from the settings."""
-    limit = settings.collect_interval_seconds + 2 * settings.http_timeout_seconds + GRACE_SECONDS
+    limit = (
+        settings.collect_interval_seconds  # it retries for so long
+        + 2 * settings.http_timeout_seconds
+        + COMMAND_TIMEOUT_SECONDS  # its write may wait for a lock, with a price that is not stored
+        + GRACE_SECONDS
+    )
     broker = broker_url(settings)
     return {
         "broker_url": broker,

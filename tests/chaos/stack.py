@@ -40,6 +40,12 @@ class Stack:
     def redis_url(self) -> str:
         return self._url("REDIS_URL")
 
+    @property
+    def output(self) -> str:
+        """What the supervisor and its children printed since the last start."""
+        assert self._supervisor is not None
+        return self._supervisor.output
+
     async def command(self, *words: str) -> str:
         return await wait_for_output(self._processes.start("app", *words, env=self._env))
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from app.core.metrics import drain
 from app.core.settings import Settings
+from app.domain.health import Failure
 from app.domain.prices import TickerKey, TimeRange
 from app.postgres.database import Database
+from app.redis.process_reports import read_process_reports
 from app.runtime import Runtime
 from app.services.collector import CollectionResult
 from app.services.coverage import CoverageService
@@ -139,3 +142,26 @@ async def test_price_that_waited_for_a_moment_only_is_live(
         await until(write_is_waiting(sql))
     assert (await blocked_tick.tick).stored == ["btc_usd"]
     assert {row["source"] for row in await sql.fetch(_ROWS)} == {"live"}
+
+
+async def test_health_gives_the_reason_while_only_writes_are_blocked(
+    blocked_tick: BlockedTick, lock_connection: asyncpg.Connection, sql: asyncpg.Connection
+) -> None:
+    runtime = blocked_tick.runtime
+
+    async def recorded_failures() -> Mapping[str, Failure]:
+        return (await read_process_reports(runtime.redis)).failures
+
+    with capture_logs() as events:
+        async with lock_connection.transaction():
+            await lock_connection.execute("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
+            await until(write_is_waiting(sql))
+            await until(recorded_failures)
+            failure = (await recorded_failures())[str(BTC)]
+            holder = lock_connection.get_server_pid()
+        await blocked_tick.tick
+    assert failure.code == "database_blocked"
+    assert "waits for another session's lock" in failure.detail
+    blocked = [event for event in events if event["event"] == "write_blocked"]
+    assert f"pid {holder}," in blocked[0]["blocked_by"][0]
+    assert not await recorded_failures(), "what was stored is no failure"

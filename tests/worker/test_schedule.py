@@ -9,6 +9,7 @@ from celery import Celery
 from redis.asyncio import Redis
 
 from app.core.settings import Settings
+from app.postgres.timeouts import COMMAND_TIMEOUT_SECONDS
 from app.worker.beat import EpochAlignedScheduler
 from app.worker.configuration import celery_configuration
 from tests.conftest import Servers
@@ -32,6 +33,15 @@ def test_broker_hands_out_again_only_what_no_tick_can_still_hold(settings: Setti
         )
         again_after = conf["broker_transport_options"]["visibility_timeout"]
         assert again_after > conf["task_time_limit"] > interval
+
+
+def test_no_tick_is_ended_while_its_write_may_wait(settings: Settings) -> None:
+    """A lock holds up a write, and with its child an observed price would be lost."""
+    for interval in (1, 60, 86_400):
+        conf = celery_configuration(
+            settings.model_copy(update={"collect_interval_seconds": interval})
+        )
+        assert conf["task_time_limit"] > interval + COMMAND_TIMEOUT_SECONDS
 
 
 async def test_beats_messages_carry_no_time_of_its_clock(celery: Celery, redis: Redis) -> None:

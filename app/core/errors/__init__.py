@@ -6,7 +6,8 @@ AppError
 ├── SchemaOutdated                   the database's schema is older than the code
 ├── DatabaseTooOld                   PostgreSQL is older than the service can use
 ├── DatabaseUnavailable              PostgreSQL does not answer
-│   └── DatabaseFull                 PostgreSQL refuses writes, for its disk is full
+│   ├── DatabaseFull                 PostgreSQL refuses writes, for its disk is full
+│   └── DatabaseBlocked              PostgreSQL keeps a write waiting
 ├── BrokerUnavailable                Redis (or RabbitMQ) does not answer
 ├── CollectionRunning                another tick collects the same tickers
 ├── CollectionFailed                 a tick could not store a price of every ticker

@@ -49,6 +49,13 @@ class DatabaseFull(DatabaseUnavailable):
     title = "The database's disk is full"
 
 
+class DatabaseBlocked(DatabaseUnavailable):
+    """PostgreSQL keeps a write waiting; reads still work."""
+
+    code = "database_blocked"
+    title = "The database keeps a write waiting"
+
+
 class BrokerUnavailable(AppError):
     """The broker does not answer."""
 

@@ -22,6 +22,7 @@ from app.redis.process_reports import TickReports
 from app.repositories import exchange_clocks, late_prices, prices, recordings
 from app.repositories.late_prices import ObservedPrice
 from app.repositories.prices import PriceId
+from app.services.collector.blocked_writes import BlockedWriteReporter
 from app.services.collector.ticker_tick import TickContext, TickerTick
 
 MAX_BACKOFF_SECONDS = 5.0
@@ -125,7 +126,8 @@ class Collector:
             name: replace(saved_clocks.get(name, ExchangeClock())) for name in self._exchanges
         }
         first_slots = {key: recording.first_slot for key, recording in known.items()}
-        store = partial(self._store, retrier, first_slots, database_clock)
+        reporter = BlockedWriteReporter(self._database, self._reports, keys, self._interval_seconds)
+        store = partial(self._store, retrier, first_slots, database_clock, reporter)
         context = TickContext(
             self._interval_seconds,
             retrier,
@@ -182,12 +184,13 @@ class Collector:
         retrier: Retrier,
         first_slots: Mapping[TickerKey, Slot],
         database_clock: ExtrapolatedClock,
+        blocked_writes: BlockedWriteReporter,
         samples: Sequence[ObservedPrice],
     ) -> list[bool]:
         """Commit prices, with retries; return for each sample whether its slot was free."""
 
         async def write() -> set[PriceId]:
-            async with self._database.transaction() as session:
+            async with blocked_writes.watching(), self._database.transaction() as session:
                 new = await prices.insert_new(session, [sample.price for sample in samples])
                 early = {key: slot for key, slot in new if slot < first_slots.get(key, slot)}
                 await recordings.extend_open_start(session, early)
