@@ -19,7 +19,7 @@ def utc_or_dash(seconds: int | None) -> str:
 def gap_line(key: TickerKey, gap: Gap) -> str:
     """Format a gap: ticker, first and last slot, number of missing slots, reason."""
     bounds = f"{utc_or_dash(gap.first)}  {utc_or_dash(gap.last)}"
-    return f"{key}  {bounds}  {gap.missing}  {gap.reason_text}"
+    return f"{key}  {bounds}  {gap.missing}  {gap.reason_code}"
 
 
 def gap_data(key: TickerKey, gap: Gap) -> Data:
@@ -29,7 +29,7 @@ def gap_data(key: TickerKey, gap: Gap) -> Data:
         "from": gap.first,
         "to": gap.last,
         "missing": gap.missing,
-        "reason": gap.reason_text,
+        "reason": gap.reason_code,
     }
 
 

@@ -66,7 +66,7 @@ class Coverage:
         """Count the missing slots by reason; those that may still be filled are `pending`."""
         counts: dict[str, int] = {}
         for gap in self.gaps:
-            counts[gap.reason_text] = counts.get(gap.reason_text, 0) + gap.missing
+            counts[gap.reason_code] = counts.get(gap.reason_code, 0) + gap.missing
         return counts
 
 

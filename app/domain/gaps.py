@@ -40,8 +40,8 @@ class Gap(NamedTuple):
         return self.reason is None
 
     @property
-    def reason_text(self) -> str:
-        """Return the reason as text; `pending` without one."""
+    def reason_code(self) -> str:
+        """Return the code of the reason; `pending` without one."""
         return PENDING if self.reason is None else self.reason.value
 
 

@@ -20,10 +20,11 @@ from app.core.settings import Settings
 from app.domain.prices import TickerKey
 from app.domain.timestamp_checks import ExchangeClock
 from app.postgres.database import Database
-from app.redis.process_reports import FAILURES_KEY
+from app.redis.process_reports import FAILURES_KEY, TickReports
 from app.repositories.late_prices import ObservedPrice
 from app.runtime import Runtime, open_runtime
 from app.services.collector import CollectionResult
+from app.services.collector.blocked_writes import BlockedWriteReporter
 from app.services.collector.ticker_tick import TickContext, TickerTick
 from app.simulator import Exchange
 from tests.conftest import set_phase
@@ -81,8 +82,10 @@ async def test_question_after_the_last_moment_still_has_a_grace(
     collector = runtime.collector
     retrier = Retrier(0, first_wait_seconds=0.1, max_wait_seconds=0.1)
     database_clock = ExtrapolatedClock(round(runtime.now() * 1_000_000))
+    reports = TickReports(runtime.redis, 60)
+    reporter = BlockedWriteReporter(runtime.database, reports, [TickerKey(*BTC)], 60)
     batch_writer = BatchWriter[ObservedPrice](
-        partial(collector._store, retrier, {}, database_clock), 1
+        partial(collector._store, retrier, {}, database_clock, reporter), 1
     )
     clocks = {"deribit": ExchangeClock()}
     context = TickContext(60, retrier, 5, batch_writer, clocks, database_clock, BusyMembers(1))

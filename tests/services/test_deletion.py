@@ -115,7 +115,7 @@ async def test_period_is_inclusive_and_its_slots_become_gaps(
     span = TimeRange(newest - 600, newest - 480)
     assert (await runtime.deletion.delete(Selection(BTC, span))).rows == 3
     (found,) = await runtime.coverage.measure(TimeRange(), [BTC])
-    assert [(gap.first, gap.last, gap.reason_text) for gap in found.gaps] == [
+    assert [(gap.first, gap.last, gap.reason_code) for gap in found.gaps] == [
         (newest - 600, newest - 480, "pending")
     ]
     assert (await runtime.deletion.delete(Selection(BTC, span))).rows == 0

@@ -73,7 +73,7 @@ async def _coverage_with_gaps(
         **_slot_counts(runtime, key, measured.slot_counts),
         longest_gap=measured.longest_gap,
         gaps=[
-            GapOut(first=gap.first, last=gap.last, missing=gap.missing, reason=gap.reason_text)
+            GapOut(first=gap.first, last=gap.last, missing=gap.missing, reason=gap.reason_code)
             for gap in gaps[:limit]
         ],
         next=url,
