@@ -16,12 +16,12 @@ from app.core.exit_messages import exit_message
 from app.core.logs import configure_logs, quiet_loggers
 from app.core.server_urls import database_url
 from app.core.settings import load_settings
-from app.postgres.database import CONNECT_TIMEOUT_SECONDS
 from app.postgres.diagnosis import describe_database_unavailable
 from app.postgres.engine import create_engine
 from app.postgres.errors import map_postgres_errors
 from app.postgres.models import Base
 from app.postgres.schema_version import require_version
+from app.postgres.timeouts import CONNECT_TIMEOUT_SECONDS
 
 log = structlog.get_logger("alembic")
 

@@ -44,6 +44,12 @@ class RestartableServer:
             await asyncio.to_thread(self._popen.wait, 20)
             self._popen = None
 
+    async def kill(self) -> None:
+        assert self._popen is not None
+        self._popen.kill()
+        await asyncio.to_thread(self._popen.wait, 20)
+        self._popen = None
+
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """Suspend all its processes: it accepts connections while the block runs, and is silent."""

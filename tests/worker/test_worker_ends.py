@@ -75,7 +75,7 @@ async def test_a_redis_that_restarts_in_mid_tick_ends_no_worker(
     exchange.add_fault("stall", times=2)
     request_count = len(exchange.requests)
     await until(lambda: asyncio.sleep(0, len(exchange.requests) > request_count))
-    await valkey.stop()
+    await valkey.kill()  # at once, so that the tick's message is not acknowledged yet
     await until(lambda: asyncio.sleep(0, "Cannot connect to" in worker.output))
     await valkey.start()
     await wait_for_new_price(worker, sql)
