@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.core.settings import Settings
-from tests.cli.test_inspection import run_cli
+from tests.cli.command_line import run_cli
 from tests.repositories.rows import store
 
 T0 = 1_768_579_200

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from tests.cli.test_inspection import run_cli
+from tests.cli.command_line import run_cli
 from tests.preloaded_python import run_python
 from tests.processes import environment
 from tests.repositories.rows import store

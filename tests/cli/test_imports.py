@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from tests.cli.test_inspection import run_cli
+from tests.cli.command_line import run_cli
 
 T0 = 1_768_579_200
 

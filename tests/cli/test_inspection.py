@@ -1,8 +1,6 @@
 """What the commands tell of the record."""
 
-import asyncio
 import json
-import subprocess
 
 import asyncpg
 import pytest
@@ -13,8 +11,7 @@ from app.domain.recordings import Recording
 from app.domain.slots import Slot
 from app.postgres.database import Database
 from app.repositories import recordings
-from tests.preloaded_python import run_python
-from tests.processes import environment
+from tests.cli.command_line import run_cli
 from tests.repositories.rows import store
 
 START = 1_768_579_200
@@ -30,10 +27,6 @@ async def stored_minutes(database: Database, sql: asyncpg.Connection) -> None:
             await recordings.upsert(session, [Recording(key, 60, Slot(START), last)])
             slots = [START + 60 * minute for minute in range(minutes) if minute not in {2, 9}]
             await store(sql, slots, ticker=ticker)
-
-
-async def run_cli(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(run_python, "app", *arguments, env=environment(settings))
 
 
 @pytest.mark.usefixtures("stored_minutes")

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from app.core.settings import Settings
-from tests.cli.test_inspection import run_cli
+from tests.cli.command_line import run_cli
 from tests.repositories.rows import store
 
 START = 1_768_579_200
