@@ -45,6 +45,8 @@ WORKER_POOL_SIZE = 2
 """One connection holds a tick's lock, the other one writes."""
 LEASE_MARGIN_SECONDS = 5
 MEGABYTE = 1_000_000
+START_OR_SET = "start the embedded servers with `make run`, or set"
+"""What to do if a server is away; the name of its setting follows."""
 
 
 class Runtime:
@@ -189,7 +191,6 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
         DatabaseUnavailable, BrokerUnavailable: a configured server does not answer.
         DatabaseTooOld, SchemaOutdated: the server or the schema is older than the code.
     """
-    hint = "start the embedded servers with `make run`, or set"
     async with open_runtime(settings) as runtime:
         try:
             await require_compatible_database(runtime.database)
@@ -197,7 +198,7 @@ async def require_servers(settings: Settings, *, broker: bool) -> None:
                 await ping(runtime.redis)
         except DatabaseUnavailable as error:
             why = describe_database_unavailable(error, database_url(settings))
-            raise DatabaseUnavailable(f"{why}; {hint} DATABASE_URL") from error
+            raise DatabaseUnavailable(f"{why}; {START_OR_SET} DATABASE_URL") from error
         except BrokerUnavailable as error:
             why = describe_redis_unavailable(error, redis_url(settings))
-            raise BrokerUnavailable(f"{why}; {hint} REDIS_URL") from error
+            raise BrokerUnavailable(f"{why}; {START_OR_SET} REDIS_URL") from error

@@ -7,6 +7,7 @@ import typer
 
 from app import __version__, entrypoints
 from app.cli import (
+    doctor,
     exchange,
     exports,
     forget,
@@ -60,6 +61,7 @@ for command in (
     verification.verify,
     exports.export,
     forget.forget,
+    doctor.doctor,
     exchange.exchange,
     healthcheck.healthcheck,
 ):

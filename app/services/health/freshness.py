@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from app.domain.health import Clocks, Freshness, HealthReport
-from app.domain.prices import TickerKey
+from app.domain.prices import Quote, TickerKey
 from app.domain.slots import (
     MICROSECONDS,
     STALE_AFTER_INTERVALS,
@@ -54,6 +54,19 @@ class FreshnessService:
             database_seconds=database.seconds,
             broker_seconds=broker.seconds,
         )
+
+    async def compare_clocks(self, quote: Quote, now: float) -> Clocks:
+        """Compare the database's clock, and this server's, with the exchange's in a new quote.
+
+        `now` is this server's clock in UNIX seconds.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self.database.read_committed() as session:
+            database_us = await prices.database_now_us(session)
+        ahead_seconds = (database_us - quote.observed_us) / MICROSECONDS
+        return Clocks(quote.key.exchange, ahead_seconds, now - quote.observed_us / MICROSECONDS)
 
     async def _read_latest(self) -> tuple[int, Mapping[TickerKey, LatestLivePrice]]:
         async with self.database.read_committed() as session:

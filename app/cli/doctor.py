@@ -1,0 +1,39 @@
+"""The command `doctor`, which checks everything and says what is wrong and what to do."""
+
+import json
+import sys
+
+import typer
+
+from app.cli.options import JsonOption
+from app.domain.findings import Finding, is_healthy
+
+LOG_LEVEL = "critical"
+"""Each trouble is a line of the result; a log would say it again."""
+
+
+def doctor(*, as_json: JsonOption = False) -> None:
+    """Say what is wrong with settings, servers, clocks and processes, and what to do."""
+    from app.cli.doctor_checks import diagnose
+    from app.core.logs import configure_logs
+
+    configure_logs(LOG_LEVEL, stream=sys.stderr)
+    findings = diagnose()
+    print(json.dumps(_data(findings)) if as_json else _text(findings))
+    if not is_healthy(findings):
+        raise typer.Exit(1)
+
+
+def _text(findings: list[Finding]) -> str:
+    width = max(len(finding.name) for finding in findings)
+    return "\n".join(f"{one.state:<7}  {one.name:<{width}}  {one.text}" for one in findings)
+
+
+def _data(findings: list[Finding]) -> dict[str, object]:
+    """Return the findings, with the words of `/health/collector`."""
+    status = "ok" if is_healthy(findings) else "failing"
+    checks = [
+        {"name": one.name, "status": one.state, "detail": one.detail, "remedy": one.remedy}
+        for one in findings
+    ]
+    return {"status": status, "checks": checks}
