@@ -1,6 +1,7 @@
 """The command `export`, which writes stored prices into a file."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import typer
 
 from app.cli.command_runtime import command_runtime
 from app.cli.options import FromOption, ToOption, parse_range, split_ticker_options
+from app.domain.export_manifests import ExportDigest, ExportManifest
 from app.domain.exports import ExportFormat
 from app.domain.prices import DEFAULT_EXCHANGE, TickerKey, TimeRange
 
@@ -32,6 +34,10 @@ def export(  # noqa: PLR0913  # a command's options are many
         Path | None,
         typer.Option(help="A file, gzipped if its name ends in .gz; the output if left out."),
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="A file for the manifest, by which `import` checks the export."),
+    ] = None,
 ) -> None:
     """Write every price of a ticker as CSV, NDJSON or Parquet."""
     chosen = format_ or _format_of(output)
@@ -42,19 +48,35 @@ def export(  # noqa: PLR0913  # a command's options are many
     time_range = parse_range(from_, to)
     is_gzip = output is not None and output.suffix == GZIP_SUFFIX
     with _open_output(output) as file:
-        asyncio.run(_export(key, time_range, chosen, file, is_gzip=is_gzip))
+        digest = None if manifest is None else ExportDigest()
+        described = asyncio.run(_export(key, time_range, chosen, file, digest, is_gzip=is_gzip))
+    if manifest is not None and described is not None:
+        with _open_output(manifest) as file:
+            file.write(json.dumps(described.as_json(), indent=2).encode() + b"\n")
 
 
-async def _export(
-    key: TickerKey, time_range: TimeRange, format_: ExportFormat, file: BinaryIO, *, is_gzip: bool
-) -> None:
+async def _export(  # noqa: PLR0913  # a command's options are many
+    key: TickerKey,
+    time_range: TimeRange,
+    format_: ExportFormat,
+    file: BinaryIO,
+    digest: ExportDigest | None,
+    *,
+    is_gzip: bool,
+) -> ExportManifest | None:
+    """Write the file, and describe it if its digest is wanted."""
     async with command_runtime() as runtime:
         selected = await runtime.exports.prepare(key, time_range, format_)
         if selected.stored is None:
             await runtime.reader.require_known_ticker(key)
-        async with aclosing(runtime.exports.stream(selected, gzipped=is_gzip)) as chunks:
+        stream = runtime.exports.stream(selected, gzipped=is_gzip, digest=digest)
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(file.write, chunk)
+        if digest is None:
+            return None
+        (coverage,) = await runtime.coverage.measure(time_range, [key])
+    return ExportManifest(selected, digest, coverage)
 
 
 @contextmanager

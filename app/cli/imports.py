@@ -19,7 +19,7 @@ STEPS = 1000
 """The steps of a progress bar."""
 
 
-def import_(
+def import_(  # noqa: PLR0913  # a command's options are many
     *,
     files: Annotated[
         list[Path],
@@ -39,14 +39,25 @@ def import_(
         Literal["fail", "skip"],
         typer.Option(help="End at the first bad row, or list and skip them."),
     ] = "fail",
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="The manifest of the exported file, which must agree.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Store what files hold and the record lacks; twice is the same as once."""
     from app.core.settings import load_settings
 
+    if manifest is not None and len(files) > 1:
+        raise typer.BadParameter("--manifest describes one file: import the files one by one")
     seconds = interval or load_settings().collect_interval_seconds
     if SECONDS_PER_DAY % seconds:
         raise typer.BadParameter(f"--interval {seconds} does not divide a day")
-    request = ImportRequest(*split_ticker_options(ticker, exchange), seconds, on_error == "skip")
+    key = split_ticker_options(ticker, exchange)
+    request = ImportRequest(*key, seconds, on_error == "skip", manifest)
     asyncio.run(_import(files, request))
 
 

@@ -50,13 +50,15 @@ class ImportResult:
 class ImportRequest:
     """How to import a file; the exchange and ticker are for files without such columns.
 
-    Timestamps are rounded down to slots of the interval. Bad rows end an import unless skipped.
+    Timestamps are rounded down to slots of the interval. Bad rows end an import unless skipped. The
+    file is compared with its manifest, if there is one.
     """
 
     exchange: str | None
     ticker: str | None
     interval_seconds: int
     skips_bad_rows: bool = False
+    manifest: Path | None = None
 
 
 class LatestTimestamps(NamedTuple):

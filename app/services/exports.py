@@ -8,6 +8,7 @@ from typing import Final
 
 from app.core.errors import TooManyExports
 from app.core.prefetch import prefetch
+from app.domain.export_manifests import ExportDigest
 from app.domain.exports import Export, ExportFormat
 from app.domain.prices import TickerKey, TimeRange
 from app.files.parquet import ParquetWriter
@@ -46,8 +47,24 @@ class ExportService:
             fits = await export_preparation.fits_decimal(session, key, stored)
         return Export(key, form, time_range, stored, has_decimals=fits)
 
-    async def stream(self, export: Export, *, gzipped: bool = False) -> AsyncGenerator[bytes, None]:
+    async def measure(self, export: Export) -> ExportDigest:
+        """Read what `stream` would yield, and return its digest.
+
+        Raises:
+            TooManyExports, DatabaseUnavailable: as in `stream`.
+        """
+        digest = ExportDigest()
+        async with aclosing(self.stream(export, digest=digest)) as pieces:
+            async for _ in pieces:
+                pass
+        return digest
+
+    async def stream(
+        self, export: Export, *, gzipped: bool = False, digest: ExportDigest | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the file piece by piece, with ascending rows; `gzipped` compresses it.
+
+        What it yields, before gzip, is added to the digest.
 
         Raises:
             TooManyExports: before the first piece, if the maximum of exports is running.
@@ -56,33 +73,40 @@ class ExportService:
         if self._permits.locked():
             raise TooManyExports(f"{MAX_CONCURRENT} exports are under way: try again later")
         is_parquet = export.file_format is ExportFormat.PARQUET
-        plain = self._parquet(export) if is_parquet else self._text(export)
+        plain = self._parquet(export, digest) if is_parquet else self._text(export, digest)
+        if digest is not None:
+            plain = _with_digest(plain, digest)
         file = _gzip(plain) if gzipped else plain
         async with self._permits, aclosing(file) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _text(self, export: Export) -> AsyncGenerator[bytes, None]:
+    async def _text(
+        self, export: Export, digest: ExportDigest | None
+    ) -> AsyncGenerator[bytes, None]:
         is_csv = export.file_format is ExportFormat.CSV
         layout = csv_layout(export.key) if is_csv else ndjson_layout(export.key)
         head = layout.header.encode()
-        async with aclosing(self._batches(export, layout, ROWS_PER_BATCH)) as batches:
+        async with aclosing(self._batches(export, layout, ROWS_PER_BATCH, digest)) as batches:
             async for batch in batches:
                 yield head + batch
                 head = b""
         if head:
             yield head
 
-    async def _parquet(self, export: Export) -> AsyncGenerator[bytes, None]:
+    async def _parquet(
+        self, export: Export, digest: ExportDigest | None
+    ) -> AsyncGenerator[bytes, None]:
         layout = csv_layout(export.key)
         writer = await asyncio.to_thread(ParquetWriter, has_decimals=export.has_decimals)
-        async with aclosing(self._batches(export, layout, ROWS_PER_PARQUET_GROUP)) as batches:
+        groups = self._batches(export, layout, ROWS_PER_PARQUET_GROUP, digest)
+        async with aclosing(groups) as batches:
             async for batch in batches:
                 yield await asyncio.to_thread(writer.add, batch)
         yield await asyncio.to_thread(writer.finish)
 
     def _batches(
-        self, export: Export, layout: TextLayout, size: int
+        self, export: Export, layout: TextLayout, size: int, digest: ExportDigest | None
     ) -> AsyncGenerator[bytes, None]:
         """Read the rows in batches; the next one is read while the last one is used."""
         rest = export.stored
@@ -98,9 +122,20 @@ class ExportService:
             if batch is None:
                 return None
             rest = TimeRange(batch.last + 1, rest.end)
+            if digest is not None:
+                digest.add_rows(batch.text, layout.template, batch.last)
             return layout.wrap(batch.text)
 
         return prefetch(read_next)
+
+
+async def _with_digest(
+    plain: AsyncGenerator[bytes, None], digest: ExportDigest
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(plain) as pieces:
+        async for piece in pieces:
+            digest.add_bytes(piece)
+            yield piece
 
 
 async def _gzip(plain: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

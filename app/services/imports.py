@@ -27,6 +27,7 @@ from app.domain.imports import (
 from app.domain.recordings import Recording, subtract_recordings
 from app.domain.slots import Slot
 from app.domain.times import format_utc
+from app.files.manifest import check_manifest
 from app.files.reader import READ_ERRORS, PriceFile, open_prices
 from app.postgres.database import Database
 from app.repositories import prices, recordings
@@ -54,9 +55,13 @@ class ImportService:
         An import that is killed can safely be repeated; rows that are stored already stay.
 
         Raises:
-            ImportRefused: the file can't be read, or a row is bad and bad rows are not skipped.
+            ImportRefused: the file can't be read or differs from its manifest, or a row is bad and
+                bad rows are not skipped.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
+        if request.manifest is not None:
+            with _file_errors(path):
+                await asyncio.to_thread(check_manifest, path, request.manifest)
         file_import = _FileImport(path, request, on_progress)
         latest = await self._latest_importable(request.interval_seconds)
         async with self._database.autocommit_session() as session:

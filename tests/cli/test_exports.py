@@ -96,3 +96,24 @@ async def test_what_can_not_be_exported_is_told_and_leaves_no_file(
     missing = await run_cli(settings, "export", "--ticker", "btc_usd", *nowhere)
     assert "No such file" in missing.stderr
     assert {unknown.returncode, parquet.returncode, missing.returncode} <= {1, 2}
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
+async def test_manifest_that_export_writes_is_checked_by_import(
+    settings: Settings, sql: asyncpg.Connection, tmp_path: Path, name: str
+) -> None:
+    file, manifest = tmp_path / name, str(tmp_path / "manifest.json")
+    options = ("--output", str(file), "--manifest", manifest)
+    exported = await run_cli(settings, "export", "--ticker", "btc_usd", *options)
+    assert (exported.returncode, exported.stdout, exported.stderr) == (0, "", "")
+    await sql.execute("TRUNCATE prices")
+    imported = await run_cli(settings, "import", str(file), "--manifest", manifest)
+    assert imported.returncode == 0, imported.stderr
+    assert await sql.fetchval("SELECT count(*) FROM prices") == len(PRICES)
+    file.write_bytes(file.read_bytes()[:-4])
+    refused = await run_cli(settings, "import", str(file), "--manifest", manifest)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"import_refused: {file}: it is cut off: ")
+    both = await run_cli(settings, "import", str(file), str(file), "--manifest", manifest)
+    assert both.returncode == 2

@@ -6,13 +6,14 @@ from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 import structlog
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.accept_encoding import accepts_gzip
 from app.api.dependencies import RuntimeDep, TickerDep
 from app.api.errors import TICKER_ERRORS, problem_responses
+from app.api.export_manifests import ExportManifestOut, export_manifest
 from app.api.time_parameters import TimeRangeDep
 from app.core.errors import AppError, TooManyExports
 from app.domain.exports import Export, ExportFormat
@@ -34,7 +35,8 @@ EXAMPLES: Final = {
 }
 FILE_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "The file, in the order of time.",
+        "description": "The file, in the order of time; with `manifest`, its description.",
+        "model": ExportManifestOut,
         "headers": {
             "Content-Disposition": {
                 "description": "The file's name, after its ticker and its time.",
@@ -69,18 +71,27 @@ async def export_prices(
     runtime: RuntimeDep,
     key: TickerDep,
     time_range: TimeRangeDep,
+    *,
     format_: Annotated[
         ExportFormat, Query(alias="format", description="What the file is written as.")
     ] = ExportFormat.CSV,
+    manifest: Annotated[
+        bool,
+        Query(description="Describe the file instead: its rows, its gaps and its SHA-256."),
+    ] = False,
     accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
-) -> StreamingResponse:
+) -> Response:
     """Every row of a period, oldest first, as a file of any length; both bounds are inclusive.
 
-    A connection that ends early is resumed from the second after the last whole line.
+    A connection that ends early is resumed from the second after the last whole line. With
+    `manifest`, the same rows are read and described instead, as JSON.
     """
     export = await runtime.exports.prepare(key, time_range, format_)
     if export.stored is None:
         await runtime.reader.require_known_ticker(key)
+    if manifest:
+        described = await export_manifest(runtime, export)
+        return JSONResponse(described.model_dump(by_alias=True))
     is_gzip = format_ is not ExportFormat.PARQUET and accepts_gzip(accept_encoding)
     chunks = runtime.exports.stream(export, gzipped=is_gzip)
     first = await anext(chunks, b"")  # an error before the first chunk still gets a status code
