@@ -68,15 +68,24 @@ def _require_url(url: str, *schemes: str) -> SplitResult:
     """Parse a URL and check its scheme and host.
 
     Raises:
-        ValueError: it has another scheme, no host, or a fragment; the message shows nothing of it.
+        ValueError: it has another scheme, no host, or a #; the message shows nothing of it.
     """
+    _require_no_fragment(url)
     parts = _split_or_none(url)
     if parts is None or parts.scheme not in schemes or not parts.hostname:
         starts = " or ".join(f"{scheme}://" for scheme in schemes)
         raise ValueError(f"must be a URL with a host that starts with {starts}")
-    if parts.fragment:
-        raise ValueError(f"must hold no #: {ESCAPES}")
     return parts
+
+
+def _require_no_fragment(url: str) -> None:
+    """Refuse a #, also one with nothing behind it: what follows would not be used as it is meant.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if "#" in url:
+        raise ValueError("must hold no #: write it as %23")
 
 
 def require_http_url(url: str) -> str:
@@ -96,7 +105,7 @@ def require_plain_url(url: str) -> str:
         ValueError: it is no such URL, or holds credentials, a query or a fragment.
     """
     parts = _require_url(url, "https", "http")
-    if "@" in parts.netloc or parts.query:
+    if "@" in parts.netloc or "?" in url:
         raise ValueError("must be a URL without credentials, query and fragment")
     return url
 
@@ -107,6 +116,7 @@ def require_database_url(url: str) -> str:
     Raises:
         ValueError: it does not; the message shows nothing of it.
     """
+    _require_no_fragment(url)
     parts = _split_or_none(url)
     has_name = parts is not None and parts.scheme == DATABASE_SCHEME and len(parts.path) > 1
     if parts is None or not has_name or not (parts.hostname or "host=" in parts.query):
@@ -130,7 +140,8 @@ def _require_known_parameters(
     """Check the names of a URL's parameters, and return the parameters.
 
     Raises:
-        ValueError: one is unknown or is given twice; the message shows nothing of a password.
+        ValueError: one is unknown, is given twice or holds the character NUL; the message shows
+            nothing of a password.
     """
     if "@" in parts.query:
         raise ValueError(f"must hold no @ after a ?: {ESCAPES}")
@@ -140,6 +151,8 @@ def _require_known_parameters(
             raise ValueError(f"has the unknown parameter {name[:40]}; known are {', '.join(known)}")
         if len(values) > 1 and name not in repeatable:
             raise ValueError(f"{name} must be given once")
+        if any("\0" in value for value in values):
+            raise ValueError(f"{name} must hold no %00")
     return {name: values[0] for name, values in query.items()}
 
 

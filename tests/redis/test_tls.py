@@ -110,7 +110,10 @@ def test_url_is_written_as_every_client_understands_it(given: str, normal: str) 
         ("redis://:hush@h/0?bogus=1", "unknown parameter bogus; known are ssl_ca_certs,"),
         ("redis://:hush@h/0?socket_timeout=1", "unknown parameter socket_timeout; known are"),
         ("redis://:hush@h/abc", "must name the database by its number, as in redis://host:port/0"),
-        ("redis://u:1#hush@h:6379/0", "must hold no #: in the user and the password write @ as"),
+        ("redis://u:1#hush@h:6379/0", "must hold no #: write it as %23"),
+        ("redis://u:p#hush@h:6379/0", "must hold no #: write it as %23"),
+        ("redis://:hush@h/0#", "must hold no #: write it as %23"),
+        ("rediss://:hush@h/0?ssl_ca_certs=%00", "ssl_ca_certs must hold no %00"),
         ("redis://:hush@h/1/2", "must name the database by its number"),
     ],
 )
