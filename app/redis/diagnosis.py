@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,7 +28,9 @@ CLIENT_CERTIFICATE_MISSING: Final = "CERTIFICATE_REQUIRED"
 
 The server may close the connection before this reason is read.
 """
-CERTIFICATE_REMEDY: Final = "name one as ?ssl_certfile=/its/file.pem&ssl_keyfile=/its/key.pem"
+CLIENT_CERTIFICATE_REMEDY: Final = (
+    "name one as ?ssl_certfile=/its/file.pem&ssl_keyfile=/its/key.pem"
+)
 
 
 def describe_redis_unavailable(error: BrokerUnavailable, url: str) -> str:
@@ -37,16 +40,17 @@ def describe_redis_unavailable(error: BrokerUnavailable, url: str) -> str:
 
 
 def _problem_and_remedy(error: BrokerUnavailable, url: str) -> tuple[str, str]:
-    cause = error.__cause__ and socket_error_of(error.__cause__)
-    if isinstance(cause, OSError) and (found := _parameter_problem(url)):
+    parts = urlsplit(url)
+    parameters, is_tls = dict(parse_qsl(parts.query)), parts.scheme == "rediss"
+    if found := _parameter_problem(parameters):
         return found
+    cause = error.__cause__ and socket_error_of(error.__cause__)
     if isinstance(cause, ssl.SSLError):
         return _tls_problem(cause)
-    is_tls = urlsplit(url).scheme == "rediss"
     if isinstance(cause, (TimeoutError, RedisTimeoutError)):
         return "Redis does not answer in time", NO_TLS_REMEDY if is_tls else ""
     if _is_closed_by_server(cause):
-        return _closing_problem(url, is_tls=is_tls)
+        return _closed_by_server_problem(parameters, is_tls=is_tls)
     problems = (text for kind, text in PROBLEMS_BY_ERROR.items() if isinstance(cause, kind))
     return next(problems, str(error)), ""
 
@@ -56,14 +60,11 @@ def _is_closed_by_server(cause: BaseException | None) -> bool:
     return is_closed or isinstance(cause, ConnectionResetError)
 
 
-def _closing_problem(url: str, *, is_tls: bool) -> tuple[str, str]:
+def _closed_by_server_problem(parameters: Mapping[str, str], *, is_tls: bool) -> tuple[str, str]:
     if not is_tls:
         return "Redis closes the connection", "if it speaks TLS there, write rediss://"
-    is_certified = "ssl_certfile" in dict(parse_qsl(urlsplit(url).query))
-    remedy = (
-        "" if is_certified else f"if it wants a certificate of its client, {CERTIFICATE_REMEDY}"
-    )
-    return "Redis closes the TLS connection", remedy
+    remedy = f"if it wants a certificate of its client, {CLIENT_CERTIFICATE_REMEDY}"
+    return "Redis closes the TLS connection", "" if "ssl_certfile" in parameters else remedy
 
 
 def _tls_problem(cause: ssl.SSLError) -> tuple[str, str]:
@@ -72,13 +73,12 @@ def _tls_problem(cause: ssl.SSLError) -> tuple[str, str]:
         return problem, certificate_remedy(cause, "ssl_ca_certs")
     reason = reason_of(cause)
     if CLIENT_CERTIFICATE_MISSING in reason:
-        return "Redis wants a certificate of its client", CERTIFICATE_REMEDY
+        return "Redis wants a certificate of its client", CLIENT_CERTIFICATE_REMEDY
     return f"TLS to Redis fails: {reason}", NO_TLS_REMEDY
 
 
-def _parameter_problem(url: str) -> tuple[str, str] | None:
+def _parameter_problem(parameters: Mapping[str, str]) -> tuple[str, str] | None:
     """Describe a parameter of the URL that OpenSSL can't use, and the remedy."""
-    parameters = dict(parse_qsl(urlsplit(url).query))
     for name in TLS_FILE_PARAMETERS:
         if name in parameters and (reason := unreadable_reason(parameters[name])):
             return f"{name}={parameters[name]} can't be read ({reason})", ""
@@ -89,40 +89,35 @@ def _parameter_problem(url: str) -> tuple[str, str] | None:
     )
 
 
-def _authority_problem(parameters: dict[str, str]) -> tuple[str, str] | None:
+def _authority_problem(parameters: Mapping[str, str]) -> tuple[str, str] | None:
     file, data = parameters.get("ssl_ca_certs"), parameters.get("ssl_ca_data")
-    if file and not _holds_certificate(cafile=file):
+    if file and not _openssl_accepts(lambda context: context.load_verify_locations(file)):
         return f"ssl_ca_certs={file} holds no valid certificate", PEM_REMEDY
-    if data and not _holds_certificate(cadata=data):
+    if data and not _openssl_accepts(lambda context: context.load_verify_locations(cadata=data)):
         return "ssl_ca_data holds no valid certificate", PEM_REMEDY
     return None
 
 
-def _holds_certificate(cafile: str | None = None, cadata: str | None = None) -> bool:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile, cadata=cadata)
-    except ssl.SSLError:
-        return False
-    return True
-
-
-def _client_certificate_problem(parameters: dict[str, str]) -> tuple[str, str] | None:
+def _client_certificate_problem(parameters: Mapping[str, str]) -> tuple[str, str] | None:
     file, key = parameters.get("ssl_certfile"), parameters.get("ssl_keyfile")
     password = parameters.get("ssl_password", "")  # without one, OpenSSL would ask on the terminal
-    try:
-        if file:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(file, key, password)
-    except ssl.SSLError:
+    if file and not _openssl_accepts(lambda context: context.load_cert_chain(file, key, password)):
         problem = f"ssl_certfile={file} and its key can't be used"
         return problem, "both must be in PEM format and belong together"
     return None
 
 
-def _cipher_problem(parameters: dict[str, str]) -> tuple[str, str] | None:
+def _cipher_problem(parameters: Mapping[str, str]) -> tuple[str, str] | None:
     ciphers = parameters.get("ssl_ciphers")
-    try:
-        if ciphers:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(ciphers)
-    except ssl.SSLError:
+    if ciphers and not _openssl_accepts(lambda context: context.set_ciphers(ciphers)):
         return f"ssl_ciphers={ciphers} names no usable cipher", "`openssl ciphers` lists them"
     return None
+
+
+def _openssl_accepts(use: Callable[[ssl.SSLContext], None]) -> bool:
+    """Return whether a context can be set up so."""
+    try:
+        use(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    except (OSError, TypeError, ValueError):  # Python refuses some texts before OpenSSL reads them
+        return False
+    return True

@@ -128,9 +128,13 @@ async def test_server_that_speaks_no_tls_or_is_away_has_its_line(
             "ssl_ca_data=nonsense",
             "ssl_ca_data holds no valid certificate (host {}): it must be in PEM format;",
         ),
+        (
+            "ssl_ca_data=%C3%BC",
+            "ssl_ca_data holds no valid certificate (host {}): it must be in PEM format;",
+        ),
     ],
 )
-async def test_parameter_that_openssl_refuses_has_its_line(
+async def test_parameter_that_openssl_or_python_refuses_has_its_line(
     settings: Settings, query: str, words: str
 ) -> None:
     line = await _startup_error(settings, f"rediss://:hush@127.0.0.1:1/0?{query}")
