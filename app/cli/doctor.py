@@ -6,6 +6,7 @@ import sys
 import typer
 
 from app.cli.options import JsonOption
+from app.cli.tables import ResultTable, print_result
 from app.domain.findings import Finding, is_healthy
 
 LOG_LEVEL = "critical"
@@ -19,9 +20,19 @@ def doctor(*, as_json: JsonOption = False) -> None:
 
     configure_logs(LOG_LEVEL, stream=sys.stderr)
     findings = diagnose()
-    print(json.dumps(_data(findings)) if as_json else _text(findings))
+    if as_json:
+        print(json.dumps(_data(findings)))
+    else:
+        print_result([_table(findings)], _text(findings))
     if not is_healthy(findings):
         raise typer.Exit(1)
+
+
+def _table(findings: list[Finding]) -> ResultTable:
+    rows = [
+        (one.state, one.name, "\n".join(filter(None, (one.detail, one.remedy)))) for one in findings
+    ]
+    return ResultTable(("state", "check", "what is, and what to do"), rows)
 
 
 def _text(findings: list[Finding]) -> str:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import typer
 
+from app.cli.options import JsonOption
+
 _RESPONSE_TIMEOUT_SECONDS: Final = 5.0
 _HEARTBEAT_TIMEOUT_SECONDS: Final = 5.0
 
@@ -19,6 +21,8 @@ def healthcheck(
     service: Annotated[
         Literal["api", "worker", "beat"], typer.Argument(help="Which service to look at.")
     ] = "api",
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell in one line whether a service works; end with 1 if it does not."""
     from app.core.settings import load_settings
@@ -30,7 +34,11 @@ def healthcheck(
         problem = readiness_problem(specs.base_url)
     else:
         problem = asyncio.run(heartbeat_problem(settings.heartbeat_file))
-    print(f"{service}: {problem or 'ok'}")
+    if as_json:
+        status = "failing" if problem else "ok"
+        print(json.dumps({"service": service, "status": status, "detail": problem}))
+    else:
+        print(f"{service}: {problem or 'ok'}")
     if problem:
         raise typer.Exit(1)
 

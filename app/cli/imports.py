@@ -1,6 +1,7 @@
 """The command `import`, which stores the prices of files."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +11,11 @@ from typing import Annotated, Literal
 import typer
 
 from app.cli.command_runtime import command_runtime
-from app.cli.options import split_ticker_options
+from app.cli.options import JsonOption, split_ticker_options
+from app.cli.progress import progress_bar
 from app.cli.report_formats import utc_or_dash
 from app.domain.imports import ImportProgress, ImportRequest, ImportResult, OnProgress
 from app.domain.slots import SECONDS_PER_DAY
-
-STEPS = 1000
-"""The steps of a progress bar."""
 
 
 def import_(  # noqa: PLR0913  # a command's options are many
@@ -47,6 +46,7 @@ def import_(  # noqa: PLR0913  # a command's options are many
             dir_okay=False,
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Store what files hold and the record lacks; twice is the same as once."""
     from app.core.settings import load_settings
@@ -58,15 +58,26 @@ def import_(  # noqa: PLR0913  # a command's options are many
         raise typer.BadParameter(f"--interval {seconds} does not divide a day")
     key = split_ticker_options(ticker, exchange)
     request = ImportRequest(*key, seconds, on_error == "skip", manifest)
-    asyncio.run(_import(files, request))
+    results: list[dict[str, object]] | None = [] if as_json else None
+    try:
+        asyncio.run(_import(files, request, results))
+    finally:
+        if results is not None:
+            print(json.dumps(results))
 
 
-async def _import(files: Sequence[Path], request: ImportRequest) -> None:
+async def _import(
+    files: Sequence[Path], request: ImportRequest, results: list[dict[str, object]] | None
+) -> None:
+    """Import one file after another; add what came of each to the results, or print it."""
     async with command_runtime() as runtime:
         for path in files:
             with _showing_progress(path) as on_progress:
                 result = await runtime.imports.load(path, request, on_progress)
-            print("\n".join(_summary_lines(path, result)))
+            if results is None:
+                print("\n".join(_summary_lines(path, result)))
+            else:
+                results.append(_result_data(path, result))
 
 
 @contextmanager
@@ -75,13 +86,8 @@ def _showing_progress(path: Path) -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield _print_line
         return
-    with typer.progressbar(length=STEPS, label=path.name, file=sys.stderr) as bar:
-
-        def update(progress: ImportProgress) -> None:
-            bar.update(round(STEPS * progress.fraction) - bar.pos)
-
-        yield update
-        bar.update(STEPS - bar.pos)
+    with progress_bar(path.name) as set_fraction:
+        yield lambda progress: set_fraction(progress.fraction)
 
 
 def _print_line(progress: ImportProgress) -> None:
@@ -99,3 +105,19 @@ def _summary_lines(path: Path, result: ImportResult) -> Iterator[str]:
         last = recording.first_slot if recording.last_slot is None else recording.last_slot
         start, end = utc_or_dash(recording.first_slot), utc_or_dash(last)
         yield f"{recording.key}: recorded from {start} to {end}"
+
+
+def _result_data(path: Path, result: ImportResult) -> dict[str, object]:
+    """Return what came of a file; of bad rows the first twenty are listed."""
+    return {
+        "file": str(path),
+        "rows": result.read,
+        "added": result.added,
+        "already_stored": result.already_stored,
+        "bad": result.bad,
+        "bad_rows": [bad._asdict() for bad in result.first_bad],
+        "recordings": [
+            {**recording.key._asdict(), "from": recording.first_slot, "to": recording.last_slot}
+            for recording in result.promised
+        ],
+    }

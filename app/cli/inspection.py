@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from app.cli.command_runtime import command_runtime
 from app.cli.options import FromOption, JsonOption, TickerOption, ToOption, parse_range
-from app.cli.report_formats import gap_data, gap_line, report_data, report_lines
+from app.cli.report_formats import (
+    GAP_COLUMNS,
+    gap_data,
+    gap_row,
+    report_data,
+    report_rows,
+    report_title,
+)
+from app.cli.tables import ResultTable, print_result
 from app.domain.coverage import Coverage, Quality
 from app.domain.prices import TickerKey, TimeRange
 
@@ -27,10 +35,11 @@ def gaps(
     if as_json:
         print(json.dumps([gap_data(row.key, gap) for row in coverages for gap in row.gaps]))
         return
-    for coverage in coverages:
-        for gap in coverage.gaps:
-            print(gap_line(coverage.key, gap))
-    if not any(coverage.gaps for coverage in coverages):
+    rows = [gap_row(coverage.key, gap) for coverage in coverages for gap in coverage.gaps]
+    if rows:
+        table = ResultTable(GAP_COLUMNS, rows, numbers=["missing"])
+        print_result([table], "\n".join(map("  ".join, rows)))
+    else:
         print("nothing is missing", file=sys.stderr)
 
 
@@ -47,7 +56,16 @@ def report(
     if as_json:
         print(json.dumps([report_data(*row) for row in reports]))
         return
-    print("\n\n".join("\n".join(report_lines(*row)) for row in reports) or "nothing is recorded")
+    tables = [
+        ResultTable(("", ""), list(report_rows(*row)), report_title(row[0])) for row in reports
+    ]
+    print_result(tables, "\n\n".join(map(_report_text, tables)))
+    if not reports:
+        print("nothing is recorded")
+
+
+def _report_text(table: ResultTable) -> str:
+    return "\n".join([table.title, *(f"  {label:<8}  {text}" for label, text in table.rows)])
 
 
 async def _load_coverages(time_range: TimeRange, ticker: str | None) -> list[Coverage]:

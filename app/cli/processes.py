@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from app import entrypoints
 from app.cli.command_runtime import command_runtime
 from app.cli.options import JsonOption
+from app.cli.tables import ResultTable, print_result
 
 WatchedOption = Annotated[
     bool, typer.Option("--watched", help="Start it again whenever it dies or hangs.")
@@ -42,7 +44,11 @@ def migrate() -> None:
 def collect(*, as_json: JsonOption = False) -> None:
     """Collect every ticker once, here and now, without Celery."""
     result = asyncio.run(_collect_once())
-    print(json.dumps(result) if as_json else _summary(result))
+    if as_json:
+        print(json.dumps(result))
+    else:
+        rows = list(_result_rows(result))
+        print_result([ResultTable(("ticker", "result"), rows)], "\n".join(map(": ".join, rows)))
     if result["failed"]:
         raise typer.Exit(1)
 
@@ -69,8 +75,7 @@ async def _collect_once() -> dict[str, Any]:
         return asdict(await runtime.collector.collect(wait=True))
 
 
-def _summary(result: dict[str, Any]) -> str:
-    lines = [f"{ticker}: stored" for ticker in result["stored"]]
-    lines += [f"{ticker}: already there" for ticker in result["already"]]
-    lines += [f"{ticker}: failed, {code}" for ticker, code in result["failed"].items()]
-    return "\n".join(lines)
+def _result_rows(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from ((ticker, "stored") for ticker in result["stored"])
+    yield from ((ticker, "already there") for ticker in result["already"])
+    yield from ((ticker, f"failed, {code}") for ticker, code in result["failed"].items())

@@ -9,6 +9,7 @@ from app.domain.slots import MICROSECONDS
 from app.domain.times import format_utc
 
 Data = dict[str, object]
+GAP_COLUMNS = ("ticker", "first slot", "last slot", "missing", "reason")
 
 
 def utc_or_dash(seconds: int | None) -> str:
@@ -16,10 +17,10 @@ def utc_or_dash(seconds: int | None) -> str:
     return "-" if seconds is None else format_utc(seconds)
 
 
-def gap_line(key: TickerKey, gap: Gap) -> str:
-    """Format a gap: ticker, first and last slot, number of missing slots, reason."""
-    bounds = f"{utc_or_dash(gap.first)}  {utc_or_dash(gap.last)}"
-    return f"{key}  {bounds}  {gap.missing}  {gap.reason_code}"
+def gap_row(key: TickerKey, gap: Gap) -> tuple[str, ...]:
+    """Format a gap as the cells of GAP_COLUMNS."""
+    first, last = utc_or_dash(gap.first), utc_or_dash(gap.last)
+    return str(key), first, last, str(gap.missing), gap.reason_code
 
 
 def gap_data(key: TickerKey, gap: Gap) -> Data:
@@ -33,21 +34,26 @@ def gap_data(key: TickerKey, gap: Gap) -> Data:
     }
 
 
-def report_lines(coverage: Coverage, quality: Quality) -> Iterator[str]:
-    """Format the report on a ticker."""
+def report_title(coverage: Coverage) -> str:
+    """Format what the report on a ticker is about."""
     counts = coverage.slot_counts
     first, last = utc_or_dash(counts.first), utc_or_dash(counts.last)
     interval = "-" if counts.interval_seconds is None else f"{counts.interval_seconds} s"
-    yield f"{coverage.key}  {first} to {last}, every {interval}"
-    yield (
-        f"  expected  {counts.expected:,} slots; stored {counts.stored:,}"
-        f" ({counts.live:,} live, {counts.backfilled:,} backfilled, {counts.imported:,} imported)"
+    return f"{coverage.key}  {first} to {last}, every {interval}"
+
+
+def report_rows(coverage: Coverage, quality: Quality) -> Iterator[tuple[str, str]]:
+    """Format the report on a ticker as labels and texts."""
+    counts = coverage.slot_counts
+    sources = (
+        f"{counts.live:,} live, {counts.backfilled:,} backfilled, {counts.imported:,} imported"
     )
-    yield f"  missing   {_format_missing(coverage)}"
-    yield f"  lateness  {_format_lateness(quality)}"
-    yield f"  outliers  {_format_outliers(quality)}"
+    yield "expected", f"{counts.expected:,} slots; stored {counts.stored:,} ({sources})"
+    yield "missing", _format_missing(coverage)
+    yield "lateness", _format_lateness(quality)
+    yield "outliers", _format_outliers(quality)
     for outlier in quality.outliers:
-        yield f"            {_format_move(outlier)}"
+        yield "", _format_move(outlier)
 
 
 def report_data(coverage: Coverage, quality: Quality) -> Data:

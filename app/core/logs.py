@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from app.core.log_throttle import ThrottlingHandler
+from app.core.raw_settings import colors_are_refused
 
 LogFormat: TypeAlias = Literal["json", "console"]
 
@@ -33,7 +34,7 @@ def configure_logs(
             foreign_pre_chain=[*shared, _use_record_time],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(log_format),
+                *_renderers(log_format, has_colors=stream.isatty() and not colors_are_refused()),
             ],
         )
     )
@@ -73,10 +74,8 @@ def _use_record_time(_: object, __: str, event: EventDict) -> EventDict:
     return {**event, "timestamp": created.isoformat(timespec="microseconds").replace("+00:00", "Z")}
 
 
-def _renderers(log_format: LogFormat) -> list[Processor]:
+def _renderers(log_format: LogFormat, *, has_colors: bool) -> list[Processor]:
     if log_format == "console":
         plain = structlog.dev.plain_traceback  # the default one shows variables, secrets among them
-        return [
-            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
-        ]
+        return [structlog.dev.ConsoleRenderer(colors=has_colors, exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -29,6 +29,11 @@ def raw_log_format() -> str:
     return (environment.get("LOG_FORMAT") or _env_file().get("LOG_FORMAT") or "").lower()
 
 
+def colors_are_refused() -> bool:
+    """Return whether NO_COLOR asks for output without colours (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def _env_file() -> Mapping[str, str | None]:
     """Read `.env`; return nothing if it can't be read, which `load_settings` reports."""
     try:
