@@ -53,8 +53,8 @@ chaos: $(VENV)/.dev ## Break everything, with real faults in real processes, and
 prove: $(VENV)/.dev ## Put known defects back, one by one, and see that their tests turn red
 	@$(BIN)/python -m tests.mutation.run
 
-mutants: $(VENV)/.mutants ## Change the rules of app/domain, one line at a time, and see that a test fails
-	@$(BIN)/python -m tests.mutation.survivors
+mutants: $(VENV)/mutants/.done ## Change the rules of app/domain, one line at a time, and see that a test fails
+	@$(VENV)/mutants/bin/python -m tests.mutation.survivors
 
 bench: $(VENV)/.dev ## Measure it beside others, as a table of ratios (BENCH=--short: within a minute)
 	@$(BIN)/python -m benchmarks $(BENCH)
@@ -94,9 +94,11 @@ $(VENV)/.dev: $(VENV)/.local requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-$(VENV)/.mutants: $(VENV)/.dev requirements-mutants.txt
-	@echo "installing mutmut into $(VENV), once"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
+# an environment of its own: mutmut brings libraries that Celery uses where it finds them
+$(VENV)/mutants/.done: requirements-mutants.txt requirements-dev.txt constraints.txt | $(VENV)/bin/python
+	@echo "installing mutmut and the rest into $(VENV)/mutants, once"
+	@$(BIN)/python -m venv $(VENV)/mutants
+	@$(VENV)/mutants/bin/pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
 	@touch $@
 
 .PHONY: help run demo test-fast test accept chaos bench prove mutants check format lock clean

@@ -131,11 +131,13 @@ def _routes() -> list[BaseRoute]:
     for module in (health, metrics, udf, page):
         router.include_router(module.router)
     for path in ("/prices", "/prices/{rest:path}", "/tasks/{rest:path}"):
-        router.add_api_route(path, _redirect, methods=["GET", "POST"], include_in_schema=False)
+        router.add_api_route(
+            path, _redirect_short_address, methods=["GET", "POST"], include_in_schema=False
+        )
     return router.routes
 
 
-async def _redirect(request: Request) -> RedirectResponse:
+async def _redirect_short_address(request: Request) -> RedirectResponse:
     """Redirect a short address to its route; 308 keeps the method."""
     path, query = (request.scope[part].decode("latin-1") for part in ("raw_path", "query_string"))
     return RedirectResponse(f"{API_PREFIX}{path}{query and '?'}{query}", status_code=308)

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.embedded.postgres_cluster import system_user
+from app.embedded.postgres_cluster import ensure_system_user
 from app.supervisor.child_process import run_as
 from app.supervisor.ports import free_port
 from tests.clients.certificates import Certificate, make_certificate
@@ -74,7 +74,7 @@ def redis_with_tls() -> str:
 @asynccontextmanager
 async def tls_postgres(directory: Path, *, tls: bool = True) -> AsyncIterator[TlsPostgres]:
     """Run a PostgreSQL below a directory that others may enter."""
-    programs, user = postgres_with_tls(), system_user()
+    programs, user = postgres_with_tls(), ensure_system_user()
     directory = Path(tempfile.mkdtemp(dir=directory))
     directory.chmod(0o755)
     certificate, data, port = make_certificate(directory), directory / "data", free_port()

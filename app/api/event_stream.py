@@ -98,7 +98,7 @@ async def _send_in_time(send: Send, chunk: bytes) -> None:
 def encode_news(news: NewRows | Reset, keys: frozenset[TickerKey]) -> bytes:
     """Encode news as events; readers of the same tickers share the bytes."""
     if isinstance(news, Reset):
-        return _encode_reset(news)
+        return _encode_reset_events(news)
     rows = news.rows_of(keys)
     if rows:
         return b"".join(_encode_row(row, position) for row, position in rows)
@@ -119,7 +119,7 @@ def _encode_row(row: NewRow, position: StreamPosition) -> bytes:
     return _event("price" if row.source == Source.LIVE else "repair", data, position)
 
 
-def _encode_reset(reset: Reset) -> bytes:
+def _encode_reset_events(reset: Reset) -> bytes:
     """Encode one event per ticker; only the last one has a position, so that none is skipped."""
     events = [
         _event("reset", _json({**key._asdict(), "from": first, "to": last}))

@@ -42,7 +42,7 @@ class LazyTransport:
 
 def known_exchanges(settings: Settings) -> Mapping[str, ExchangeFactory]:
     """Return the registry: a client of each exchange, by the name in the record."""
-    return {settings.deribit_name: DeribitClient}
+    return {settings.deribit_exchange_name: DeribitClient}
 
 
 def require_known_exchanges(settings: Settings) -> None:

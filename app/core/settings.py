@@ -154,7 +154,7 @@ class Settings(BaseSettings):
         return replace(proxy, username=self.proxy_username, password=password)
 
     @property
-    def deribit_name(self) -> str:
+    def deribit_exchange_name(self) -> str:
         """The name under which Deribit's prices are stored: the testnet is another exchange."""
         host = urlsplit(self.deribit_base_url).hostname
         return "deribit-test" if host == TESTNET_HOST else "deribit"
@@ -164,7 +164,9 @@ class Settings(BaseSettings):
         """The configured indices as pairs of exchange and ticker, without duplicates."""
         pairs = (ticker.rpartition(":") for ticker in self.tickers)
         return tuple(
-            dict.fromkeys((exchange or self.deribit_name, name) for exchange, _, name in pairs)
+            dict.fromkeys(
+                (exchange or self.deribit_exchange_name, name) for exchange, _, name in pairs
+            )
         )
 
     @property

@@ -72,13 +72,13 @@ class AlertState:
         for name, hours in checked.items():
             self._update_wrong_parts(name, hours)
             if (name in self.wrong_parts) != (name in self.wrong):
-                self.pending.append(self._change_summaries(name, sum(hours.values()), at))
+                self.pending.append(self._toggle_wrong_summaries(name, sum(hours.values()), at))
         return self._drop_oldest()
 
-    def remove_others(self, keys: Iterable[TickerKey]) -> None:
+    def remove_stale_except(self, configured: Iterable[TickerKey]) -> None:
         """Remove stale tickers that are not configured any more; wrong summaries stay."""
-        configured = set(map(str, keys))
-        self.stale = {key: reason for key, reason in self.stale.items() if key in configured}
+        names = set(map(str, configured))
+        self.stale = {name: reason for name, reason in self.stale.items() if name in names}
 
     def _drop_oldest(self) -> list[Alert]:
         dropped = self.pending[:-MAX_PENDING]
@@ -90,7 +90,7 @@ class AlertState:
         if wrong := sorted(start for start in parts if hours.get(start) != 0):
             self.wrong_parts[name] = wrong
 
-    def _change_summaries(self, name: str, hours: int, at: int) -> Alert:
+    def _toggle_wrong_summaries(self, name: str, hours: int, at: int) -> Alert:
         exchange, ticker = TickerKey.parse(name)
         if name in self.wrong:
             text = f"{name}: the hourly summaries are right again"

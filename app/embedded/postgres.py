@@ -15,8 +15,8 @@ from urllib.parse import quote
 from app.embedded.postgres_cluster import (
     bin_directory,
     create_cluster,
+    ensure_system_user,
     require_version,
-    system_user,
 )
 from app.embedded.stale_servers import kill_processes_in, stop_stale_server
 from app.supervisor.child_process import ProcessSpec
@@ -63,7 +63,7 @@ class Postgres:
             CannotStart: the cluster could not be created.
         """
         directory = directory.resolve()
-        user = system_user()
+        user = ensure_system_user()
         if directory.exists():
             require_version(directory)
             stop_stale_server(directory / "postmaster.pid", directory, signal.SIGINT)

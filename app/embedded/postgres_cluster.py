@@ -32,7 +32,7 @@ def bin_directory() -> Path:
     return Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
 
 
-def system_user() -> str | None:
+def ensure_system_user() -> str | None:
     """Return the user PostgreSQL must run as, created if need be; None unless we are root."""
     if os.geteuid() != 0:
         return None

@@ -1,23 +1,26 @@
-"""The sessions whose locks this process's statements wait for."""
+"""The sessions whose locks the statements of a process wait for."""
+
+from collections.abc import Sequence
 
 from app.postgres.database import RawConnection
 
 _READ = """
-    SELECT DISTINCT CASE WHEN blocker.pid IS NULL THEN 'a prepared transaction'
+    SELECT DISTINCT CASE WHEN blocking.pid = 0 THEN 'a prepared transaction'
         ELSE format('pid %s, role %s, application "%s"',
                     blocker.pid, blocker.usename, blocker.application_name) END
-    FROM pg_stat_activity AS waiting
+    FROM unnest($1::int[]) AS waiting (pid)
     CROSS JOIN unnest(pg_blocking_pids(waiting.pid)) AS blocking (pid)
     LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = blocking.pid
-    WHERE waiting.application_name = current_setting('application_name')
-      AND waiting.datname = current_database()
+    WHERE blocking.pid = 0 OR blocker.pid IS NOT NULL
 """
 
 
-async def read_blocking_sessions(connection: RawConnection) -> list[str]:
-    """Return what is known of each session: process id, role and application.
+async def describe_blocking_sessions(
+    connection: RawConnection, waiting_pids: Sequence[int]
+) -> list[str]:
+    """Return the process id, role and application of each session that some of ours wait for.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer.
     """
-    return [text for (text,) in await connection.fetch(_READ)]
+    return [text for (text,) in await connection.fetch(_READ, waiting_pids)]

@@ -23,7 +23,7 @@ def register_connection_checks(engine: AsyncEngine) -> None:
     """Check an engine's pooled connections: when one is borrowed, and when a statement fails."""
     event.listen(engine.sync_engine, "checkin", _record_idle_start)
     event.listen(engine.sync_engine, "checkout", _ping_if_idle)
-    event.listen(engine.sync_engine, "handle_error", _discard_if_settings_failed)
+    event.listen(engine.sync_engine, "handle_error", _discard_on_session_setting_error)
     event.listen(engine.sync_engine, "handle_error", _end_prepared_transaction)
 
 
@@ -48,7 +48,7 @@ def _ping_if_idle(
         raise DisconnectionError("this connection ended") from error
 
 
-def _discard_if_settings_failed(context: ExceptionContext) -> None:
+def _discard_on_session_setting_error(context: ExceptionContext) -> None:
     """Discard a connection whose session settings may be the cause; a new one gets current ones."""
     if sqlstate_of(context.original_exception) in SESSION_SETTING_SQLSTATES:
         context.is_disconnect = True

@@ -76,6 +76,12 @@ class Database:
         version: tuple[int, ...] = getattr(self._engine.dialect, "server_version_info", None) or ()
         return version
 
+    @property
+    def server_pids(self) -> list[int]:
+        """The process ids that this pool's open connections have in PostgreSQL."""
+        connections = [one for one in self._connections if not one.is_closed()]
+        return [connection.get_server_pid() for connection in connections]
+
     def begin_closing(self) -> None:
         """Bound the time that everything which still uses a connection may take to end."""
         schedule_termination(self._connections)

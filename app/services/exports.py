@@ -14,7 +14,7 @@ from app.domain.prices import TickerKey, TimeRange
 from app.files.parquet import ParquetWriter
 from app.files.text_layouts import TextLayout, csv_layout, ndjson_layout
 from app.postgres.database import Database
-from app.repositories import encoded_rows, export_preparation
+from app.repositories import encoded_rows, export_facts
 
 MAX_CONCURRENT: Final = 16
 """Streams of one process; a stream holds two batches, and a connection only while it reads."""
@@ -41,10 +41,10 @@ class ExportService:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         async with self._database.read_committed() as session:
-            stored = await export_preparation.stored_range(session, key, time_range)
+            stored = await export_facts.stored_range(session, key, time_range)
             if stored is None or form is not ExportFormat.PARQUET:
                 return Export(key, form, time_range, stored, has_decimals=True)
-            fits = await export_preparation.fits_decimal(session, key, stored)
+            fits = await export_facts.fits_decimal(session, key, stored)
         return Export(key, form, time_range, stored, has_decimals=fits)
 
     async def measure(self, export: Export) -> ExportDigest:

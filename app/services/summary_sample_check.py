@@ -54,7 +54,7 @@ class SummarySampleCheck:
             if now() >= half_time:
                 break
         for ticker in self._shuffled(tickers):
-            await self._check(ticker, await self._sample_chunks(ticker), known)
+            await self._check(ticker, await self._pick_chunk_starts(ticker), known)
             if now() >= end_time:
                 break  # the order is random, so others are checked next time
         return sum(sum(hours.values()) for hours in known.values())
@@ -92,7 +92,7 @@ class SummarySampleCheck:
         known[ticker] = {**known.get(ticker, {}), **result}
         await self._checks.save(ticker, known[ticker])
 
-    async def _sample_chunks(self, ticker: str) -> Collection[int]:
+    async def _pick_chunk_starts(self, ticker: str) -> Collection[int]:
         """Return the starts of a ticker's newest chunk and of a random one."""
         async with self._database.read_committed() as session:
             stored = await summary_comparison.stored_range(session, TickerKey.parse(ticker))

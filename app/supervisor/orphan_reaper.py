@@ -26,7 +26,7 @@ class OrphanReaper:
     def __init__(self, *, inherited_fds: Sequence[int] = ()) -> None:
         self._inherited_fds = inherited_fds
         self._stop_signals: dict[int, signal.Signals] = {}
-        self._process = self._start()
+        self._process = self._start_reaper_process()
 
     def register(self, pid: int, stop_signal: signal.Signals) -> None:
         """Have a process group ended if this process dies."""
@@ -46,7 +46,7 @@ class OrphanReaper:
         """
         if self._process.poll() is None:
             return False
-        dead, self._process = self._process, self._start()
+        dead, self._process = self._process, self._start_reaper_process()
         dead.communicate()
         return True
 
@@ -54,7 +54,7 @@ class OrphanReaper:
         """End the script; it ends the groups that are still registered."""
         self._process.communicate()
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start_reaper_process(self) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(  # noqa: S603  # our own script
             [sys.executable, "-I", "-S", __file__, self._table()],
             stdin=subprocess.PIPE,

@@ -88,7 +88,7 @@ class ServiceSpecs:
 
 def exchange_spec(settings: Settings, port: int) -> ProcessSpec:
     """Specify the simulated exchange, which serves every configured ticker."""
-    names = (name for key, name in settings.indices if key == settings.deribit_name)
+    names = (name for key, name in settings.indices if key == settings.deribit_exchange_name)
     options = (word for name in names for word in ("--index", name))
     return ProcessSpec(
         name="exchange",

@@ -152,7 +152,7 @@ async def test_silence_and_clocks_are_told(
     assert 0 <= samples["prices_silent_seconds", ("beat",)] < 10
     assert ("prices_silent_seconds", ("worker",)) not in samples
     database, api_server = (
-        samples["prices_clock_difference_seconds", (clock, settings.deribit_name)]
+        samples["prices_clock_difference_seconds", (clock, settings.deribit_exchange_name)]
         for clock in ("database", "api")
     )
     assert database == pytest.approx(api_server, abs=2)

@@ -9,7 +9,10 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app import __version__
+from app.core.errors import DatabaseBlocked
 from app.core.settings import Settings
+from app.domain.prices import TickerKey
+from app.redis.process_reports import TickReports
 from app.runtime import Runtime, open_runtime
 from app.simulator import Exchange
 from tests.api.client import ApiClient, running_api
@@ -93,6 +96,17 @@ async def test_silent_exchange_is_the_reason_and_has_no_answer_time(
     reasons = {(ticker["reason"], ticker["reason_text"]) for ticker in status["tickers"]}
     assert reasons == {("exchange_maintenance", "the exchange is in maintenance")}
     assert status["exchanges"] == [{"exchange": "deribit", "answer_milliseconds": None}]
+
+
+async def test_blocked_write_is_the_reason_in_words(
+    api: ApiClient, settings: Settings, redis: Redis
+) -> None:
+    send_heartbeats(settings)
+    error = DatabaseBlocked("a write of prices is not finished")
+    await TickReports(redis, 60).record_failures({TickerKey("deribit", "btc_usd"): error})
+    ticker = (await _read(api))["tickers"][0]
+    assert ticker["reason"] == "database_blocked"
+    assert ticker["reason_text"] == "the database keeps a write waiting"
 
 
 async def test_broker_that_is_away_is_data(settings: Settings) -> None:

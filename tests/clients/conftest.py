@@ -28,7 +28,7 @@ async def open_client(redis: Redis, base_url: str, **more: object) -> AsyncItera
     settings = Settings.model_validate({"deribit_base_url": base_url, **more})
     limiter = DistributedRateLimiter(redis, "test", rate=100_000, permits=100, lease_seconds=30)
     async with open_exchanges(settings, lambda _: limiter) as exchanges:
-        yield exchanges[settings.deribit_name]
+        yield exchanges[settings.deribit_exchange_name]
     await limiter.close()
 
 

@@ -31,7 +31,7 @@ async def _expect_failure(
     settings = Settings.model_validate({"deribit_base_url": exchange.api_url})
     async with open_exchanges(settings, lambda _: limiter) as exchanges:
         with pytest.raises(error):
-            await exchanges[settings.deribit_name].fetch_index_price("btc_usd")
+            await exchanges[settings.deribit_exchange_name].fetch_index_price("btc_usd")
 
 
 async def test_request_that_was_made_is_counted_by_its_outcome(

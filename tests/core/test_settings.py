@@ -166,7 +166,7 @@ def test_base_url_is_kept_without_public(url: str) -> None:
 )
 def test_testnet_is_an_exchange_of_its_own(url: str, name: str) -> None:
     settings = load_settings(deribit_base_url=url)
-    assert settings.deribit_name == name
+    assert settings.deribit_exchange_name == name
     assert settings.indices[0] == (name, "btc_usd")
 
 

@@ -82,7 +82,7 @@ def test_status_that_lasts_is_told_once_with_its_first_reason() -> None:
 
 def test_ticker_that_is_not_configured_any_more_is_forgotten_without_an_alert() -> None:
     state = AlertState(stale={NAME: "beat", str(ETH): "worker"}, wrong={str(ETH): "3"})
-    state.remove_others([BTC])
+    state.remove_stale_except([BTC])
     assert (state.stale, state.wrong, state.pending) == ({NAME: "beat"}, {str(ETH): "3"}, [])
 
 

@@ -15,7 +15,7 @@ from app.domain.health import Failure
 from app.domain.prices import TickerKey, TimeRange
 from app.postgres.database import Database
 from app.redis.process_reports import read_process_reports
-from app.runtime import Runtime
+from app.runtime import Runtime, open_runtime
 from app.services.collector import CollectionResult
 from app.services.coverage import CoverageService
 from app.simulator import Exchange
@@ -165,3 +165,18 @@ async def test_health_gives_the_reason_while_only_writes_are_blocked(
     blocked = [event for event in events if event["event"] == "write_blocked"]
     assert f"pid {holder}," in blocked[0]["blocked_by"][0]
     assert not await recorded_failures(), "what was stored is no failure"
+
+
+async def test_write_that_ends_while_it_is_blocked_fails_for_that_reason(
+    settings: Settings, exchange: Exchange, lock_connection: asyncpg.Connection
+) -> None:
+    """PostgreSQL is there: it must not be said to be away."""
+    set_phase(exchange, 0.1, INTERVAL)
+    changes = {"collect_interval_seconds": INTERVAL, "tickers": ("btc_usd",)}
+    async with lock_connection.transaction():
+        await lock_connection.execute("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
+        async with open_runtime(
+            settings.model_copy(update=changes), lock_wait_seconds=INTERVAL / 2
+        ) as runtime:
+            result = await runtime.collector.collect()
+    assert result.failed == {"btc_usd": "database_blocked"}

@@ -16,7 +16,7 @@ from app.api.health_schemas import (
     StatusOut,
     TickerStatusOut,
 )
-from app.core.errors import ExchangeError, ParametersInvalid
+from app.core.errors import AppError, DatabaseBlocked, ExchangeError, ParametersInvalid
 from app.domain.coverage import SlotCounts
 from app.domain.health import (
     Freshness,
@@ -29,7 +29,9 @@ from app.domain.health_checks import collector_checks, describe_ticker
 from app.services.health.status import ServiceStatus
 
 MILLISECONDS = 1000
-EXCHANGE_TITLES = {error.code: error.title for error in ExchangeError.__subclasses__()}
+RECORDED: list[type[AppError]] = [*ExchangeError.__subclasses__(), DatabaseBlocked]
+"""Errors that a tick records, and whose title says enough."""
+TITLES = {error.code: error.title for error in RECORDED}
 
 router = APIRouter(
     prefix="/status", tags=["health"], responses=problem_responses(ParametersInvalid)
@@ -79,7 +81,7 @@ def _ticker_status(ticker: Freshness, status: ServiceStatus) -> TickerStatusOut:
 
 
 def _describe_reason(reason: StaleReason) -> str:
-    title = EXCHANGE_TITLES.get(reason.code)
+    title = TITLES.get(reason.code)
     return reason.text if title is None else title[0].lower() + title[1:]
 
 

@@ -34,7 +34,7 @@ class DeribitClient:
     def __init__(
         self, settings: Settings, rate_limiter: "DistributedRateLimiter", transport: "LazyTransport"
     ) -> None:
-        self.name = settings.deribit_name
+        self.name = settings.deribit_exchange_name
         self.chart_ranges = CHART_RANGES
         self._base_url = settings.deribit_base_url
         self._is_testnet = self.name != "deribit"

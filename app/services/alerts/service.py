@@ -98,7 +98,7 @@ class AlertService:
         self._is_leader, self._saved_state = lease.is_held, lease.alert_state
 
     async def _queue_alerts(self, report: HealthReport) -> None:
-        self._state.remove_others(ticker.key for ticker in report.tickers)
+        self._state.remove_stale_except(ticker.key for ticker in report.tickers)
         now, processes = int(self._now()), report.processes or ProcessReports()
         dropped = [
             *self._state.update_tickers(self._evaluator.evaluate(report), now),

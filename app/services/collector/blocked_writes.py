@@ -12,13 +12,13 @@ from time import monotonic
 import structlog
 
 from app.core.background_loops import run_repeatedly
-from app.core.errors import DatabaseBlocked, DatabaseUnavailable
+from app.core.errors import DatabaseBlocked, DatabaseFull, DatabaseUnavailable
 from app.domain.prices import TickerKey
-from app.postgres.blocking_sessions import read_blocking_sessions
+from app.postgres.blocking_sessions import describe_blocking_sessions
 from app.postgres.database import Database
 from app.redis.process_reports import TickReports
 
-MAX_PAUSE_SECONDS = 5.0
+MAX_REPORT_INTERVAL_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -36,38 +36,56 @@ class BlockedWriteReporter:
         self._database = database
         self._reports = reports
         self._keys = keys
-        self._first_pause_seconds = min(MAX_PAUSE_SECONDS, interval_seconds / 4)
+        self._first_report_seconds = min(MAX_REPORT_INTERVAL_SECONDS, interval_seconds / 4)
+        self._reported: DatabaseBlocked | None = None
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Report the block from a quarter of an interval on, 5 s at most, until it ends."""
-        started_at = monotonic()
+        """Report a write while the block runs: after a quarter of an interval, then every 5 s.
+
+        The first report comes after 5 s at most.
+
+        Raises:
+            DatabaseBlocked: the write failed with `DatabaseUnavailable` after such a report.
+        """
+        self._reported, started_at = None, monotonic()
         watcher = asyncio.create_task(
             run_repeatedly("blocked write", lambda: self._report_forever(started_at))
         )
         try:
             yield
+        except DatabaseFull:
+            raise
+        except DatabaseUnavailable as error:
+            if self._reported is None:
+                raise
+            raise self._reported from error  # the server is there, it only kept the write waiting
         finally:
             watcher.cancel()
             await asyncio.wait([watcher])
 
     async def _report_forever(self, started_at: float) -> None:
-        pause = self._first_pause_seconds
+        pause = self._first_report_seconds
         while True:
             await asyncio.sleep(pause)
             await self._report(monotonic() - started_at)
-            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+            pause = min(2 * pause, MAX_REPORT_INTERVAL_SECONDS)
 
     async def _report(self, seconds: float) -> None:
         try:
             async with self._database.raw_connection(reserved=True) as connection:
-                blockers = await read_blocking_sessions(connection)
+                blockers = await describe_blocking_sessions(connection, self._database.server_pids)
         except DatabaseUnavailable:
+            self._reported = None
             return  # the check of the database reports it
-        log.warning("write_blocked", seconds=round(seconds, 1), blocked_by=blockers)
-        reason = "waits for another session's lock" if blockers else "is not finished"
-        error = DatabaseBlocked(f"a write of prices {reason}; the worker's log tells more")
-        failing_seconds = dict.fromkeys(self._keys, seconds)
+        if blockers:
+            log.warning("write_blocked", seconds=round(seconds, 1), blocked_by=blockers)
+            reason = "waits for another session's lock, which the worker's log names"
+        else:
+            log.warning("write_slow", seconds=round(seconds, 1))
+            reason = "is not finished"
+        self._reported = DatabaseBlocked(f"a write of prices {reason}")
         await self._reports.record_failures(
-            dict.fromkeys(self._keys, error), failing_seconds=failing_seconds
+            dict.fromkeys(self._keys, self._reported),
+            failing_seconds=dict.fromkeys(self._keys, seconds),
         )

@@ -13,8 +13,8 @@ from app.core.errors import AppError
 from app.domain.prices import TickerKey, names_without_common_exchange
 from app.domain.repairs import OnProgress, RepairPlan, RepairProgress, RepairResult
 from app.postgres.database import Database
-from app.services.repair.context import RepairContext, TimeBudget
 from app.services.repair.ticker_repair import TickerRepair
+from app.services.repair.time_and_progress import RepairContext, TimeBudget
 
 MAX_CONCURRENT_TICKERS = 4
 """Few, so that a failing chart can be told from one that waits for the rate limiter."""
@@ -43,7 +43,7 @@ class PlanExecutor:
         """
         on_progress(RepairProgress(plan.total, 0))
         context = RepairContext(self.database, plan, budget, on_progress)
-        unlisted = await self._unlisted_tickers(plan, budget)
+        unlisted = await self._unconfigured_unlisted_tickers(plan, budget)
         repairs = [
             TickerRepair(key, self.exchanges[key.exchange], context, is_listed=key not in unlisted)
             for key in plan.pending_gaps
@@ -55,7 +55,9 @@ class PlanExecutor:
                 group.create_task(_run_from(queue))
         return _summarize_and_log(plan, repairs), repairs
 
-    async def _unlisted_tickers(self, plan: RepairPlan, budget: TimeBudget) -> set[TickerKey]:
+    async def _unconfigured_unlisted_tickers(
+        self, plan: RepairPlan, budget: TimeBudget
+    ) -> set[TickerKey]:
         """Return the tickers that are not configured, and that their exchange does not list.
 
         A list that lacks all configured tickers is not trusted.

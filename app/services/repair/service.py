@@ -14,9 +14,9 @@ from app.domain.repairs import REPAIR_LOCK, OnProgress, QueuedRepair, RepairRequ
 from app.domain.slots import window_seconds
 from app.postgres.database import Database
 from app.redis.repair_queue import RepairQueue
-from app.services.repair.context import TimeBudget
 from app.services.repair.plan_executor import PlanExecutor, ignore_progress
 from app.services.repair.planner import RepairPlanner
+from app.services.repair.time_and_progress import TimeBudget
 
 REQUESTED_SECONDS = 120.0
 """How long a requested repair works, all slices together."""

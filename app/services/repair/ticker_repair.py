@@ -20,7 +20,7 @@ from app.domain.repairs import TickerRun
 from app.domain.slots import is_plausible
 from app.domain.timestamp_checks import max_ahead_us
 from app.repositories import prices, unfillable, unfillable_and_retries
-from app.services.repair.context import RepairContext
+from app.services.repair.time_and_progress import RepairContext
 
 MAX_ROWS_PER_TRANSACTION = 5_000
 
