@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -24,6 +26,7 @@ from tests.services.test_collector import open_runtime_with
 from tests.waiting import until
 
 INTERVAL = 4
+MAINTENANCE = 11051
 BTC = TickerKey("deribit", "btc_usd")
 LOCKS = {
     "all of the prices": "LOCK TABLE prices IN ACCESS EXCLUSIVE MODE",
@@ -40,69 +43,71 @@ _ROWS = "SELECT source, timestamp, observed_us, price FROM prices ORDER BY times
 
 @dataclass
 class BlockedTick:
-    """A tick whose write waits for a lock."""
+    """A tick whose write waits for a lock of the session `lock_holder_pid`."""
 
     runtime: Runtime
     tick: asyncio.Task[CollectionResult]
+    lock_holder_pid: int
+
+
+BlockTick: TypeAlias = Callable[[str], AbstractAsyncContextManager[BlockedTick]]
 
 
 @pytest.fixture
-async def lock_connection(
-    servers: Servers, database_name: str
-) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that holds locks, apart from the one that observes the waiting sessions."""
-    connection = await asyncpg.connect(servers.plain_url(database_name))
-    yield connection
-    await connection.close()
-
-
-def write_is_waiting(sql: asyncpg.Connection) -> Callable[[], Awaitable[object]]:
-    return lambda: sql.fetchval(_WAITING_WRITE)
-
-
-@pytest.fixture
-async def blocked_tick(
+async def block_tick(
     settings: Settings,
     exchange: Exchange,
     sql: asyncpg.Connection,
-    lock_connection: asyncpg.Connection,
-) -> AsyncIterator[BlockedTick]:
-    """A tick that recorded one slot, and whose write of the next one waits for a lock.
+    servers: Servers,
+    database_name: str,
+) -> AsyncIterator[BlockTick]:
+    """Hold a lock while a block runs; a tick's write, that of the second slot, waits for it."""
+    lock_connection = await asyncpg.connect(servers.plain_url(database_name))
 
-    The lock must be taken within 0.8 s, so its connection is opened before the tick begins.
-    """
-    await lock_connection.fetchval("SELECT 1")
+    @asynccontextmanager
+    async def block(lock: str) -> AsyncIterator[BlockedTick]:
+        set_phase(exchange, 0.1, INTERVAL)
+        assert (await runtime.collector.collect()).stored == ["btc_usd"]
+        await _wait_until_slots_passed(exchange, 1)
+        exchange.add_fault("error", code=MAINTENANCE)  # so that the tick reads, and waits
+        requests = len(exchange.requests)
+        tick = asyncio.create_task(runtime.collector.collect())
+        await until(lambda: asyncio.sleep(0, len(exchange.requests) > requests))
+        async with lock_connection.transaction():
+            await lock_connection.execute(lock)
+            exchange.faults.clear()
+            await until(lambda: sql.fetchval(_WAITING_WRITE))
+            yield BlockedTick(runtime, tick, lock_connection.get_server_pid())
+        await tick
+
     async with open_runtime_with(
         settings, collect_interval_seconds=INTERVAL, tickers="btc_usd"
     ) as runtime:
         drain()
-        set_phase(exchange, 0.8 * INTERVAL, INTERVAL)
-        tick = asyncio.create_task(runtime.collector.collect())
-        await until(lambda: sql.fetchval("SELECT 1 FROM prices"))
-        yield BlockedTick(runtime, tick)
+        yield block
+    await lock_connection.close()
 
 
 async def wait_until_due(exchange: Exchange) -> None:
     """Wait until the slot of the exchange's newest answer is due, by its own clock."""
+    await _wait_until_slots_passed(exchange, 1.5)
+
+
+async def _wait_until_slots_passed(exchange: Exchange, slots: float) -> None:
+    """Wait until so many intervals after the start of the newest answer's slot."""
     answer_us = max(request.us_out or 0 for request in exchange.requests)
     began = time.monotonic()
-    due = (answer_us // 1_000_000 // INTERVAL + 1.5) * INTERVAL
-    await until(lambda: asyncio.sleep(0, answer_us / 1e6 + time.monotonic() - began > due))
+    end = (answer_us // 1_000_000 // INTERVAL + slots) * INTERVAL
+    await until(lambda: asyncio.sleep(0, answer_us / 1e6 + time.monotonic() - began > end))
 
 
 @pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())
 async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_as_backfill(
-    blocked_tick: BlockedTick,
-    exchange: Exchange,
-    sql: asyncpg.Connection,
-    lock_connection: asyncpg.Connection,
-    lock: str,
+    block_tick: BlockTick, exchange: Exchange, sql: asyncpg.Connection, lock: str
 ) -> None:
-    async with lock_connection.transaction():
-        await lock_connection.execute(lock)
-        await until(write_is_waiting(sql))
+    async with block_tick(lock) as blocked:
         await wait_until_due(exchange)
-    assert (await blocked_tick.tick).stored == ["btc_usd"]
+    assert (await blocked.tick).stored == ["btc_usd"]
     rows = await sql.fetch(_ROWS)
     assert [row["source"] for row in rows][:2] == ["live", "backfill"]
     assert rows[1]["observed_us"] in [request.us_out for request in exchange.requests]
@@ -113,21 +118,14 @@ async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_a
 
 
 async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_price(
-    blocked_tick: BlockedTick,
-    exchange: Exchange,
-    sql: asyncpg.Connection,
-    lock_connection: asyncpg.Connection,
-    database: Database,
+    block_tick: BlockTick, exchange: Exchange, database: Database
 ) -> None:
     """What waits here has been written, and is not committed yet."""
     service = CoverageService(database)
-    async with lock_connection.transaction():
-        await lock_connection.execute(LOCKS["summaries"])
-        await until(write_is_waiting(sql))
+    async with block_tick(LOCKS["summaries"]):
         await wait_until_due(exchange)
         (coverage,) = await service.measure(TimeRange(), [BTC])
         assert coverage.gaps
-    await blocked_tick.tick
     (later,) = await service.measure(
         TimeRange(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC]
     )
@@ -135,46 +133,40 @@ async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_pri
 
 
 async def test_price_that_waited_for_a_moment_only_is_live(
-    blocked_tick: BlockedTick, sql: asyncpg.Connection, lock_connection: asyncpg.Connection
+    block_tick: BlockTick, sql: asyncpg.Connection
 ) -> None:
-    async with lock_connection.transaction():
-        await lock_connection.execute(LOCKS["summaries"])
-        await until(write_is_waiting(sql))
-    assert (await blocked_tick.tick).stored == ["btc_usd"]
+    async with block_tick(LOCKS["summaries"]) as blocked:
+        pass
+    assert (await blocked.tick).stored == ["btc_usd"]
     assert {row["source"] for row in await sql.fetch(_ROWS)} == {"live"}
 
 
-async def test_health_gives_the_reason_while_only_writes_are_blocked(
-    blocked_tick: BlockedTick, lock_connection: asyncpg.Connection, sql: asyncpg.Connection
-) -> None:
-    runtime = blocked_tick.runtime
-
-    async def recorded_failures() -> Mapping[str, Failure]:
-        return (await read_process_reports(runtime.redis)).failures
-
+async def test_health_gives_the_reason_while_only_writes_are_blocked(block_tick: BlockTick) -> None:
     with capture_logs() as events:
-        async with lock_connection.transaction():
-            await lock_connection.execute("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
-            await until(write_is_waiting(sql))
-            await until(recorded_failures)
-            failure = (await recorded_failures())[str(BTC)]
-            holder = lock_connection.get_server_pid()
-        await blocked_tick.tick
-    assert failure.code == "database_blocked"
+        async with block_tick("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE") as blocked:
+            redis = blocked.runtime.redis
+
+            async def blocked_failure() -> Failure | None:
+                failure = (await read_process_reports(redis)).failures.get(str(BTC))
+                return failure if failure and failure.code == "database_blocked" else None
+
+            await until(blocked_failure)
+            failure = await blocked_failure()
+    assert failure is not None
     assert "waits for another session's lock" in failure.detail
-    blocked = [event for event in events if event["event"] == "write_blocked"]
-    assert f"pid {holder}," in blocked[0]["blocked_by"][0]
-    assert not await recorded_failures(), "what was stored is no failure"
+    names = [event["blocked_by"] for event in events if event["event"] == "write_blocked"]
+    assert names[0][0].startswith(f"pid {blocked.lock_holder_pid}, role ")
+    assert not (await read_process_reports(redis)).failures, "what was stored is no failure"
 
 
 async def test_write_that_ends_while_it_is_blocked_fails_for_that_reason(
-    settings: Settings, exchange: Exchange, lock_connection: asyncpg.Connection
+    settings: Settings, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     """PostgreSQL is there: it must not be said to be away."""
     set_phase(exchange, 0.1, INTERVAL)
     changes = {"collect_interval_seconds": INTERVAL, "tickers": ("btc_usd",)}
-    async with lock_connection.transaction():
-        await lock_connection.execute("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE prices IN SHARE ROW EXCLUSIVE MODE")
         async with open_runtime(
             settings.model_copy(update=changes), lock_wait_seconds=INTERVAL / 2
         ) as runtime:
