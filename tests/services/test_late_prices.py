@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from app.core.metrics import drain
 from app.core.settings import Settings
+from app.domain.gaps import Gap
 from app.domain.health import Failure
 from app.domain.prices import TickerKey, TimeRange
 from app.postgres.database import Database
@@ -25,7 +26,7 @@ from tests.conftest import Servers, set_phase
 from tests.services.test_collector import open_runtime_with
 from tests.waiting import until
 
-INTERVAL = 4
+INTERVAL = 6
 MAINTENANCE = 11051
 BTC = TickerKey("deribit", "btc_usd")
 LOCKS = {
@@ -118,17 +119,19 @@ async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_a
 
 
 async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_price(
-    block_tick: BlockTick, exchange: Exchange, database: Database
+    block_tick: BlockTick, database: Database
 ) -> None:
     """What waits here has been written, and is not committed yet."""
     service = CoverageService(database)
-    async with block_tick(LOCKS["summaries"]):
-        await wait_until_due(exchange)
+
+    async def counted_gaps() -> Sequence[Gap]:
         (coverage,) = await service.measure(TimeRange(), [BTC])
-        assert coverage.gaps
-    (later,) = await service.measure(
-        TimeRange(coverage.gaps[0].first, coverage.gaps[-1].last), [BTC]
-    )
+        return coverage.gaps
+
+    async with block_tick(LOCKS["summaries"]):
+        await until(counted_gaps)
+        gaps = await counted_gaps()
+    (later,) = await service.measure(TimeRange(gaps[0].first, gaps[-1].last), [BTC])
     assert (later.slot_counts.live, later.slot_counts.backfilled) == (0, 1)
 
 
