@@ -1,7 +1,9 @@
 """The command line, a module per group; `python -m app --help` lists the commands."""
 
 import sys
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
@@ -18,11 +20,42 @@ from app.cli import (
     repair,
     verification,
 )
+from app.cli.exit_codes import EPILOG
 from app.core.errors import AppError
+
+SHORT_NAME: Final = "prices"
+"""The command's name where the project is installed; a shell completes only that one."""
+COMMANDS: Final[Mapping[str, Mapping[str, Callable[..., None]]]] = {
+    "Run the service": {
+        "run": entrypoints.run_stack,
+        "demo": entrypoints.run_demo,
+        "api": processes.api,
+        "worker": processes.worker,
+        "beat": processes.beat,
+        "migrate": processes.migrate,
+        "exchange": exchange.exchange,
+    },
+    "Look at it": {
+        "doctor": doctor.doctor,
+        "healthcheck": healthcheck.healthcheck,
+        "gaps": inspection.gaps,
+        "report": inspection.report,
+        "verify": verification.verify,
+    },
+    "Work on its prices": {
+        "collect": processes.collect,
+        "backfill": repair.backfill,
+        "export": exports.export,
+        "import": imports.import_,
+        "forget": forget.forget,
+    },
+}
+"""The commands by name, in the groups of `--help`."""
 
 cli = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=Path(sys.argv[0]).stem == SHORT_NAME,
+    epilog=EPILOG,
     pretty_exceptions_enable=False,
     help="Records index prices of crypto exchanges every minute, and serves them over HTTP.",
 )
@@ -47,26 +80,9 @@ def _options(
     pass
 
 
-cli.command("run")(entrypoints.run_stack)
-cli.command("demo")(entrypoints.run_demo)
-for command in (
-    processes.api,
-    processes.worker,
-    processes.beat,
-    processes.migrate,
-    processes.collect,
-    repair.backfill,
-    inspection.gaps,
-    inspection.report,
-    verification.verify,
-    exports.export,
-    forget.forget,
-    doctor.doctor,
-    exchange.exchange,
-    healthcheck.healthcheck,
-):
-    cli.command()(command)
-cli.command("import")(imports.import_)  # a keyword of Python
+for group, commands in COMMANDS.items():
+    for name, function in commands.items():
+        cli.command(name, rich_help_panel=group, epilog=EPILOG)(function)
 
 
 def main() -> None:

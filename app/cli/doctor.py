@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from app.cli.exit_codes import ExitCode
 from app.cli.options import JsonOption
 from app.cli.tables import ResultTable, print_result
 from app.domain.findings import Finding, is_healthy
@@ -25,7 +26,7 @@ def doctor(*, as_json: JsonOption = False) -> None:
     else:
         print_result([_table(findings)], _text(findings))
     if not is_healthy(findings):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _table(findings: list[Finding]) -> ResultTable:

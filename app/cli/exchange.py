@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.exit_codes import ExitCode
+
 _Range = tuple[float, float]
 _NO_JITTER: _Range = (0.0, 0.0)
 
@@ -78,7 +80,7 @@ def exchange(  # noqa: PLR0913  a command line has as many options as it has
         )
     except ValueError as error:
         typer.echo(f"exchange: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(ExitCode.REFUSED) from None
     raise typer.Exit(run(options))
 
 

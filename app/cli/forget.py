@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.command_runtime import command_runtime
+from app.cli.exit_codes import ExitCode
 from app.cli.options import FromOption, JsonOption, ToOption, parse_range
 from app.cli.report_formats import utc_or_dash
 from app.domain.deletion import RowCounts, Selection
@@ -17,9 +18,6 @@ from app.domain.prices import Source, TickerKey
 
 if TYPE_CHECKING:
     from app.runtime import Runtime
-
-REFUSED = 2
-"""The exit code if the deletion was not confirmed."""
 
 
 def forget(  # noqa: PLR0913  # a command's options are many
@@ -59,10 +57,10 @@ def _require_confirmation() -> None:
     """Ask on the terminal, and exit unless the answer is yes."""
     if not sys.stdin.isatty():
         print("refused: nobody can be asked here, so --yes is needed", file=sys.stderr)
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(ExitCode.REFUSED)
     print("Forget them for good? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(ExitCode.REFUSED)
 
 
 def _preview_lines(runtime: "Runtime", selection: Selection, counts: RowCounts) -> Iterator[str]:

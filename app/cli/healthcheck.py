@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from app.cli.exit_codes import ExitCode
 from app.cli.options import JsonOption
 
 _RESPONSE_TIMEOUT_SECONDS: Final = 5.0
@@ -40,7 +41,7 @@ def healthcheck(
     else:
         print(f"{service}: {problem or 'ok'}")
     if problem:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def readiness_problem(url: str) -> str:

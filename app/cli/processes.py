@@ -11,6 +11,7 @@ import typer
 
 from app import entrypoints
 from app.cli.command_runtime import command_runtime
+from app.cli.exit_codes import ExitCode
 from app.cli.options import JsonOption
 from app.cli.tables import ResultTable, print_result
 
@@ -50,7 +51,7 @@ def collect(*, as_json: JsonOption = False) -> None:
         rows = list(_result_rows(result))
         print_result([ResultTable(("ticker", "result"), rows)], "\n".join(map(": ".join, rows)))
     if result["failed"]:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _run_service(name: str, *, watched: bool) -> None:

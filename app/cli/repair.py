@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command_runtime import command_runtime
+from app.cli.exit_codes import ExitCode
 from app.cli.options import (
     FromOption,
     JsonOption,
@@ -41,7 +42,7 @@ def backfill(  # noqa: PLR0913  # a command's options are many
         result = asyncio.run(_repair(request, on_progress))
     print(json.dumps(asdict(result)) if as_json else _summary(result))
     if result.failed or result.remaining:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 async def _repair(request: RepairRequest, on_progress: OnProgress) -> RepairResult:

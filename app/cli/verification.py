@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.command_runtime import command_runtime
+from app.cli.exit_codes import ExitCode
 from app.cli.options import JsonOption
 from app.cli.report_formats import utc_or_dash
 
@@ -26,7 +27,7 @@ def verify(
     else:
         _print_summary(hours, rebuild=rebuild)
     if hours and not rebuild:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _print_summary(hours: int, *, rebuild: bool) -> None:
