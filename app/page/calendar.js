@@ -64,10 +64,10 @@ function extent() {
 
 async function read() {
   clearTimeout(timer);
+  const ask = (asked += 1);
   const ticker = currentTicker();
   if (!ticker && state.tickers) drawNoTicker();
   if (!ticker || document.hidden) return;
-  const ask = (asked += 1);
   const { first, stop } = extent();
   drawYears(first, ticker);
   try {

@@ -151,7 +151,8 @@ function pointedAt(seconds, isMoved) {
 function showBar(at) {
   readAt = at;
   if (!bars) return;
-  const gap = at === null ? undefined : plot.gapAt(at);
+  const isByPointer = at !== null && !chartKeys.isReading; // keys read bars alone
+  const gap = isByPointer ? plot.gapAt(at) : undefined;
   drawLegend(bars, at === null ? null : barStart(at, bars.step), gap);
 }
 

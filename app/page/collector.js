@@ -50,6 +50,8 @@ function draw() {
 /** @param {any} status  one without trouble now */
 function workingWords({ tickers }) {
   const missing = sumOf(tickers, "missing_last_day");
+  if (missing === null)
+    return "Everything works now; the prices of the last day can't be counted.";
   const verb = missing === 1 ? "is" : "are";
   return missing
     ? `Everything works now; ${counted(missing, "price")} of the last day ${verb} missing.`
@@ -115,18 +117,25 @@ function clockFact({ exchange, database_seconds: database, server_seconds: serve
 
 /** @param {any[]} tickers @returns {Fact} */
 function lastDayFact(tickers) {
+  const name = "last day";
   const missing = sumOf(tickers, "missing_last_day");
-  const repaired = counted(sumOf(tickers, "repaired_last_day"), "price");
+  const repaired = sumOf(tickers, "repaired_last_day");
+  if (missing === null || repaired === null) return { name, words: "unknown", isOk: false };
   return {
-    name: "last day",
-    words: `${repaired} repaired, ${count(missing)} missing`,
+    name,
+    words: `${counted(repaired, "price")} repaired, ${count(missing)} missing`,
     isOk: missing === 0,
   };
 }
 
-/** @param {any[]} tickers @param {string} field @returns {number} */
+/**
+ * @param {any[]} tickers
+ * @param {string} field
+ * @returns {number | null} null while the server can't count one of them
+ */
 function sumOf(tickers, field) {
-  return tickers.reduce((total, one) => total + (one[field] ?? 0), 0);
+  const numbers = tickers.map((one) => one[field]);
+  return numbers.includes(null) ? null : numbers.reduce((total, one) => total + one, 0);
 }
 
 /** @param {any} status @param {string} field @returns {number[]} */

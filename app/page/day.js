@@ -21,6 +21,7 @@ const STEPS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 12, ArrowUp: -12 };
 
 /** @type {number | null} */
 let shown = null;
+let asked = 0;
 on(["changed", "zone"], drawAgain);
 onRecovery(drawAgain);
 
@@ -32,20 +33,22 @@ export async function openDay(day) {
   const ticker = currentTicker();
   if (!ticker) return;
   shown = day;
+  const ask = (asked += 1);
   const range = { from_dt: day, to_dt: day + DAY - 1 };
   try {
     const [hours, whole] = await Promise.all([
       get(address("coverage", ticker.key, { ...range, by: "hour" })),
       get(address("coverage", ticker.key, range)),
     ]);
-    if (shown === day) draw(day, hours.items, whole.gaps, ticker);
+    if (ask === asked) draw(day, hours.items, whole.gaps, ticker);
   } catch (error) {
-    if (shown === day) drawProblem(/** @type {Error} */ (error));
+    if (ask === asked) drawProblem(/** @type {Error} */ (error));
   }
 }
 
 export function closeDay() {
   shown = null;
+  asked += 1;
   closeHour();
   byId("day").hidden = true;
 }

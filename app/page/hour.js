@@ -20,6 +20,7 @@ const SOURCES = {
 
 /** @type {number | null} */
 let opened = null;
+let asked = 0;
 const panel = element("div", {
   id: "hour",
   class: "minutes",
@@ -39,6 +40,7 @@ export function panelForDay(from, stop) {
 
 export function closeHour() {
   opened = null;
+  asked += 1;
   panel.replaceChildren();
 }
 
@@ -62,10 +64,11 @@ export function showHour(at, ticker, gaps) {
 export async function drawHour(at, { key, interval_seconds: interval }, gaps) {
   if (opened !== at) closeHour();
   opened = at;
+  const ask = (asked += 1);
   if (HOUR / interval > MAX_SLOTS) return; // the chart shows them
   const period = address("prices/period", key, { from_dt: at, to_dt: at + HOUR - 1 });
   const { items } = await get(period).catch(() => ({ items: [] })); // the notice says why
-  if (opened !== at) return;
+  if (ask !== asked) return;
   const sources = new Map(items.map((/** @type {any} */ item) => [item.timestamp, item.source]));
   const slots = Array.from({ length: HOUR / interval }, (_, index) => at + index * interval);
   panel.replaceChildren(...slots.map((slot) => slotCell(slot, sources.get(slot), gaps)));

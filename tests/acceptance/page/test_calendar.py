@@ -1,6 +1,11 @@
 """The calendar in a real browser: its cells are the API's numbers, and open by keyboard."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
+from playwright.async_api import Route
 
 from tests.acceptance.page.chart_probe import view_of
 from tests.acceptance.page.service import DAY, HOUR, MINUTE, History, Service, iso
@@ -9,10 +14,29 @@ from tests.api.client import open_api_client
 
 pytestmark = [pytest.mark.accept, pytest.mark.asyncio(loop_scope="session")]
 
+_BTC = ".ticker[data-key='deribit:btc_usd']"
 CELLS = """
 selector => Object.fromEntries([...document.querySelectorAll(selector)]
   .map(cell => [cell.dataset.at, cell.dataset.state]))
 """
+
+
+@asynccontextmanager
+async def _answered_last(tab: Tab, pattern: str) -> AsyncIterator[None]:
+    """Hold the answers to some requests back until the block ends; the page has read them then."""
+    released = asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    async with tab.page.expect_request(pattern):
+        await tab.page.route(pattern, answer)
+        yield
+    async with tab.page.expect_response(pattern) as answering:
+        released.set()
+    await (await answering.value).finished()
+    await tab.page.evaluate("fetch(location.href).then(later => later.text())")
 
 
 async def _states(service: Service, first: int, stop: int, by: str) -> dict[str, str]:
@@ -95,6 +119,54 @@ async def test_click_on_a_removed_hour_offers_the_nearest_price(tab: Tab, histor
     await tab.until("document.getElementById('legend').textContent === ''")
     await tab.page.click("#nearest")
     await tab.state("chart-section", "ready")
+
+
+async def test_late_answer_of_a_ticker_left_for_an_unknown_one_is_not_drawn(tab: Tab) -> None:
+    await tab.goto("?ticker=nosuch")
+    await tab.state("summary", "unknown")
+    async with _answered_last(tab, "**/coverage?ticker=btc_usd&*by=day*"):
+        await tab.page.click(_BTC)
+        await tab.state("summary", "collecting")
+        await tab.page.go_back()
+        await tab.state("summary", "unknown")
+    assert (await tab.text("#coverage-note")).startswith("No calendar without a ticker")
+    assert await tab.page.get_attribute("#coverage", "data-state") == "error"
+
+
+async def test_late_answer_of_a_ticker_is_not_drawn_over_the_day_of_another(
+    tab: Tab, history: History
+) -> None:
+    removed = history.removed_hour
+    day = f"#calendar .cell[data-at='{removed.start // DAY * DAY}']"
+    await tab.show("?ticker=btc_usd")
+    async with _answered_last(tab, "**/coverage?ticker=btc_usd&*by=hour*"):
+        await tab.page.click(day)
+        await _go_to_eth(tab)
+        await tab.page.click(day)
+        await tab.until("document.querySelector('#day h3')?.textContent.startsWith('eth_usd on')")
+    assert (await tab.text("#day h3")).startswith("eth_usd on")
+
+
+async def test_late_answer_of_a_ticker_is_not_drawn_over_the_hour_of_another(
+    tab: Tab, history: History
+) -> None:
+    removed = history.removed_hour
+    day = f"#calendar .cell[data-at='{removed.start // DAY * DAY}']"
+    hour = f"#hours .cell[data-at='{removed.start}']"
+    await tab.show("?ticker=btc_usd")
+    async with _answered_last(tab, f"**/prices/period?ticker=btc_usd&from_dt={removed.start}&*"):
+        await tab.page.click(day)
+        await tab.page.click(hour)
+        await _go_to_eth(tab)
+        await tab.page.click(day)
+        await tab.page.click(hour)
+        await tab.page.wait_for_selector("#hour .cell[data-state=whole]")
+    assert await tab.page.locator("#hour .cell[data-state=whole]").count() == len(removed)
+
+
+async def _go_to_eth(tab: Tab) -> None:
+    await tab.page.click(".ticker[data-key='deribit:eth_usd']")
+    await tab.until("document.getElementById('coverage-title').textContent.endsWith('eth_usd')")
 
 
 async def test_keyboard_reaches_and_opens_cells(tab: Tab) -> None:

@@ -150,6 +150,17 @@ async def test_bar_read_by_keys_stays_while_the_range_moves(tab: Tab, history: H
     assert await tab.text("#legend") == read
 
 
+async def test_bar_beside_a_gap_is_read_by_keys(tab: Tab, history: History) -> None:
+    """The pointer reads a gap also from a few pixels beside it, and a bar is as narrow."""
+    removed, width = history.removed_hour, 5 * MINUTE
+    stop = removed.stop + width
+    await tab.show(f"?ticker=btc_usd&range={iso(stop - DAY)}..{iso(stop)}")
+    await tab.page.focus("#chart")
+    for bar in (removed.stop, removed.start - width):
+        await tab.page.keyboard.press("ArrowLeft")
+        assert (await tab.text("#legend")).startswith(f"{_words(bar)} UTC, 5m")
+
+
 async def test_finger_that_taps_a_gap_is_told_why(
     browser: Browser, service: Service, history: History
 ) -> None:

@@ -48,6 +48,20 @@ async def test_collector_works_and_names_what_the_last_day_lacks(
     assert f"{said[1]} missing" in await tab.text("#collector-facts [data-state=failing]")
 
 
+async def test_collector_does_not_say_that_nothing_is_missing_while_nobody_can_count(
+    tab: Tab, service: Service
+) -> None:
+    await tab.show()
+    async with service.sql.transaction():
+        await service.sql.execute("LOCK TABLE recordings")
+        await tab.until(
+            "document.getElementById('collector-facts').textContent.includes('last dayunknown')"
+        )
+        words = await tab.text("#collector-words")
+        assert words == "Everything works now; the prices of the last day can't be counted."
+        assert await tab.page.locator("#collector-facts [data-state=failing]").count() == 1
+
+
 async def test_calendar_says_that_it_is_being_read(tab: Tab) -> None:
     answered = asyncio.Event()
 
