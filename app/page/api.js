@@ -11,7 +11,7 @@ const DEFAULT_EXCHANGE = "deribit";
 const PRICE_FIELDS = /"(price|open|high|low|close)":(-?\d[\d.eE+-]*)/g;
 
 /** What the API answers when it can't do what was asked. */
-export class Problem extends Error {
+class Problem extends Error {
   /** @param {number} status @param {string} code @param {string} detail */
   constructor(status, code, detail) {
     super(detail);

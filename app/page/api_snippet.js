@@ -64,7 +64,7 @@ function labelCopy(panel, words) {
 }
 
 /** @param {Call} call @param {string} language */
-export function snippet({ url, rows, format }, language) {
+function snippet({ url, rows, format }, language) {
   const address = `${location.origin}${url}`;
   if (language === "curl") return format ? `curl -OJ '${address}'` : `curl '${address}'`;
   if (language === "JavaScript") return javascript(address, rows, format);

@@ -4,7 +4,7 @@
 import { address, get } from "./api.js";
 import { now } from "./clock.js";
 import { readGaps } from "./gap_reading.js";
-import { INTERVALS, barStart, intervalFor, pastParameters } from "./ranges.js";
+import { INTERVALS, barStart, intervalFor, rangeUntilNow } from "./ranges.js";
 import { intervalOf, state } from "./store.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
@@ -98,7 +98,7 @@ export function addPrice(bars, line, { timestamp, price }) {
  */
 export function barsAddress(key, view, step) {
   const interval = INTERVALS.find(([, width]) => width === step)?.[0];
-  return address("prices/candles", key, { interval, ...pastParameters(view) });
+  return address("prices/candles", key, { interval, ...rangeUntilNow(view) });
 }
 
 /** @param {View} view @param {number} step */

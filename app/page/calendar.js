@@ -11,11 +11,10 @@ import { closeDay, openDay } from "./day.js";
 import { byId, element, setNote, setText } from "./dom.js";
 import { barStart } from "./ranges.js";
 import { onOpen, setRovingTabindex } from "./roving_tabindex.js";
+import { DAY, WEEK } from "./seconds.js";
 import { currentTicker, on, onRecovery, state } from "./store.js";
 import { unknownTicker } from "./tickers.js";
 
-const DAY = 86400;
-const WEEK = 7 * DAY;
 const WEEKS = 53;
 const MAX_ITEMS = 1000;
 const RENEW_MILLISECONDS = 60_000;

@@ -8,7 +8,7 @@ import { count } from "./format.js";
 /** @typedef {import("./types.js").CoverageItem} CoverageItem */
 
 /** @param {CoverageItem | undefined} item */
-export function cellState(item) {
+function cellState(item) {
   if (!item || item.expected === 0) return "none";
   if (item.missing > 0) return "missing";
   return item.backfilled > 0 ? "repaired" : "whole";

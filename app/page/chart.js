@@ -10,7 +10,7 @@ import { now, onClockJump } from "./clock.js";
 import { byId } from "./dom.js";
 import { Plot } from "./plot.js";
 import { startPrintPicture } from "./print_picture.js";
-import { areNear, barStart, viewOfRange } from "./ranges.js";
+import { areViewsNear, barStart, viewOfRange } from "./ranges.js";
 import { currentTicker, intervalOf, on, onRecovery, set, state } from "./store.js";
 
 /** @typedef {import("./types.js").View} View */
@@ -38,7 +38,7 @@ export function startChart() {
   plot = new Plot(byId("chart"));
   chartKeys = new ChartKeys(plot, () => bars, showBar);
   plot.onMove(moved);
-  plot.onPointer(pointedAt);
+  plot.onCrosshair(pointedAt);
   startPrintPicture(plot);
   on(["ticker", "compare", "range"], renew);
   on(["tickers"], () => (!bars || barsOf !== keys().join()) && renew());
@@ -86,9 +86,9 @@ function renew() {
 function moved(isByHand) {
   const view = plot.view();
   const ticker = currentTicker();
-  if (!isByHand || !view || !bars || !ticker) return chartKeys.markAgain();
+  if (!isByHand || !view || !bars || !ticker) return chartKeys.keepOrEndReading();
   follow(view);
-  chartKeys.markAgain();
+  chartKeys.keepOrEndReading();
   if (needsOthers(bars, view, plot.width, leastStep(), ticker.first ?? 0))
     later(SETTLE_MILLISECONDS);
   else drawWords();
@@ -137,10 +137,10 @@ function drawWords() {
   showBar(readAt);
 }
 
-/** @param {number | null} seconds @param {boolean} isMoved  by the pointer */
-function pointedAt(seconds, isMoved) {
-  if (chartKeys.isReading && !isMoved) return;
-  chartKeys.release();
+/** @param {number | null} seconds @param {boolean} isByPointer */
+function pointedAt(seconds, isByPointer) {
+  if (chartKeys.isReading && !isByPointer) return;
+  chartKeys.yieldToPointer();
   showBar(seconds);
 }
 
@@ -151,8 +151,7 @@ function pointedAt(seconds, isMoved) {
 function showBar(at) {
   readAt = at;
   if (!bars) return;
-  const isByPointer = at !== null && !chartKeys.isReading; // keys read bars alone
-  const gap = isByPointer ? plot.gapAt(at) : undefined;
+  const gap = at === null || chartKeys.isReading ? undefined : plot.gapAt(at); // keys read bars
   drawLegend(bars, at === null ? null : barStart(at, bars.step), gap);
 }
 
@@ -194,5 +193,5 @@ function advance(seconds) {
 /** @param {View | null} view */
 function isShown(view) {
   const shown = plot.view();
-  return Boolean(view && shown && areNear(view, shown));
+  return Boolean(view && shown && areViewsNear(view, shown));
 }

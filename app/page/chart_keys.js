@@ -4,12 +4,11 @@
 import { announce } from "./announcer.js";
 import { inView } from "./chart_words.js";
 import { byId } from "./dom.js";
-import { barStart } from "./ranges.js";
+import { MIN_VIEW_SECONDS, barStart } from "./ranges.js";
 import { state } from "./store.js";
 
 const STEP = 0.2;
 const ZOOM = 1.5;
-const MIN_SECONDS = 300;
 
 /** @typedef {import("./bars.js").Bars} Bars */
 
@@ -34,10 +33,10 @@ export class ChartKeys {
     this.#plot = plot;
     this.#currentBars = currentBars;
     this.#showBar = showBar;
-    byId("chart").addEventListener("blur", () => this.leave());
+    byId("chart").addEventListener("blur", () => this.stopReading());
     addEventListener("pointerdown", ({ target }) => {
       const isOutside = !byId("chart").contains(/** @type {Node} */ (target));
-      if (isOutside) this.leave(); // a finger leaves a bar by a tap elsewhere
+      if (isOutside) this.stopReading(); // a finger leaves a bar by a tap elsewhere
     });
     byId("chart").addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -52,7 +51,7 @@ export class ChartKeys {
     else if (direction) this.#readNext(direction);
     else if (key === "+" || key === "=") this.#move(0, 1 / ZOOM);
     else if (key === "-") this.#move(0, ZOOM);
-    else if (key === "Escape") this.leave();
+    else if (key === "Escape") this.stopReading();
     else return false;
     return true;
   }
@@ -82,24 +81,24 @@ export class ChartKeys {
     return this.#readAt !== null;
   }
 
-  /** Keep the crosshair on the bar that is read, after the range or the bars changed. */
-  markAgain() {
+  /** Keep the crosshair on the bar that is read, or end the reading once it is out of view. */
+  keepOrEndReading() {
     const bars = this.#currentBars();
     const at = this.#readAt;
     if (at === null || !bars) return;
     const candle = bars.lines[0].items.get(barStart(at, bars.step));
-    if (!holds(state.view, at)) this.leave();
+    if (!holds(state.view, at)) this.stopReading();
     else if (candle && holds(this.#plot.view(), at)) this.#plot.mark(candle);
   }
 
   /** Let the pointer read the bars. */
-  release() {
+  yieldToPointer() {
     this.#readAt = null;
   }
 
   /** Read no bar any more; the newest one is written. */
-  leave() {
-    this.release();
+  stopReading() {
+    this.yieldToPointer();
     this.#plot.unmark();
     this.#showBar(null);
   }
@@ -110,7 +109,7 @@ export class ChartKeys {
     if (!view) return;
     const width = view.to - view.from;
     const middle = (view.from + view.to) / 2 + shift * width;
-    const half = Math.max(width * factor, MIN_SECONDS) / 2;
+    const half = Math.max(width * factor, MIN_VIEW_SECONDS) / 2;
     this.#plot.gesture();
     this.#plot.show({ from: middle - half, to: middle + half });
   }

@@ -3,7 +3,7 @@
 
 import { address, get } from "./api.js";
 import { byId, element } from "./dom.js";
-import { dayTime, viewRange, zoneName } from "./format.js";
+import { viewRange, zonedDayTime } from "./format.js";
 import { reasonWords } from "./gaps.js";
 import { currentTicker, state } from "./store.js";
 import { unknownTicker } from "./tickers.js";
@@ -47,7 +47,7 @@ export async function showNothing(bars, view, show) {
   const half = (view.to - view.from) / 2;
   const gap = bars.missing.gaps.find(({ from, to }) => from < view.to && to > view.from);
   const why = gap ? ` It is a gap: ${reasonWords(gap)}.` : "";
-  const found = `The nearest price is of ${dayTime(nearest)} ${zoneName(nearest)}.`;
+  const found = `The nearest price is of ${zonedDayTime(nearest)}.`;
   const words = `Nothing is stored of ${viewRange(view)}.${why} ${found}`;
   const button = element(
     "button",

@@ -3,7 +3,7 @@
 
 import { shortName } from "./api.js";
 import { byId, element } from "./dom.js";
-import { count, counted, dayTime, price, zoneName } from "./format.js";
+import { count, counted, price, zonedDayTime } from "./format.js";
 import { reasonWords } from "./gaps.js";
 
 /** @typedef {import("./types.js").Candle} Candle */
@@ -21,7 +21,7 @@ export function drawTables(lines, gaps) {
   const panel = /** @type {HTMLDetailsElement} */ (byId("chart-table"));
   panel.ontoggle = () => drawTables(lines, gaps);
   if (!panel.open) return;
-  const tables = [tableOf("Bars", HEADS, lines.flatMap(rows))];
+  const tables = [tableOf("Bars", HEADS, lines.flatMap(barRows))];
   const name = `Gaps of ${shortName(lines[0].key)}`;
   if (gaps.length) tables.unshift(tableOf(name, GAP_HEADS, gaps.slice(-MAX_ROWS).map(gapRow)));
   /** @type {HTMLElement} */ (panel.querySelector(".scroll")).replaceChildren(...tables);
@@ -41,21 +41,21 @@ function tableOf(name, heads, lines) {
 
 /** @param {import("./types.js").Gap} gap */
 function gapRow(gap) {
-  const [from, to] = [gap.from, gap.to].map((at) => `${dayTime(at)} ${zoneName(at)}`);
+  const [from, to] = [gap.from, gap.to].map(zonedDayTime);
   const cells = [to, count(gap.missing), reasonWords(gap)];
   return tableRow(from, cells);
 }
 
 /** @param {Shown} line */
-function rows({ key, items }) {
-  return items.slice(-MAX_ROWS).map((candle) => row(key, candle));
+function barRows({ key, items }) {
+  return items.slice(-MAX_ROWS).map((candle) => barRow(key, candle));
 }
 
 /** @param {string} key @param {Candle} candle */
-function row(key, candle) {
+function barRow(key, candle) {
   const { timestamp, open, high, low, close } = candle;
   const cells = [shortName(key), ...[open, high, low, close].map(price), sampleWords(candle)];
-  return tableRow(`${dayTime(timestamp)} ${zoneName(timestamp)}`, cells);
+  return tableRow(zonedDayTime(timestamp), cells);
 }
 
 /** @param {string} head @param {string[]} cells */

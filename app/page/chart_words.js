@@ -6,9 +6,9 @@ import { barsAddress } from "./bars.js";
 import { setSnippet } from "./api_snippet.js";
 import { drawTables, sampleWords } from "./chart_table.js";
 import { byId, setText } from "./dom.js";
-import { change, counted, dayTime, price, timeRange, viewRange, zoneName } from "./format.js";
+import { change, counted, price, timeRange, viewRange, zonedDayTime } from "./format.js";
 import { gapSentence } from "./gaps.js";
-import { pastParameters } from "./ranges.js";
+import { rangeUntilNow } from "./ranges.js";
 import { LINE_LOOKS, isLine } from "./series.js";
 import { intervalOf, state } from "./store.js";
 
@@ -44,15 +44,15 @@ function lineWords({ lines, interval, step }, line, index, timestamp) {
   if (!candle)
     return timestamp === null
       ? name
-      : `${name}${dayTime(timestamp)} ${zoneName(timestamp)} · no price`;
+      : `${name}${zonedDayTime(timestamp)} · no price`;
   const { open, high, low, close, timestamp: at } = candle;
   if (lines.length > 1) {
     const first = inView(items, /** @type {View} */ (state.view), step)[0] ?? candle;
-    return `${name}${price(close)}, ${change(first.close, close)}, close of ${barTimes(line, candle, step)}`;
+    return `${name}${price(close)}, ${change(first.close, close)}, close of ${barTimeWords(line, candle, step)}`;
   }
-  if (high === low) return `${barTimes(line, candle, step)}  ${price(close)}`;
+  if (high === low) return `${barTimeWords(line, candle, step)}  ${price(close)}`;
   const values = `O\u00a0${price(open)}  H\u00a0${price(high)}  L\u00a0${price(low)}  C\u00a0${price(close)}`;
-  return `${dayTime(at)} ${zoneName(at)}, ${interval}  ${values}  ${sampleWords(candle)}`;
+  return `${zonedDayTime(at)}, ${interval}  ${values}  ${sampleWords(candle)}`;
 }
 
 /**
@@ -61,7 +61,7 @@ function lineWords({ lines, interval, step }, line, index, timestamp) {
  * @param {Candle} candle
  * @param {number} step
  */
-function barTimes({ key }, { timestamp }, step) {
+function barTimeWords({ key }, { timestamp }, step) {
   const last = timestamp + step - intervalOf(key);
   const newest = state.prices[key]?.timestamp ?? last;
   return timeRange(timestamp, Math.max(timestamp, Math.min(last, newest)));
@@ -74,7 +74,7 @@ function barTimes({ key }, { timestamp }, step) {
  */
 export function drawChartWords(bars, view) {
   const shown = bars.lines.map((line) => ({ ...line, items: inView(line.items, view, bars.step) }));
-  const past = pastParameters(view);
+  const past = rangeUntilNow(view);
   const range = viewRange({ from: past.from_dt, to: past.to_dt });
   const lacks = missingWords(bars, view);
   const asLine = isLine({ ...bars, kind: state.kind });

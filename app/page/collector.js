@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { setSnippet } from "./api_snippet.js";
 import { setServerTime } from "./clock.js";
 import { byId, element, setText } from "./dom.js";
-import { count, counted, duration, offset, time, zoneName } from "./format.js";
+import { count, counted, duration, offset, zonedTime } from "./format.js";
 import { on, set, state } from "./store.js";
 
 const POLL_MILLISECONDS = 10_000;
@@ -147,7 +147,7 @@ function slots(status, field) {
 
 /** @param {number} slot */
 function moment(slot) {
-  return Number.isFinite(slot) ? `${time(slot)} ${zoneName(slot)}` : "none yet";
+  return Number.isFinite(slot) ? zonedTime(slot) : "none yet";
 }
 
 /** @param {number} milliseconds */

@@ -4,18 +4,17 @@
 import { address, get, shortName } from "./api.js";
 import { cellOf, cellWords } from "./cells.js";
 import { byId, element } from "./dom.js";
-import { counted, time, zoneName } from "./format.js";
+import { counted, zonedTime } from "./format.js";
 import { gapSentence } from "./gaps.js";
-import { closeHour, drawHour, panelForDay, showHour } from "./hour.js";
+import { closeHour, drawHour, hourPanelIn, showHour } from "./hour.js";
 import { onOpen, setRovingTabindex } from "./roving_tabindex.js";
+import { DAY, HOUR } from "./seconds.js";
 import { currentTicker, on, onRecovery } from "./store.js";
 
 /** @typedef {import("./types.js").CoverageItem} CoverageItem */
 /** @typedef {import("./types.js").Gap} Gap */
 /** @typedef {import("./types.js").Ticker} Ticker */
 
-const DAY = 86400;
-const HOUR = 3600;
 const MAX_GAPS = 12;
 const STEPS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 12, ArrowUp: -12 };
 
@@ -67,7 +66,7 @@ function drawProblem({ message }) {
 /** @param {number} day @param {CoverageItem[]} hours @param {Gap[]} gaps @param {Ticker} ticker */
 function draw(day, hours, gaps, ticker) {
   const focused = focusedHour(day);
-  const { panel, opened } = panelForDay(day, day + DAY);
+  const { panel, opened } = hourPanelIn(day, day + DAY);
   const name = `${shortName(ticker.key)} on ${new Date(day * 1000).toISOString().slice(0, 10)}`;
   const cells = hourCells(day, hours, gaps, ticker);
   const row = hoursRow(cells, `Hours of ${name}`);
@@ -100,7 +99,7 @@ function hourCells(day, hours, gaps, ticker) {
   return Array.from({ length: 24 }, (_, index) => {
     const at = day + index * HOUR;
     const item = found.get(at);
-    const cell = cellOf(at, item, `${time(at)} ${zoneName(at)}: ${cellWords(item)}`);
+    const cell = cellOf(at, item, `${zonedTime(at)}: ${cellWords(item)}`);
     cell.setAttribute("role", "button");
     onOpen(cell, () => showHour(at, ticker, gaps));
     return cell;

@@ -5,7 +5,7 @@ import { address } from "./api.js";
 import { setSnippet } from "./api_snippet.js";
 import { byId, element, setText } from "./dom.js";
 import { viewRange } from "./format.js";
-import { pastParameters } from "./ranges.js";
+import { rangeUntilNow } from "./ranges.js";
 import { currentTicker, on, state } from "./store.js";
 
 /** @type {Record<string, string>} */
@@ -34,7 +34,7 @@ function choose(value) {
 function draw() {
   const { view } = state;
   if (!view || !currentTicker()) return;
-  const range = pastParameters(view);
+  const range = rangeUntilNow(view);
   setText(
     byId("export-range"),
     `${viewRange({ from: range.from_dt, to: range.to_dt })}, the range of the chart`,

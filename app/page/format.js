@@ -1,11 +1,9 @@
 // @ts-check
 // Numbers, times and durations as text.
 
+import { DAY, HOUR, MINUTE } from "./seconds.js";
 import { state } from "./store.js";
 
-const MINUTE = 60;
-const HOUR = 3600;
-const DAY = 86400;
 
 /**
  * Group the whole digits of a price; all digits stay.
@@ -91,15 +89,25 @@ export function dayTime(seconds) {
   return `${day(seconds)} ${time(seconds)}`;
 }
 
+/** @param {number} seconds */
+export function zonedTime(seconds) {
+  return `${time(seconds)} ${zoneName(seconds)}`;
+}
+
+/** @param {number} seconds */
+export function zonedDayTime(seconds) {
+  return `${dayTime(seconds)} ${zoneName(seconds)}`;
+}
+
 /**
  * Two times with their zone; the second without its day where it is the same.
  * @param {number} from
  * @param {number} to
  */
 export function timeRange(from, to) {
-  if (from === to) return `${dayTime(to)} ${zoneName(to)}`;
-  const end = day(from) === day(to) ? time(to) : dayTime(to);
-  return `${dayTime(from)} to ${end} ${zoneName(to)}`;
+  if (from === to) return zonedDayTime(to);
+  const end = day(from) === day(to) ? zonedTime(to) : zonedDayTime(to);
+  return `${dayTime(from)} to ${end}`;
 }
 
 /**
@@ -114,7 +122,7 @@ export function viewRange({ from, to }) {
  * The name of the zone in which times are shown.
  * @param {number} seconds
  */
-export function zoneName(seconds) {
+function zoneName(seconds) {
   if (state.zone === "utc") return "UTC";
   const named = formatter("local").formatToParts(seconds * 1000);
   return named.find((part) => part.type === "timeZoneName")?.value ?? "local";

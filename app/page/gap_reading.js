@@ -2,6 +2,7 @@
 // Reads the gaps of a range; where there are too many to list, the hours or days that lack every price.
 
 import { address, get } from "./api.js";
+import { DAY, HOUR } from "./seconds.js";
 
 /** @typedef {import("./types.js").Gap} Gap */
 /** @typedef {import("./types.js").CoverageItem} CoverageItem */
@@ -14,8 +15,6 @@ import { address, get } from "./api.js";
  * @property {boolean} hasAllGaps
  */
 
-const HOUR = 3600;
-const DAY = 86400;
 const MAX_ITEMS = 2000;
 
 /**

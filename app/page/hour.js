@@ -3,13 +3,13 @@
 
 import { address, get } from "./api.js";
 import { element } from "./dom.js";
-import { time, zoneName } from "./format.js";
+import { time, zonedTime } from "./format.js";
+import { HOUR } from "./seconds.js";
 import { go } from "./url_state.js";
 
 /** @typedef {import("./types.js").Gap} Gap */
 /** @typedef {import("./types.js").Ticker} Ticker */
 
-const HOUR = 3600;
 const MAX_SLOTS = 120;
 /** @type {Record<string, [string, string]>} the state of a cell and its word, by source */
 const SOURCES = {
@@ -33,7 +33,7 @@ const panel = element("div", {
  * @param {number} from
  * @param {number} stop  of the day
  */
-export function panelForDay(from, stop) {
+export function hourPanelIn(from, stop) {
   if (opened === null || opened < from || opened >= stop) closeHour();
   return { panel, opened };
 }
@@ -84,6 +84,6 @@ function slotCell(slot, source, gaps) {
     role: "img",
     "data-state": kind,
     "aria-label": `${time(slot)} ${word}`,
-    title: `${time(slot)} ${zoneName(slot)}: ${word}`,
+    title: `${zonedTime(slot)}: ${word}`,
   });
 }

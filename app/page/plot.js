@@ -91,10 +91,10 @@ export class Plot {
   }
 
   /**
-   * @param {(seconds: number | null, isMoved: boolean) => void} listener  hears of the moment under
-   *   the crosshair, null when that leaves; `isMoved` by the pointer, or else the bars moved below it
+   * @param {(seconds: number | null, isByPointer: boolean) => void} listener  hears of the moment
+   *   under the crosshair, null when the crosshair leaves; keys and new bars move it too
    */
-  onPointer(listener) {
+  onCrosshair(listener) {
     const hear = (/** @type {any} */ { point: at, sourceEvent }) =>
       listener(at ? this.#seconds(at.x) : null, Boolean(sourceEvent));
     this.#chart.subscribeCrosshairMove(hear);

@@ -6,7 +6,7 @@ import { addressOfAll, shortName } from "./api.js";
 import { setSnippet } from "./api_snippet.js";
 import { everySecond } from "./clock.js";
 import { byId, element, setNote, setText } from "./dom.js";
-import { change, dayTime, duration, price, zoneName } from "./format.js";
+import { change, duration, price, zonedDayTime } from "./format.js";
 import { age, isStale } from "./freshness.js";
 import { PERIODS, pastPrices } from "./past_prices.js";
 import { drawSparkline } from "./sparkline.js";
@@ -117,7 +117,7 @@ function drawChange(cell, key) {
   setText(/** @type {Element} */ (cell.firstElementChild), text);
   cell.dataset.direction = { "+": "rise", "−": "fall" }[text[0]] ?? "none";
   cell.title = reference
-    ? `${price(reference.price)} at ${dayTime(reference.timestamp)} ${zoneName(reference.timestamp)}; rounded`
+    ? `${price(reference.price)} at ${zonedDayTime(reference.timestamp)}; rounded`
     : `no price is stored of ${cell.dataset.period} before`;
 }
 
@@ -145,5 +145,5 @@ function drawAge(ticker) {
     shown.dataset.state === "stale" ? "stale · " : ticker.active ? "" : "no longer recorded · ";
   const source = newest && !stale ? ` · ${SOURCES[newest.source]}` : ""; // beside "stale" it has no room
   setText(words, `${stale}${duration(seconds)} ago${source}`);
-  if (newest) words.title = `${dayTime(newest.timestamp)} ${zoneName(newest.timestamp)}`;
+  if (newest) words.title = zonedDayTime(newest.timestamp);
 }

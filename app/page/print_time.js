@@ -3,11 +3,11 @@
 
 import { now } from "./clock.js";
 import { byId, setText } from "./dom.js";
-import { dayTime, zoneName } from "./format.js";
+import { zonedDayTime } from "./format.js";
 
 export function startPrintTime() {
   addEventListener("beforeprint", () => {
     const seconds = Math.floor(now());
-    setText(byId("printed"), `Printed ${dayTime(seconds)} ${zoneName(seconds)}`);
+    setText(byId("printed"), `Printed ${zonedDayTime(seconds)}`);
   });
 }

@@ -2,14 +2,11 @@
 // The ranges that the buttons offer, and the interval of candles that suits a range.
 
 import { now } from "./clock.js";
+import { DAY, HOUR, MINUTE, WEEK } from "./seconds.js";
 
-const MINUTE = 60;
-const HOUR = 3600;
-const DAY = 86400;
-const WEEK = 7 * DAY;
 const MONDAY = 4 * DAY; // the epoch was a Thursday
 const PIXELS_OF_A_BAR = 3; // a year of days fits on a laptop
-const MIN_SECONDS = 300;
+export const MIN_VIEW_SECONDS = 300;
 const ROOM_RIGHT = 0.02;
 const MIN_ROOM_PIXELS = 28; // half of the time axis's last label
 const MIN_BARS = 60;
@@ -58,7 +55,7 @@ export function intervalFor(seconds, pixels, shortest) {
  */
 export function viewOfRange(range, first, pixels) {
   const end = barStart(now(), MINUTE) + MINUTE;
-  const all = Math.max(end - (first ?? end), MIN_SECONDS);
+  const all = Math.max(end - (first ?? end), MIN_VIEW_SECONDS);
   const seconds = RANGES[range] === Infinity ? all : RANGES[range];
   const room = Math.max(ROOM_RIGHT, MIN_ROOM_PIXELS / pixels);
   return { from: end - seconds, to: end + seconds * room };
@@ -68,7 +65,7 @@ export function viewOfRange(range, first, pixels) {
  * The part of a view that is not in the future, as parameters of a call.
  * @param {import("./types.js").View} view
  */
-export function pastParameters({ from, to }) {
+export function rangeUntilNow({ from, to }) {
   const first = Math.floor(from);
   return { from_dt: first, to_dt: Math.max(first, Math.floor(Math.min(to, now()))) };
 }
@@ -88,7 +85,7 @@ export function barStart(seconds, width) {
  * @param {import("./types.js").View} one
  * @param {import("./types.js").View} other
  */
-export function areNear(one, other) {
+export function areViewsNear(one, other) {
   const least = 1 + 0.001 * Math.abs(other.to - other.from);
   return Math.abs(one.from - other.from) < least && Math.abs(one.to - other.to) < least;
 }

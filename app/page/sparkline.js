@@ -4,11 +4,10 @@
 import { address, get } from "./api.js";
 import { now } from "./clock.js";
 import { barStart } from "./ranges.js";
+import { HOUR, MINUTE } from "./seconds.js";
 import { intervalOf, on, onRecovery, state } from "./store.js";
 import { keysWithPrice } from "./tickers.js";
 
-const HOUR = 3600;
-const MINUTE = 60;
 const WIDTH = 120;
 const HEIGHT = 28;
 

@@ -6,7 +6,7 @@ import { everySecond, now } from "./clock.js";
 import { urlWith } from "./url_state.js";
 import { announce } from "./announcer.js";
 import { byId, element, setNote, setText } from "./dom.js";
-import { duration, price, time, zoneName } from "./format.js";
+import { duration, price, zonedTime } from "./format.js";
 import { isStale, secondsToNext, staleSentence } from "./freshness.js";
 import { currentTicker, on, state } from "./store.js";
 import { unknownTicker } from "./tickers.js";
@@ -75,7 +75,7 @@ function nextWords(active) {
 /** @param {number} since */
 function lostSentence(since) {
   const newest = Math.max(0, ...Object.values(state.prices).map((one) => one.timestamp));
-  const seen = newest ? ` What you see is from ${time(newest)} ${zoneName(newest)}.` : "";
+  const seen = newest ? ` What you see is from ${zonedTime(newest)}.` : "";
   return `This page lost the server ${duration(now() - since)} ago.${seen} Trying again every 5 s.`;
 }
 

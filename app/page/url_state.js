@@ -59,7 +59,7 @@ export function urlWith(patch) {
  * @param {string} search
  * @returns {Partial<State>}
  */
-export function readUrl(search) {
+function readUrl(search) {
   const query = new URLSearchParams(search);
   const ticker = query.get("ticker")?.toLowerCase();
   const compare = (query.get("compare") ?? "").toLowerCase().split(",").filter(Boolean);
