@@ -42,7 +42,10 @@ from app.services.summary_sample_check import SummarySampleCheck
 from app.services.summary_verification import SummaryVerifier
 
 WORKER_POOL_SIZE = 2
-"""One connection holds a tick's lock, the other one writes."""
+"""One connection holds a tick's lock, the other one writes.
+
+The reserved one, beside the pool, reads which sessions keep a write waiting.
+"""
 LEASE_MARGIN_SECONDS = 5
 MEGABYTE = 1_000_000
 START_OR_SET = "start the embedded servers with `make run`, or set"
@@ -168,6 +171,7 @@ async def cache_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     cache, notified = runtime.read_cache, asyncio.Event()
     url = database_url(runtime.settings)
     tasks = [
+        # metrics and logs call the read cache "memory"
         asyncio.create_task(run_repeatedly("memory", lambda: cache.refresh_forever(notified))),
         asyncio.create_task(run_repeatedly("stream", runtime.price_stream.follow_forever)),
         asyncio.create_task(

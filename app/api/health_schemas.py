@@ -32,9 +32,10 @@ class TickerStatusOut(BaseModel):
     )
     stale: bool = Field(description="Older than two intervals, or unknown.", examples=[False])
     reason: str | None = Field(
-        description="Why it is stale, for programs: an error code of the exchange, or one of "
-        "`database_unavailable`, `database_full`, `database_blocked`, `broker_unavailable`, "
-        "`beat_silent`, `worker_silent`, `nothing_reported`.",
+        description="Why it is stale, for programs: `database_unavailable`, `database_full`, "
+        "`broker_unavailable`, `beat_silent`, `worker_silent`, the error code of its last failed "
+        "collection (such as `exchange_timeout`, `database_blocked`, `schema_outdated` or, after a "
+        "defect, `internal_error`), or `nothing_reported`.",
         examples=[None],
     )
     reason_text: str | None = Field(

@@ -175,8 +175,8 @@ def silent_after_seconds(interval_seconds: int) -> float:
 def failure_lasts_seconds(interval_seconds: int) -> float:
     """Return how long a recorded failure holds without being recorded again.
 
-    A failing ticker is recorded once an interval. A failure from before a stored price is over by
-    the time that price becomes stale, two intervals later.
+    A failing ticker is recorded at least once an interval. A failure from before a stored price is
+    over by the time that price becomes stale, two intervals later.
     """
     return max(MIN_FAILURE_SECONDS, 2.0 * interval_seconds)
 

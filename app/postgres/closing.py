@@ -1,7 +1,7 @@
 """Closing connections in bounded time: a server that hangs must not keep a process from ending.
 
-Closing is graceful: a transaction is rolled back, and the server takes its leave. If it hangs, each
-of these steps waits, and so does whoever awaits the close.
+Closing is graceful: a transaction is rolled back, and the server ends the session. If it hangs,
+each of these steps waits, and so does whoever awaits the close.
 """
 
 import asyncio

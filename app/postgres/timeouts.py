@@ -1,4 +1,7 @@
-"""How long PostgreSQL may take; beside the pool, as Celery's configuration loads no SQLAlchemy."""
+"""How long PostgreSQL may take.
+
+A module of its own, because Celery's configuration must not load SQLAlchemy.
+"""
 
 from typing import Final
 

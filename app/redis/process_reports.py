@@ -112,7 +112,8 @@ class TickReports:
     async def _record_failures(
         self, failed: Mapping[TickerKey, AppError], failing_seconds: Mapping[TickerKey, float]
     ) -> None:
-        # Two steps need no script: nobody else collects these tickers meanwhile.
+        # Two steps need no script: one tick at a time collects these tickers, and what reports its
+        # blocked writes has ended before the tick itself reports.
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.time()
             pipeline.hmget(FAILURES_KEY, list(map(str, failed)))

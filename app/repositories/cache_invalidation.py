@@ -15,7 +15,7 @@ from app.domain.slots import Slot
 from app.domain.ticker_state import TickerState
 from app.postgres.database import RawConnection
 from app.repositories import ticker_states
-from app.repositories.transaction_numbering import SERVER_NUMBERING
+from app.repositories.transaction_numbering import NUMBERING_OF_THIS_RUN
 
 CHANNEL = "price_changes"
 """Notified by every transaction that changes prices."""
@@ -23,7 +23,7 @@ SAFE_SECONDS = CHANGES_RETENTION_SECONDS / 2
 """A reader with an older snapshot, by the database's clock, takes everything as changed."""
 _SNAPSHOT = f"""
     pg_current_snapshot()::text,
-    {SERVER_NUMBERING},
+    {NUMBERING_OF_THIS_RUN},
     extract(epoch FROM statement_timestamp())::float8
 """
 _CURRENT = f"SELECT {_SNAPSHOT}"

@@ -11,10 +11,10 @@ from app.domain.price_stream import NewRow, NewRows, Reset, StreamPosition
 from app.domain.prices import MIN_SECOND, TickerKey
 from app.domain.slots import Slot
 from app.postgres.database import RawConnection
-from app.repositories.transaction_numbering import CLUSTER_NUMBERING
+from app.repositories.transaction_numbering import NUMBERING_KEPT_AT_RESTART
 
 _POSITION = f"""
-    {CLUSTER_NUMBERING},
+    {NUMBERING_KEPT_AT_RESTART},
     extract(epoch FROM statement_timestamp())::bigint,
     pg_current_snapshot()::text
 """

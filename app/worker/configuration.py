@@ -13,7 +13,7 @@ MAX_KILOBYTES_PER_CHILD = 262_144
 """This includes about 90,000 that it shares with the process that forked it."""
 MAX_CHILDREN = 4
 GRACE_SECONDS = 30
-"""How much longer than its retries, and the last request and write, a collection may take."""
+"""Added to the longest time that a collection can take."""
 
 
 def celery_configuration(settings: Settings) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
         # One child for each shard, because only one collection of a shard runs at a time, and one
         # more for repairs, and for when another one is recycled. A child takes 25 MB.
         "worker_concurrency": min(shard_count(settings) + 1, MAX_CHILDREN),
-        # A collection ends with its interval; the limit is for one that hangs.
+        # A collection ends earlier, also if a lock delays its write; the limit ends one that hangs.
         "task_time_limit": limit,
         # Running collections continue when the connection is lost: what they store counts.
         "worker_cancel_long_running_tasks_on_connection_loss": False,

@@ -54,7 +54,7 @@ class SignalHandlers:
         signals.beat_embedded_init.connect(self._start_beat_heartbeat)
         signals.beat_init.connect(end_beat_on_signal)
         signals.before_task_publish.connect(_add_request_id)
-        signals.worker_init.connect(_restart_as_module)
+        signals.worker_init.connect(_make_argv_restartable)
         signals.task_prerun.connect(_bind_log_context)
         signals.task_postrun.connect(_clear_log_context)
 
@@ -108,7 +108,7 @@ def _is_relevant(record: logging.LogRecord) -> bool:
     return not any(words in record.getMessage() for words in IGNORED_WARNINGS)
 
 
-def _restart_as_module(**_: object) -> None:
+def _make_argv_restartable(**_: object) -> None:
     """Let SIGHUP restart a worker that `python -m` started.
 
     Celery repeats `sys.argv`, whose first word is then a module's file; as a script it can't import
