@@ -15,6 +15,7 @@ from app import __version__
 from app.api.errors import UDF_PATH, add_error_handlers
 from app.api.middleware.fast_path import FastPathHandlers
 from app.api.middleware.stack import add_middleware
+from app.api.process_metrics import publishing_metrics
 from app.api.routes import (
     candles,
     coverage,
@@ -98,7 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.has_celery = False
         with ExitStack() as app.state.until_end:
             async with (
-                metrics.counters_flushed(runtime.redis),
+                publishing_metrics(runtime),
                 alert_lifespan(runtime),
                 cache_lifespan(runtime),
             ):

@@ -24,6 +24,7 @@ from app.redis.alert_lease import AlertLease
 from app.redis.client import open_redis, ping
 from app.redis.counters import CounterTotals, flush_counters
 from app.redis.diagnosis import describe_redis_unavailable
+from app.redis.process_gauges import ProcessGauges
 from app.redis.process_reports import TickReports
 from app.redis.rate_limiter import DistributedRateLimiter
 from app.redis.repair_queue import RepairQueue
@@ -80,6 +81,7 @@ class Runtime:
         self.summaries = SummaryVerifier(database)
         self.summary_check = SummarySampleCheck(database, redis)
         self.counter_totals = CounterTotals(redis)
+        self.process_gauges = ProcessGauges(redis)
         self.freshness = FreshnessService(database, redis, keys, interval)
         self.status = StatusService(self.freshness, self.now)
         self.repair_queue = RepairQueue(redis)

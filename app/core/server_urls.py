@@ -1,9 +1,10 @@
 """URLs of the servers, for processes that import no more than they need."""
 
+from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from app.core.errors import ServersUnknown
-from app.core.settings import Settings
+from app.core.settings import SERVERS_FILE, Settings
 
 
 def database_url(settings: Settings) -> str:
@@ -33,6 +34,12 @@ def broker_url(settings: Settings) -> str:
     if settings.celery_broker_url is None:
         return redis_url(settings)
     return settings.celery_broker_url.get_secret_value()
+
+
+def is_database_embedded(settings: Settings) -> bool:
+    """Return whether the database is the one that `make run` keeps in DATA_DIR."""
+    written = dotenv_values(settings.data_dir / SERVERS_FILE).get("DATABASE_URL")
+    return written is not None and written == database_url(settings)
 
 
 def _require_url(url: SecretStr | None, server: str, setting: str) -> str:

@@ -73,6 +73,16 @@ class ChunkCache:
         self._bytes = 0
         self._chunks: OrderedDict[tuple[TickerKey, ChunkNumber], _Chunk] = OrderedDict()
 
+    @property
+    def count(self) -> int:
+        """Return how many chunks are cached."""
+        return len(self._chunks)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the memory of all chunks in bytes."""
+        return self._bytes
+
     def can_hold(self, time_range: TimeRange) -> bool:
         """Return whether a range is cacheable: bounded at both ends, and not too long."""
         return self._max_bytes > 0 and len(_numbers(time_range)) <= MAX_CHUNKS

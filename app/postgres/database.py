@@ -69,6 +69,8 @@ class Database:
         # A semaphore, because it serves waiters in their order; SQLAlchemy's pool does not.
         self._pool_permits = asyncio.Semaphore(pool_size)
         self._reserved_permits = asyncio.Semaphore(RESERVED_CONNECTIONS)
+        self._max_connections = pool_size + RESERVED_CONNECTIONS
+        self.connections_in_use = 0
 
     @property
     def server_version(self) -> tuple[int, ...]:
@@ -81,6 +83,11 @@ class Database:
         """The process ids that this pool's open connections have in PostgreSQL."""
         connections = [one for one in self._connections if not one.is_closed()]
         return [connection.get_server_pid() for connection in connections]
+
+    @property
+    def connections_free(self) -> int:
+        """Return how many more connections may be used at once."""
+        return self._max_connections - self.connections_in_use
 
     def begin_closing(self) -> None:
         """Bound the time that everything which still uses a connection may take to end."""
@@ -192,9 +199,11 @@ class Database:
                 await permits.acquire()
         except TimeoutError:
             raise DatabaseUnavailable("every connection to PostgreSQL is in use") from None
+        self.connections_in_use += 1
         try:
             yield
         finally:
+            self.connections_in_use -= 1
             permits.release()
 
     async def schema_revision(self) -> str | None:

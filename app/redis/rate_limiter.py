@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from copy import copy
 from functools import partial
 from itertools import count, islice
+from time import perf_counter
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 from app.core.background_loops import run_repeatedly
 from app.core.errors import AppError, BrokerUnavailable, ExchangeRateLimited
 from app.core.event_wait import wait_for_event
+from app.core.metrics import RATE_LIMITER_WAIT_SECONDS, observe
 from app.redis.client import map_redis_errors
 from app.redis.rate_limiter_scripts import ACQUIRE, PAUSE
 
@@ -49,6 +51,7 @@ class DistributedRateLimiter:
         self, redis: "Redis", name: str, *, rate: float, permits: int, lease_seconds: float
     ) -> None:
         self._redis = redis
+        self._name = name
         self._acquire_script = redis.register_script(ACQUIRE)
         self._pause_script = redis.register_script(PAUSE)
         parts = ("bucket", "places", "waiting", "not_before")
@@ -79,8 +82,11 @@ class DistributedRateLimiter:
         """
         queue = self._low_priority_queue if low_priority else self._queue
         request_id = next(self._request_ids)
+        started_at = perf_counter()
         try:
             await queue.wait(request_id)
+            priority = "low" if low_priority else "normal"
+            observe(RATE_LIMITER_WAIT_SECONDS, perf_counter() - started_at, self._name, priority)
             yield
         finally:
             self._release(request_id)

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clocks import ExtrapolatedClock
-from app.core.metrics import PRICES_LATE, ROWS_STORED, count
+from app.core.metrics import LATENESS_SECONDS, PRICES_LATE, ROWS_STORED, count, observe
 from app.domain.gaps import max_commit_seconds, seconds_until_late
 from app.domain.prices import Price, Source
 from app.domain.slots import MICROSECONDS
@@ -52,6 +52,10 @@ class ObservedPrice(NamedTuple):
         exchange_now_us = self.exchange_clock.now_us() + stalled_us
         return seconds_until_late(self.price.slot, interval_seconds, exchange_now_us)
 
+    def seconds_since_slot(self) -> float:
+        """Return how long ago its slot began, by the exchange's clock."""
+        return self.exchange_clock.now_us() / MICROSECONDS - self.price.slot
+
 
 async def mark_late_as_backfill(
     session: AsyncSession,
@@ -82,9 +86,12 @@ async def mark_late_as_backfill(
     return late
 
 
-def count_stored(new: Collection[PriceId], late: Collection[PriceId]) -> None:
-    """Count committed rows in the metrics, by their source."""
-    count(ROWS_STORED, Source.LIVE, amount=len(new) - len(late))
+def count_stored(stored: Collection[ObservedPrice], late: Collection[PriceId]) -> None:
+    """Count committed rows in the metrics by their source, and observe how late live ones are."""
+    count(ROWS_STORED, Source.LIVE, amount=len(stored) - len(late))
+    for price in stored:
+        if price.id not in late:
+            observe(LATENESS_SECONDS, price.seconds_since_slot(), price.price.key.exchange)
     if late:
         count(ROWS_STORED, Source.BACKFILL, amount=len(late))
         count(PRICES_LATE, amount=len(late))

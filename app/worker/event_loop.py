@@ -34,6 +34,11 @@ class TaskLoop:
         """Run async work on this process's loop and return its result."""
         return self._runner.run(self._with_runtime(work), context=contextvars.copy_context())
 
+    def flush_counters(self) -> None:
+        """Write what this process counted to Redis, if a task opened the runtime."""
+        if self._runtime is not None:
+            self._runner.run(flush_counters(self._runtime.redis))
+
     def close(self) -> None:
         """Close the runtime and the loop, if a task opened them."""
         if self._runtime is not None:
@@ -50,11 +55,7 @@ class TaskLoop:
                 context = open_runtime(self._settings)
                 self._runtime = await self._stack.enter_async_context(context)
                 tune_gc()
-            runtime = self._runtime  # `close` drops it while a task is being cancelled
-            try:
-                return await work(runtime)
-            finally:
-                await flush_counters(runtime.redis)
+            return await work(self._runtime)
         finally:
             reports.cancel()
 

@@ -5,18 +5,22 @@ import os
 import socket
 import sys
 import threading
+from time import perf_counter
 from typing import Any, Final
 
 import structlog
 from celery import Celery, signals
+from celery.states import FAILURE
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from app import __version__
+from app.core.errors import AppError
 from app.core.exit_messages import warn_of_misspelled_settings
 from app.core.gc_tuning import tune_gc
 from app.core.logs import REQUEST_ID, configure_logs, quiet_loggers
+from app.core.metrics import TASK_SECONDS, observe
 from app.core.server_urls import redis_url
 from app.core.settings import Settings
 from app.domain.slots import window_seconds
@@ -39,6 +43,7 @@ class SignalHandlers:
         self._celery = celery
         self._settings = settings
         self._task_loop = task_loop
+        self._task_started_at = 0.0
 
     def connect(self) -> None:
         """Connect every handler; Celery keeps no reference to them, so this object must live."""
@@ -56,6 +61,8 @@ class SignalHandlers:
         signals.before_task_publish.connect(_add_request_id)
         signals.worker_init.connect(_make_argv_restartable)
         signals.task_prerun.connect(_bind_log_context)
+        signals.task_prerun.connect(self._start_timer)
+        signals.task_postrun.connect(self._observe_and_flush)
         signals.task_postrun.connect(_clear_log_context)
 
     def _set_up_logs(self, **_: object) -> None:
@@ -95,6 +102,19 @@ class SignalHandlers:
         except (OperationalError, RedisError, OSError) as error:
             log.warning("repair_not_sent", detail=type(error).__name__)  # beat's next one retries
 
+    def _start_timer(self, **_: object) -> None:
+        self._task_started_at = perf_counter()
+
+    def _observe_and_flush(self, task: Any, state: str | None, retval: object, **_: object) -> None:  # noqa: ANN401  # celery's task
+        """Observe a task that has ended, and write what its process counted.
+
+        A process runs one task at a time. Without a state, the process is ending in mid-task.
+        """
+        if state is not None:
+            seconds = perf_counter() - self._task_started_at
+            observe(TASK_SECONDS, seconds, task.name, _outcome(state, retval))
+        self._task_loop.flush_counters()
+
     def _close(self, **_: object) -> None:
         self._task_loop.close()
 
@@ -130,6 +150,13 @@ def _add_request_id(headers: dict[str, object], **_: object) -> None:
     """Add the id of the current HTTP request, if any, to a task's message."""
     if request_id := get_contextvars().get(REQUEST_ID):
         headers[REQUEST_ID] = request_id
+
+
+def _outcome(state: str, result: object) -> str:
+    """Return "ok", or the error code of a task that failed."""
+    if state != FAILURE:
+        return "ok"
+    return result.code if isinstance(result, AppError) else AppError.code
 
 
 def _bind_log_context(task_id: str, task: Any, **_: object) -> None:  # noqa: ANN401  # celery's task

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from app.core.metrics import COUNTERS
+from app.core.metrics import COUNTERS, HISTOGRAMS, PROCESS_GAUGES
 from app.core.settings import Settings
 from app.domain.gaps import Gap, Reason
 from app.domain.prices import TickerKey
@@ -198,7 +198,7 @@ async def test_every_metric_is_documented(api: ApiClient) -> None:
     text = (await api.get("/metrics")).body.decode()
     declared = set(re.findall(r"^# TYPE (prices_\w+)", text, re.MULTILINE))
     assert documented == declared
-    assert len(documented) == len(COUNTERS) + 6
+    assert len(documented) == len((*COUNTERS, *HISTOGRAMS, *PROCESS_GAUGES)) + 8
 
 
 async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_a
     counted = {(name, *values): number for (name, values), number in drain().items()}
     assert counted["prices_late",] == counted["prices_rows_stored", "backfill"] == 1
     assert counted["prices_rows_stored", "live"] == len(rows) - 1
+    observed = {key: n for key, n in counted.items() if key[0] == "prices_lateness_seconds"}
+    assert sum(n for key, n in observed.items() if key[-1] != "sum") == len(rows) - 1
 
 
 async def test_gap_that_was_counted_and_a_candle_that_was_closed_get_no_live_price(

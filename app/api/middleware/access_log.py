@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from app.core.logs import REQUEST_ID
-from app.core.metrics import HTTP_REQUESTS, count
+from app.core.metrics import HTTP_REQUEST_SECONDS, HTTP_REQUESTS, count, observe
 
 REQUEST_ID_HEADER = "X-Request-ID"
 VALID_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -39,13 +39,13 @@ class AccessLogMiddleware:
             return
         request_id = scope[REQUEST_ID] = _request_id(scope)
         scope[ROUTE_KEY] = []
-        status = CLIENT_LEFT
+        status, response_seconds = CLIENT_LEFT, None
         started_at = perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, response_seconds
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, response_seconds = message["status"], perf_counter() - started_at
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
@@ -56,7 +56,9 @@ class AccessLogMiddleware:
                 status = 500 if status == CLIENT_LEFT else status
                 raise
             finally:
-                _log_and_count(scope, status, perf_counter() - started_at)
+                seconds = perf_counter() - started_at
+                _count(scope, status, seconds if response_seconds is None else response_seconds)
+                _log(scope, status, seconds)
 
 
 class RouteNameMiddleware:
@@ -79,10 +81,18 @@ def _request_id(scope: Scope) -> str:
     return client_id if VALID_ID.fullmatch(client_id) else uuid4().hex
 
 
-def _log_and_count(scope: Scope, status: int, seconds: float) -> None:
-    """Count by route and known method, so that clients can't create any number of metrics."""
+def _count(scope: Scope, status: int, response_seconds: float) -> None:
+    """Count by route and known method, so that clients can't create any number of metrics.
+
+    What follows the start of a response depends on the client: a download, or a stream.
+    """
     method = scope["method"] if scope["method"] in METHODS else "other"
-    count(HTTP_REQUESTS, method, (scope[ROUTE_KEY] or [UNMATCHED])[0], status)
+    route = (scope[ROUTE_KEY] or [UNMATCHED])[0]
+    count(HTTP_REQUESTS, method, route, status)
+    observe(HTTP_REQUEST_SECONDS, response_seconds, method, route)
+
+
+def _log(scope: Scope, status: int, seconds: float) -> None:
     _log_method(status)(
         "request_served",
         method=scope["method"],

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from app.clients.deribit.chart import CHART_RANGES, parse_chart
@@ -15,7 +16,7 @@ from app.core.errors import (
     EnvironmentMismatch,
     ExchangeError,
 )
-from app.core.metrics import EXCHANGE_REQUESTS, count
+from app.core.metrics import EXCHANGE_REQUEST_SECONDS, EXCHANGE_REQUESTS, count, observe
 from app.core.settings import Settings
 from app.domain.charts import Chart, ChartRange
 from app.domain.prices import Quote, TickerKey
@@ -73,13 +74,18 @@ class DeribitClient:
 
     @contextmanager
     def _count_outcome(self, method: str) -> Iterator[None]:
-        """Count one request by its outcome, "ok" or an error code."""
+        """Count and time one request; its outcome is "ok" or an error code."""
+        started_at = perf_counter()
         try:
             yield
         except AppError as error:
-            count(EXCHANGE_REQUESTS, self.name, method, error.code)
+            self._count(method, error.code, perf_counter() - started_at)
             raise
-        count(EXCHANGE_REQUESTS, self.name, method, "ok")
+        self._count(method, "ok", perf_counter() - started_at)
+
+    def _count(self, method: str, outcome: str, seconds: float) -> None:
+        count(EXCHANGE_REQUESTS, self.name, method, outcome)
+        observe(EXCHANGE_REQUEST_SECONDS, seconds, self.name, method)
 
     async def _request(
         self,

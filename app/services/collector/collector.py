@@ -198,7 +198,7 @@ class Collector:
                 late = await late_prices.mark_late_as_backfill(
                     session, stored, self._interval_seconds, database_clock
                 )
-            late_prices.count_stored(new, late)
+            late_prices.count_stored(stored, late)
             return new
 
         new = await retrier.call(write, rows=len(samples))

@@ -98,6 +98,11 @@ class PriceStream:
                     await self._advance_since(self._clock())
 
     @property
+    def open_streams(self) -> int:
+        """Return how many subscriptions are open."""
+        return len(self._subscriptions)
+
+    @property
     def is_closing(self) -> bool:
         """Return whether all subscriptions are to end."""
         return self._closing.is_set()

@@ -18,6 +18,7 @@ import structlog
 from app.core.clocks import boottime_seconds
 from app.core.errors import AppError
 from app.core.event_wait import wait_for_event
+from app.core.metrics import CACHE_READS, count
 from app.core.single_flight import SingleFlight
 from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.chunk_cache import (
@@ -69,6 +70,7 @@ class ReadCache:
         """Set when rows changed; whoever waits for it clears it."""
         self._chunks = ChunkCache(max_bytes)
         self._states: dict[TickerKey, TickerState] = {}
+        self._hits = self._misses = 0  # counted in the metrics at each flush, because reads are hot
         self._readings: set[_Reading] = set()
         self._position: Snapshot | None = None
         self._clock = clock
@@ -80,10 +82,23 @@ class ReadCache:
         """Return whether the last refresh began within a second."""
         return self._clock() - self._refreshed_at < FRESH_SECONDS
 
+    @property
+    def chunk_count(self) -> int:
+        """Return how many chunks are cached."""
+        return self._chunks.count
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the memory of the cached chunks in bytes."""
+        return self._chunks.size_bytes
+
     def cached_newest(self, key: TickerKey) -> Price | None:
         """Return the newest price if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
-        return state and state.newest
+        if state is None:
+            return None
+        self._hits += 1
+        return state.newest
 
     def cached_page(self, key: TickerKey, time_range: TimeRange, limit: int) -> EncodedPage | None:
         """Return an ascending page if it is cached and fresh."""
@@ -101,8 +116,9 @@ class ReadCache:
         """
         since = self._clock() - FRESH_SECONDS
         await self._wait_for_refresh_since(since)
-        state = self._states.get(key) or await self._load_state(key, since)
-        return state.newest
+        state = self._states.get(key)
+        self._note_read(is_hit=state is not None)
+        return (state or await self._load_state(key, since)).newest
 
     async def read_page(
         self, key: TickerKey, time_range: TimeRange, order: Order, limit: int
@@ -120,6 +136,7 @@ class ReadCache:
         if not self._chunks.can_hold(time_range):
             return None
         if (page := self.cached_page(key, time_range, limit)) is not None:
+            self._hits += 1
             return page
         return await self._page(
             key,
@@ -127,6 +144,13 @@ class ReadCache:
                 key, time_range, limit, recordings=state.recordings
             ),
         )
+
+    def count_reads(self) -> None:
+        """Count the reads since the last call in the metrics."""
+        for result, number in (("hit", self._hits), ("miss", self._misses)):
+            if number:
+                count(CACHE_READS, result, amount=number)
+        self._hits = self._misses = 0
 
     async def refresh(self) -> None:
         """Invalidate what changed; concurrent callers share one query.
@@ -173,6 +197,10 @@ class ReadCache:
             self._keep_state(key, state)
         self._refreshed_at = began_at
 
+    def _note_read(self, *, is_hit: bool) -> None:
+        self._hits += is_hit
+        self._misses += not is_hit
+
     def _invalidate(self, change: Change) -> None:
         for reading in self._readings:
             reading.is_stale |= change.overlaps(reading.key, reading.first, reading.last)
@@ -185,7 +213,7 @@ class ReadCache:
     ) -> EncodedPage | None:
         """Find a page in the cached chunks, after reading the missing ones."""
         since = self._clock() - FRESH_SECONDS
-        for _ in range(MAX_READS):
+        for reads in range(MAX_READS):
             await self._wait_for_refresh_since(since)
             state = self._states.get(key)
             if state is None:
@@ -194,6 +222,8 @@ class ReadCache:
                 continue
             found = find_page(state)
             if not isinstance(found, list):
+                if found is not None:
+                    self._note_read(is_hit=reads == 0)
                 return found
             await self._flights.join(
                 ("chunks", key, found[0]), partial(self._read_chunks, key, found, state)
