@@ -50,12 +50,13 @@ def diagnose() -> list[Finding]:
 
 def check_disk(directory: Path, min_free_bytes: int = MIN_FREE_BYTES) -> Finding:
     """Check how much space is free for DATA_DIR, which need not exist yet."""
-    parents = directory.absolute().parents
     try:
+        parents = directory.absolute().parents
         existing = next(path for path in (directory, *parents) if path.is_dir())
         free = shutil.disk_usage(existing).free
     except OSError as error:
-        return Finding.failing("disk", f"DATA_DIR={directory} can't be read: {error.strerror}")
+        unusable = f"DATA_DIR={directory} can't be found: {error.strerror}"
+        return Finding.failing("disk", unusable, "set DATA_DIR, in a directory that exists")
     detail = f"{free / 1e9:,.1f} GB free for {directory}"
     if free >= min_free_bytes:
         return Finding.ok("disk", detail)

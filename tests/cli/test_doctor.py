@@ -1,7 +1,10 @@
 """`doctor`: one line for each thing that is wrong, whatever it is, and never a traceback."""
 
+import asyncio
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -213,6 +216,39 @@ def test_nothing_is_configured(tmp_path: Path) -> None:
     ended = run_python("app", "doctor", env=env, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (1, "")
     assert "no database is known; start the embedded one with `make run`" in ended.stdout
+
+
+def test_directory_that_is_gone_is_a_line_and_no_traceback(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    ended = subprocess.run(  # our own program
+        ["/bin/sh", "-c", 'rmdir "$PWD" && exec "$0" -m app doctor', sys.executable],
+        env={"PYTHONPATH": str(PROJECT)},
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "failing  disk " in ended.stdout
+
+
+@pytest.mark.accept
+async def test_servers_that_hang_are_told(settings: Settings) -> None:
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        found = await _doctor(
+            settings,
+            DATABASE_URL=f"postgresql+asyncpg://me@{address}/prices",
+            REDIS_URL=f"redis://{address}/0",
+        )
+    assert found["database"][1].startswith("PostgreSQL does not answer in time (host")
+    assert found["broker"][1].startswith("Redis does not answer in time (host")
 
 
 async def test_processes_are_checked_without_a_database(settings: Settings) -> None:
