@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 API_PREFIX = "/api/v1"
 API_POOL_SIZE = 9
-"""And one that is reserved for the read cache, which must get through."""
+"""One more connection is reserved for the read cache, which must get through."""
 LOCK_WAIT_SECONDS = 2.0
 """A read of a table that someone locked is a 503 rather than a hang."""
 DESCRIPTION = """
@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = loaded
     add_error_handlers(app)
-    _adapt_openapi(app)
+    _document_problems(app)
     add_middleware(app, loaded)
     return app
 
@@ -144,7 +144,7 @@ async def _redirect_short_address(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{API_PREFIX}{path}{query and '?'}{query}", status_code=308)
 
 
-def _adapt_openapi(app: FastAPI) -> None:
+def _document_problems(app: FastAPI) -> None:
     """Add the schemas of problems, which no route names, and remove FastAPI's own 422."""
     original_openapi = app.openapi
 

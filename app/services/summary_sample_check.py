@@ -35,7 +35,7 @@ class SummarySampleCheck:
         self._alert_lease = AlertLease(redis)
         self._random = Random()  # noqa: S311  # no secret
 
-    async def check_and_count_known_wrong(self) -> int:
+    async def check_and_count_wrong_hours(self) -> int:
         """Check a sample; return how many hours are known to be wrong, in this sample or not.
 
         At most half of the time goes to chunks that are known to be wrong.

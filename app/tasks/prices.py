@@ -43,5 +43,5 @@ def tidy() -> None:
 @celery.task(name="app.tasks.prices.check_summaries", throws=(AppError,))  # type: ignore[untyped-decorator]
 def check_summaries() -> int:
     """Compare some hourly summaries with their rows; return how many are wrong."""
-    wrong: int = run_async(lambda runtime: runtime.summary_check.check_and_count_known_wrong())
+    wrong: int = run_async(lambda runtime: runtime.summary_check.check_and_count_wrong_hours())
     return wrong

@@ -163,7 +163,7 @@ async def test_wrong_summaries_are_told_by_ticker(
 ) -> None:
     await runtime.collector.collect()
     await sql.execute("UPDATE price_hours SET samples = 9 WHERE ticker = 'btc_usd'")
-    await runtime.summary_check.check_and_count_known_wrong()
+    await runtime.summary_check.check_and_count_wrong_hours()
     samples = await scrape(api)
     assert samples["prices_hours_wrong", ("deribit", "btc_usd")] == 1
     assert samples["prices_hours_wrong", ("deribit", "eth_usd")] == 0

@@ -48,16 +48,16 @@ async def test_newest_hours_are_checked_each_time(
 ) -> None:
     await store(sql, range(0, 20 * WEEK, WEEK // 2))
     await store(sql, [0], ticker="eth_usd")
-    assert await check.check_and_count_known_wrong() == 0
+    assert await check.check_and_count_wrong_hours() == 0
     await sql.execute(DAMAGE, 20 * WEEK - WEEK // 2)
     with capture_logs() as lines:
-        assert await check.check_and_count_known_wrong() == 1
+        assert await check.check_and_count_wrong_hours() == 1
     expected = {"ticker": "deribit:btc_usd", "start": 19 * WEEK, "end": 20 * WEEK, "hours": 1}
     assert [line for line in lines if line["event"] == "summaries_wrong"] == [
         {"event": "summaries_wrong", "log_level": "error", **expected}
     ]
     await _rebuild(database)
-    assert await check.check_and_count_known_wrong() == 0
+    assert await check.check_and_count_wrong_hours() == 0
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ async def test_older_hours_are_all_checked_in_time_and_then_until_they_are_right
     await store(sql, range(0, 10 * WEEK, WEEK))
     await sql.execute(damage, 3 * WEEK)
     runs = 0
-    while not (found := await check.check_and_count_known_wrong()):
+    while not (found := await check.check_and_count_wrong_hours()):
         runs += 1
         assert runs < MAX_RUNS
-    assert [await check.check_and_count_known_wrong() for _ in range(5)] == [found] * 5
+    assert [await check.check_and_count_wrong_hours() for _ in range(5)] == [found] * 5
     await _rebuild(database)
-    assert await check.check_and_count_known_wrong() == 0
+    assert await check.check_and_count_wrong_hours() == 0
 
 
 async def test_ticker_that_was_wrong_and_is_no_more_is_right(
@@ -87,9 +87,9 @@ async def test_ticker_that_was_wrong_and_is_no_more_is_right(
 ) -> None:
     await store(sql, [0], ticker="btc/usd:x")
     await sql.execute("UPDATE price_hours SET samples = 2")
-    assert await check.check_and_count_known_wrong() == 1
+    assert await check.check_and_count_wrong_hours() == 1
     await sql.execute("DELETE FROM prices")
-    assert await check.check_and_count_known_wrong() == 0
+    assert await check.check_and_count_wrong_hours() == 0
 
 
 async def test_many_tickers_take_turns_within_the_time(
@@ -99,9 +99,9 @@ async def test_many_tickers_take_turns_within_the_time(
     for ticker in ("btc_usd", "eth_usd", "sol_usd"):
         await store(sql, [0], ticker=ticker)
     await sql.execute("UPDATE price_hours SET samples = 2")
-    assert await check.check_and_count_known_wrong() == 1
+    assert await check.check_and_count_wrong_hours() == 1
     runs = 0
-    while await check.check_and_count_known_wrong() < 3:
+    while await check.check_and_count_wrong_hours() < 3:
         runs += 1
         assert runs < MAX_RUNS
 
@@ -117,18 +117,18 @@ async def test_known_wrong_hours_are_checked_before_all_others_and_within_the_ti
     await store(sql, [0, WEEK, 2 * WEEK])
     await sql.execute("UPDATE price_hours SET samples = 2 WHERE ticker = 'btc_usd'")
     for _ in range(MAX_RUNS):
-        if await check.check_and_count_known_wrong() == 3:
+        if await check.check_and_count_wrong_hours() == 3:
             break
     monkeypatch.setattr(summary_sample_check, "BUDGET_SECONDS", 0.0)
     await _rebuild(database)
-    assert await check.check_and_count_known_wrong() in {
+    assert await check.check_and_count_wrong_hours() in {
         0,
         1,
         2,
     }  # one of them was looked at, or all by chance
-    await check.check_and_count_known_wrong()
-    await check.check_and_count_known_wrong()
-    assert await check.check_and_count_known_wrong() == 0
+    await check.check_and_count_wrong_hours()
+    await check.check_and_count_wrong_hours()
+    assert await check.check_and_count_wrong_hours() == 0
 
 
 async def test_forgotten_ticker_is_known_as_right_once_and_then_not_at_all(
@@ -136,11 +136,11 @@ async def test_forgotten_ticker_is_known_as_right_once_and_then_not_at_all(
 ) -> None:
     await store(sql, [0])
     await sql.execute("UPDATE price_hours SET samples = 2")
-    await check.check_and_count_known_wrong()
+    await check.check_and_count_wrong_hours()
     await sql.execute("DELETE FROM prices")
-    assert await check.check_and_count_known_wrong() == 0
+    assert await check.check_and_count_wrong_hours() == 0
     assert (await read_process_reports(redis)).checked_hours == {"deribit:btc_usd": {0: 0}}
-    await check.check_and_count_known_wrong()
+    await check.check_and_count_wrong_hours()
     assert (await read_process_reports(redis)).checked_hours == {}
 
 
@@ -156,16 +156,16 @@ async def test_lost_findings_make_nothing_right_before_it_was_checked_again(
     await store(sql, range(0, 40 * WEEK, WEEK))
     await sql.execute(DAMAGE, 39 * WEEK)
     async with open_runtime(alert_settings) as runtime, alert_lifespan(runtime):
-        await runtime.summary_check.check_and_count_known_wrong()
+        await runtime.summary_check.check_and_count_wrong_hours()
         await until(lambda: receiver.has_received(1))
         await store(sql, [40 * WEEK])  # so that the wrong week is the newest no more
         await redis.flushall()
         await until(lambda: redis.exists(STATE_KEY))
         for _ in range(2):
-            assert await runtime.summary_check.check_and_count_known_wrong() == 1
+            assert await runtime.summary_check.check_and_count_wrong_hours() == 1
         assert (await read_process_reports(redis)).checked_hours["deribit:btc_usd"][39 * WEEK] == 1
         await _rebuild(runtime.database)
-        await runtime.summary_check.check_and_count_known_wrong()
+        await runtime.summary_check.check_and_count_wrong_hours()
         await until(lambda: receiver.has_received(2))
     assert [body["event"] for body in receiver.bodies] == ["summaries_wrong", "summaries_right"]
 
@@ -182,11 +182,11 @@ async def test_endpoint_is_told_once_when_summaries_are_wrong_and_once_when_righ
     async with open_runtime(alert_settings) as runtime, alert_lifespan(runtime):
         await sql.execute("UPDATE price_hours SET samples = 2")
         for _ in range(2):
-            await runtime.summary_check.check_and_count_known_wrong()
+            await runtime.summary_check.check_and_count_wrong_hours()
         await until(lambda: receiver.has_received(1))
         await _rebuild(runtime.database)
         for _ in range(2):
-            await runtime.summary_check.check_and_count_known_wrong()
+            await runtime.summary_check.check_and_count_wrong_hours()
         await until(lambda: receiver.has_received(2))
     key = TickerKey("deribit", "btc_usd")
     wrong, right = receiver.bodies
