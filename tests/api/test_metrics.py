@@ -1,7 +1,10 @@
 """The metrics, over every process that counts."""
 
+import asyncio
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import asyncpg
@@ -199,6 +202,18 @@ async def test_every_metric_is_documented(api: ApiClient) -> None:
     declared = set(re.findall(r"^# TYPE (prices_\w+)", text, re.MULTILINE))
     assert documented == declared
     assert len(documented) == len((*COUNTERS, *HISTOGRAMS, *PROCESS_GAUGES)) + 8
+
+
+@pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is missing: apt-get install prometheus"
+)
+async def test_promtool_finds_no_fault(runtime: Runtime, api: ApiClient) -> None:
+    await runtime.collector.collect()
+    await api.get("/api/v1/tickers")
+    text = (await api.get("/metrics")).body
+    command = ("promtool", "check", "metrics")
+    ran = await asyncio.to_thread(subprocess.run, command, input=text, capture_output=True)
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, b"")
 
 
 async def test_request_id_reaches_the_log_and_the_task(settings: Settings, tmp_path: Path) -> None:
