@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from app.core.errors import (
     BrokerUnavailable,
@@ -32,6 +33,7 @@ MIN_FREE_BYTES: Final = 1_000_000_000
 """PostgreSQL's log of writes alone may take so much."""
 TIMEOUT_SECONDS: Final = 10.0
 """For one check; the timeouts of servers and of the exchange are shorter and say more."""
+DEFAULT_PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
 TOTAL_TIMEOUT_SECONDS: Final = 60.0
 
 
@@ -90,14 +92,16 @@ def _unknown_servers(settings: Settings) -> Iterator[Finding]:
 
 
 async def _check_runtime(runtime: Runtime) -> Sequence[Finding]:
-    database, broker = await asyncio.gather(
-        _guard("database", _check_database(runtime)), _guard("broker", _check_broker(runtime))
+    servers = await asyncio.gather(
+        _guard("database", _check_database(runtime)),
+        _guard("broker", _check_broker(runtime)),
+        _guard("celery", _check_celery_broker(runtime.settings)),
     )
-    findings = [*database, *broker]
+    findings = [finding for found in servers for finding in found]
     failing = {finding.name for finding in findings if finding.state is State.FAILING}
     clocks: list[Clocks] = []
     if "broker" not in failing:  # which limits the rate of requests to the exchange
-        add_clocks = None if failing else clocks.append
+        add_clocks = None if "database" in failing else clocks.append
         findings += await _guard("exchange", _check_exchange(runtime, add_clocks))
     report = await runtime.freshness.check(runtime.now())
     report = replace(report, clocks=clocks or report.clocks)
@@ -144,6 +148,22 @@ async def _check_broker(runtime: Runtime) -> Sequence[Finding]:
         detail = describe_redis_unavailable(error, redis_url(runtime.settings))
         return [Finding.failing("broker", detail, f"{START_OR_SET} REDIS_URL")]
     return [Finding.ok("broker", "Redis answers")]
+
+
+async def _check_celery_broker(settings: Settings) -> Sequence[Finding]:
+    """Check that something listens at CELERY_BROKER_URL, if it is set: usually RabbitMQ."""
+    if settings.celery_broker_url is None:
+        return []
+    parts = urlsplit(settings.celery_broker_url.get_secret_value())
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    place = f"host {parts.hostname}, port {port}"
+    try:
+        _, writer = await asyncio.open_connection(parts.hostname, port)
+    except OSError as error:
+        reason = f"nothing listens there ({place}): {type(error).__name__}"
+        return [Finding.failing("celery", reason, "start the broker, or correct CELERY_BROKER_URL")]
+    writer.close()
+    return [Finding.ok("celery", f"its broker listens ({place})")]
 
 
 async def _check_exchange(

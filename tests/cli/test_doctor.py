@@ -114,6 +114,21 @@ async def test_redis_that_is_away_is_told_and_the_rest_is_checked(settings: Sett
     assert _names(found, "skipped") == {"exchange", "beat", "worker"}
 
 
+@pytest.mark.usefixtures("fresh_prices")
+async def test_broker_of_celery_is_checked_if_it_is_another_server(settings: Settings) -> None:
+    port = free_port()
+    found = await _doctor(settings, CELERY_BROKER_URL=f"amqp://me:hunter2@127.0.0.1:{port}//")
+    state, detail, remedy = found["celery"]
+    assert state == "failing"
+    assert detail.startswith(f"nothing listens there (host 127.0.0.1, port {port}): ")
+    assert remedy == "start the broker, or correct CELERY_BROKER_URL"
+    assert _names(found, "failing") == {"celery"}
+    assert "hunter2" not in str(found)
+    redis = settings.model_dump()["redis_url"].get_secret_value()
+    ended = await run_cli(settings, "doctor", CELERY_BROKER_URL=redis)
+    assert "its broker listens (host 127.0.0.1, port " in ended.stdout
+
+
 @pytest.mark.xdist_group("tls")
 async def test_wrong_password_is_told_and_not_shown(
     settings: Settings, postgres: TlsPostgres
@@ -133,6 +148,7 @@ async def test_old_schema_is_to_be_upgraded(settings: Settings, sql: asyncpg.Con
     assert "is at 20261121_sound_rows, this code needs " in found["schema"][1]
     assert found["schema"][2] == "run `alembic upgrade head`"
     assert found["database"][0] == "ok"
+    assert "deribit's" in found["clock"][1]  # which a price of the exchange tells without a row
 
 
 async def test_missing_table_is_a_line_and_no_traceback(
