@@ -1,5 +1,6 @@
 """The alert rules for Prometheus: valid, each one tested, each one with a runbook."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -48,8 +49,9 @@ def unserved_metrics(expression: str) -> set[str]:
 
 
 @needs_promtool
-def test_rules_are_valid() -> None:
+def test_rules_and_the_configuration_that_names_them_are_valid() -> None:
     _run_promtool("check", "rules", RULES)
+    _run_promtool("check", "config", RULES.with_name("prometheus.yml"))
 
 
 @needs_promtool
@@ -70,6 +72,12 @@ def test_each_alert_has_a_test_that_it_fires_and_that_it_resolves() -> None:
 def test_rules_name_metrics_that_are_served() -> None:
     wrong = {alert: unserved_metrics(rule["expr"]) for alert, rule in _rules().items()}
     assert {alert: names for alert, names in wrong.items() if names} == {}
+
+
+def test_dashboard_names_metrics_that_are_served() -> None:
+    dashboard = json.loads((PROJECT / "deploy/grafana/dashboards/prices.json").read_text())
+    targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
+    assert {name for target in targets for name in unserved_metrics(target["expr"])} == set()
 
 
 def test_each_alert_has_its_line_in_the_runbook() -> None:

@@ -16,6 +16,7 @@ FILE = Path(__file__).parents[2] / "docker-compose.yml"
 TEXT = FILE.read_text()
 PROJECT: dict[str, Any] = YAML(typ="safe").load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
+MONITORING = {"prometheus", "alertmanager", "grafana"}
 OURS = ("migrate", "api", "worker", "beat")
 SET_BY_THE_IMAGE = {"HEARTBEAT_FILE"}
 INSIDE = {"API_HOST": "0.0.0.0", "API_PORT": "8000"}  # noqa: S104  published on loopback
@@ -42,12 +43,35 @@ def test_older_composes_understand_it() -> None:
 
 
 def test_it_runs_the_whole_service() -> None:
-    assert SERVICES.keys() == {"postgres", "redis", *OURS}
+    started = {name for name, service in SERVICES.items() if "profiles" not in service}
+    assert started == {"postgres", "redis", *OURS}
 
 
-def test_only_the_api_is_published_and_on_loopback() -> None:
+def test_monitoring_starts_on_request_alone() -> None:
+    profiles = {
+        name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service
+    }
+    assert profiles == {name: ["monitoring"] for name in MONITORING}
+
+
+@pytest.mark.parametrize("name", sorted(MONITORING))
+def test_images_of_monitoring_have_an_exact_version(name: str) -> None:
+    assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+
+
+@pytest.mark.parametrize("name", sorted(MONITORING))
+def test_files_of_monitoring_exist_and_are_not_written(name: str) -> None:
+    mounts = [mount.split(":") for mount in SERVICES[name]["volumes"] if mount.startswith("./")]
+    assert mounts
+    assert all((FILE.parent / source).is_dir() and mode == "ro" for source, _, mode in mounts)
+
+
+def test_only_the_api_and_grafana_are_published_and_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"api": ["${API_HOST:-127.0.0.1}:${API_PORT:-8000}:8000"]}
+    assert published == {
+        "api": ["${API_HOST:-127.0.0.1}:${API_PORT:-8000}:8000"],
+        "grafana": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
+    }
 
 
 @every_service
@@ -60,7 +84,7 @@ def test_every_service_is_locked_down(name: str) -> None:
     assert "privileged" not in service
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis"])
+@pytest.mark.parametrize("name", ["postgres", "redis", *sorted(MONITORING)])
 def test_servers_do_not_run_as_root(name: str) -> None:
     """Ours take the image's own user, which tests of the Dockerfile look at."""
     assert int(SERVICES[name]["user"].partition(":")[0]) > 0
@@ -99,7 +123,7 @@ def test_the_volume_lies_where_this_version_keeps_its_data() -> None:
     postgres = SERVICES["postgres"]
     assert postgres["image"] == "postgres:18"
     assert postgres["volumes"] == ["postgres:/var/lib/postgresql"]
-    assert PROJECT["volumes"] == {"postgres": None}
+    assert PROJECT["volumes"] == dict.fromkeys(["postgres", *sorted(MONITORING)])
 
 
 def test_nothing_starts_before_what_it_needs() -> None:
