@@ -1,12 +1,16 @@
 """The documentation names everything that there is."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from app.cli import cli
 from app.core.errors import AppError
+from tests.documented_blocks import RUNNABLE, read_blocks
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = " ".join((PROJECT / "README.md").read_text().split())
@@ -62,12 +66,71 @@ def test_no_page_holds_a_conflict() -> None:
     ] == []
 
 
+PAGES = [
+    *PROJECT.glob("*.md"),
+    *(PROJECT / "docs").rglob("*.md"),
+    PROJECT / "app/simulator/README.md",
+]
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = HEADING.findall(BLOCK.sub("", page.read_text()))
+    texts = (re.sub(r"\]\([^)]*\)", "", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}
+
+
+def _links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the target and the anchor of each link of a page to another one, or to itself."""
+    for target, anchor in LINK.findall(page.read_text()):
+        yield ((page.parent / target).resolve() if target else page), anchor
+
+
 def test_every_link_between_pages_leads_somewhere() -> None:
-    pages = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
     broken = [
-        f"{page.name}: {target}"
-        for page in pages
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
-        if not (page.parent / target).exists()
+        f"{page.name}: {target.name}#{anchor}"
+        for page in PAGES
+        for target, anchor in _links(page)
+        if not target.exists() or (anchor and anchor not in _anchors(target))
     ]
     assert broken == []
+
+
+def test_every_page_is_linked_from_another_one() -> None:
+    linked = {target for page in PAGES for target, _ in _links(page) if target != page}
+    assert {page.name for page in (PROJECT / "docs").glob("*.md")} - {
+        page.name for page in linked
+    } == set()
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    named = {
+        f"{page.name}: {path}"
+        for page in PAGES
+        if page.name != "CHANGELOG.md"
+        for path in re.findall(
+            r"`((?:app|tests|docs|alembic|benchmarks)/[\w./-]+)`", page.read_text()
+        )
+        if not (PROJECT / path).exists() and not re.search("NAME|DATE|NN-|NNNN", path)
+    }
+    assert named == set()
+
+
+def test_every_block_is_run_or_says_why_not() -> None:
+    """tests/embedded/test_documented_examples.py runs them."""
+    blocks = read_blocks()
+    assert sum(block.is_run for block in blocks) > 20
+    languages = {block.language for block in blocks} - RUNNABLE
+    assert languages == {"", "bat", "html", "ini", "json", "sql", "yaml"}
+    assert [str(block) for block in blocks if block.not_run and block.language in languages] == []
+
+
+def test_every_block_of_data_can_be_parsed() -> None:
+    for block in read_blocks():
+        if block.language == "json":
+            json.loads(block.text)
+        elif block.language == "yaml":
+            YAML().load(block.text)

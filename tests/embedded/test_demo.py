@@ -42,7 +42,7 @@ async def start_demo(folder: Path, port: int) -> asyncio.subprocess.Process:
         demo = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app", "demo"), cwd=PROJECT, env=inherited | own, stdout=log
         )
-    await until(lambda: "Ctrl-C" in (folder / "demo.log").read_text(), seconds=60)
+    await until(lambda: "Ctrl-C" in (folder / "demo.log").read_text(), seconds=180)
     return demo
 
 
