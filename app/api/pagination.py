@@ -9,6 +9,7 @@ from fastapi import Query
 from app.api.cursors import encode_cursor
 from app.api.middleware.etag import weak_etag
 from app.api.serialization import encode_page
+from app.domain.as_of import format_exactly
 from app.domain.encoded_rows import EncodedPage
 from app.domain.prices import UNBOUNDED, Order, TickerKey, TimeRange
 from app.domain.times import format_seconds
@@ -53,6 +54,16 @@ def page_url(
     )
 
 
+def as_of_scope(as_of_us: int | None) -> str:
+    """Return what distinguishes the cursors of a list as of a moment from those of others."""
+    return "" if as_of_us is None else f" as of {as_of_us}"
+
+
+def format_as_of(as_of_us: int | None) -> str | None:
+    """Format a moment so that it is parsed as the same again; None stays None."""
+    return None if as_of_us is None else format_exactly(as_of_us)
+
+
 def link_header(url: str | None) -> dict[str, str]:
     """Return the header that names the next page (RFC 8288); none on the last one."""
     return {} if url is None else {"Link": f'<{url}>; rel="next"'}
@@ -67,11 +78,12 @@ class PriceList:
     order: Order
     limit: int
     time_range: TimeRange = UNBOUNDED
+    as_of_us: int | None = None
 
     @property
     def scope(self) -> str:
         """Names the list that a cursor belongs to."""
-        return f"{self.path} {self.key} {self.order}"
+        return f"{self.path} {self.key} {self.order}{as_of_scope(self.as_of_us)}"
 
     def range_after(self, position: int) -> TimeRange:
         """Return what is left of the range after a position, in the list's direction."""
@@ -86,7 +98,8 @@ class PriceList:
             return None
         cursor = encode_cursor(page.last, self.scope)
         order = self.order.value if self.path == ALL_PATH else None
-        return page_url(self.path, self.key, self.time_range, self.limit, cursor, order=order)
+        others = {"order": order, "as_of": format_as_of(self.as_of_us)}
+        return page_url(self.path, self.key, self.time_range, self.limit, cursor, **others)
 
 
 def encode_page_response(price_list: PriceList, page: EncodedPage) -> tuple[bytes, dict[str, str]]:

@@ -79,6 +79,24 @@ async def get_requested_range(
 RequestedRangeDep = Annotated[RequestedRange, Depends(get_requested_range)]
 
 
+async def get_as_of(
+    runtime: RuntimeDep,
+    as_of: Annotated[
+        TimestampParameter | None,
+        Query(
+            description="Only rows that were stored by this moment, in the same forms: what was "
+            "known then. It must not lie in the future.",
+            openapi_examples={"now": {"value": "now"}},
+        ),
+    ] = None,
+) -> int | None:
+    return None if as_of is None else as_of.at(runtime.now())
+
+
+AsOfDep = Annotated[int | None, Depends(get_as_of)]
+"""The moment `as_of` in microseconds since the epoch; None if it is left out."""
+
+
 async def get_time_range(requested: RequestedRangeDep) -> TimeRange:
     return requested.time_range
 

@@ -21,6 +21,8 @@ SYNONYMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("resolution", "timeframe", "period"), "interval"),
     **dict.fromkeys(("offset", "page"), "cursor"),
     **dict.fromkeys(("max_age", "maxage"), "max_age_seconds"),
+    **dict.fromkeys(("asof", "known_at", "valid_at", "snapshot"), "as_of"),
+    **dict.fromkeys(("max_gap", "maxgap", "fill_limit"), "max_gap_seconds"),
     "venue": "exchange",
     "tolerance": "tolerance_seconds",
 }

@@ -13,10 +13,12 @@ import typer
 
 from app.cli.command_runtime import command_runtime
 from app.cli.options import (
+    AsOfOption,
     FromOption,
     JsonOption,
     ToOption,
     parse_range,
+    resolve_time,
     split_ticker_options,
 )
 from app.cli.progress import progress_bar
@@ -33,6 +35,7 @@ def export(  # noqa: PLR0913  # a command's options are many
     exchange: Annotated[str | None, typer.Option(help="Its exchange; deribit if left out.")] = None,
     from_: FromOption = None,
     to: ToOption = None,
+    as_of: AsOfOption = None,
     format_: Annotated[
         ExportFormat | None,
         typer.Option("--format", help="By the file's name if left out, else csv."),
@@ -55,9 +58,12 @@ def export(  # noqa: PLR0913  # a command's options are many
         raise typer.BadParameter("Parquet needs a file: --output prices.parquet")
     named_exchange, name = split_ticker_options(ticker, exchange)
     key = TickerKey(named_exchange or DEFAULT_EXCHANGE, name or "")
+    if (manifest is not None or as_json) and as_of is not None:
+        raise typer.BadParameter("--manifest and --json name today's gaps: leave --as-of out")
     time_range = parse_range(from_, to)
+    as_of_us = resolve_time(as_of)
     is_gzip = output is not None and output.suffix == GZIP_SUFFIX
-    request = (key, time_range, chosen)
+    request = (key, time_range, chosen, as_of_us)
     is_described = manifest is not None or as_json
     with _open_output(output) as file, _showing_progress(output) as on_progress:
         described = asyncio.run(
@@ -73,7 +79,7 @@ def export(  # noqa: PLR0913  # a command's options are many
 
 
 async def _export(
-    request: tuple[TickerKey, TimeRange, ExportFormat],
+    request: tuple[TickerKey, TimeRange, ExportFormat, int | None],
     file: BinaryIO,
     on_progress: Callable[[float], None] | None,
     *,
@@ -81,7 +87,7 @@ async def _export(
     is_described: bool,
 ) -> ExportManifest | None:
     """Write the file, and describe it if that is wanted."""
-    key, time_range, _ = request
+    key, time_range, *_ = request
     digest = ExportDigest() if is_described or on_progress else None
     async with command_runtime() as runtime:
         selected = await runtime.exports.prepare(*request)

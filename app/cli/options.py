@@ -26,6 +26,15 @@ ToOption = Annotated[
         "--to", parser=parse_time_point, metavar="MOMENT", help="The last moment, inclusive."
     ),
 ]
+AsOfOption = Annotated[
+    TimePoint | None,
+    typer.Option(
+        "--as-of",
+        parser=parse_time_point,
+        metavar="MOMENT",
+        help="Only rows that were stored by this moment.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -41,6 +50,13 @@ def parse_range(start: TimePoint | None, end: TimePoint | None) -> TimeRange:
         return resolve_range(start, end, wall_clock())
     except ValueError:
         raise typer.BadParameter("--from must not be after --to") from None
+
+
+def resolve_time(moment: TimePoint | None) -> int | None:
+    """Return a moment in microseconds since the epoch; None if it is left out."""
+    from app.runtime import wall_clock
+
+    return None if moment is None else moment.at(wall_clock())
 
 
 def split_ticker_options(ticker: str | None, exchange: str | None) -> tuple[str | None, str | None]:

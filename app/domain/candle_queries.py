@@ -47,7 +47,8 @@ class Fill(StrEnum):
 class CandleQuery:
     """A query of at most `limit` candles of a ticker that start within a range, oldest first.
 
-    A page holds the first ones of the range; `read_last` takes the last ones.
+    A page holds the first ones of the range; `read_last` takes the last ones. Gaps longer than
+    `max_gap_seconds` are not filled. With `as_of_us`, only rows count that were stored by then.
     """
 
     key: TickerKey
@@ -55,6 +56,8 @@ class CandleQuery:
     time_range: TimeRange
     fill: Fill
     limit: int
+    max_gap_seconds: int | None = None
+    as_of_us: int | None = None
 
     @property
     def first_start(self) -> int:

@@ -18,7 +18,7 @@ MAX_CHUNKS: Final = 31 * 12
 CHUNKS_AT_ONCE: Final = 13
 """The chunks that a day can touch."""
 LINE_BYTES, CHUNK_BYTES = 8, 600
-"""The memory of a chunk beside its text: an offset per line, and its objects."""
+"""The memory of a chunk beside its text: an offset per line, a time per line, and its objects."""
 
 Recordings = tuple[Recording, ...]
 ChunkNumber: TypeAlias = int
@@ -39,7 +39,8 @@ class _Chunk:
     @property
     def size_bytes(self) -> int:
         """Return its memory in bytes."""
-        return len(self.lines.text) + LINE_BYTES * self.lines.count + CHUNK_BYTES
+        numbers = self.lines.count + len(self.lines.stored_us)
+        return len(self.lines.text) + LINE_BYTES * numbers + CHUNK_BYTES
 
     def is_complete(self, recordings: Recordings, first: int, last: int) -> bool:
         """Return whether no row can be added from the first to the last second."""
@@ -113,21 +114,23 @@ class ChunkCache:
             if key == change.key:
                 self._drop((key, number))
 
-    def find_page(
+    def find_page(  # noqa: PLR0913  # the parameters of a list
         self,
         key: TickerKey,
         time_range: TimeRange,
         limit: int,
         order: Order = Order.ASC,
         recordings: Recordings = (),
+        *,
+        as_of_us: int | None = None,
     ) -> EncodedPage | MissingChunks:
         """Return a page of a range's first or last lines, or the missing chunks.
 
         The missing ones are the next ones, as many as are read at once. The recordings determine
-        whether the page is complete.
+        whether the page is complete. With `as_of_us`, it has only rows that were stored by then.
         """
         numbers = _numbers(time_range)[:: 1 if order is Order.ASC else -1]
-        page = _PageBuilder(time_range, limit, order)
+        page = _PageBuilder(time_range, limit, order, as_of_us)
         for index, number in enumerate(numbers):
             chunk = self._chunks.get((key, number))
             if chunk is None:
@@ -151,6 +154,7 @@ class _PageBuilder:
     time_range: TimeRange
     limit: int
     order: Order
+    as_of_us: int | None = None
     pieces: list[bytes] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     chunks: list[_Chunk] = field(default_factory=list)
@@ -159,7 +163,7 @@ class _PageBuilder:
 
     def add(self, chunk: _Chunk, *, is_inside: bool) -> bool:
         """Add a chunk's lines to the page; return whether all lines within the range fit."""
-        lines = chunk.lines
+        lines = chunk.lines if self.as_of_us is None else chunk.lines.as_of(self.as_of_us)
         first, stop = (0, lines.count) if is_inside else lines.index_range(self.time_range)
         count = min(stop - first, self.limit - self.count)
         fits = count == stop - first
@@ -183,6 +187,7 @@ class _PageBuilder:
         last = self.last if has_more else end
         is_complete = (
             bool(recordings and self.count)
+            and self.as_of_us is None
             and last is not None
             and all(chunk.is_complete(recordings, first, last) for chunk in self.chunks)
         )

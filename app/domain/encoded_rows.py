@@ -11,7 +11,8 @@ from itertools import accumulate
 from typing import Final
 
 from app.domain.prices import TimeRange
-from app.domain.slots import Slot
+from app.domain.slots import MICROSECONDS, Slot
+from app.domain.times import FIRST_SECOND
 
 TAG_DIGITS: Final = 24
 
@@ -63,7 +64,7 @@ class EncodedChunk:
     """The rows of a range of time, ascending, as text; `last` is the slot of the last one.
 
     The offsets of the rows are computed when a slice first needs them. Every slot is a multiple of
-    `grid_seconds`.
+    `grid_seconds`. `stored_us` tells for each row when it was stored, in microseconds.
     """
 
     text: bytes
@@ -71,6 +72,23 @@ class EncodedChunk:
     last: Slot | None
     template: RowTemplate
     grid_seconds: int = 1
+    stored_us: Sequence[int] = ()
+
+    def as_of(self, timestamp_us: int) -> "EncodedChunk":
+        """Return the rows that were stored by a moment."""
+        if len(self.stored_us) == self.count and self.newest_stored_us <= timestamp_us:
+            return self
+        separator = self.template.separator_bytes
+        lines = zip(self.text.split(separator), self.stored_us, strict=True)
+        kept = [line for line, stored_us in lines if stored_us <= timestamp_us]
+        last = Slot(int(kept[-1].partition(self.template.after_slot)[0])) if kept else None
+        text = separator.join(kept)
+        return EncodedChunk(text, len(kept), last, self.template, self.grid_seconds)
+
+    @cached_property
+    def newest_stored_us(self) -> int:
+        """The moment at which the last of the rows was stored; before all moments without rows."""
+        return max(self.stored_us, default=FIRST_SECOND * MICROSECONDS)
 
     @cached_property
     def tag(self) -> str:

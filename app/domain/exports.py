@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from app.domain.prices import TickerKey, TimeRange
+from app.domain.times import floor_seconds
 
 COLUMNS: Final = ("exchange", "ticker", "timestamp", "price", "source")
 DECIMAL_DIGITS: Final = 38
@@ -26,7 +27,8 @@ class Export:
     """A ticker's rows of a range, to be written in a format.
 
     `stored` holds the first and the last slot, None without any rows. `has_decimals` tells whether
-    all prices fit into a decimal of 38 digits, 18 of them after the point.
+    all prices fit into a decimal of 38 digits, 18 of them after the point. With `as_of_us`, the
+    rows are those that were stored by that moment.
     """
 
     key: TickerKey
@@ -34,6 +36,7 @@ class Export:
     time_range: TimeRange
     stored: TimeRange | None
     has_decimals: bool
+    as_of_us: int | None = None
 
     @property
     def file_name(self) -> str:
@@ -44,6 +47,8 @@ class Export:
             for end, stored_end in zip(self.time_range, stored, strict=True)
         ]
         parts = [*self.key, *(_format_compact(end) for end in ends if end is not None)]
+        if self.as_of_us is not None:
+            parts += ["as-of", _format_compact(floor_seconds(self.as_of_us))]
         return f"{'-'.join(parts)}.{self.file_format}"
 
 

@@ -34,7 +34,9 @@ class PriceRow(TickerRow):
     price: Mapped[Decimal] = mapped_column(Numeric)
     observed_us: Mapped[int] = mapped_column(BigInteger)
     source: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[CreationTime]
+    created_at: Mapped[dt.datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("clock_timestamp()")
+    )
 
 
 class RecordingRow(TickerRow):

@@ -8,8 +8,10 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.as_of import last_second_known, to_datetime
 from app.domain.candle_queries import CandleColumns, CandleInterval, CandleQuery, Fill
 from app.domain.encoded_rows import EncodedPage
+from app.domain.prices import MAX_SECOND
 from app.domain.slots import SECONDS_PER_HOUR, Slot
 
 _ROWS = """
@@ -17,6 +19,15 @@ _ROWS = """
         SELECT timestamp AS moment, timestamp - (timestamp - :origin) % :width AS bucket,
                price AS open, price AS high, price AS low, price AS close, 1 AS samples
         FROM prices WHERE exchange = :exchange AND ticker = :ticker
+    )
+"""
+# Summaries don't tell when their rows were stored.
+_KNOWN_ROWS = """
+    WITH source AS NOT MATERIALIZED (
+        SELECT timestamp AS moment, timestamp - (timestamp - :origin) % :width AS bucket,
+               price AS open, price AS high, price AS low, price AS close, 1 AS samples
+        FROM prices WHERE exchange = :exchange AND ticker = :ticker
+          AND timestamp <= :last_known AND created_at <= CAST(:as_of AS timestamptz)
     )
 """
 _HOURS = """
@@ -43,19 +54,35 @@ _SPARSE_PAGE = """
                EXISTS (SELECT FROM ending) AS has_more
     )
 """
-# Filled candles have no holes, so the page ends by arithmetic.
+# Filled candles have no gaps but long ones, so the page ends by arithmetic. It neither begins nor
+# ends in a gap that is not filled.
 _FILLED_PAGE = """
-    , page AS (
+    , outermost AS (
+        SELECT greatest(:first, (SELECT bucket FROM source ORDER BY moment LIMIT 1)) AS first,
+               least(:stop, coalesce(
+                   (SELECT bucket + :width FROM source ORDER BY moment DESC LIMIT 1), :first
+               )) AS last
+    ), neighbours AS (
+        SELECT first, last,
+               (SELECT bucket FROM source WHERE moment < first ORDER BY moment DESC LIMIT 1)
+                   AS before_first,
+               (SELECT bucket FROM source WHERE moment >= first ORDER BY moment LIMIT 1)
+                   AS after_first,
+               (SELECT bucket FROM source WHERE moment < last ORDER BY moment DESC LIMIT 1)
+                   AS before_last,
+               (SELECT bucket FROM source WHERE moment >= last ORDER BY moment LIMIT 1)
+                   AS after_last
+        FROM outermost
+    ), filled AS (
+        SELECT CASE WHEN after_first - before_first - :width > :max_gap
+                    THEN after_first ELSE first END AS first,
+               CASE WHEN after_last - before_last - :width > :max_gap
+                    THEN before_last + :width ELSE last END AS last
+        FROM neighbours
+    ), page AS (
         SELECT first, least(last, first + :limit * :width) AS stop,
                last > first + :limit * :width AS has_more
-        FROM (
-            SELECT greatest(
-                       :first, (SELECT bucket FROM source ORDER BY moment LIMIT 1)
-                   ) AS first,
-                   least(:stop, coalesce(
-                       (SELECT bucket + :width FROM source ORDER BY moment DESC LIMIT 1), :first
-                   )) AS last
-        ) AS outermost
+        FROM filled
     )
 """
 # The last candles of a range are found by the same walk, backwards.
@@ -93,11 +120,12 @@ _SPARSE = """
     , candles AS (SELECT bucket AS start, open, high, low, close, samples FROM aggregated)
 """
 # Each real candle is followed by filled ones up to the next; so is the last close before the page.
+# How long a gap is does not depend on where the page begins or ends.
 _FILLED = """
     , known AS (
         SELECT * FROM aggregated
         UNION ALL
-        (SELECT (SELECT first FROM page) - :width, NULL, NULL, NULL, close, 0
+        (SELECT bucket, NULL, NULL, NULL, close, 0
          FROM source WHERE moment < (SELECT first FROM page)
          ORDER BY moment DESC LIMIT 1)
     ), candles AS (
@@ -108,11 +136,18 @@ _FILLED = """
                CASE WHEN start = bucket OR :previous THEN close END AS close,
                CASE WHEN start = bucket THEN samples ELSE 0 END AS samples
         FROM (
-            SELECT *, lead(bucket, 1, (SELECT stop FROM page)) OVER (ORDER BY bucket) AS following
+            SELECT *, lead(bucket, 1, coalesce(
+                (SELECT bucket FROM source WHERE moment >= (SELECT stop FROM page)
+                 ORDER BY moment LIMIT 1),
+                (SELECT stop FROM page)
+            )) OVER (ORDER BY bucket) AS following
             FROM known
-        ) AS neighbours
+        ) AS followed
         CROSS JOIN LATERAL generate_series(
-            greatest(bucket, (SELECT first FROM page)), following - :width, :width
+            greatest(bucket, (SELECT first FROM page)),
+            CASE WHEN following - bucket - :width > :max_gap THEN bucket
+                 ELSE least(following, (SELECT stop FROM page)) - :width END,
+            :width
         ) AS start
     )
 """
@@ -142,9 +177,12 @@ _ENCODED_COLUMNS = """
 
 async def read_page(session: AsyncSession, query: CandleQuery, open_from: Slot) -> EncodedPage:
     """Read a page of candles; those that end by `open_from` are closed."""
-    statement = _statement(query.interval, is_filled=query.fill is not Fill.NONE)
+    is_filled, is_as_of = query.fill is not Fill.NONE, query.as_of_us is not None
+    statement = _statement(query.interval, is_filled=is_filled, is_as_of=is_as_of)
     parameters = {
         **_parameters(query),
+        **_known_parameters(query.as_of_us),
+        "max_gap": MAX_SECOND if query.max_gap_seconds is None else query.max_gap_seconds,
         "open_from": open_from,
         "previous": query.fill is Fill.PREVIOUS,
     }
@@ -160,11 +198,11 @@ async def read_last(session: AsyncSession, query: CandleQuery) -> CandleColumns:
 
 
 @cache
-def _statement(interval: CandleInterval, *, is_filled: bool) -> TextClause:
+def _statement(interval: CandleInterval, *, is_filled: bool, is_as_of: bool) -> TextClause:
     parts = (
-        _source(interval),
+        _KNOWN_ROWS if is_as_of else _source(interval),
         _FILLED_PAGE if is_filled else _SPARSE_PAGE,
-        _aggregated(interval),
+        _AGGREGATED if is_as_of else _aggregated(interval),
         _FILLED if is_filled else _SPARSE,
         _ENCODED,
     )
@@ -182,6 +220,12 @@ def _source(interval: CandleInterval) -> str:
 
 def _aggregated(interval: CandleInterval) -> str:
     return _SAME_AS_HOURS if interval.seconds == SECONDS_PER_HOUR else _AGGREGATED
+
+
+def _known_parameters(as_of_us: int | None) -> dict[str, object]:
+    if as_of_us is None:
+        return {}
+    return {"as_of": to_datetime(as_of_us), "last_known": last_second_known(as_of_us)}
 
 
 def _parameters(query: CandleQuery) -> dict[str, object]:

@@ -1,16 +1,19 @@
 """The staging table of an import: holds a file's rows, and inserts them in the order of time."""
 
 import io
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.prices import TickerKey
 from app.domain.recordings import Recording
 from app.domain.slots import Slot
+from app.repositories import creation_times
+from app.repositories.prices import PriceId
 
 INDEX_TIMEOUT_SECONDS: Final = 3600.0
 """Sorting a file of a hundred million rows takes minutes."""
@@ -57,8 +60,9 @@ _INSERT = """
         WHERE exchange = :exchange AND ticker = :ticker AND slot > :after
         ORDER BY slot, timestamp_us LIMIT :limit
     ), added AS (
-        INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
-        SELECT :exchange, :ticker, slot, price, observed_us, 'import' FROM block {on_conflict}
+        INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source, created_at)
+        SELECT :exchange, :ticker, slot, price, observed_us, 'import', (SELECT clock_timestamp())
+        FROM block {on_conflict}
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM added), (SELECT max(slot) FROM block)
@@ -134,8 +138,19 @@ class StagingTable:
         block = {**staged.key._asdict(), "after": after, "limit": limit}
         if not staged.has_stored_prices:  # a third faster
             with suppress(IntegrityError):  # a price was stored meanwhile
-                return InsertedBlock(*(await self._session.execute(_INSERT_ALL, block)).one())
-        return InsertedBlock(*(await self._session.execute(_INSERT_NEW, block)).one())
+                return await self._insert(_INSERT_ALL, staged.key, block)
+        return await self._insert(_INSERT_NEW, staged.key, block)
+
+    async def _insert(
+        self, statement: TextClause, key: TickerKey, block: Mapping[str, Any]
+    ) -> InsertedBlock:
+        driver = await self._driver()
+        async with driver.transaction():
+            inserted = InsertedBlock(*(await self._session.execute(statement, block)).one())
+            if inserted.last is not None:
+                ends = [PriceId(key, Slot(block["after"])), PriceId(key, inserted.last)]
+                await creation_times.renew_if_old(self._session, ends)
+        return inserted
 
     async def _driver(self) -> Any:  # noqa: ANN401  # asyncpg ships no types
         """Return the driver's connection, because SQLAlchemy has no COPY."""

@@ -16,6 +16,7 @@ from app.domain.gaps import max_commit_seconds, seconds_until_late
 from app.domain.prices import Price, Source
 from app.domain.slots import MICROSECONDS
 from app.repositories import prices
+from app.repositories.creation_times import MAX_PAUSE_SECONDS
 from app.repositories.prices import PriceId
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,7 @@ async def mark_late_as_backfill(
     while in_time := [price for price in stored if price.id not in late]:
         spare = min(price.seconds_until_late(interval_seconds, 0) for price in in_time)
         timeout = max(0, spare) + max_commit_seconds(interval_seconds) / 2
+        timeout = min(timeout, MAX_PAUSE_SECONDS)  # or `created_at` would be too early
         now_us = await prices.set_idle_timeout(session, timeout)
         stalled_us = max(0, now_us - database_clock.now_us())
         newly_late = {

@@ -1,12 +1,13 @@
 """Prices in the database, and the clocks that their rows imply."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.prices import MAX_SECOND, Price, Source, TickerKey
+from app.domain.as_of import limit_to_known, to_datetime
+from app.domain.prices import MAX_SECOND, Price, Source, TickerKey, TimeRange
 from app.domain.slots import LatestLivePrice, Slot, estimate_exchange_now_us
 from app.domain.symbols import Precision
 from app.postgres.models import HourRow
@@ -15,8 +16,8 @@ PRECISION_HOURS = 7 * 24
 """A week of recorded hours, not a calendar week."""
 _INSERT = text(
     """
-    INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source)
-    SELECT * FROM unnest(
+    INSERT INTO prices (exchange, ticker, timestamp, price, observed_us, source, created_at)
+    SELECT *, (SELECT clock_timestamp()) FROM unnest(
         CAST(:exchanges AS text[]), CAST(:tickers AS text[]), CAST(:timestamps AS bigint[]),
         CAST(:prices AS numeric[]), CAST(:observed AS bigint[]), CAST(:sources AS text[])
     )
@@ -38,6 +39,14 @@ _NEWEST = text(
     """
     SELECT timestamp, price, observed_us, source FROM prices
     WHERE exchange = :exchange AND ticker = :ticker AND timestamp <= :at_or_before
+    ORDER BY timestamp DESC LIMIT 1
+    """
+)
+_NEWEST_KNOWN = text(
+    """
+    SELECT timestamp, price, observed_us, source FROM prices
+    WHERE exchange = :exchange AND ticker = :ticker AND timestamp BETWEEN :start AND :end
+      AND created_at <= CAST(:as_of AS timestamptz)
     ORDER BY timestamp DESC LIMIT 1
     """
 )
@@ -178,7 +187,21 @@ async def newest(
     """Read the newest price, or the newest one at or before a time in UNIX seconds."""
     parameters = {**key._asdict(), "at_or_before": at_or_before}
     row = (await session.execute(_NEWEST, parameters)).one_or_none()
-    return None if row is None else Price(key, Slot(row[0]), row[1], row[2], Source(row[3]))
+    return None if row is None else _price(key, row)
+
+
+async def newest_known(
+    session: AsyncSession, key: TickerKey, time_range: TimeRange, as_of_us: int
+) -> Price | None:
+    """Read the newest price of a range that was stored by a moment."""
+    start, end = limit_to_known(time_range, as_of_us).bounds()
+    as_of = {"start": start, "end": end, "as_of": to_datetime(as_of_us)}
+    row = (await session.execute(_NEWEST_KNOWN, {**key._asdict(), **as_of})).one_or_none()
+    return None if row is None else _price(key, row)
+
+
+def _price(key: TickerKey, row: Sequence[Any]) -> Price:
+    return Price(key, Slot(row[0]), row[1], row[2], Source(row[3]))
 
 
 async def read_latest_live(

@@ -8,13 +8,14 @@ from typing import Final
 
 from app.core.errors import TooManyExports
 from app.core.prefetch import prefetch
+from app.domain.as_of import limit_to_known
 from app.domain.export_manifests import ExportDigest
 from app.domain.exports import Export, ExportFormat
 from app.domain.prices import TickerKey, TimeRange
 from app.files.parquet import ParquetWriter
 from app.files.text_layouts import TextLayout, csv_layout, ndjson_layout
 from app.postgres.database import Database
-from app.repositories import encoded_rows, export_facts
+from app.repositories import creation_times, encoded_rows, export_facts
 
 MAX_CONCURRENT: Final = 16
 """Streams of one process; a stream holds two batches, and a connection only while it reads."""
@@ -34,18 +35,31 @@ class ExportService:
         self._permits = asyncio.Semaphore(MAX_CONCURRENT)
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
 
-    async def prepare(self, key: TickerKey, time_range: TimeRange, form: ExportFormat) -> Export:
+    async def prepare(
+        self,
+        key: TickerKey,
+        time_range: TimeRange,
+        form: ExportFormat,
+        as_of_us: int | None = None,
+    ) -> Export:
         """Find the rows of a range; rows that are added after the last of them are not exported.
 
+        With `as_of_us`, only rows that were stored by that moment are exported.
+
         Raises:
+            ParametersInvalid: `as_of_us` is still to come.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
+        known = limit_to_known(time_range, as_of_us)
         async with self._database.read_committed() as session:
-            stored = await export_facts.stored_range(session, key, time_range)
-            if stored is None or form is not ExportFormat.PARQUET:
-                return Export(key, form, time_range, stored, has_decimals=True)
-            fits = await export_facts.fits_decimal(session, key, stored)
-        return Export(key, form, time_range, stored, has_decimals=fits)
+            await creation_times.refuse_future(session, as_of_us)
+            stored = await export_facts.stored_range(session, key, known, as_of_us)
+            fits = (
+                stored is None
+                or form is not ExportFormat.PARQUET
+                or await export_facts.fits_decimal(session, key, stored, as_of_us)
+            )
+        return Export(key, form, time_range, stored, has_decimals=fits, as_of_us=as_of_us)
 
     async def measure(self, export: Export) -> ExportDigest:
         """Read what `stream` would yield, and return its digest.
@@ -117,7 +131,7 @@ class ExportService:
                 return None
             async with self._connections, self._database.raw_connection() as connection:
                 batch = await encoded_rows.read_batch(
-                    connection, export.key, rest, size, layout.template
+                    connection, export.key, rest, size, layout.template, as_of_us=export.as_of_us
                 )
             if batch is None:
                 return None

@@ -39,7 +39,7 @@ _WAITING_WRITE = """
 SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO prices%'
 AND datname = current_database()
 """
-_ROWS = "SELECT source, timestamp, observed_us, price FROM prices ORDER BY timestamp"
+_ROWS = "SELECT source, timestamp, observed_us, price, created_at FROM prices ORDER BY timestamp"
 
 
 @dataclass
@@ -108,8 +108,10 @@ async def test_price_that_is_written_after_its_slot_was_declared_due_is_stored_a
 ) -> None:
     async with block_tick(lock) as blocked:
         await wait_until_due(exchange)
+        waiting = await sql.fetchval("SELECT clock_timestamp()")
     assert (await blocked.tick).stored == ["btc_usd"]
     rows = await sql.fetch(_ROWS)
+    assert rows[1]["created_at"] > waiting, "nobody could see it while it waited"
     assert [row["source"] for row in rows][:2] == ["live", "backfill"]
     assert rows[1]["observed_us"] in [request.us_out for request in exchange.requests]
     assert rows[1]["observed_us"] // 1_000_000 // INTERVAL * INTERVAL == rows[1]["timestamp"]

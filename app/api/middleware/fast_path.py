@@ -32,6 +32,7 @@ from app.api.serialization import encode_latest
 from app.core.errors import AppError
 from app.core.metrics import HTTP_REQUEST_SECONDS, HTTP_REQUESTS, counter_key, increment, series
 from app.domain.prices import DEFAULT_EXCHANGE, Order, Price, TickerKey, TimeRange
+from app.domain.slots import MICROSECONDS
 from app.runtime import Runtime
 from app.services.reader import LatestPrice
 
@@ -48,9 +49,12 @@ LATEST_QUERY = re.compile(TICKER_PATTERN)
 SECONDS_PATTERN = rb"([0-9]{1,3}|[0-9]{5,7}|[0-9]{9,10})"
 """Ten digits are seconds, never milliseconds; eight may be a date, and four a year."""
 LIMIT_PATTERN = rb"(?:&limit=([1-9][0-9]{0,3}|%d))?" % MAX_ITEMS
-HISTORY_QUERY = re.compile(TICKER_PATTERN + LIMIT_PATTERN)
+AS_OF_PATTERN = rb"(?:&as_of=%b)?" % SECONDS_PATTERN
+LIST_END_PATTERN = LIMIT_PATTERN + AS_OF_PATTERN
+HISTORY_QUERY = re.compile(TICKER_PATTERN + LIST_END_PATTERN)
 PERIOD_QUERY = re.compile(
-    rb"%b&from_dt=%b&to_dt=%b" % (TICKER_PATTERN, SECONDS_PATTERN, SECONDS_PATTERN) + LIMIT_PATTERN
+    rb"%b&from_dt=%b&to_dt=%b" % (TICKER_PATTERN, SECONDS_PATTERN, SECONDS_PATTERN)
+    + LIST_END_PATTERN
 )
 
 RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -126,7 +130,11 @@ class FastPathHandlers:
             return None
         with suppress(AppError):  # the application answers with the error
             page = await self._reader.read_page(
-                price_list.key, price_list.time_range, price_list.order, price_list.limit
+                price_list.key,
+                price_list.time_range,
+                price_list.order,
+                price_list.limit,
+                as_of_us=price_list.as_of_us,
             )
             if page.count:
                 return EncodedResponse.create(*encode_page_response(price_list, page))
@@ -200,7 +208,8 @@ def _parse_period_query(query: bytes) -> PriceList | None:
     start, end, limit = int(match[3]), int(match[4]), int(match[5] or DEFAULT_ITEMS)
     if start > end:
         return None
-    return PriceList(PERIOD_PATH, _ticker_key(match), Order.ASC, limit, TimeRange(start, end))
+    time_range, as_of_us = TimeRange(start, end), _as_of_us(match[6])
+    return PriceList(PERIOD_PATH, _ticker_key(match), Order.ASC, limit, time_range, as_of_us)
 
 
 def _parse_history_query(query: bytes) -> PriceList | None:
@@ -208,7 +217,12 @@ def _parse_history_query(query: bytes) -> PriceList | None:
     if match is None:
         return None
     limit = int(match[3] or DEFAULT_HISTORY_ITEMS)
-    return PriceList(HISTORY_PATH, _ticker_key(match), Order.DESC, limit)
+    key, as_of_us = _ticker_key(match), _as_of_us(match[4])
+    return PriceList(HISTORY_PATH, key, Order.DESC, limit, as_of_us=as_of_us)
+
+
+def _as_of_us(seconds: bytes | None) -> int | None:
+    return None if seconds is None else int(seconds) * MICROSECONDS
 
 
 def _ticker_key(match: re.Match[bytes]) -> TickerKey:

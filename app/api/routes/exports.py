@@ -14,8 +14,8 @@ from app.api.accept_encoding import accepts_gzip
 from app.api.dependencies import RuntimeDep, TickerDep
 from app.api.errors import TICKER_ERRORS, problem_responses
 from app.api.export_manifests import ExportManifestOut, export_manifest
-from app.api.time_parameters import TimeRangeDep
-from app.core.errors import AppError, TooManyExports
+from app.api.time_parameters import AsOfDep, TimeRangeDep
+from app.core.errors import AppError, ParametersInvalid, TooManyExports
 from app.domain.exports import Export, ExportFormat
 
 SEND_TIMEOUT_SECONDS: Final = 60.0
@@ -71,6 +71,7 @@ async def export_prices(
     runtime: RuntimeDep,
     key: TickerDep,
     time_range: TimeRangeDep,
+    as_of_us: AsOfDep,
     *,
     format_: Annotated[
         ExportFormat, Query(alias="format", description="What the file is written as.")
@@ -86,7 +87,9 @@ async def export_prices(
     A connection that ends early is resumed from the second after the last whole line. With
     `manifest`, the same rows are read and described instead, as JSON.
     """
-    export = await runtime.exports.prepare(key, time_range, format_)
+    if manifest and as_of_us is not None:
+        raise ParametersInvalid({"manifest": "can't be combined with as_of: it names today's gaps"})
+    export = await runtime.exports.prepare(key, time_range, format_, as_of_us)
     if export.stored is None:
         await runtime.reader.require_known_ticker(key)
     if manifest:

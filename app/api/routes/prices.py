@@ -23,7 +23,12 @@ from app.api.pagination import (
 )
 from app.api.schemas import LatestPriceListOut, LatestPriceOut, PriceAtOut, PriceListOut
 from app.api.serialization import encode_latest, encode_latest_list, encode_price
-from app.api.time_parameters import TIMESTAMP_FORMATS, RequestedRangeDep, TimestampParameter
+from app.api.time_parameters import (
+    TIMESTAMP_FORMATS,
+    AsOfDep,
+    RequestedRangeDep,
+    TimestampParameter,
+)
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
 from app.domain.prices import Order
 from app.domain.times import floor_seconds
@@ -78,11 +83,12 @@ async def latest_price(
 async def price_history(
     runtime: RuntimeDep,
     key: TickerDep,
+    as_of_us: AsOfDep,
     limit: Limit = DEFAULT_HISTORY_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The newest prices, newest first; `next` leads to older ones."""
-    price_list = PriceList(HISTORY_PATH, key, Order.DESC, limit)
+    price_list = PriceList(HISTORY_PATH, key, Order.DESC, limit, as_of_us=as_of_us)
     return await _page_response(runtime, price_list, cursor)
 
 
@@ -97,11 +103,12 @@ async def prices_of_period(
     runtime: RuntimeDep,
     key: TickerDep,
     requested: RequestedRangeDep,
+    as_of_us: AsOfDep,
     limit: Limit = DEFAULT_ITEMS,
     cursor: Cursor = None,
 ) -> Response:
     """The prices of a period, oldest first; both bounds are inclusive, either may be left out."""
-    price_list = PriceList(PERIOD_PATH, key, Order.ASC, limit, requested.time_range)
+    price_list = PriceList(PERIOD_PATH, key, Order.ASC, limit, requested.time_range, as_of_us)
     response = await _page_response(runtime, price_list, cursor)
     if requested.is_relative:  # the same address means other rows a minute later
         response.headers["Cache-Control"] = REVALIDATE
@@ -124,13 +131,14 @@ async def price_at(
             openapi_examples={"an hour ago": {"value": "-1h"}},
         ),
     ],
+    as_of_us: AsOfDep,
     tolerance_seconds: Annotated[
         Seconds, Query(description="How far back to look; two intervals if left out.")
     ] = None,
 ) -> Response:
     """The newest price at or before a moment, at most the tolerance away."""
     at_second = floor_seconds(timestamp.at(runtime.now()))
-    price = await runtime.reader.read_at(key, at_second, tolerance_seconds)
+    price = await runtime.reader.read_at(key, at_second, tolerance_seconds, as_of_us)
     return _json_response(encode_price(price))
 
 
@@ -139,7 +147,11 @@ async def _page_response(runtime: Runtime, price_list: PriceList, cursor: str | 
     if cursor is not None:
         time_range = price_list.range_after(decode_cursor(cursor, price_list.scope))
     page = await runtime.reader.read_page(
-        price_list.key, time_range, price_list.order, price_list.limit
+        price_list.key,
+        time_range,
+        price_list.order,
+        price_list.limit,
+        as_of_us=price_list.as_of_us,
     )
     return _json_response(*encode_page_response(price_list, page))
 

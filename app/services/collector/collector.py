@@ -19,7 +19,7 @@ from app.domain.slots import LatestLivePrice, Slot
 from app.domain.timestamp_checks import ExchangeClock, changed_clocks
 from app.postgres.database import Database
 from app.redis.process_reports import TickReports
-from app.repositories import exchange_clocks, late_prices, prices, recordings
+from app.repositories import creation_times, exchange_clocks, late_prices, prices, recordings
 from app.repositories.late_prices import ObservedPrice
 from app.repositories.prices import PriceId
 from app.services.collector.blocked_writes import BlockedWriteReporter
@@ -194,6 +194,7 @@ class Collector:
                 new = await prices.insert_new(session, [sample.price for sample in samples])
                 early = {key: slot for key, slot in new if slot < first_slots.get(key, slot)}
                 await recordings.extend_open_start(session, early)
+                await creation_times.renew_if_old(session, new)
                 stored = [sample for sample in samples if sample.id in new]
                 late = await late_prices.mark_late_as_backfill(
                     session, stored, self._interval_seconds, database_clock

@@ -8,9 +8,8 @@ share a query.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -20,6 +19,7 @@ from app.core.errors import AppError
 from app.core.event_wait import wait_for_event
 from app.core.metrics import CACHE_READS, count
 from app.core.single_flight import SingleFlight
+from app.domain.as_of import limit_to_known
 from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.chunk_cache import (
     CHUNK_SECONDS,
@@ -30,10 +30,12 @@ from app.domain.chunk_cache import (
 )
 from app.domain.encoded_rows import EncodedPage, RowTemplate
 from app.domain.prices import MAX_SECOND, MIN_SECOND, UNBOUNDED, Order, Price, TickerKey, TimeRange
+from app.domain.slots import MICROSECONDS
 from app.domain.ticker_state import TickerState
 from app.postgres.database import Database
 from app.repositories import cache_invalidation, encoded_rows, ticker_states
 from app.repositories.cache_invalidation import ChangesSince, Snapshot
+from app.services.reader.running_reads import RunningReads
 
 FRESH_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
@@ -42,16 +44,6 @@ MAX_READS = MAX_CHUNKS // CHUNKS_AT_ONCE + 3
 """More only if chunks change while they are read."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Reading:
-    """Slots that are being read from the database; stale if they change during the read."""
-
-    key: TickerKey
-    first: int
-    last: int
-    is_stale: bool = False
 
 
 class ReadCache:
@@ -71,7 +63,7 @@ class ReadCache:
         self._chunks = ChunkCache(max_bytes)
         self._states: dict[TickerKey, TickerState] = {}
         self._hits = self._misses = 0  # counted in the metrics at each flush, because reads are hot
-        self._readings: set[_Reading] = set()
+        self._running_reads = RunningReads()
         self._position: Snapshot | None = None
         self._clock = clock
         self._refreshed_at = float("-inf")
@@ -100,12 +92,16 @@ class ReadCache:
         self._hits += 1
         return state.newest
 
-    def cached_page(self, key: TickerKey, time_range: TimeRange, limit: int) -> EncodedPage | None:
+    def cached_page(
+        self, key: TickerKey, time_range: TimeRange, limit: int, as_of_us: int | None = None
+    ) -> EncodedPage | None:
         """Return an ascending page if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
-        if state is None or not self._chunks.can_hold(time_range):
+        if state is None or not self._chunks.can_hold(time_range) or not self._covers(as_of_us):
             return None
-        page = self._chunks.find_page(key, time_range, limit, recordings=state.recordings)
+        page = self._chunks.find_page(
+            key, time_range, limit, recordings=state.recordings, as_of_us=as_of_us
+        )
         return page if isinstance(page, EncodedPage) else None
 
     async def read_newest(self, key: TickerKey) -> Price | None:
@@ -121,28 +117,37 @@ class ReadCache:
         return (state or await self._load_state(key, since)).newest
 
     async def read_page(
-        self, key: TickerKey, time_range: TimeRange, order: Order, limit: int
+        self,
+        key: TickerKey,
+        time_range: TimeRange,
+        order: Order,
+        limit: int,
+        *,
+        as_of_us: int | None = None,
     ) -> EncodedPage | None:
         """Return a page, reading it into the cache on a miss; None if the cache does not serve it.
 
-        It serves bounded ranges that are not too long, and the newest rows.
+        It serves bounded ranges that are not too long, and the newest rows. With `as_of_us`, a page
+        has only rows that were stored by then; a moment after the last refresh is not served.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         if order is Order.DESC:
-            newest = partial(self._newest_page, key, limit)
-            return await self._page(key, newest) if time_range == UNBOUNDED else None
+            newest = partial(self._newest_page, key, limit, as_of_us)
+            return await self._page(key, newest, as_of_us) if time_range == UNBOUNDED else None
+        time_range = limit_to_known(time_range, as_of_us)
         if not self._chunks.can_hold(time_range):
             return None
-        if (page := self.cached_page(key, time_range, limit)) is not None:
+        if (page := self.cached_page(key, time_range, limit, as_of_us)) is not None:
             self._hits += 1
             return page
         return await self._page(
             key,
             lambda state: self._chunks.find_page(
-                key, time_range, limit, recordings=state.recordings
+                key, time_range, limit, recordings=state.recordings, as_of_us=as_of_us
             ),
+            as_of_us,
         )
 
     def count_reads(self) -> None:
@@ -202,19 +207,29 @@ class ReadCache:
         self._misses += not is_hit
 
     def _invalidate(self, change: Change) -> None:
-        for reading in self._readings:
-            reading.is_stale |= change.overlaps(reading.key, reading.first, reading.last)
+        self._running_reads.invalidate(change)
         if change.key is None:
             self._states.clear()
         self._chunks.invalidate(change)
 
+    def _covers(self, as_of_us: int | None) -> bool:
+        """Return whether the last refresh began after a moment, by the database's clock."""
+        if as_of_us is None:
+            return True
+        return self._position is not None and as_of_us <= self._position.seconds * MICROSECONDS
+
     async def _page(
-        self, key: TickerKey, find_page: Callable[[TickerState], EncodedPage | MissingChunks | None]
+        self,
+        key: TickerKey,
+        find_page: Callable[[TickerState], EncodedPage | MissingChunks | None],
+        as_of_us: int | None,
     ) -> EncodedPage | None:
         """Find a page in the cached chunks, after reading the missing ones."""
         since = self._clock() - FRESH_SECONDS
         for reads in range(MAX_READS):
             await self._wait_for_refresh_since(since)
+            if not self._covers(as_of_us):
+                return None
             state = self._states.get(key)
             if state is None:
                 if (await self._load_state(key, since)).newest is None:
@@ -231,17 +246,18 @@ class ReadCache:
         return None
 
     def _newest_page(
-        self, key: TickerKey, limit: int, state: TickerState
+        self, key: TickerKey, limit: int, as_of_us: int | None, state: TickerState
     ) -> EncodedPage | MissingChunks | None:
         """Slice the newest rows out of as many chunks as they should take."""
         if state.newest is None or state.oldest is None:
             return None
         interval = state.recordings[-1].interval_seconds if state.recordings else 1
         furthest = limit * interval + CHUNKS_AT_ONCE * CHUNK_SECONDS
-        time_range = TimeRange(max(state.oldest, state.newest.slot - furthest), state.newest.slot)
+        _, end = limit_to_known(TimeRange(None, state.newest.slot), as_of_us).bounds()
+        time_range = TimeRange(max(state.oldest, end - furthest), end)
         if not self._chunks.can_hold(time_range):
             return None
-        found = self._chunks.find_page(key, time_range, limit, Order.DESC)
+        found = self._chunks.find_page(key, time_range, limit, Order.DESC, as_of_us=as_of_us)
         if isinstance(found, list) or found.has_more or time_range.start == state.oldest:
             return found
         return None
@@ -250,7 +266,7 @@ class ReadCache:
         return await self._flights.join(("state", key), partial(self._read_state, key), since=since)
 
     async def _read_state(self, key: TickerKey) -> TickerState:
-        with self._reading(key, MIN_SECOND, MAX_SECOND) as reading:
+        with self._running_reads.add(key, MIN_SECOND, MAX_SECOND) as reading:
             async with self._database.raw_connection() as connection:
                 state = await ticker_states.read(connection, key)
             await self.refresh()
@@ -272,7 +288,7 @@ class ReadCache:
         """Read chunks with one query, and cache them unless they changed meanwhile."""
         grid = state.recordings[-1].interval_seconds if state.recordings else 1
         starts = [number * CHUNK_SECONDS for number in numbers]
-        with self._reading(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
+        with self._running_reads.add(key, starts[0], starts[-1] + CHUNK_SECONDS - 1) as reading:
             async with self._database.raw_connection() as connection:
                 found = await encoded_rows.read_chunks(
                     connection, key, starts, self.template, length=CHUNK_SECONDS, grid_seconds=grid
@@ -280,12 +296,3 @@ class ReadCache:
             await self.refresh()
         if not reading.is_stale:
             self._chunks.put(key, numbers, found)
-
-    @contextmanager
-    def _reading(self, key: TickerKey, first: int, last: int) -> Iterator[_Reading]:
-        reading = _Reading(key, first, last)
-        self._readings.add(reading)
-        try:
-            yield reading
-        finally:
-            self._readings.discard(reading)

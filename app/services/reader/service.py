@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from app.core.errors import NoPriceNear, NoPriceYet, PriceTooOld, TickerNotFound
+from app.domain.as_of import format_exactly
 from app.domain.candle_queries import CandleColumns, CandleQuery, first_open_slot
 from app.domain.encoded_rows import EncodedChunk, EncodedPage
 from app.domain.prices import Order, Price, TickerKey, TickerSummary, TimeRange
@@ -13,7 +14,7 @@ from app.domain.symbols import UNKNOWN_PRECISION, Precision
 from app.domain.times import format_utc
 from app.domain.writable_ranges import writable_ranges
 from app.postgres.database import Database
-from app.repositories import candles, encoded_rows, prices, recordings
+from app.repositories import candles, creation_times, encoded_rows, prices, recordings
 from app.repositories.prices import Extent
 from app.services.reader.cache import ReadCache
 
@@ -43,18 +44,30 @@ class PriceReader:
     default_interval_seconds: int
 
     async def read_page(
-        self, key: TickerKey, time_range: TimeRange, order: Order, limit: int
+        self,
+        key: TickerKey,
+        time_range: TimeRange,
+        order: Order,
+        limit: int,
+        *,
+        as_of_us: int | None = None,
     ) -> EncodedPage:
         """Read at most `limit` prices of a range, from its start or, descending, from its end.
 
+        With `as_of_us`, only those that were stored by that moment.
+
         Raises:
             TickerNotFound: nothing is known of the ticker.
+            ParametersInvalid: `as_of_us` is still to come.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        page = await self.cache.read_page(key, time_range, order, limit)
+        page = await self.cache.read_page(key, time_range, order, limit, as_of_us=as_of_us)
         if page is not None and page.count:
             return page
-        return await self._stored_page(key, time_range, order, limit)
+        if as_of_us is not None:
+            async with self.database.read_committed() as session:
+                await creation_times.refuse_future(session, as_of_us)
+        return await self._stored_page(key, time_range, order, limit, as_of_us=as_of_us)
 
     def cached_newest(self, key: TickerKey) -> Price | None:
         """Return the newest price if it is cached and fresh."""
@@ -69,15 +82,22 @@ class PriceReader:
         return await self.cache.read_newest(key)
 
     async def _stored_page(
-        self, key: TickerKey, time_range: TimeRange, order: Order, limit: int
+        self,
+        key: TickerKey,
+        time_range: TimeRange,
+        order: Order,
+        limit: int,
+        *,
+        as_of_us: int | None,
     ) -> EncodedPage:
         template = self.cache.template
         async with self.database.raw_connection() as connection:
             page = await encoded_rows.read_page(
-                connection, key, time_range, order, limit, template=template
+                connection, key, time_range, order, limit, template=template, as_of_us=as_of_us
             )
         if page.last is None:
             await self.require_known_ticker(key)
+        if page.last is None or as_of_us is not None:
             return page
         end = page.last if page.has_more else time_range.end
         if order is Order.DESC or time_range.start is None or end is None:
@@ -111,24 +131,36 @@ class PriceReader:
         return latest
 
     async def read_at(
-        self, key: TickerKey, timestamp: int, tolerance_seconds: int | None = None
+        self,
+        key: TickerKey,
+        timestamp: int,
+        tolerance_seconds: int | None = None,
+        as_of_us: int | None = None,
     ) -> Price:
         """Read the newest price at or before a timestamp (UNIX seconds) within the tolerance.
 
-        The default tolerance is two intervals.
+        The default tolerance is two intervals. With `as_of_us`, only a price that was stored by
+        that moment is read.
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
             NoPriceNear: no price lies so near.
+            ParametersInvalid: `as_of_us` is still to come.
         """
-        async with self.database.read_committed() as session:
-            price = await prices.newest(session, key, at_or_before=timestamp)
         if tolerance_seconds is None:
             tolerance_seconds = STALE_AFTER_INTERVALS * await self.interval_seconds(key)
+        near = TimeRange(timestamp - tolerance_seconds, timestamp)
+        async with self.database.read_committed() as session:
+            await creation_times.refuse_future(session, as_of_us)
+            if as_of_us is None:
+                price = await prices.newest(session, key, at_or_before=timestamp)
+            else:
+                price = await prices.newest_known(session, key, near, as_of_us)
         if price is None or timestamp - price.slot > tolerance_seconds:
             await self.require_known_ticker(key)
-            near = f"no price of {key} within {tolerance_seconds} s before {timestamp}"
-            raise NoPriceNear(f"{near}; {await self._describe_range(key)}")
+            known = "" if as_of_us is None else f" was known at {format_exactly(as_of_us)}"
+            nothing = f"no price of {key} within {tolerance_seconds} s before {timestamp}{known}"
+            raise NoPriceNear(f"{nothing}; {await self._describe_range(key)}")
         return price
 
     async def read_candles(self, query: CandleQuery) -> EncodedPage:
@@ -136,13 +168,17 @@ class PriceReader:
 
         Raises:
             TickerNotFound: nothing is known of the ticker.
+            ParametersInvalid: the query's `as_of_us` is still to come.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         interval = await self.interval_seconds(query.key)
         async with self.database.read_committed() as session:
+            await creation_times.refuse_future(session, query.as_of_us)
             # read first, so that the candles have all live prices of the slots that are closed
             exchange_now_us = await prices.estimate_exchange_now(session, [query.key])
-            open_slot = first_open_slot(exchange_now_us[query.key], interval)
+            now_us = exchange_now_us[query.key]
+            known_us = now_us if query.as_of_us is None else min(now_us, query.as_of_us)
+            open_slot = first_open_slot(known_us, interval)
             page = await candles.read_page(session, query, open_slot)
         if page.last is None:
             await self.require_known_ticker(query.key)

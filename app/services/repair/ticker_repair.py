@@ -19,7 +19,7 @@ from app.domain.repair_retries import ChartAnswer, hold_back_pending, schedule_r
 from app.domain.repairs import TickerRun
 from app.domain.slots import is_plausible
 from app.domain.timestamp_checks import max_ahead_us
-from app.repositories import prices, unfillable, unfillable_and_retries
+from app.repositories import creation_times, prices, unfillable, unfillable_and_retries
 from app.services.repair.time_and_progress import RepairContext
 
 MAX_ROWS_PER_TRANSACTION = 5_000
@@ -157,6 +157,7 @@ class TickerRepair:
         async with self._context.database.transaction() as session:
             new = await prices.insert_new(session, rows)
             await unfillable.upsert(session, self.key, refused)
+            await creation_times.renew_if_old(session, new)
         self.filled += len(new)
         self.priced += len(rows)
         self.refused += count_slots(refused)
