@@ -36,6 +36,11 @@ from tests.embedded.test_demo import start_demo
 VENV = PROJECT / ".venv"
 EARLIER = 1_600_000_000
 """A time long before the demo's history, for the files that are imported."""
+RECORDED_IN_TIME = """
+UPDATE prices SET created_at = to_timestamp(timestamp)
+WHERE created_at > to_timestamp(timestamp + 3600)
+"""
+"""The demo imports its history; examples of `as_of` need one that was recorded then."""
 GAP_STATEMENTS = (
     "DELETE FROM prices WHERE ticker = 'btc_usd' AND timestamp BETWEEN $1 AND $2",
     """
@@ -151,15 +156,12 @@ def demo() -> Iterator[Demo]:
 
 
 @pytest.fixture
-async def gap(demo: Demo) -> None:
-    """A gap that the exchange can't fill: examples show one, and the demo begins without."""
-    await _make_gap(demo)
-
-
-async def _make_gap(demo: Demo) -> None:
+async def history_with_gap(demo: Demo) -> None:
+    """A history that was recorded in time, with a gap that the exchange can't fill."""
     url = dotenv_values(demo.data_dir / "servers.env")["DATABASE_URL"] or ""
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     first = int(time.time()) // 60 * 60 - 90 * 60
+    await connection.execute(RECORDED_IN_TIME)
     for statement in GAP_STATEMENTS:
         await connection.execute(statement, first, first + 120)
     await connection.close()
@@ -183,7 +185,7 @@ PAGES = sorted({block.page for block in BLOCKS})
 
 
 @pytest.mark.accept
-@pytest.mark.usefixtures("gap")
+@pytest.mark.usefixtures("history_with_gap")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
 def test_every_example_of_a_page_runs_in_the_demo(demo: Demo, page: Path) -> None:
     for block in BLOCKS:
