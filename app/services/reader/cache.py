@@ -97,7 +97,7 @@ class ReadCache:
     ) -> EncodedPage | None:
         """Return an ascending page if it is cached and fresh."""
         state = self._states.get(key) if self.is_fresh else None
-        if state is None or not self._chunks.can_hold(time_range) or not self._covers(as_of_us):
+        if state is None or not self._chunks.can_hold(time_range) or not self.covers(as_of_us):
             return None
         page = self._chunks.find_page(
             key, time_range, limit, recordings=state.recordings, as_of_us=as_of_us
@@ -212,7 +212,7 @@ class ReadCache:
             self._states.clear()
         self._chunks.invalidate(change)
 
-    def _covers(self, as_of_us: int | None) -> bool:
+    def covers(self, as_of_us: int | None) -> bool:
         """Return whether the last refresh began after a moment, by the database's clock."""
         if as_of_us is None:
             return True
@@ -228,7 +228,7 @@ class ReadCache:
         since = self._clock() - FRESH_SECONDS
         for reads in range(MAX_READS):
             await self._wait_for_refresh_since(since)
-            if not self._covers(as_of_us):
+            if not self.covers(as_of_us):
                 return None
             state = self._states.get(key)
             if state is None:

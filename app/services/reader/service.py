@@ -64,7 +64,7 @@ class PriceReader:
         page = await self.cache.read_page(key, time_range, order, limit, as_of_us=as_of_us)
         if page is not None and page.count:
             return page
-        if as_of_us is not None:
+        if not self.cache.covers(as_of_us):
             async with self.database.read_committed() as session:
                 await creation_times.refuse_future(session, as_of_us)
         return await self._stored_page(key, time_range, order, limit, as_of_us=as_of_us)
