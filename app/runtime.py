@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from redis.asyncio import Redis
 
@@ -170,6 +170,8 @@ async def alert_lifespan(runtime: Runtime) -> AsyncIterator[None]:
 @asynccontextmanager
 async def cache_lifespan(runtime: Runtime) -> AsyncIterator[None]:
     """Keep the read cache fresh, and feed the stream, while the block runs."""
+    with suppress(DatabaseUnavailable):  # the scheduled tidying does it, too
+        await runtime.deletion.replace_restored_changes()
     cache, notified = runtime.read_cache, asyncio.Event()
     url = database_url(runtime.settings)
     tasks = [

@@ -23,8 +23,11 @@ from app.postgres.timeouts import COMMAND_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECON
 POOL_TIMEOUT_SECONDS = 10
 RESERVED_CONNECTIONS = 1
 """Connections beside the pool's, for work that must not queue behind all other work."""
-LOCK_IDLE_TIMEOUT_SECONDS = 9
-"""A lock's holder that is silent for so long loses it; it sends a query every third of it."""
+IDLE_TIMEOUT_SECONDS = 9
+"""A silent session loses its transaction and its locks, as its host may have lost its network.
+
+The holder of an advisory lock sends a query every third of it.
+"""
 
 
 class RawConnection(Protocol):
@@ -46,7 +49,11 @@ class Database:
         application_name: str = "prices",
         lock_wait_seconds: float | None = None,
     ) -> None:
-        server_settings = {"application_name": application_name, "jit": "off"}
+        server_settings = {
+            "application_name": application_name,
+            "jit": "off",
+            "idle_in_transaction_session_timeout": f"{round(IDLE_TIMEOUT_SECONDS * 1000)}ms",
+        }
         if lock_wait_seconds is not None:
             server_settings["lock_timeout"] = f"{round(lock_wait_seconds * 1000)}ms"
         self._engine = create_engine(
@@ -228,7 +235,7 @@ async def _hold_advisory_lock(connection: AsyncConnection, name: str) -> AsyncIt
     if not await connection.scalar(query, {"name": name}):
         yield False
         return
-    timeout_ms = round(LOCK_IDLE_TIMEOUT_SECONDS * 1000)
+    timeout_ms = round(IDLE_TIMEOUT_SECONDS * 1000)
     await connection.execute(text(f"SET idle_session_timeout = {timeout_ms}"))
     released = asyncio.Event()
     keep_active = partial(_keep_session_active, connection, released)
@@ -244,7 +251,7 @@ async def _hold_advisory_lock(connection: AsyncConnection, name: str) -> AsyncIt
 
 
 async def _keep_session_active(connection: AsyncConnection, released: asyncio.Event) -> None:
-    if await wait_for_event(released, LOCK_IDLE_TIMEOUT_SECONDS / 3):
+    if await wait_for_event(released, IDLE_TIMEOUT_SECONDS / 3):
         return
     try:
         await connection.execute(text("SELECT 1"))

@@ -49,6 +49,18 @@ _PRUNE = text(
     )
     """
 )
+# A note that a transaction of this server made carries that transaction's number, as its row does.
+# Those of another server may be ahead for years: they would never count as seen.
+_REPLACE_RESTORED = text(
+    """
+    WITH restored AS (
+        DELETE FROM price_changes WHERE xmin::text::bigint <> transaction & 4294967295 RETURNING 1
+    )
+    INSERT INTO price_changes (exchange)
+    SELECT NULL FROM (SELECT count(*) AS notes FROM restored) AS deleted WHERE notes > 0
+    RETURNING 1
+    """
+)
 
 
 class Snapshot(NamedTuple):
@@ -93,6 +105,15 @@ async def read_changes_since(connection: RawConnection, snapshot: Snapshot) -> C
     changes = [_change(*row[4:8]) for row in changed]
     states = dict(ticker_states.read_row(row[6:]) for row in changed if row[7] is not None)
     return ChangesSince(current, changes, states)
+
+
+async def replace_restored_changes(session: AsyncSession) -> bool:
+    """Replace the notes that came from a dump by one that everything changed; return if any did.
+
+    A transaction with savepoints looks the same: its notes are replaced, too, which costs readers
+    no more than to read everything again.
+    """
+    return await session.scalar(_REPLACE_RESTORED) is not None
 
 
 async def prune_changes(session: AsyncSession) -> None:

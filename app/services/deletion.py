@@ -4,6 +4,8 @@ A row that is deleted inside a recording leaves a gap like any other. The repair
 chart, as far as that reaches.
 """
 
+import structlog
+
 from app.core.errors import RepairRunning
 from app.core.retry import Retrier
 from app.domain.deletion import RowCounts, Selection
@@ -11,6 +13,8 @@ from app.domain.prices import MIN_SECOND
 from app.domain.repairs import REPAIR_LOCK
 from app.postgres.database import Database
 from app.repositories import cache_invalidation, deletion, recordings
+
+log = structlog.get_logger(__name__)
 
 MAX_ROWS_PER_TRANSACTION = 10_000
 MAX_LOCK_WAIT_SECONDS = 60.0
@@ -52,12 +56,24 @@ class DeletionService:
 
         return await retrier.call(attempt)
 
+    async def replace_restored_changes(self) -> None:
+        """Have every reader read everything again if the changes came from a dump.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        async with self._database.transaction() as session:
+            were_restored = await cache_invalidation.replace_restored_changes(session)
+        if were_restored:
+            log.warning("restored_changes_replaced")
+
     async def prune_changes(self) -> None:
         """Delete the changes that every reader has seen.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
+        await self.replace_restored_changes()  # their numbers would mislead the pruning
         async with self._database.transaction() as session:
             await cache_invalidation.prune_changes(session)
 

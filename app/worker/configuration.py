@@ -70,4 +70,11 @@ def _transport_options(broker: str, limit: float) -> dict[str, object]:
     if broker.startswith("amqp"):
         return {}
     # Longer than any task runs, so that Redis redelivers only the messages of lost workers.
-    return {"visibility_timeout": round(2 * limit), "socket_connect_timeout": 3}
+    return {
+        "visibility_timeout": round(2 * limit),
+        "socket_connect_timeout": 3,
+        # Both are for a network that drops packets and says nothing: without a timeout a command
+        # waits for ever, and so does a worker whose connection for tasks is dead.
+        "socket_timeout": 5,
+        "health_check_interval": 5,
+    }

@@ -32,7 +32,7 @@ LOCK_HOLDER_PROGRAM = """
 import asyncio, sys
 from app.postgres import database as module
 
-module.LOCK_IDLE_TIMEOUT_SECONDS = 0.6
+module.IDLE_TIMEOUT_SECONDS = 0.6
 
 async def main():
     database = module.Database(sys.argv[1], pool_size=1)
@@ -157,7 +157,7 @@ async def test_lock_is_kept_by_signs_of_life_and_lost_with_the_connection(
     sql: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(database_module, "LOCK_IDLE_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(database_module, "IDLE_TIMEOUT_SECONDS", 0.3)
     url = servers.database_url(database_name)
     holder = Database(url, pool_size=1, application_name="holder")
     started = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'holder'"
@@ -365,3 +365,24 @@ async def one_connection(servers: Servers, name: str) -> AsyncIterator[Database]
 async def read_in_one_snapshot(database: Database) -> None:
     async with database.repeatable_read() as session:
         assert await session.scalar(text("SELECT count(*) FROM prices")) == 0
+
+
+async def test_silent_transaction_is_ended_with_its_locks(
+    servers: Servers,
+    database_name: str,
+    sql: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of a host that lost its network: nothing would tell the server for hours."""
+    monkeypatch.setattr(database_module, "IDLE_TIMEOUT_SECONDS", 0.3)
+    database = Database(servers.database_url(database_name), pool_size=1)
+
+    async def insert_silently() -> None:
+        async with database.transaction() as session:
+            await session.execute(INSERT)
+            await asyncio.wait_for(sql.execute("TRUNCATE prices"), 20)  # which waits for the lock
+            await session.execute(INSERT)
+
+    with pytest.raises(DatabaseUnavailable):
+        await insert_silently()
+    await database.close()

@@ -11,13 +11,20 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.settings import Settings
+from app.domain.changed_slots import EVERYTHING
+from app.domain.price_stream import Reset
+from app.domain.prices import TickerKey
 from app.embedded.postgres_cluster import bin_directory
+from app.postgres.database import Database
+from app.repositories import cache_invalidation, new_rows
+from app.services.deletion import DeletionService
 from tests.conftest import Servers
 from tests.database_pool import DatabasePool
 from tests.processes import Processes
 from tests.repositories.rows import store
 from tests.repositories.statements import wrong_hours
 
+BTC = TickerKey("deribit", "btc_usd")
 BEFORE = "20261120_price_changes"
 COUNTS = """
 SELECT (SELECT count(*) FROM prices), (SELECT count(*) FROM price_hours),
@@ -88,6 +95,52 @@ async def test_whole_backup_is_restored_and_goes_on_counting(
         servers.plain_url(empty_database), await _run("pg_dump", servers.plain_url(database_name))
     )
     await _assert_complete(servers.plain_url(empty_database), 120, 2, 120)
+
+
+async def test_changes_of_a_dump_mislead_no_reader(
+    servers: Servers,
+    database_name: str,
+    sql: asyncpg.Connection,
+    empty_database: str,
+) -> None:
+    """They may carry numbers that this server reaches years later, and would be news until then."""
+    await store(sql, [60, 120])
+    await sql.execute("UPDATE price_changes SET transaction = transaction + 1000000")
+    await sql.execute("UPDATE price_changes SET oldest_running = transaction, noted_at = 'epoch'")
+    dump = await _run("pg_dump", servers.plain_url(database_name))
+    await _restore(servers.plain_url(empty_database), dump)
+    database = Database(servers.database_url(empty_database), pool_size=2)
+    async with database.raw_connection() as connection:
+        before = await cache_invalidation.read_snapshot(connection)
+        position = await new_rows.read_current_position(connection)
+        writer = await asyncpg.connect(servers.plain_url(empty_database))
+        await store(writer, [180])
+        await DeletionService(database).prune_changes()
+        assert await writer.fetchval("SELECT count(*) FROM price_changes") == 2
+        changed = await cache_invalidation.read_changes_since(connection, before)
+        assert EVERYTHING in changed.changes
+        later = await cache_invalidation.read_changes_since(connection, changed.snapshot)
+        assert later.changes == []
+        assert isinstance(await new_rows.read_news(connection, position, [BTC], 10), Reset)
+        await writer.close()
+    await database.close()
+
+
+async def test_readers_of_before_a_restore_are_told(
+    servers: Servers, database_name: str, sql: asyncpg.Connection, database: Database
+) -> None:
+    await store(sql, [60])
+    source = servers.plain_url(database_name)
+    dump = await _run("pg_dump", "--clean", "--if-exists", source)
+    await store(sql, [120, 180])
+    async with database.raw_connection() as connection:
+        position = await new_rows.read_current_position(connection)
+    await _restore(source, dump)
+    await DeletionService(database).replace_restored_changes()
+    async with database.raw_connection() as connection:
+        news = await new_rows.read_news(connection, position, [BTC], 10)
+    assert isinstance(news, Reset)
+    assert news.ranges == {BTC: (60, 60)}
 
 
 async def _migrate(settings: Settings, directory: Path, *command: str) -> None:
