@@ -380,7 +380,9 @@ async def test_silent_transaction_is_ended_with_its_locks(
     async def insert_silently() -> None:
         async with database.transaction() as session:
             await session.execute(INSERT)
-            await asyncio.wait_for(sql.execute("TRUNCATE prices"), 20)  # which waits for the lock
+            waiting = asyncio.create_task(sql.execute("TRUNCATE prices"))
+            await asyncio.wait([waiting], timeout=20)
+            assert waiting.done(), "the silent transaction still has its lock"
             await session.execute(INSERT)
 
     with pytest.raises(DatabaseUnavailable):

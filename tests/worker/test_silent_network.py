@@ -14,7 +14,7 @@ from app.core.settings import Settings
 from app.simulator import Exchange
 from tests.conftest import Servers, set_phase
 from tests.processes import Processes
-from tests.worker.test_worker_ends import INTERVAL, POOLS, wait_for_new_price
+from tests.worker.test_worker_ends import INTERVAL, wait_for_new_price
 
 
 class SilentProxy:
@@ -81,17 +81,12 @@ def processes(settings: Settings, proxy: SilentProxy, tmp_path: Path) -> Iterato
 
 
 @pytest.mark.accept
-@pytest.mark.parametrize("pool", POOLS)
 async def test_connections_that_fall_silent_end_no_collection(
-    processes: Processes,
-    proxy: SilentProxy,
-    exchange: Exchange,
-    sql: asyncpg.Connection,
-    pool: str,
+    processes: Processes, proxy: SilentProxy, exchange: Exchange, sql: asyncpg.Connection
 ) -> None:
     """As behind a firewall that forgot them."""
     set_phase(exchange, 0.2, interval=INTERVAL)
-    worker = processes.worker(f"--pool={pool}")
+    worker = processes.worker()
     processes.beat()
     await wait_for_new_price(worker, sql)
     proxy.silence()
