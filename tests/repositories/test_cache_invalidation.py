@@ -1,6 +1,7 @@
 """What changed since a moment: every write tells, however late it is committed."""
 
 import asyncpg
+import pytest
 
 from app.domain.changed_slots import EVERYTHING, Change
 from app.domain.prices import TickerKey
@@ -113,3 +114,14 @@ async def test_changes_are_forgotten_an_hour_after_their_transaction(
     async with database.transaction() as session:
         await cache_invalidation.prune_changes(session)
     assert await sql.fetchval("SELECT array_agg(first_slot) FROM price_changes") == [120, 180]
+
+
+@pytest.mark.parametrize("maintenance", ["VACUUM (FREEZE)", "VACUUM (FULL, FREEZE)"])
+async def test_changes_of_this_server_are_not_taken_for_restored(
+    database: Database, sql: asyncpg.Connection, maintenance: str
+) -> None:
+    """Also when PostgreSQL has frozen or rewritten their rows."""
+    await store(sql, [60])
+    await sql.execute(f"{maintenance} price_changes")
+    async with database.transaction() as session:
+        assert not await cache_invalidation.replace_restored_changes(session)
